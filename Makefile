@@ -1,0 +1,62 @@
+# Two commands need no set-up: `make repro` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Nothing here reports home: MLflow by this variable, DVC by .dvc/config, OpenVINO in models/engine.py.
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+MLFLOW_PORT ?= 5000
+PIP_QUIET := --quiet --disable-pip-version-check
+
+.PHONY: help install repro test lint ui docs lock readme clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/package ## Make .venv from requirements.lock (nothing to do if it is unchanged)
+
+# The stamps hold what they were made from: a checkout gives files new times, and that alone reinstalls nothing.
+$(VENV)/locked: requirements.lock
+	@if ! cmp -s $< $@; then \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 " + "$(MAKECMDGOALS)")' && \
+	  $(PYTHON) -m venv --clear $(VENV) && \
+	  echo "installing $$(grep -c '==' $<) packages into $(VENV), a few minutes" && \
+	  $(VENV)/bin/python -m pip $(PIP_QUIET) install --require-hashes --no-deps -r $< && \
+	  cp $< $@; \
+	else touch $@; fi
+
+$(VENV)/package: $(VENV)/locked pyproject.toml
+	@if ! cmp -s pyproject.toml $@; then \
+	  $(VENV)/bin/python -m pip $(PIP_QUIET) install --no-deps --no-build-isolation --editable . && \
+	  cp pyproject.toml $@; \
+	else touch $@; fi
+
+repro: install ## Run the study of params.yaml: dvc repro
+	dvc repro
+
+test: install lint ## Check the code and run all tests
+	pytest
+
+lint: install ## ruff and mypy, as checks
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: install ## Browse the runs in MLflow on http://127.0.0.1:$(MLFLOW_PORT)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
+	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
+
+docs: install ## Print where the data checks' pages lie
+	@ls $(CURDIR)/reports/data_docs/*/index.html
+
+readme: install ## Rewrite the generated tables of README.md from metrics/
+	unfreeze readme
+
+lock: install ## Resolve requirements.lock anew from pyproject.toml
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
+
+clean: ## Remove the environment and every artifact that git and DVC do not hold
+	rm -rf $(VENV) build reports/data_docs dvc_plots
