@@ -1,0 +1,280 @@
+"""Great Expectations: the suites that guard each artifact, and the gate that ends a stage on a failure."""
+
+import copy
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from unfreeze import files
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import Checks, Split
+from unfreeze.paths import Paths
+
+# Must be set before the import: nothing is reported.
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+import great_expectations as gx
+from great_expectations import expectations as gxe
+from great_expectations.checkpoint import UpdateDataDocsAction
+
+# It logs each step it takes; failures reach the user through the gate.
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
+
+FOLDS = ("train", "val", "test")
+SMALLEST_SIDE = 8
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation, with what its failure means and what to do about it."""
+
+    expectation: Any
+    problem: str
+    remedy: str
+
+
+def manifest_rules(checks: Checks) -> list[Rule]:
+    """Guard the manifest: one row an image."""
+    verdicts = ["ok"] if checks.on_bad == "fail" else ["ok", "unreadable"]
+    return [
+        Rule(
+            gxe.ExpectColumnValuesToBeInSet(column="verdict", value_set=[*verdicts, "conflict"]),
+            "images cannot be read",
+            "replace or remove them, or set checks.on_bad=quarantine to leave them out",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToNotBeInSet(column="verdict", value_set=["conflict"]),
+            "the same image stands under two labels",
+            "decide which label is right and remove the other copy",
+        ),
+        Rule(gxe.ExpectColumnValuesToBeUnique(column="path"), "paths come twice", "remove the repeated rows"),
+        Rule(gxe.ExpectColumnValuesToNotBeNull(column="label"), "images have no label", "label or remove them"),
+        *(
+            Rule(
+                gxe.ExpectColumnValuesToBeBetween(column=side, min_value=SMALLEST_SIDE),
+                f"images are under {SMALLEST_SIDE} pixels in {side}",
+                "remove them or bring larger ones",
+            )
+            for side in ("width", "height")
+        ),
+    ]
+
+
+def class_rules(checks: Checks) -> list[Rule]:
+    """Guard the classes: one row a class, with its number of readable images."""
+    least = checks.min_images_per_class
+    return [
+        Rule(
+            gxe.ExpectTableRowCountToBeBetween(min_value=2),
+            "there are not at least two classes",
+            "bring images of two or more classes, one folder each",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToBeBetween(column="images", min_value=least),
+            f"classes have fewer than {least} readable images",
+            "add images, merge classes, or lower checks.min_images_per_class",
+        ),
+    ]
+
+
+def image_rules(classes: list[str]) -> list[Rule]:
+    """Guard the store: one row an image, with statistics of its pixels."""
+    return [
+        Rule(
+            gxe.ExpectColumnValuesToBeUnique(column="path"),
+            "images are stored twice",
+            "run `dvc repro` again",
+        ),
+        Rule(
+            gxe.ExpectColumnDistinctValuesToEqualSet(column="label", value_set=classes),
+            "a class has no image in the store",
+            "look at data/manifest.parquet for its images",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToBeBetween(column="deviation", min_value=0, strict_min=True, mostly=0.99),
+            "images are of one colour throughout",
+            "look at them: the source is probably damaged",
+        ),
+    ]
+
+
+def split_rules(split: Split) -> list[Rule]:
+    """Guard the split: one row an image, with the number of folds its duplicates lie in."""
+    return [
+        Rule(gxe.ExpectColumnValuesToBeUnique(column="id"), "images are in two folds", "run `dvc repro` again"),
+        Rule(
+            gxe.ExpectColumnDistinctValuesToEqualSet(column="fold", value_set=list(FOLDS)),
+            "a fold is empty",
+            "bring more images or change the shares in split",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToBeInSet(column="folds_of_cluster", value_set=[1]),
+            "copies of one image lie in different folds",
+            "run `dvc repro` again; if it stays, report it",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToBeBetween(column="classes_of_fold", min_value=2),
+            "a fold holds one class only",
+            "bring more images or change the shares in split",
+        ),
+        Rule(
+            gxe.ExpectColumnMeanToBeBetween(
+                column="in_test", min_value=max(0.0, split.test - 0.05), max_value=split.test + 0.05
+            ),
+            "the test fold's share is off by more than 0.05",
+            "many duplicates hold together: remove them or change split.test",
+        ),
+    ]
+
+
+def feature_rules() -> list[Rule]:
+    """Guard the activations: one row an image, with their statistics."""
+    return [
+        Rule(
+            gxe.ExpectColumnValuesToBeInSet(column="finite", value_set=[True]),
+            "activations are not finite",
+            "set extract.precision=float32, or check the weights",
+        ),
+        Rule(
+            gxe.ExpectColumnValuesToBeBetween(column="deviation", min_value=0, strict_min=True, mostly=0.99),
+            "activations of an image are all the same: the backbone is collapsed",
+            "check the weights and how they scale pixels",
+        ),
+        Rule(
+            gxe.ExpectColumnUniqueValueCountToBeBetween(column="mean", min_value=2),
+            "all images have the same activations: the backbone is collapsed",
+            "check the weights and how they scale pixels",
+        ),
+    ]
+
+
+def prediction_rules(classes: int, majority: float) -> list[Rule]:
+    """Guard the predictions: one row a test image."""
+    return [
+        Rule(
+            gxe.ExpectColumnUniqueValueCountToBeBetween(column="predicted", min_value=2, max_value=classes),
+            "the model predicts one class for every image",
+            "lower the learning rate, train longer, or check the weights",
+        ),
+        Rule(
+            gxe.ExpectColumnMeanToBeBetween(column="correct", min_value=majority),
+            f"the model is below the share of the largest class, {majority:.3f}",
+            "lower the learning rate, train longer, or check the weights",
+        ),
+    ]
+
+
+def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> list[str]:
+    """Validate a table, write the result and its Data Docs, and return what is wrong.
+
+    Args:
+        suite: Name of the suite; also of its result and its pages.
+        frame: The table.
+        rules: What it must satisfy.
+        paths: Where results go.
+
+    Returns:
+        A line a failed rule, with examples and remedy.
+    """
+    docs = paths.data_docs / suite
+    files.remove(docs)
+    # A suite takes possession of its expectations: copies leave the rules to be used again.
+    own = [copy.copy(rule.expectation) for rule in rules]
+    for number, (expectation, rule) in enumerate(zip(own, rules, strict=True)):
+        expectation.meta = {"rule": number, "problem": rule.problem, "remedy": rule.remedy}
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    for site in list(context.get_site_names()):
+        context.delete_data_docs_site(site)
+    context.add_data_docs_site(
+        site_name=suite,
+        site_config={
+            "class_name": "SiteBuilder",
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+        },
+    )
+    batch = (
+        context.data_sources.add_pandas("pandas")
+        .add_dataframe_asset(suite)
+        .add_batch_definition_whole_dataframe(suite)
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(
+            name=suite,
+            data=batch,
+            suite=context.suites.add(gx.ExpectationSuite(suite, expectations=own)),
+        )
+    )
+    checkpoint = gx.Checkpoint(
+        name=suite,
+        validation_definitions=[definition],
+        actions=[UpdateDataDocsAction(name="docs", site_names=[suite])],
+        result_format={"result_format": "COMPLETE"},
+    )
+    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
+    results = next(iter(outcome.run_results.values())).results
+    problems, table = [], []
+    for result in results:
+        rule = rules[result.expectation_config.meta["rule"]]
+        table.append(
+            {
+                "rule": result.expectation_config.type,
+                "column": result.expectation_config.kwargs.get("column"),
+                "success": bool(result.success),
+                "unexpected": int(result.result.get("unexpected_count") or 0),
+            }
+        )
+        if not result.success:
+            problems.append(f"{rule.problem}{_examples(frame, result)}: {rule.remedy}")
+    files.write_json(paths.checks(suite), {"success": not problems, "rows": len(frame), "expectations": table})
+    return problems
+
+
+def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, fatal: bool = True) -> None:
+    """Validate a table and end the stage if anything is wrong.
+
+    Args:
+        suite: Name of the suite.
+        frame: The table.
+        rules: What it must satisfy.
+        paths: Where results go.
+        fatal: False for untrained weights: they are there to be compared with, so a collapse or a poor score
+            of theirs is a result to be told and no fault.
+
+    Raises:
+        UnfreezeError: Names each failed rule, examples and the remedy.
+    """
+    problems = check(suite, frame, rules, paths)
+    if problems and fatal:
+        page = paths.data_docs / suite / "index.html"
+        raise UnfreezeError(f"{suite} check failed: {'; '.join(problems)}. Details: {page}")
+    for problem in problems:
+        log.warning("%s: %s", suite, problem)
+
+
+def _examples(frame: pd.DataFrame, result: Any) -> str:
+    if exception := _exception(result):
+        return f" ({exception})"
+    rows = result.result.get("unexpected_index_list") or []
+    if not rows:
+        observed = result.result.get("observed_value")
+        return "" if observed is None else f" (found {observed})"
+    named = frame.columns[0]
+    names = [
+        str(frame.loc[row["index"] if isinstance(row, dict) and "index" in row else row, named])
+        for row in rows[:EXAMPLES]
+    ]
+    more = f" and {len(rows) - EXAMPLES} more" if len(rows) > EXAMPLES else ""
+    return f" ({', '.join(names)}{more})"
+
+
+def _exception(result: Any) -> str | None:
+    info = result.exception_info or {}
+    nested = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, dict)]
+    return next((str(item.get("exception_message")) for item in nested if item.get("raised_exception")), None)
