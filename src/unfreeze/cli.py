@@ -1,0 +1,113 @@
+"""The `unfreeze` command: one subcommand a DVC stage, and a few for people."""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+# Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from unfreeze import console, files
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import load, restrict
+from unfreeze.paths import Paths
+
+# In pipeline order; True where the stage runs once a backbone.
+STAGES = {
+    "validate": False,
+    "download": False,
+    "check": False,
+    "preprocess": False,
+    "split": False,
+    "pretrained": True,
+    "extract": True,
+    "search": True,
+    "finetune": True,
+    "evaluate": True,
+    "compare": False,
+}
+
+# What a full or limited disk answers.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and end with status 1 and one line if the user can mend what went wrong."""
+    console.configure_logging()
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UnfreezeError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if not _is_disk_full(error):
+            raise
+        name = f" {error.filename}" if error.filename else ""
+        sys.exit(f"error: no space left to write{name} ({error}): free some and run `dvc repro` again")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; finished stages are kept, `dvc repro` goes on from there")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, by_backbone in STAGES.items():
+        module = f"stage {name} of dvc.yaml"
+        stage = commands.add_parser(name, help=module)
+        if by_backbone:
+            stage.add_argument("backbone")
+        stage.set_defaults(run=_run_stage, stage=name)
+    table = commands.add_parser("backbones", help="print the table of backbones and their unfreeze points")
+    table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")
+    table.add_argument("--json", action="store_true", help="print JSON")
+    table.set_defaults(run=_print_backbones)
+    sync = commands.add_parser("sync", help="log what MLflow does not have yet, from DVC's files")
+    sync.set_defaults(run=_sync)
+    readme = commands.add_parser("readme", help="write the results in reports/ into README.md")
+    readme.set_defaults(run=_write_readme)
+    return parser
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    paths = Paths.here()
+    stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
+    params = restrict(load(paths.params), stage.PARAMS)
+    stage.run(params, paths, *([options.backbone] if STAGES[options.stage] else []))
+
+
+def _print_backbones(options: argparse.Namespace) -> None:
+    from unfreeze.models import catalogue
+
+    rows = catalogue.describe(options.names)
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        catalogue.show(rows)
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from unfreeze.tracking import Ledger
+
+    paths = Paths.here()
+    params = load(paths.params)
+    ledger = Ledger(paths, params.tracking.experiment)
+    ledger.log_study(list(params.study.backbones))
+    if ledger.out_of_reach:
+        raise UnfreezeError("not everything was logged: see the line above, then run `unfreeze sync` again")
+
+
+def _write_readme(options: argparse.Namespace) -> None:
+    from unfreeze import report
+
+    paths = Paths.here()
+    text = report.readme_with_results(paths.readme.read_text(encoding="utf-8"), files.read_json(paths.comparison))
+    files.write_text(paths.readme, text)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    # HDF5 keeps the number in its message only.
+    return error.errno in DISK_FULL or any(f"errno = {number}" in str(error) for number in DISK_FULL)

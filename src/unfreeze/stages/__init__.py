@@ -1,0 +1,1 @@
+"""One module a DVC stage, named as in dvc.yaml: pure functions and a thin `run`."""

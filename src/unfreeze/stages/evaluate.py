@@ -1,0 +1,68 @@
+"""Score a saved model on the test fold: the only stage that reads it."""
+
+import numpy as np
+import pandas as pd
+
+from unfreeze import console, files, plots, scores, tracking
+from unfreeze.data import store
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+
+PARAMS = ("extract", "tracking")
+
+
+def predictions_table(
+    ids: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
+    """Return one row an image: id, label, predicted, correct and the probability of each class."""
+    names = np.array(classes)
+    predicted = probabilities.argmax(axis=1)
+    table = pd.DataFrame(
+        {"id": ids, "label": names[labels], "predicted": names[predicted], "correct": labels == predicted}
+    )
+    for number, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, number]
+    return table
+
+
+def run(params: Params, paths: Paths, backbone: str) -> None:
+    """Run the whole model, from pixels, over the test images; features from the cache have no part in it."""
+    import keras
+
+    from unfreeze.data import expectations
+    from unfreeze.models.engine import Engine
+
+    images = store.describe(paths.images)
+    folds = pd.read_csv(paths.split)
+    members = set(folds.loc[folds["fold"] == "test", "id"])
+    rows = [row for row, name in enumerate(images.ids) if name in members]
+    labels = images.labels[rows]
+    model = keras.models.load_model(paths.model(backbone), compile=False)
+    settings = params.extract
+    engine = Engine(model, kind=settings.engine, precision=settings.precision, batch_size=settings.batch_size)
+    batches = store.batches(paths.images, rows, settings.batch_size)
+    with console.progress(f"{backbone}: {len(rows)} test images ({engine.name})", len(rows)) as advance:
+        parts = []
+        for part in engine.run(batches):
+            parts.append(part)
+            advance(len(part))
+    # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
+    probabilities = np.concatenate(parts).astype("float64")
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+
+    result = scores.score(labels, probabilities, images.classes)
+    result["majority"] = float(np.bincount(labels).max() / len(labels))
+    table = predictions_table([images.ids[row] for row in rows], labels, probabilities, images.classes)
+    curves = scores.roc_points(labels, probabilities, images.classes)
+    files.write_csv(paths.predictions(backbone), table)
+    files.write_csv(paths.confusion(backbone), table[["label", "predicted"]])
+    files.write_csv(paths.roc(backbone), curves)
+    title = f"{backbone}, {len(rows)} test images"
+    plots.confusion(result["confusion"], images.classes, title, paths.confusion_picture(backbone))
+    plots.roc(curves, title, paths.roc_picture(backbone))
+    files.write_json(paths.evaluation(backbone), result)
+    console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
+    tracking.Ledger(paths, params.tracking.experiment).log_evaluation(backbone)
+    rules = expectations.prediction_rules(len(images.classes), result["majority"])
+    pretrained = files.read_json(paths.weights_record(backbone))["pretrained"]
+    expectations.gate(f"predictions_{backbone}", table, rules, paths, fatal=pretrained)

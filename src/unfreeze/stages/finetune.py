@@ -1,0 +1,53 @@
+"""Train a backbone's head, then unfreeze and fine-tune, and save the model that takes pixels."""
+
+from typing import Any
+
+import pandas as pd
+
+from unfreeze import files, plots, tracking
+from unfreeze.console import log
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+
+PARAMS = ("seed", "head", "train", "unfreeze.point", "tracking")
+
+
+def joined_history(phases: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return all phases' epochs in one table, with a step number that runs on from phase to phase."""
+    history = pd.concat([phase for phase in phases if len(phase)], ignore_index=True)
+    history.insert(0, "step", range(1, len(history) + 1))
+    return history
+
+
+def run(params: Params, paths: Paths, backbone: str) -> None:
+    """Train both phases from the search's winner, or from the configured point and rate if it was off."""
+    from unfreeze.models import archive
+    from unfreeze.models.training import Transfer
+
+    best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
+    transfer = Transfer.prepare(params, paths, backbone)
+    point = best["unfreeze_from"] if best else params.unfreeze.point.of(backbone)
+    phase = params.train.finetune.of(backbone)
+    if best:
+        phase = phase.model_copy(update={"learning_rate": best["learning_rate"]})
+    results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
+    history = joined_history([result.history for result in results])
+
+    archive.save(transfer.backbone.classifier(transfer.head), paths.model(backbone))
+    files.write_csv(paths.history(backbone), history)
+    plots.training_curves({backbone: history}, paths.history_picture(backbone))
+    kept = history[history["phase"] == ("fine-tuning" if results[-1].improved else "head")]
+    record = {
+        "unfreeze_from": transfer.backbone.point_name(point),
+        "learning_rate": phase.learning_rate,
+        "chosen_by": "search" if best else "params",
+        "trainable_parameters": results[-1].trainable_parameters,
+        "head_parameters": int(transfer.head.count_params()),
+        "fine_tuning_improved": results[-1].improved,
+        "epochs": len(history),
+        "val_loss": float(kept["val_loss"].min()),
+        "model_sha256": files.sha256(paths.model(backbone)),
+    }
+    files.write_json(paths.training(backbone), record)
+    log.info("%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"])
+    tracking.Ledger(paths, params.tracking.experiment).log_training(backbone)

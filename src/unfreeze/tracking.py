@@ -1,0 +1,325 @@
+"""MLflow, and nothing else knows it: DVC's files become runs that a person can browse.
+
+A study is a parent run, each backbone a child, each phase and each trial a child of that. Stages are separate
+processes; they find their run by a tag made of what determines its content. Everything logged is read from
+the files that stages wrote, so it can be logged later too, and a server that is down costs no result.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec
+
+import pandas as pd
+import yaml
+
+from unfreeze import files
+from unfreeze.console import log
+from unfreeze.params import load
+from unfreeze.paths import Paths
+
+# Set before MLflow is imported: it reports nothing, and gives up soon on a server that does not answer.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+KEY = "unfreeze.key"
+LOGGED = "unfreeze.logged"
+Part = Literal["search", "training", "evaluation"]
+PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+P = ParamSpec("P")
+
+
+def never_fatal(
+    method: Callable[Concatenate["Ledger", P], None],
+) -> Callable[Concatenate["Ledger", P], None]:
+    """Turn every failure of a logging method into a warning that says what was not logged."""
+
+    @functools.wraps(method)
+    def guarded(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
+        what = " ".join([method.__name__.removeprefix("log_"), *map(str, args)])
+        if self.out_of_reach:
+            log.warning("not logged in MLflow: %s", what)
+            return
+        try:
+            method(self, *args, **kwargs)
+        # Results are worth more than their log: whatever the server or its client raises, the study goes on.
+        except Exception as error:
+            self.out_of_reach = True
+            # Alembic, which prepares MLflow's database, switches off every logger it does not know.
+            log.disabled = False
+            reason = _without_password((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
+            log.warning(
+                "not logged in MLflow: %s (%s: %s). The results are complete; `unfreeze sync` logs them later",
+                what, _without_password(self.uri), reason,
+            )  # fmt: skip
+
+    return guarded
+
+
+class Ledger:
+    """The runs of one checkout.
+
+    Args:
+        paths: Where stages left their files.
+        experiment: The experiment's name.
+    """
+
+    def __init__(self, paths: Paths, experiment: str) -> None:
+        self.paths = paths
+        self.experiment = experiment
+        self.out_of_reach = False
+        self.local = not os.environ.get("MLFLOW_TRACKING_URI")
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.ledger_root / 'mlflow.db'}"
+
+    @never_fatal
+    def log_search(self, backbone: str) -> None:
+        """Log a backbone's trials."""
+        self._complete(backbone, "search")
+
+    @never_fatal
+    def log_training(self, backbone: str) -> None:
+        """Log a backbone's parameters, both phases' curves and its model, and its trials if they are missing."""
+        self._complete(backbone, "training")
+
+    @never_fatal
+    def log_evaluation(self, backbone: str) -> None:
+        """Log a backbone's test scores and pictures, and all before them that is missing."""
+        self._complete(backbone, "evaluation")
+
+    @never_fatal
+    def log_study(self, backbones: list[str]) -> None:
+        """Log the comparison in the study's run, and all of its backbones that is missing."""
+        for backbone in backbones:
+            self._complete(backbone, "evaluation")
+        run = self._study()
+        comparison = files.read_json(self.paths.comparison)
+        if self._is_logged(run, "comparison"):
+            return
+        for path in (
+            self.paths.report_html,
+            self.paths.report_markdown,
+            self.paths.comparison,
+            self.paths.curves_picture,
+        ):
+            self._client.log_artifact(run, str(path), "report")
+        scores = {f"{row['backbone']} test accuracy": row["accuracy"] for row in comparison["rows"]}
+        self._log(run, metrics=[(name, value, 0) for name, value in scores.items()])
+        self._mark_logged(run, "comparison")
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(self.uri)
+        return mlflow.MlflowClient(self.uri)
+
+    @functools.cached_property
+    def _experiment_id(self) -> str:
+        artifacts = self.paths.ledger_root / "mlartifacts"
+        known = self._client.get_experiment_by_name(self.experiment)
+        if known is None:
+            # MLflow would otherwise put artifacts below the working folder.
+            location = artifacts.as_uri() if self.local else None
+            return self._client.create_experiment(self.experiment, artifact_location=location)
+        if self.local and known.artifact_location != artifacts.as_uri():
+            raise RuntimeError(
+                f"mlflow.db was made in another folder ({known.artifact_location}): "
+                "remove mlflow.db, then `unfreeze sync` makes it anew"
+            )
+        return known.experiment_id
+
+    @functools.cached_property
+    def _key(self) -> str:
+        """Digest of what determines the results: parameters, data, code and locked libraries."""
+        digest = hashlib.sha256()
+        lock = self.paths.root / "requirements.lock"
+        code = sorted(Path(__file__).parent.rglob("*.py"))
+        for path in (self.paths.params, self.paths.manifest, *([lock] if lock.exists() else []), *code):
+            digest.update(files.sha256(path).encode())
+        return digest.hexdigest()[:16]
+
+    def _study(self) -> str:
+        params = load(self.paths.params)
+        tags = {
+            "data": params.data.name,
+            "data_sha256": files.sha256(self.paths.manifest),
+            "mlflow.source.git.commit": _git_commit(self.paths.root),
+            "mlflow.source.name": "dvc repro",
+        }
+        return self._run("study", f"{params.study.name} {params.data.name}", None, tags)
+
+    def _backbone(self, backbone: str) -> str:
+        weights = files.read_json(self.paths.weights_record(backbone))
+        tags = {
+            "backbone": backbone,
+            "weights": weights["source"],
+            "weights_sha256": weights["sha256"],
+            "data_sha256": files.sha256(self.paths.manifest),
+            "mlflow.source.git.commit": _git_commit(self.paths.root),
+        }
+        return self._run(backbone, backbone, self._study(), tags)
+
+    def _complete(self, backbone: str, last: Part) -> None:
+        """Log the parts up to the last one that are not logged yet.
+
+        Later parts' files may still be those of an earlier run, so they are left alone.
+        """
+        run = self._backbone(backbone)
+        log_part = {"search": self._search, "training": self._training, "evaluation": self._evaluation}
+        for part in PARTS[: PARTS.index(last) + 1]:
+            if not self._is_logged(run, part):
+                log_part[part](run, backbone)
+                self._mark_logged(run, part)
+        if last == "evaluation":
+            self._client.set_terminated(run)
+            self._client.set_terminated(self._study())
+
+    def _search(self, run: str, backbone: str) -> None:
+        for trial in files.read_json(self.paths.search(backbone))["trials"]:
+            name = f"trial {trial['trial']}"
+            child = self._run(f"{backbone}/{name}", name, run, {})
+            settings = ("unfreeze_from", "learning_rate")
+            metrics = [(key, float(value), 0) for key, value in trial.items() if key not in (*settings, "trial")]
+            self._log(child, params={key: trial[key] for key in settings}, metrics=metrics)
+            self._client.set_terminated(child)
+
+    def _training(self, run: str, backbone: str) -> None:
+        record = files.read_json(self.paths.training(backbone))
+        self._log(run, params=self._settings(backbone) | record)
+        history = pd.read_csv(self.paths.history(backbone))
+        self._log(run, metrics=_curves(history))
+        for phase, rows in history.groupby("phase", sort=False):
+            child = self._run(f"{backbone}/{phase}", str(phase), run, {})
+            self._log(child, metrics=_curves(rows))
+            self._client.set_terminated(child)
+        self._client.log_artifact(run, str(self.paths.history_picture(backbone)), "plots")
+        self._model(run, backbone)
+
+    def _evaluation(self, run: str, backbone: str) -> None:
+        result = files.read_json(self.paths.evaluation(backbone))
+        metrics = [(f"test_{key}", float(value), 0) for key, value in result.items() if isinstance(value, float)]
+        for group in ("macro", "weighted"):
+            metrics += [(f"test_{group}_{key}", value, 0) for key, value in result[group].items() if key != "support"]
+        for name, values in result["classes"].items():
+            metrics += [(f"test_{key}/{_metric_name(name)}", value, 0) for key, value in values.items()]
+        self._log(run, metrics=metrics)
+        for picture in (self.paths.confusion_picture(backbone), self.paths.roc_picture(backbone)):
+            self._client.log_artifact(run, str(picture), "plots")
+        self._client.log_artifact(run, str(self.paths.predictions(backbone)))
+
+    def _model(self, run: str, backbone: str) -> None:
+        import keras
+        import mlflow
+        import mlflow.tensorflow
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        from unfreeze.data import store
+
+        model = keras.models.load_model(self.paths.model(backbone), compile=False)
+        example = next(store.batches(self.paths.images, [0], 1))
+        pixels, probabilities = example.shape[1:], tuple(model.output.shape[1:])
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *pixels))]),
+            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, *probabilities))]),
+        )
+        with mlflow.start_run(run_id=run):
+            # `mlflow.keras` writes the input example before it makes the folder for it, and fails.
+            mlflow.tensorflow.log_model(
+                model,
+                name=backbone,
+                signature=signature,
+                input_example=example,
+                # Inferring them takes many seconds and names TensorFlow twice.
+                pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={_tensorflow_version()}"],
+            )
+
+    def _settings(self, backbone: str) -> dict[str, Any]:
+        """Return params.yaml flattened, with each exception resolved for a backbone."""
+        values = yaml.safe_load(self.paths.params.read_text(encoding="utf-8"))
+        flat: dict[str, Any] = {}
+
+        def flatten(prefix: str, value: Any) -> None:
+            if not isinstance(value, dict):
+                flat[prefix] = value
+            elif "default" in value:
+                chosen, default = value.get(backbone, value["default"]), value["default"]
+                flatten(
+                    prefix,
+                    {**default, **chosen} if isinstance(chosen, dict) and isinstance(default, dict) else chosen,
+                )
+            else:
+                for key, item in value.items():
+                    flatten(f"{prefix}.{key}" if prefix else key, item)
+
+        flatten("", values)
+        return flat
+
+    def _run(self, key: str, name: str, parent: str | None, tags: dict[str, str]) -> str:
+        """Return the run with a key, made if it is missing."""
+        full_key = f"{self._key}/{key}"
+        found = self._client.search_runs([self._experiment_id], f"tags.`{KEY}` = '{full_key}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        parents = {"mlflow.parentRunId": parent} if parent else {}
+        run = self._client.create_run(self._experiment_id, run_name=name, tags={**tags, **parents, KEY: full_key})
+        return run.info.run_id
+
+    def _is_logged(self, run: str, part: str) -> bool:
+        return f"{LOGGED}.{part}" in self._client.get_run(run).data.tags
+
+    def _mark_logged(self, run: str, part: str) -> None:
+        self._client.set_tag(run, f"{LOGGED}.{part}", "yes")
+
+    def _log(
+        self,
+        run: str,
+        *,
+        params: dict[str, Any] | None = None,
+        metrics: list[tuple[str, float, int]] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run,
+            metrics=[Metric(name, value, now, step) for name, value, step in metrics or []],
+            params=[Param(name, str(value)) for name, value in (params or {}).items()],
+        )
+
+
+def _curves(history: pd.DataFrame) -> list[tuple[str, float, int]]:
+    return [(name, float(row[name]), int(row["step"])) for _, row in history.iterrows() for name in CURVES]
+
+
+def _metric_name(text: str) -> str:
+    """Replace what MLflow does not take in a metric's name."""
+    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)
+
+
+def _git_commit(root: Path) -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "none"
+
+
+def _tensorflow_version() -> str:
+    import tensorflow as tf
+
+    return tf.__version__
+
+
+def _without_password(text: str) -> str:
+    """Remove users and passwords from the addresses in a text."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
