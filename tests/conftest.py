@@ -1,0 +1,141 @@
+"""What tests share: small images they make themselves, and a checkout to run real DVC in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from dvc.utils.hydra import compose_and_dump
+from PIL import Image
+
+from unfreeze.params import Params, load
+from unfreeze.paths import Paths
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+PROJECT = Path(__file__).parents[1]
+
+# Seconds instead of minutes; every stage still does its work.
+SMALL = (
+    "study.backbones=[from_scratch]",
+    "preprocess.image_size=32",
+    "train.head.default.epochs=2",
+    "train.finetune.default.epochs=1",
+    "train.finetune.from_scratch.epochs=3",
+    "search.max_trials=2",
+    "search.epochs=1",
+)
+
+
+def draw(colour: tuple[int, int, int], seed: int, side: int = 40) -> Image.Image:
+    """Draw a noisy square of a colour."""
+    noise = np.random.default_rng(seed).integers(-40, 40, (side, side, 3))
+    return Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype("uint8"))
+
+
+@pytest.fixture
+def make_images() -> Callable[..., Path]:
+    """Return a function that fills a folder with one folder a class: red, green, blue, ..."""
+
+    def make(folder: Path, *, classes: int = 2, images: int = 16, side: int = 40) -> Path:
+        colours = [(170, 80, 80), (80, 80, 170), (80, 170, 80), (160, 160, 60)]
+        for number, name in enumerate(["red", "blue", "green", "yellow"][:classes]):
+            (folder / name).mkdir(parents=True)
+            for image in range(images):
+                draw(colours[number], 1000 * number + image, side).save(folder / name / f"{image:03}.png")
+        return folder
+
+    return make
+
+
+def compose(target: Path, *overrides: str) -> Params:
+    """Write params.yaml as `dvc exp run -S` would, and read it."""
+    compose_and_dump(str(target), str(PROJECT / "conf"), None, "config", "", list(overrides))
+    return load(target)
+
+
+class Checkout:
+    """A copy of the project with a git repository of its own, for real DVC."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.paths = Paths(root)
+        root.mkdir(parents=True)
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        for name in ("src", "conf"):
+            shutil.copytree(PROJECT / name, root / name, ignore=ignored)
+        for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
+            shutil.copy(PROJECT / name, root / name)
+        (root / ".dvc").mkdir()
+        for name in ("config", ".gitignore"):
+            shutil.copy(PROJECT / ".dvc" / name, root / ".dvc" / name)
+        self.run("git", "init", "--quiet")
+        self.run("git", "config", "user.email", "test@example.org")
+        self.run("git", "config", "user.name", "test")
+        self.commit()
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state", "--allow-empty")
+
+    def compose(self, *overrides: str) -> Params:
+        return compose(self.paths.params, *SMALL, *overrides)
+
+    def try_run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user would, with the environment's programs first on the PATH."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env={**inherited, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+
+    def run(self, *command: str, **environment: str) -> str:
+        done = self.try_run(*command, **environment)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout + done.stderr
+
+    def change_params(self, **sections: dict[str, object] | object) -> None:
+        """Edit params.yaml by hand, as a user would."""
+        values = yaml.safe_load(self.paths.params.read_text())
+        for name, change in sections.items():
+            if isinstance(change, dict) and isinstance(values.get(name), dict):
+                values[name].update(change)
+            else:
+                values[name] = change
+        self.paths.params.write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a checkout in which a small study with two backbones has run from end to end."""
+    folder = tmp_path_factory.mktemp("studied")
+    made = Checkout(folder / "checkout")
+    make: Callable[..., Path] = make_images.__wrapped__()  # type: ignore[attr-defined]
+    images = make(folder / "images", images=24)
+    made.compose(
+        "data=folder",
+        f"data.source={images}",
+        "study.backbones=[mobilenetv2,from_scratch]",
+        "+weights.mobilenetv2=random",
+        "unfreeze.candidates.default=[none,{blocks: 1}]",
+    )
+    made.run("dvc", "repro")
+    made.commit()
+    return made

@@ -1,0 +1,140 @@
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unfreeze.data import expectations
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import Checks, Split
+from unfreeze.paths import Paths
+
+FAIL = Checks(on_bad="fail", min_images_per_class=5)
+SPLIT = Split(train=0.6, val=0.2, test=0.2)
+GOOD = pd.DataFrame(
+    {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9], "verdict": ["ok", "ok"]}
+)
+
+
+def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    expectations.gate("manifest", GOOD, expectations.manifest_rules(FAIL), paths)
+    result = json.loads(paths.checks("manifest").read_text())
+    assert result["success"]
+    assert result["rows"] == 2
+    assert len(result["expectations"]) == len(expectations.manifest_rules(FAIL))
+    assert "manifest" in (paths.data_docs / "manifest/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"verdict": ["ok", "unreadable"]}, r"images cannot be read \(b\): replace or remove them"),
+        ({"verdict": ["ok", "conflict"]}, r"the same image stands under two labels \(b\)"),
+        ({"path": ["a", "a"]}, "paths come twice"),
+        ({"label": ["x", None]}, "images have no label"),
+        ({"width": [9, 2]}, r"images are under 8 pixels in width \(b\)"),
+    ],
+)
+def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(UnfreezeError, match=message) as caught:
+        expectations.gate("manifest", GOOD.assign(**change), expectations.manifest_rules(FAIL), Paths(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert not json.loads(Paths(tmp_path).checks("manifest").read_text())["success"]
+
+
+def test_a_missing_column_fails(tmp_path: Path) -> None:
+    with pytest.raises(UnfreezeError, match="verdict"):
+        expectations.gate(
+            "manifest", GOOD.drop(columns="verdict"), expectations.manifest_rules(FAIL), Paths(tmp_path)
+        )
+
+
+def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
+    rules = expectations.manifest_rules(FAIL.model_copy(update={"on_bad": "quarantine"}))
+    expectations.gate("manifest", GOOD.assign(verdict=["ok", "unreadable"]), rules, Paths(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({"label": ["x"], "images": [50]}, "not at least two classes"),
+        ({"label": ["x", "y"], "images": [50, 4]}, r"fewer than 5 readable images \(y\)"),
+    ],
+)
+def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(UnfreezeError, match=message):
+        expectations.gate("classes", pd.DataFrame(classes), expectations.class_rules(FAIL), Paths(tmp_path))
+
+
+FOLDS = pd.DataFrame(
+    {
+        "id": list("abcdefghij"),
+        "label": ["x", "y"] * 5,
+        "fold": ["train"] * 6 + ["val"] * 2 + ["test"] * 2,
+        "folds_of_cluster": [1] * 10,
+        "classes_of_fold": [2] * 10,
+        "in_test": [0.0] * 8 + [1.0] * 2,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"folds_of_cluster": [1] * 9 + [2]}, r"copies of one image lie in different folds \(j\)"),
+        ({"fold": ["train"] * 8 + ["test"] * 2}, "a fold is empty"),
+        ({"classes_of_fold": [2] * 9 + [1]}, "one class only"),
+        ({"in_test": [1.0] * 10}, "off by more than 0.05"),
+    ],
+)
+def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:
+    problems = expectations.check("split", FOLDS.assign(**change), expectations.split_rules(SPLIT), Paths(tmp_path))
+    assert bool(problems) == bool(message)
+    assert message is None or any(re.search(message, problem) for problem in problems)
+
+
+def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
+    rules = expectations.prediction_rules(2, 0.5)
+    expectations.gate("predictions", frame, rules, Paths(tmp_path), fatal=False)
+    assert not json.loads(Paths(tmp_path).checks("predictions").read_text())["success"]
+    with pytest.raises(UnfreezeError, match="one class for every image"):
+        expectations.gate("predictions", frame, rules, Paths(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"finite": [True, True, False]}, "not finite"),
+        ({"deviation": [0.0, 0.0, 0.0]}, "collapsed"),
+        ({"mean": [1.0, 1.0, 1.0]}, "all images have the same activations"),
+    ],
+)
+def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:
+    good = pd.DataFrame(
+        {"row": [0, 1, 2], "finite": [True] * 3, "mean": [1.0, 2.0, 3.0], "deviation": [1.0, 1.0, 1.0]}
+    )
+    problems = expectations.check("features", good.assign(**change), expectations.feature_rules(), Paths(tmp_path))
+    assert bool(problems) == bool(message)
+    assert message is None or message in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "correct", "message"),
+    [
+        (["x", "y", "x"], [True, True, True], None),
+        (["x", "x", "x"], [True, True, True], "one class for every image"),
+        (["x", "y", "x"], [False, True, False], "below the share of the largest class, 0.500"),
+    ],
+)
+def test_predictions_are_guarded(
+    tmp_path: Path, predicted: list[str], correct: list[bool], message: str | None
+) -> None:
+    frame = pd.DataFrame({"id": [1, 2, 3], "predicted": predicted, "correct": correct})
+    problems = expectations.check("predictions", frame, expectations.prediction_rules(2, 0.5), Paths(tmp_path))
+    assert bool(problems) == bool(message)
+    assert message is None or message in problems[0]

@@ -1,0 +1,102 @@
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import compose
+from unfreeze.errors import UnfreezeError
+from unfreeze.models import backbones, catalogue, graph
+from unfreeze.models.heads import build_head
+from unfreeze.params import DenseSpec
+
+LISTED = [row for row in backbones.TABLE.values() if row.builder]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "millions"),
+    [
+        ("efficientnetb0", 237, 5.3),
+        ("inceptionv3", 311, 23.9),
+        ("inceptionresnetv2", 780, 55.9),
+        ("resnet50", 175, 25.6),
+        ("vgg16", 19, 138.4),
+        ("xception", 132, 22.9),
+    ],
+)
+def test_layers_and_parameters_are_the_reports(name: str, layers: int, millions: float) -> None:
+    (row,) = catalogue.describe([name])
+    assert row["layers"] == layers
+    assert round(row["parameters_with_top"] / 1e6, 1) == millions
+
+
+def test_the_sheets_network_has_its_exact_parameters() -> None:
+    network = backbones.Backbone(backbones.row_of("vgg16"), 32)
+    layers = ("flatten", DenseSpec(dense=256))
+    head = build_head(layers, features=network.feature_shape, classes=2, output="sigmoid")
+    model = network.classifier(head)
+    assert model.count_params() == 14_846_273
+    graph.freeze_below(network.base, network.first_trainable("none"))
+    assert graph.trainable_parameters(model) == 131_585
+    graph.freeze_below(network.base, network.first_trainable("block5_conv1"))
+    assert graph.trainable_parameters(model) == 7_211_009
+
+
+@pytest.mark.parametrize("row", LISTED, ids=lambda row: row.name)
+def test_pixels_are_scaled_as_keras_scales_them(row: backbones.Row) -> None:
+    own = sys.modules[getattr(keras.applications, row.builder).__module__].preprocess_input
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("uint8")
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    scaled = keras.Model(inputs, backbones.scale_pixels(row.pixels, inputs)).predict_on_batch(pixels)
+    np.testing.assert_allclose(scaled, own(pixels.astype("float32")), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("DenseNet121", "torch"), ("resnet50v2", "tf"), ("ConvNeXtTiny", "inside")]
+)
+def test_any_other_builder_is_found_with_its_own_scaling(name: str, pixels: str) -> None:
+    assert backbones.row_of(name).pixels == pixels
+
+
+@pytest.mark.parametrize(("name", "hint"), [("xceptoin", "unfreeze backbones"), ("Xception", "'xception'")])
+def test_an_unknown_backbone_is_named(name: str, hint: str) -> None:
+    with pytest.raises(UnfreezeError, match=hint):
+        backbones.row_of(name)
+
+
+def test_too_small_images_are_refused() -> None:
+    with pytest.raises(UnfreezeError, match=r"image_size 64 is under xception's smallest, 71"):
+        backbones.build(backbones.row_of("xception"), 64)
+
+
+@pytest.mark.parametrize("row", backbones.TABLE.values(), ids=lambda row: row.name)
+def test_the_smallest_size_works(row: backbones.Row) -> None:
+    assert backbones.build(row, row.smallest_size).output.shape[1] >= 1
+
+
+def test_the_saved_model_is_made_of_standard_layers_and_loads_in_safe_mode(tmp_path: Path) -> None:
+    network = backbones.Backbone(backbones.row_of("vgg16"), 32)
+    head = build_head(network.row.head, features=network.feature_shape, classes=3, output="softmax")
+    model = network.classifier(head)
+    model.save(tmp_path / "x.keras")
+    loaded = keras.models.load_model(tmp_path / "x.keras", safe_mode=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+    assert loaded.inputs[0].dtype == "uint8"
+    np.testing.assert_allclose(loaded.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=1e-6)
+    assert not [layer for layer in loaded.layers if isinstance(layer, keras.layers.Lambda)]
+
+
+def test_candidates_are_named_by_their_first_layer(tmp_path: Path) -> None:
+    params = compose(tmp_path / "params.yaml")
+    network = backbones.Backbone(backbones.row_of("vgg16"), 32)
+    assert list(network.candidates(params.unfreeze.candidates.of("vgg16"))) == ["block4_conv1", "block5_conv1"]
+    assert list(network.candidates(("none", "all", 15))) == ["none", "all", "block5_conv1"]
+
+
+def test_the_table_is_described() -> None:
+    (row,) = catalogue.describe(["vgg16"])
+    assert row["unfreeze"] == "block5_conv1"
+    assert row["unfreeze_points"][-1] == {
+        "layer": "block5_conv1", "index": 15, "trainable_parameters": 7_079_424,
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+import keras
+import numpy as np
+import pytest
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.models import backbones, graph
+from unfreeze.params import BlockCount, ParameterShare
+
+
+def base(name: str, size: int = 160) -> keras.Model:
+    return backbones.build(backbones.row_of(name), size)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "cut", "shape"),
+    [
+        ("efficientnetb0", 160, "block5b_add", (10, 10, 112)),
+        ("inceptionv3", 248, "mixed7", (8, 8, 768)),
+        ("inceptionresnetv2", 630, "mixed_7a", (3, 3, 2080)),
+        ("resnet50", 143, "conv4_block6_out", (10, 10, 1024)),
+        ("vgg16", 15, "block4_pool", (10, 10, 512)),
+        ("xception", 126, "add_11", (5, 5, 1024)),
+    ],
+)
+def test_the_reports_layers_are_cut_at_the_last_shared_tensor(
+    name: str, first: int, cut: str, shape: tuple[int, ...]
+) -> None:
+    keras.backend.clear_session()
+    model = base(name)
+    operation = model.operations[graph.cut_before(model, first)]
+    assert operation.name == cut
+    assert tuple(operation.output.shape[1:]) == shape
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnetb0", "vgg16", "resnet50"])
+def test_prefix_then_suffix_is_the_whole(name: str) -> None:
+    model = base(name, 32)
+    pixels = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    whole = model(pixels, training=False)
+    points = graph.articulation_points(model)
+    assert points[0] == 0
+    assert points[-1] == len(model.operations) - 1
+    for point in points[:: max(1, len(points) // 5)]:
+        prefix = graph.segment(model, 0, point)
+        suffix = graph.segment(model, point, points[-1])
+        parts = suffix(prefix(pixels, training=False), training=False)
+        np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_a_skipped_connection_is_never_cut() -> None:
+    inputs = keras.Input((4, 4, 3))
+    first = keras.layers.Conv2D(3, 1, name="first")(inputs)
+    inside = keras.layers.Conv2D(3, 1, name="inside")(first)
+    joined = keras.layers.Add(name="joined")([first, inside])
+    last = keras.layers.Conv2D(3, 1, name="last")(joined)
+    model = keras.Model(inputs, last)
+    names = [model.operations[point].name for point in graph.articulation_points(model)]
+    assert names == [inputs._keras_history.operation.name, "first", "joined", "last"]
+    assert [model.layers[index].name for index in graph.block_starts(model)][1:] == ["last"]
+
+
+def test_every_form_of_unfreeze_point() -> None:
+    model = base("vgg16", 32)
+    assert graph.first_trainable(model, "block5_conv1") == 15
+    assert graph.first_trainable(model, 15) == 15
+    assert graph.first_trainable(model, BlockCount(blocks=1)) == 15
+    assert graph.first_trainable(model, BlockCount(blocks=5)) == 0
+    assert graph.first_trainable(model, "all") == 0
+    assert graph.first_trainable(model, "none") == 19
+    # block5 holds 7,079,424 of 14,714,688 parameters, 48.1 %.
+    assert graph.first_trainable(model, ParameterShare(share=0.482)) == 14
+    assert graph.first_trainable(model, ParameterShare(share=0.48)) == 16
+    assert graph.first_trainable(model, ParameterShare(share=1.0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("point", "remedy"),
+    [("block9_conv1", "lists the names"), (19, "layers 0 to 18"), (BlockCount(blocks=6), "has 5 blocks")],
+)
+def test_an_unknown_point_is_named(point: object, remedy: str) -> None:
+    with pytest.raises(UnfreezeError, match=remedy):
+        graph.first_trainable(base("vgg16", 32), point)  # type: ignore[arg-type]
+
+
+def test_parts_share_their_weights() -> None:
+    model = base("vgg16", 32)
+    suffix = graph.segment(model, 14, 18)
+    suffix.set_weights([np.full_like(weight, 0.5) for weight in suffix.get_weights()])
+    assert (model.get_layer("block5_conv3").get_weights()[0] == 0.5).all()

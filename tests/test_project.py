@@ -1,0 +1,98 @@
+"""The promises of the project's own files."""
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from tests.conftest import PROJECT
+from tests.import_closure import import_closure
+from unfreeze import report
+from unfreeze.cli import STAGES
+
+PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+TEMPLATES = {str(path.relative_to(PROJECT)) for path in (PROJECT / "src/unfreeze/templates").iterdir()}
+
+
+def test_dvc_yaml_has_the_stages_of_the_command_in_order() -> None:
+    assert list(PIPELINE) == list(STAGES)
+    modules = {path.stem for path in (PROJECT / "src/unfreeze/stages").glob("*.py")} - {"__init__"}
+    assert modules == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_stage_depends_on_all_it_imports(stage: str) -> None:
+    closure = import_closure(f"unfreeze.stages.{stage}")
+    if "src/unfreeze/report.py" in closure:
+        closure |= TEMPLATES
+    listed = [name for name in PIPELINE[stage]["deps"] if name.startswith("src/")]
+    assert listed == sorted(closure)
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_stage_declares_the_params_it_may_read(stage: str) -> None:
+    allowed = importlib.import_module(f"unfreeze.stages.{stage}").PARAMS
+    if stage == "validate":
+        assert "params.yaml" in PIPELINE[stage]["deps"]
+    else:
+        assert tuple(PIPELINE[stage]["params"]) == allowed
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_no_stage_imports_another(stage: str) -> None:
+    others = {name for name in import_closure(f"unfreeze.stages.{stage}") if "/stages/" in name}
+    assert others == {f"src/unfreeze/stages/{stage}.py"}
+
+
+@pytest.mark.parametrize("stage", [name for name, by_backbone in STAGES.items() if by_backbone])
+def test_the_matrix_runs_over_the_studys_backbones(stage: str) -> None:
+    assert PIPELINE[stage]["matrix"] == {"backbone": "${study.backbones}"}
+
+
+def test_the_test_fold_is_read_by_evaluate_alone() -> None:
+    readers = {name for name, stage in PIPELINE.items() if "data/split.csv" in stage["deps"]}
+    assert readers == {"extract", "evaluate"}  # extract takes training and validation images: see its test
+
+
+def test_packages_import_nothing_by_themselves() -> None:
+    for path in (PROJECT / "src").rglob("__init__.py"):
+        statements = ast.parse(path.read_text()).body
+        assert len(statements) == 1, f"{path} holds more than its docstring"
+
+
+@pytest.mark.parametrize("library", ["mlflow", "great_expectations", "keras_tuner"])
+def test_one_module_knows_a_library(library: str) -> None:
+    pattern = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
+    users = {path.name for path in (PROJECT / "src").rglob("*.py") if pattern.search(path.read_text())}
+    owners = {"mlflow": "tracking.py", "great_expectations": "expectations.py", "keras_tuner": "search.py"}
+    assert users == {owners[library]}
+
+
+def test_the_lock_has_hashes_and_no_address() -> None:
+    lock = (PROJECT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pinned = re.findall(r"^[a-z0-9._-]+==\S+", lock, re.MULTILINE)
+    assert len(pinned) > 100
+    assert lock.count("--hash=sha256:") >= len(pinned)
+
+
+def test_telemetry_is_off() -> None:
+    config = (PROJECT / ".dvc/config").read_text()
+    assert "analytics = false" in config
+    assert "check_update = false" in config
+
+
+def test_readme_shows_the_committed_results() -> None:
+    comparison = json.loads((PROJECT / "reports/comparison.json").read_text())
+    readme = (PROJECT / "README.md").read_text()
+    assert report.readme_with_results(readme, comparison) == readme
+
+
+def test_make_help_lists_the_targets() -> None:
+    shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for target in ("repro", "test", "ui", "lint", "help"):
+        assert re.search(rf"^{target}\s", shown, re.MULTILINE), shown

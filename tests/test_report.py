@@ -1,0 +1,81 @@
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from unfreeze import report
+from unfreeze.errors import UnfreezeError
+from unfreeze.stages.compare import with_gain
+
+ROW = {
+    "backbone": "from_scratch", "weights": "none (trained from scratch)", "pretrained": False, "unfreeze_from": "all",
+    "learning_rate": 1e-3, "parameters": 97_698, "trainable_parameters": 97_698, "images": 100, "accuracy": 0.75,
+    "balanced_accuracy": 0.7, "macro_f1": 0.71, "log_loss": 0.5, "auc": 0.8, "majority": 0.6,
+}  # fmt: skip
+BETTER = {
+    **ROW,
+    "backbone": "xception",
+    "weights": "wheel x==1",
+    "accuracy": 0.85,
+    "unfreeze_from": "block14_sepconv1",
+}
+NOISE = {**ROW, "backbone": "vgg16", "weights": "RANDOM", "accuracy": 0.65}
+
+
+def comparison(*rows: dict[str, Any]) -> dict[str, Any]:
+    ranked = with_gain(list(rows), "from_scratch")
+    return {"study": "quick", "data": "cells", "image_size": 160, "baseline": "from_scratch", "rows": ranked}
+
+
+def test_the_best_comes_first_with_its_gain() -> None:
+    text = report.markdown(comparison(ROW, BETTER))
+    assert text.index("| xception") < text.index("| from_scratch")
+    assert "| 0.8500 | +10.0 |" in text
+    assert "xception, accuracy 0.8500 (always naming the largest class: 0.6000)" in text
+    assert "10.0 points above from_scratch" in text
+
+
+def test_random_weights_are_marked() -> None:
+    text = report.markdown(comparison(ROW, NOISE))
+    assert "| vgg16 | RANDOM |" in text
+    assert "RANDOM weights, so no measure of transfer: vgg16" in text
+
+
+def test_without_the_baseline_there_is_no_gain() -> None:
+    (row,) = comparison(BETTER)["rows"]
+    assert row["gain"] is None
+    assert "points above" not in report.markdown(comparison(BETTER))
+
+
+def test_a_tie_goes_to_fewer_trained_parameters() -> None:
+    smaller = {**BETTER, "backbone": "small", "trainable_parameters": 10}
+    assert [row["backbone"] for row in comparison(BETTER, smaller)["rows"]] == ["small", "xception"]
+
+
+def test_the_page_loads_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "x.png")
+    page = report.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"})
+    addresses: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            addresses.extend(value or "" for name, value in attributes if name in ("src", "href"))
+
+    Reader().feed(page)
+    assert addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert "a &lt;picture&gt;" in page
+
+
+def test_the_readmes_results_are_replaced() -> None:
+    readme = f"before\n{report.README_BEGIN}\nold\n{report.README_END}\nafter\n"
+    new = report.readme_with_results(readme, comparison(ROW, BETTER))
+    assert "old" not in new
+    assert "| xception |" in new
+    assert new.startswith("before\n")
+    assert new.endswith("\nafter\n")
+    assert report.readme_with_results(new, comparison(ROW, BETTER)) == new
+    with pytest.raises(UnfreezeError, match="lacks"):
+        report.readme_with_results("nothing", comparison(ROW))

@@ -1,0 +1,87 @@
+"""The course report's six backbones through every stage, on small images with random weights."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import Checkout, make_images
+from unfreeze import stages
+from unfreeze.cli import STAGES
+from unfreeze.params import restrict
+
+SIX = ["efficientnetb0", "inceptionv3", "inceptionresnetv2", "resnet50", "vgg16", "xception"]
+
+RELOAD = """
+import json, sys
+import h5py, keras
+rows, models = json.load(open(sys.argv[1])), sys.argv[3:]
+with h5py.File(sys.argv[2]) as store:
+    pixels = store["images"][...][rows]
+assert "unfreeze" not in sys.modules
+print(json.dumps([keras.models.load_model(model).predict(pixels, verbose=0).tolist() for model in models]))
+"""
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Run every stage over the six with the report's heads and layers, in this process to spare start-ups."""
+    import importlib
+
+    folder = tmp_path_factory.mktemp("six")
+    made = Checkout(folder / "checkout")
+    make: Callable[..., Path] = make_images.__wrapped__()  # type: ignore[attr-defined]
+    images = make(folder / "images", images=12)
+    params = made.compose(
+        "data=folder",
+        f"data.source={images}",
+        "study=paper",
+        f"study.backbones=[{','.join(SIX)}]",
+        "preprocess.image_size=75",
+        "search.enabled=true",
+        "search.max_trials=1",
+        "weights.default=random",
+        "weights.xception=random",
+        "unfreeze.candidates.default=[{blocks: 1}]",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(made.root))
+        for name, by_backbone in STAGES.items():
+            stage = importlib.import_module(f"{stages.__name__}.{name}")
+            for backbone in SIX if by_backbone else [None]:
+                # As in a process of its own: Keras numbers unnamed layers on and on.
+                keras.backend.clear_session()
+                stage.run(restrict(params, stage.PARAMS), made.paths, *([backbone] if backbone else []))
+    return made
+
+
+def test_all_six_are_compared_and_marked_random(six: Checkout) -> None:
+    rows = json.loads(six.paths.comparison.read_text())["rows"]
+    assert sorted(row["backbone"] for row in rows) == sorted(SIX)
+    assert {row["weights"] for row in rows} == {"RANDOM"}
+    assert six.paths.report_markdown.read_text().count("RANDOM") >= 6
+
+
+def test_reloaded_models_give_the_same_probabilities_without_this_package(six: Checkout, tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(six.paths.images) as store:
+        ids = [name.decode() for name in store["ids"]]
+    predictions = {name: pd.read_csv(six.paths.predictions(name)) for name in SIX}
+    rows = [ids.index(name) for name in predictions[SIX[0]]["id"]]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "reload.py").write_text(RELOAD)
+    command = [sys.executable, tmp_path / "reload.py", tmp_path / "rows.json", six.paths.images]
+    command += [six.paths.model(name) for name in SIX]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reloaded = json.loads(done.stdout.splitlines()[-1])
+    for name, probabilities in zip(SIX, reloaded, strict=True):
+        expected = predictions[name][["p_blue", "p_red"]].to_numpy()
+        np.testing.assert_allclose(np.array(probabilities), expected, atol=1e-4, err_msg=name)
