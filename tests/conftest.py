@@ -39,19 +39,19 @@ def draw(colour: tuple[int, int, int], seed: int, side: int = 40) -> Image.Image
     return Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype("uint8"))
 
 
+def fill_with_images(folder: Path, *, classes: int = 2, images: int = 16, side: int = 40) -> Path:
+    """Fill a folder with one folder a class: red, green, blue, ..."""
+    colours = [(170, 80, 80), (80, 80, 170), (80, 170, 80), (160, 160, 60)]
+    for number, name in enumerate(["red", "blue", "green", "yellow"][:classes]):
+        (folder / name).mkdir(parents=True)
+        for image in range(images):
+            draw(colours[number], 1000 * number + image, side).save(folder / name / f"{image:03}.png")
+    return folder
+
+
 @pytest.fixture
 def make_images() -> Callable[..., Path]:
-    """Return a function that fills a folder with one folder a class: red, green, blue, ..."""
-
-    def make(folder: Path, *, classes: int = 2, images: int = 16, side: int = 40) -> Path:
-        colours = [(170, 80, 80), (80, 80, 170), (80, 170, 80), (160, 160, 60)]
-        for number, name in enumerate(["red", "blue", "green", "yellow"][:classes]):
-            (folder / name).mkdir(parents=True)
-            for image in range(images):
-                draw(colours[number], 1000 * number + image, side).save(folder / name / f"{image:03}.png")
-        return folder
-
-    return make
+    return fill_with_images
 
 
 def compose(target: Path, *overrides: str) -> Params:
@@ -117,6 +117,14 @@ class Checkout:
         self.paths.params.write_text(yaml.safe_dump(values))
 
 
+def checkout_with_images(folder: Path, images: int, *overrides: str) -> Checkout:
+    """Return a checkout whose parameters name a folder of two classes with so many images each."""
+    made = Checkout(folder / "checkout")
+    source = fill_with_images(folder / "images", images=images)
+    made.compose("data=folder", f"data.source={source}", *overrides)
+    return made
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
@@ -125,13 +133,9 @@ def checkout(tmp_path: Path) -> Checkout:
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """Return a checkout in which a small study with two backbones has run from end to end."""
-    folder = tmp_path_factory.mktemp("studied")
-    made = Checkout(folder / "checkout")
-    make: Callable[..., Path] = make_images.__wrapped__()  # type: ignore[attr-defined]
-    images = make(folder / "images", images=24)
-    made.compose(
-        "data=folder",
-        f"data.source={images}",
+    made = checkout_with_images(
+        tmp_path_factory.mktemp("studied"),
+        24,
         "study.backbones=[mobilenetv2,from_scratch]",
         "+weights.mobilenetv2=random",
         "unfreeze.candidates.default=[none,{blocks: 1}]",
@@ -139,3 +143,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made.run("dvc", "repro")
     made.commit()
     return made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one small study on one worker, so that the study runs once."""
+    for item in items:
+        for fixture in {"studied", "six"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(fixture))

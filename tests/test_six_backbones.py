@@ -1,20 +1,19 @@
 """The course report's six backbones through every stage, on small images with random weights."""
 
+import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Checkout, make_images
+from tests.conftest import Checkout, checkout_with_images
 from unfreeze import stages
 from unfreeze.cli import STAGES
-from unfreeze.params import restrict
+from unfreeze.params import load, restrict
 
 SIX = ["efficientnetb0", "inceptionv3", "inceptionresnetv2", "resnet50", "vgg16", "xception"]
 
@@ -32,15 +31,9 @@ print(json.dumps([keras.models.load_model(model).predict(pixels, verbose=0).toli
 @pytest.fixture(scope="module")
 def six(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """Run every stage over the six with the report's heads and layers, in this process to spare start-ups."""
-    import importlib
-
-    folder = tmp_path_factory.mktemp("six")
-    made = Checkout(folder / "checkout")
-    make: Callable[..., Path] = make_images.__wrapped__()  # type: ignore[attr-defined]
-    images = make(folder / "images", images=12)
-    params = made.compose(
-        "data=folder",
-        f"data.source={images}",
+    made = checkout_with_images(
+        tmp_path_factory.mktemp("six"),
+        12,
         "study=paper",
         f"study.backbones=[{','.join(SIX)}]",
         "preprocess.image_size=75",
@@ -50,13 +43,12 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "weights.xception=random",
         "unfreeze.candidates.default=[{blocks: 1}]",
     )
+    params = load(made.paths.params)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(made.root))
         for name, by_backbone in STAGES.items():
             stage = importlib.import_module(f"{stages.__name__}.{name}")
             for backbone in SIX if by_backbone else [None]:
-                # As in a process of its own: Keras numbers unnamed layers on and on.
-                keras.backend.clear_session()
                 stage.run(restrict(params, stage.PARAMS), made.paths, *([backbone] if backbone else []))
     return made
 

@@ -12,7 +12,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
@@ -51,16 +52,18 @@ def never_fatal(
             return
         try:
             method(self, *args, **kwargs)
+            return
         # Results are worth more than their log: whatever the server or its client raises, the study goes on.
         except Exception as error:
             self.out_of_reach = True
+            reason = _without_password((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
+        finally:
             # Alembic, which prepares MLflow's database, switches off every logger it does not know.
             log.disabled = False
-            reason = _without_password((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
-            log.warning(
-                "not logged in MLflow: %s (%s: %s). The results are complete; `unfreeze sync` logs them later",
-                what, _without_password(self.uri), reason,
-            )  # fmt: skip
+        log.warning(
+            "not logged in MLflow: %s (%s: %s). The results are complete; `unfreeze sync` logs them later",
+            what, _without_password(self.uri), reason,
+        )  # fmt: skip
 
     return guarded
 
@@ -121,7 +124,6 @@ class Ledger:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(self.uri)
         return mlflow.MlflowClient(self.uri)
 
     @functools.cached_property
@@ -189,7 +191,7 @@ class Ledger:
         for trial in files.read_json(self.paths.search(backbone))["trials"]:
             name = f"trial {trial['trial']}"
             child = self._run(f"{backbone}/{name}", name, run, {})
-            settings = ("unfreeze_from", "learning_rate")
+            settings = ("unfreeze_from", "unfreeze_point", "learning_rate")
             metrics = [(key, float(value), 0) for key, value in trial.items() if key not in (*settings, "trial")]
             self._log(child, params={key: trial[key] for key in settings}, metrics=metrics)
             self._client.set_terminated(child)
@@ -235,7 +237,7 @@ class Ledger:
             inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *pixels))]),
             outputs=Schema([TensorSpec(np.dtype("float32"), (-1, *probabilities))]),
         )
-        with mlflow.start_run(run_id=run):
+        with _default_store(self.uri), mlflow.start_run(run_id=run):
             # `mlflow.keras` writes the input example before it makes the folder for it, and fails.
             mlflow.tensorflow.log_model(
                 model,
@@ -244,6 +246,8 @@ class Ledger:
                 input_example=example,
                 # Inferring them takes many seconds and names TensorFlow twice.
                 pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={_tensorflow_version()}"],
+                # It would load the whole model once more; the tests serve a logged one.
+                validate_serving_input=False,
             )
 
     def _settings(self, backbone: str) -> dict[str, Any]:
@@ -298,6 +302,19 @@ class Ledger:
             metrics=[Metric(name, value, now, step) for name, value, step in metrics or []],
             params=[Param(name, str(value)) for name, value in (params or {}).items()],
         )
+
+
+@contextmanager
+def _default_store(uri: str) -> Iterator[None]:
+    """Make a store MLflow's default while the block runs; MLflow keeps it in the environment as well."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _curves(history: pd.DataFrame) -> list[tuple[str, float, int]]:

@@ -212,13 +212,17 @@ class Backbone:
 
         Args:
             points: Points of any form; `auto` stands for the top two blocks.
+
+        Returns:
+            `none`, `all` or an index each: names of unnamed layers differ from process to process.
         """
         from unfreeze.models import graph
 
         chosen: list[UnfreezePoint] = []
         for point in points:
             chosen += list(graph.block_starts(self.base)[-2:]) if point == "auto" else [point]
-        return {self.point_name(point): point for point in chosen}
+        indices = {self.point_name(point): self.first_trainable(point) for point in chosen}
+        return {name: name if name in ("none", "all") else index for name, index in indices.items()}
 
     def point_name(self, point: UnfreezePoint) -> str:
         """Return an unfreeze point as the first trainable layer's name, or `none` or `all`."""

@@ -33,9 +33,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     from unfreeze.models.engine import Engine
 
     images = store.describe(paths.images)
-    folds = pd.read_csv(paths.split)
-    members = set(folds.loc[folds["fold"] == "test", "id"])
-    rows = [row for row, name in enumerate(images.ids) if name in members]
+    rows = images.rows_of(pd.read_csv(paths.split), "test")
     labels = images.labels[rows]
     model = keras.models.load_model(paths.model(backbone), compile=False)
     settings = params.extract

@@ -29,12 +29,6 @@ def statistics(cached: features.Features) -> pd.DataFrame:
     )
 
 
-def rows_of_fold(images: store.Images, folds: pd.DataFrame, fold: str) -> list[int]:
-    """Return the store's row numbers of a fold, ascending."""
-    members = set(folds.loc[folds["fold"] == fold, "id"])
-    return [row for row, name in enumerate(images.ids) if name in members]
-
-
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone."""
     from unfreeze.data import expectations
@@ -55,7 +49,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         batch_size=settings.batch_size,
     )
     folds = pd.read_csv(paths.split)
-    train, val = (rows_of_fold(images, folds, fold) for fold in ("train", "val"))
+    train, val = (images.rows_of(folds, fold) for fold in ("train", "val"))
     maker = augment.view_maker(params.augment, params.seed) if params.augment.views > 1 else None
 
     def pixels(rows: list[int], *, changed: bool) -> Iterator[np.ndarray]:

@@ -26,7 +26,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
 
     best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
     transfer = Transfer.prepare(params, paths, backbone)
-    point = best["unfreeze_from"] if best else params.unfreeze.point.of(backbone)
+    point = best["unfreeze_point"] if best else params.unfreeze.point.of(backbone)
     phase = params.train.finetune.of(backbone)
     if best:
         phase = phase.model_copy(update={"learning_rate": best["learning_rate"]})

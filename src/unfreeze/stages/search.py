@@ -15,7 +15,15 @@ PARAMS = ("seed", "head", "train", "unfreeze", "search", "tracking")
 
 # The score of a trial whose loss is no number.
 DIVERGED = 1e9
-COLUMNS = ["trial", "unfreeze_from", "learning_rate", "val_loss", "val_accuracy", "trainable_parameters"]
+COLUMNS = [
+    "trial",
+    "unfreeze_from",
+    "unfreeze_point",
+    "learning_rate",
+    "val_loss",
+    "val_accuracy",
+    "trainable_parameters",
+]
 
 
 def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any]:
@@ -74,6 +82,7 @@ def _search(params: Params, paths: Paths, backbone: str) -> list[dict[str, Any]]
                 {
                     "trial": len(table) + 1,
                     "unfreeze_from": values["unfreeze_from"],
+                    "unfreeze_point": points[values["unfreeze_from"]],
                     "learning_rate": values["learning_rate"],
                     "val_loss": val_loss,
                     "val_accuracy": float(last["val_accuracy"]),
