@@ -145,8 +145,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of one small study on one worker, so that the study runs once."""
-    for item in items:
-        for fixture in {"studied", "six"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(fixture))
+    for fixture in {"studied", "six"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.xdist_group(fixture))

@@ -76,6 +76,10 @@ def _run_stage(options: argparse.Namespace) -> None:
     paths = Paths.here()
     stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
     params = restrict(load(paths.params), stage.PARAMS)
+    if STAGES[options.stage]:
+        # Two notices a process about its processor, which no log level keeps back.
+        with console.native_output_muted():
+            importlib.import_module("tensorflow")
     stage.run(params, paths, *([options.backbone] if STAGES[options.stage] else []))
 
 

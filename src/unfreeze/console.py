@@ -1,9 +1,12 @@
 """What a person sees while a stage runs: one logger, and progress with the time left."""
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rich.console import Console
@@ -44,6 +47,20 @@ def configure_logging() -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+@contextmanager
+def native_output_muted() -> Iterator[None]:
+    """Drop what libraries write to the process's stderr behind Python's back; exceptions pass."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

@@ -230,6 +230,8 @@ class Ledger:
 
         from unfreeze.data import store
 
+        # MLflow tries the model on the example, and Keras would show a progress bar for that one image.
+        keras.utils.disable_interactive_logging()
         model = keras.models.load_model(self.paths.model(backbone), compile=False)
         example = next(store.batches(self.paths.images, [0], 1))
         pixels, probabilities = example.shape[1:], tuple(model.output.shape[1:])
@@ -246,8 +248,6 @@ class Ledger:
                 input_example=example,
                 # Inferring them takes many seconds and names TensorFlow twice.
                 pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={_tensorflow_version()}"],
-                # It would load the whole model once more; the tests serve a logged one.
-                validate_serving_input=False,
             )
 
     def _settings(self, backbone: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from unfreeze.paths import Paths
 
 PARAMS = ("seed", "head", "train", "unfreeze", "search", "tracking")
 
-
 # The score of a trial whose loss is no number.
 DIVERGED = 1e9
 COLUMNS = [
