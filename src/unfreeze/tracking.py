@@ -169,6 +169,7 @@ class Ledger:
             "weights_sha256": weights["sha256"],
             "data_sha256": files.sha256(self.paths.manifest),
             "mlflow.source.git.commit": _git_commit(self.paths.root),
+            "mlflow.source.name": "dvc repro",
         }
         return self._run(backbone, backbone, self._study(), tags)
 

@@ -24,7 +24,7 @@ def transfer(position_of: str, *, classes: int = 2, class_weights: str = "balanc
     part = network.part(0, cut)
     cached = part.predict(pixels, verbose=0) if cut else pixels
     head = build_head(("global_average_pooling",), features=network.feature_shape, classes=classes, output="softmax")
-    features = Features(cut, cached[:32], labels[:32], cached[32:], labels[32:], classes, {})
+    features = Features(cut, cached[:32], labels[:32], cached[32:], labels[32:], classes)
     return training.Transfer(network, head, features, class_weights=class_weights, seed=0)  # type: ignore[arg-type]
 
 

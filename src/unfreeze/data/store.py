@@ -1,5 +1,6 @@
 """The image store: every checked image, decoded and resized once, in one HDF5 file."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +30,7 @@ class Images:
         classes: Class names by number.
         size: Side, pixels.
         manifest_sha256: Digest of the manifest the store was made from.
+        resize: How images were brought to their size.
     """
 
     ids: list[str]
@@ -36,6 +38,12 @@ class Images:
     classes: list[str]
     size: int
     manifest_sha256: str
+    resize: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that determines the pixels."""
+        return hashlib.sha256(f"{self.manifest_sha256} {self.size} {self.resize}".encode()).hexdigest()
 
     def rows_of(self, folds: pd.DataFrame, fold: str) -> list[int]:
         """Return the row numbers of a fold, ascending.
@@ -116,6 +124,7 @@ def describe(path: Path) -> Images:
                 classes=[str(name) for name in store.attrs["classes"]],
                 size=int(store.attrs["size"]),
                 manifest_sha256=str(store.attrs["manifest_sha256"]),
+                resize=str(store.attrs["resize"]),
             )
     except (OSError, KeyError) as error:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from unfreeze import console
+from unfreeze import console, files
 from unfreeze.data import features as cache
 from unfreeze.data import store
 from unfreeze.data.features import Features
@@ -96,7 +96,8 @@ class Transfer:
             classes=len(images.classes),
             output=params.head.output,
         )
-        cached = cache.read(paths.features(name))
+        expected = {"images": images.digest, "weights": files.sha256(paths.weights(name))}
+        cached = cache.read(paths.features(name), expected)
         return cls(backbone, head, cached, class_weights=params.train.class_weights, seed=params.seed)
 
     def train_head(self, phase: Phase) -> Result:

@@ -1,7 +1,8 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
-from collections.abc import Iterator
-from itertools import chain
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,52 @@ from unfreeze.paths import Paths
 PARAMS = ("seed", "augment", "extract", "unfreeze", "search.enabled")
 
 
-def statistics(cached: features.Features) -> pd.DataFrame:
+# Seeds of two views lie further apart than the number of random changes, each of which takes the next seed.
+VIEW_SEEDS = 100
+
+
+def statistics(batches: Iterator[np.ndarray]) -> pd.DataFrame:
     """Return one row an image of both folds: mean and deviation of its activations, and whether all are finite."""
-    rows = [row.astype("float32") for row in chain(cached.train, cached.val)]
-    return pd.DataFrame(
-        {
-            "row": range(len(rows)),
-            "finite": [bool(np.isfinite(row).all()) for row in rows],
-            "mean": [float(row.mean()) for row in rows],
-            "deviation": [float(row.std()) for row in rows],
-        }
-    )
+    parts = []
+    for batch in batches:
+        rows = batch.reshape(len(batch), -1).astype("float32")
+        finite = np.isfinite(rows).all(axis=1)
+        # What is not finite has no deviation: that is what the table tells.
+        with np.errstate(invalid="ignore"):
+            parts.append(pd.DataFrame({"finite": finite, "mean": rows.mean(axis=1), "deviation": rows.std(axis=1)}))
+    return pd.concat(parts, ignore_index=True).rename_axis("row").reset_index()
+
+
+def pixel_batches(
+    paths: Paths, params: Params, train: Sequence[int], val: Sequence[int], *, done: int
+) -> Iterator[np.ndarray]:
+    """Yield the pixels of every view of the training fold, then of the validation fold.
+
+    Args:
+        paths: Where the images lie.
+        params: Needs `seed`, `augment` and `extract`.
+        train: Row numbers of the training fold.
+        val: Row numbers of the validation fold.
+        done: How many rows to leave out at the start, a whole number of batches.
+    """
+    position = 0
+    # The first view shows the images as they are.
+    makers = [
+        augment.view_maker(params.augment, params.seed + VIEW_SEEDS * view) if view else None
+        for view in range(params.augment.views)
+    ]
+    for rows, maker in [*((train, maker) for maker in makers), (val, None)]:
+        if maker is None:
+            skipped = min(max(done - position, 0), len(rows))
+            yield from store.batches(paths.images, rows[skipped:], params.extract.batch_size)
+            position += len(rows)
+            continue
+        for batch in store.batches(paths.images, rows, params.extract.batch_size):
+            # Made even if it is there already: each batch moves the random state on.
+            changed = augment.augmented(maker, batch)
+            position += len(batch)
+            if position > done:
+                yield changed
 
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
@@ -42,52 +78,39 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         points += network.candidates(params.unfreeze.candidates.of(backbone)).values()
     position = min(network.cut(point) for point in points)
     settings = params.extract
-    engine = Engine(
-        network.part(0, position),
-        kind=settings.engine,
-        precision=settings.precision,
-        batch_size=settings.batch_size,
-    )
+    prefix = network.part(0, position)
+    engine = Engine(prefix, kind=settings.engine, precision=settings.precision, batch_size=settings.batch_size)
     folds = pd.read_csv(paths.split)
-    train, val = (images.rows_of(folds, fold) for fold in ("train", "val"))
-    maker = augment.view_maker(params.augment, params.seed) if params.augment.views > 1 else None
-
-    def pixels(rows: list[int], *, changed: bool) -> Iterator[np.ndarray]:
-        for batch in store.batches(paths.images, rows, settings.batch_size):
-            yield augment.augmented(maker, batch) if changed else batch
-
-    views = params.augment.views
-    total = len(train) * views + len(val)
-    work = f"running {backbone}'s frozen layers on {engine.name}" if engine else f"copying pixels for {backbone}"
-    with console.progress(work, total) as advance:
-
-        def activations(rows: list[int], *, changed: bool = False) -> np.ndarray:
-            parts = []
-            batches = pixels(rows, changed=changed)
-            for part in engine.run(batches) if engine else batches:
-                parts.append(part if part.dtype == np.uint8 else part.astype("float16"))
-                advance(len(part))
-            return np.concatenate(parts)
-
-        stored = np.concatenate([activations(train, changed=view > 0) for view in range(views)])
-        cached = features.Features(
-            position=position,
-            train=stored,
-            train_labels=np.tile(images.labels[train], views),
-            val=activations(val),
-            val_labels=images.labels[val],
-            classes=len(images.classes),
-            determined_by={
-                "data": images.manifest_sha256,
-                "weights": files.sha256(paths.weights(backbone)),
-                "cut": network.base.operations[position].name,
-            },
-        )
-    features.write(paths.features(backbone), cached)
-    console.log.info(
-        "%s: cut after %s, activations %s", backbone, cached.determined_by["cut"], cached.train.shape[1:]
+    train, val = (images.rows_of(folds, fold) for fold in features.FOLDS)
+    plan = features.Plan(
+        position=position,
+        row_shape=tuple(prefix.output.shape[1:]),
+        dtype="float16" if position else "uint8",
+        train_labels=np.tile(images.labels[train], params.augment.views),
+        val_labels=images.labels[val],
+        classes=len(images.classes),
+        determined_by={
+            "images": images.digest,
+            "weights": files.sha256(paths.weights(backbone)),
+            "split": files.sha256(paths.split),
+            "settings": _digest([params.seed, params.augment.model_dump(), settings.model_dump(), engine.name]),
+            "cut": network.base.operations[position].name,
+        },
     )
+    with (
+        features.writing(paths.features(backbone), plan) as writer,
+        console.progress(f"running {backbone}'s frozen layers on {engine.name}", plan.rows) as advance,
+    ):
+        advance(writer.done)
+        for part in engine.run(pixel_batches(paths, params, train, val, done=writer.done)):
+            writer.append(part.astype(plan.dtype))
+            advance(len(part))
+    console.log.info("%s: cut after %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     pretrained = files.read_json(paths.weights_record(backbone))["pretrained"]
-    expectations.gate(
-        f"features_{backbone}", statistics(cached), expectations.feature_rules(), paths, fatal=pretrained
-    )
+    rules = expectations.feature_rules()
+    table = statistics(features.batches(paths.features(backbone)))
+    expectations.gate(f"features_{backbone}", table, rules, paths, fatal=pretrained)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
