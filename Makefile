@@ -44,7 +44,7 @@ lint: install ## ruff and mypy, as checks
 	ruff format --check .
 	mypy
 
-ui: install ## Browse the runs in MLflow on http://127.0.0.1:$(MLFLOW_PORT)
+ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port: make ui MLFLOW_PORT=5050)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
 	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
 

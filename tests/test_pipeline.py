@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Checkout, draw
+from tests.conftest import PROJECT, Checkout, draw
 from unfreeze.errors import UnfreezeError
 from unfreeze.stages import check, download
 
@@ -151,6 +152,16 @@ def test_the_logged_model_serves_the_pipelines_probabilities(client: mlflow.Mlfl
     np.testing.assert_allclose(served[0], expected, atol=1e-5)
 
 
+def test_the_readmes_lines_give_the_pipelines_probabilities(studied: Checkout) -> None:
+    code = (PROJECT / "README.md").read_text().split("```python")[1].split("```")[0]
+    predictions = pd.read_csv(studied.paths.predictions("from_scratch"))
+    image = studied.paths.raw / predictions["id"][0]
+    code = code.replace("models/xception.keras", "models/from_scratch.keras").replace("cell.png", str(image))
+    shown = studied.run(sys.executable, "-c", code.replace("print(", "print('probabilities', "))
+    found = np.array(re.findall(r"probabilities \[\[(\S+) (\S+)\]\]", shown)[0], dtype=float)
+    np.testing.assert_allclose(found, predictions.loc[0, ["p_blue", "p_red"]].to_numpy(dtype=float), atol=1e-5)
+
+
 def test_an_experiment_is_run_and_shown(studied: Checkout, make_images: Callable[..., Path], tmp_path: Path) -> None:
     images = make_images(tmp_path / "other", classes=3)
     settings = [
@@ -165,8 +176,9 @@ def test_an_experiment_is_run_and_shown(studied: Checkout, make_images: Callable
     studied.run("dvc", "exp", "run", "--name", "three-colours", *overrides)
     result = json.loads(studied.paths.evaluation("from_scratch").read_text())
     assert len(result["classes"]) == 3
-    shown = studied.run("dvc", "exp", "show", "--csv")
+    shown = studied.run("dvc", "exp", "show", "--md", "--drop", ".*", "--keep", "Experiment|.*:accuracy")
     assert "three-colours" in shown
+    assert "metrics/evaluate/from_scratch.json:accuracy" in shown
     studied.run("git", "checkout", ".")
     studied.run("dvc", "checkout")
 

@@ -47,6 +47,8 @@ def configure_logging() -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    # TensorFlow advises against building several models in one process, which a search cannot help.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager

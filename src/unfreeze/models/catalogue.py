@@ -38,6 +38,10 @@ def show(rows: list[dict[str, Any]]) -> None:
         "with top",
         "default",
         "blocks from the top",
+        caption="sizes are image sides in pixels: the smallest the network takes, and the one it was trained on; "
+        "default: the first layer trained if nothing else is set; pixels: what the network expects "
+        "(inside: 0..255, it scales them itself; tf: -1..1; caffe: BGR less the mean; torch: normalized), which the "
+        "saved model does itself",
     )
     for row in rows:
         top = row["parameters_with_top"]

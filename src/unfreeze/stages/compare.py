@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from unfreeze import files, plots, report, tracking
+from unfreeze import console, files, plots, report, tracking
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -44,12 +44,13 @@ def with_gain(rows: list[dict[str, Any]], baseline: str) -> list[dict[str, Any]]
 def run(params: Params, paths: Paths) -> None:
     """Write reports/ and complete the study's run in MLflow."""
     names = list(params.study.backbones)
+    rows = with_gain([comparison_row(paths, name) for name in names], params.study.baseline)
     comparison = {
         "study": params.study.name,
         "data": params.data.name,
         "image_size": params.preprocess.image_size,
         "baseline": params.study.baseline,
-        "rows": with_gain([comparison_row(paths, name) for name in names], params.study.baseline),
+        "rows": rows,
     }
     plots.training_curves({name: pd.read_csv(paths.history(name)) for name in names}, paths.curves_picture)
     files.write_json(paths.comparison, comparison)
@@ -60,3 +61,7 @@ def run(params: Params, paths: Paths) -> None:
         pictures[f"{name}: confusion matrix"] = paths.confusion_picture(name)
     files.write_text(paths.report_html, report.page(comparison, pictures))
     tracking.Ledger(paths, params.tracking.experiment).log_study(names)
+    console.log.info(
+        "best: %s, accuracy %.4f; the report is %s, `make ui` shows the runs",
+        rows[0]["backbone"], rows[0]["accuracy"], paths.report_html.relative_to(paths.root),
+    )  # fmt: skip
