@@ -189,6 +189,8 @@ def _begin(partial: Path, plan: Plan) -> None:
 def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
     """Create a contiguous dataset whose place on disk is fixed at once: writing rows changes no metadata."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    # The same rows must give the same bytes, whenever they are written.
+    settings.set_obj_track_times(False)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER if shape else h5py.h5d.FILL_TIME_ALLOC)
