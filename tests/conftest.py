@@ -13,13 +13,20 @@ import yaml
 from dvc.utils.hydra import compose_and_dump
 from PIL import Image
 
-from unfreeze.params import Params, load
+from unfreeze.data.features import Settings
+from unfreeze.params import Augment, Extract, Params, load
 from unfreeze.paths import Paths
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 PROJECT = Path(__file__).parents[1]
+
+SETTINGS = Settings(
+    seed=0,
+    augment=Augment(views=1, horizontal_flip=True, vertical_flip=False, rotation=0, shear=0, scale=0, brightness=0),
+    extract=Extract(engine="auto", precision="float32", batch_size=8, dtype="float16", max_gb=1),
+)
 
 # Seconds instead of minutes; every stage still does its work.
 SMALL = (
@@ -147,5 +154,5 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of one small study on one worker, so that the study runs once."""
-    for fixture in {"studied", "six"} & set(getattr(item, "fixturenames", ())):
+    for fixture in {"studied", "six", "extracted"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.xdist_group(fixture))

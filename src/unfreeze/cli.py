@@ -76,19 +76,11 @@ def _run_stage(options: argparse.Namespace) -> None:
     paths = Paths.here()
     stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
     params = restrict(load(paths.params), stage.PARAMS)
-    if STAGES[options.stage]:
-        _import_tensorflow()
     stage.run(params, paths, *([options.backbone] if STAGES[options.stage] else []))
 
 
-def _import_tensorflow() -> None:
-    # It gives two notices about the processor, which no log level keeps back.
-    with console.native_output_muted():
-        importlib.import_module("tensorflow")
-
-
 def _print_backbones(options: argparse.Namespace) -> None:
-    _import_tensorflow()
+    console.import_tensorflow()
     from unfreeze.models import catalogue
 
     rows = catalogue.describe(options.names)

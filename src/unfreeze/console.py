@@ -1,5 +1,6 @@
 """What a person sees while a stage runs: one logger, and progress with the time left."""
 
+import importlib
 import logging
 import os
 import sys
@@ -51,15 +52,14 @@ def configure_logging() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-@contextmanager
-def native_output_muted() -> Iterator[None]:
-    """Drop what libraries write to the process's stderr behind Python's back; exceptions pass."""
+def import_tensorflow() -> None:
+    """Import TensorFlow without the two notices on the processor that no log level keeps back; exceptions pass."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nothing:
             os.dup2(nothing.fileno(), 2)
-        yield
+        importlib.import_module("tensorflow")
     finally:
         os.dup2(kept, 2)
         os.close(kept)

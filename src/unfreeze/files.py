@@ -13,6 +13,11 @@ from typing import Any
 import pandas as pd
 
 
+def partial_of(path: Path) -> Path:
+    """Return the name a file has until it is whole: always the same, so that what a killed process left is found."""
+    return path.with_name(f".partial-{path.name}")
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it when the block ends well, remove it when not.
@@ -24,8 +29,7 @@ def atomic(path: Path) -> Iterator[Path]:
         The temporary name. It keeps the suffix, since some writers choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name, so that what a killed process left is replaced.
-    partial = path.with_name(f".partial-{path.name}")
+    partial = partial_of(path)
     remove(partial)
     try:
         yield partial
@@ -34,6 +38,21 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         remove(partial)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, and remove it with all that is in it when the block ends.
+
+    Args:
+        folder: Its name: always the same for the same work, so that what a killed process left is replaced.
+    """
+    remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def require_space(folder: Path, size: int) -> None:
@@ -48,7 +67,8 @@ def require_space(folder: Path, size: int) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as probe:
-        os.posix_fallocate(probe.fileno(), 0, size)
+        # The call refuses a length of 0.
+        os.posix_fallocate(probe.fileno(), 0, max(size, 1))
 
 
 def remove(path: Path) -> None:

@@ -16,6 +16,7 @@ from unfreeze.errors import UnfreezeError
 T = TypeVar("T")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -206,11 +207,15 @@ class Extract(Section):
         engine: What runs them; `auto` takes OpenVINO and, where it cannot convert, TensorFlow.
         precision: Arithmetic of the frozen layers. bfloat16 needs a processor that has it to be faster.
         batch_size: Images a call.
+        dtype: How activations are stored.
+        max_gb: Most room that a backbone's activations may take on disk, GB.
     """
 
     engine: Literal["auto", "openvino", "tensorflow"]
-    precision: Literal["float32", "bfloat16"]
+    precision: Precision
     batch_size: int = Field(ge=1)
+    dtype: Literal["float16", "float32"]
+    max_gb: float = Field(gt=0)
 
 
 class BlockCount(Section):
@@ -292,9 +297,17 @@ class Phase(Section):
 
 
 class Train(Section):
-    """Both phases: the head on frozen features, then the head and the unfrozen layers together."""
+    """Both phases: the head on frozen features, then the head and the unfrozen layers together.
+
+    Args:
+        class_weights: `balanced` lets classes count the same however many images they have.
+        precision: Arithmetic of convolutions and dense layers; weights, losses and sums stay float32.
+        head: The first phase.
+        finetune: The second.
+    """
 
     class_weights: Literal["balanced", "none"]
+    precision: Precision
     head: ByBackbone[Phase]
     finetune: ByBackbone[Phase]
 

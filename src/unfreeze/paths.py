@@ -97,6 +97,9 @@ class Paths:
     def features(self, backbone: str) -> Path:
         return self.root / f"data/features/{backbone}.h5"
 
+    def derived_features(self, backbone: str) -> Path:
+        return self.root / f"data/features/.derived-{backbone}"
+
     def search(self, backbone: str) -> Path:
         return self.root / f"metrics/search/{backbone}.json"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from unfreeze import files
 from unfreeze.data import expectations
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Checks, Split
@@ -99,10 +100,13 @@ def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], m
 def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
     rules = expectations.prediction_rules(2, 0.5)
-    expectations.gate("predictions", frame, rules, Paths(tmp_path), fatal=False)
-    assert not json.loads(Paths(tmp_path).checks("predictions").read_text())["success"]
+    paths = Paths(tmp_path)
+    files.write_json(paths.weights_record("resnet50"), {"pretrained": False})
+    files.write_json(paths.weights_record("xception"), {"pretrained": True})
+    expectations.gate("predictions", frame, rules, paths, backbone="resnet50")
+    assert not json.loads(paths.checks("predictions").read_text())["success"]
     with pytest.raises(UnfreezeError, match="one class for every image"):
-        expectations.gate("predictions", frame, rules, Paths(tmp_path))
+        expectations.gate("predictions", frame, rules, paths, backbone="xception")
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,34 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from tests.conftest import SETTINGS
 from unfreeze.data import features
+from unfreeze.data.features import Fold
 from unfreeze.errors import UnfreezeError
 
 PLAN = features.Plan(
     position=3,
     row_shape=(3,),
     dtype="float16",
-    train_labels=np.array([0, 1, 0, 1]),
-    val_labels=np.array([1, 0]),
+    train=Fold(np.array([0, 1, 2, 3]), np.array([0, 1, 0, 1])),
+    val=Fold(np.array([4, 5]), np.array([1, 0])),
     classes=2,
     determined_by={"images": "a" * 64, "weights": "b" * 64},
+    settings=SETTINGS,
 )
 ROWS = np.arange(18, dtype="float16").reshape(6, 3)
 
@@ -42,20 +51,19 @@ def write(path: Path, plan: features.Plan = PLAN) -> None:
             writer.append(row[None])
 
 
-class Doubling:
-    def run_array(self, rows: np.ndarray) -> np.ndarray:
-        return rows.astype("float32") * 2
+def all_rows(read: features.Features) -> list[list[float]]:
+    return np.concatenate(list(read.batches())).tolist()
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     write(tmp_path / "x.h5")
     read = features.read(tmp_path / "x.h5", PLAN.determined_by)
-    assert (read.position, read.classes) == (3, 2)
-    assert np.array_equal(read.train, ROWS[:4])
-    assert np.array_equal(read.val, ROWS[4:])
-    assert read.train_labels.tolist() == [0, 1, 0, 1]
-    assert read.val.dtype == np.float16
-    assert np.array_equal(np.concatenate(list(features.batches(tmp_path / "x.h5"))), ROWS)
+    assert read.plan.same_as(PLAN)
+    assert read.train is not None and read.val is not None
+    assert (len(read.train), read.train.row_bytes, read.val.shape) == (4, 6, (2, 3))
+    assert [batch.tolist() for batch in read.train.batches(3)] == [ROWS[:3].tolist(), ROWS[3:4].tolist()]
+    assert read.train.labels.tolist() == [0, 1, 0, 1]
+    assert all_rows(read) == ROWS.tolist()
 
 
 def test_the_same_rows_give_the_same_bytes_however_often_it_was_stopped(tmp_path: Path) -> None:
@@ -88,14 +96,18 @@ def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
     with features.writing(path, PLAN) as writer:
         assert writer.done == 5
         writer.append(ROWS[5:])
-    assert np.array_equal(features.read(path, {}).train, ROWS[:4])
+    assert all_rows(features.read(path, {})) == ROWS.tolist()
 
 
 @pytest.mark.parametrize(
     "other",
     [
         replace(PLAN, determined_by={**PLAN.determined_by, "weights": "c" * 64}),
-        replace(PLAN, train_labels=np.array([0, 1])),
+        replace(PLAN, train=Fold(np.array([0, 1]), np.array([0, 1]))),
+        replace(PLAN, train=Fold(PLAN.train.images, np.array([1, 1, 0, 1]))),
+        replace(PLAN, val=Fold(np.array([5, 4]), PLAN.val.labels)),
+        replace(PLAN, dtype="float32"),
+        replace(PLAN, settings=SETTINGS.model_copy(update={"seed": 1})),
         replace(PLAN, row_shape=(1, 3)),
     ],
 )
@@ -107,13 +119,13 @@ def test_what_was_begun_for_other_settings_is_not_gone_on_with(tmp_path: Path, o
         assert writer.done == 0
         writer.append(ROWS[:4])
         writer.append(ROWS[4:])
-    assert np.array_equal(features.read(tmp_path / "x.h5", {}).train, ROWS[:4])
+    assert all_rows(features.read(tmp_path / "x.h5", {})) == ROWS.tolist()
 
 
 def test_a_damaged_partial_file_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / ".partial-x.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     write(tmp_path / "x.h5")
-    assert np.array_equal(features.read(tmp_path / "x.h5", {}).val, ROWS[4:])
+    assert all_rows(features.read(tmp_path / "x.h5", {})) == ROWS.tolist()
 
 
 def test_a_cache_with_missing_rows_gets_no_name(tmp_path: Path) -> None:
@@ -136,11 +148,66 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         features.read(tmp_path / "x.h5", {})
 
 
-def test_more_frozen_layers_give_half_precision_at_the_new_position(tmp_path: Path) -> None:
+def test_a_file_under_its_name_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "x.h5")
-    stored = features.read(tmp_path / "x.h5", {})
-    moved = stored.through(Doubling(), position=9)
-    assert moved.position == 9
-    assert moved.train.dtype == np.float16
-    assert np.array_equal(moved.train, ROWS[:4] * 2)
-    assert np.array_equal(moved.train_labels, stored.train_labels)
+    with h5py.File(tmp_path / "x.h5", "r+") as store:
+        store["done"][()] = 4
+    with pytest.raises(UnfreezeError, match=r"x.h5 holds 4 rows, expected 6: delete it"):
+        features.read(tmp_path / "x.h5", {})
+
+
+def test_another_kind_of_hdf5_file_is_damaged(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as store:
+        store["images"] = [1, 2]
+    with pytest.raises(UnfreezeError, match=r"x.h5 is damaged"):
+        features.read(tmp_path / "x.h5", {})
+
+
+def test_nothing_stored_takes_no_room(tmp_path: Path) -> None:
+    plan = replace(PLAN, stored=False)
+    assert (plan.nbytes, PLAN.nbytes) == (0, 36)
+    with features.writing(tmp_path / "x.h5", plan):
+        pass
+    read = features.read(tmp_path / "x.h5", {})
+    assert read.plan.same_as(plan)
+    assert (read.train, read.val, list(read.batches())) == (None, None, [])
+
+
+def test_the_disk_is_taken_before_the_first_row(tmp_path: Path) -> None:
+    plan = replace(PLAN, row_shape=(1000, 1000))
+    with pytest.raises(KeyboardInterrupt), features.writing(tmp_path / "x.h5", plan):
+        raise KeyboardInterrupt
+    assert (tmp_path / ".partial-x.h5").stat().st_blocks * 512 >= plan.nbytes == 12_000_000
+
+
+def test_the_room_is_the_limit_or_what_the_disk_has_for_two_copies(tmp_path: Path) -> None:
+    assert features.room(tmp_path / "new", 0.001) == 1_000_000
+    free = shutil.disk_usage(tmp_path).free
+    assert free / 2.1 < features.room(tmp_path, 1e9) < free / 1.9
+
+
+@settings(max_examples=30)
+@given(
+    rows=arrays("float16", st.tuples(st.integers(2, 9), st.integers(1, 5)), elements=st.floats(-9, 9, width=16)),
+    size=st.integers(1, 10),
+    data=st.data(),
+)
+def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(1, len(rows) - 1))
+    numbers = np.arange(len(rows))
+    plan = replace(
+        PLAN,
+        row_shape=rows.shape[1:],
+        train=Fold(numbers[:first], numbers[:first]),
+        val=Fold(numbers[first:], numbers[first:]),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5"
+        with features.writing(path, plan) as writer:
+            for fold in (rows[:first], rows[first:]):
+                for start in range(0, len(fold), size):
+                    writer.append(fold[start : start + size])
+        read = features.read(path, {})
+        assert read.train is not None
+        assert np.array_equal(np.concatenate(list(read.train.batches(size))), rows[:first])
+        assert all_rows(read) == rows.tolist()

@@ -3,9 +3,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unfreeze.models import backbones
-from unfreeze.models.engine import Engine
+from unfreeze.models.engine import Engine, use_precision
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3)).astype("uint8")
 
@@ -16,15 +17,20 @@ def prefix() -> keras.Model:
     return network.part(0, network.cut("block_16_expand"))
 
 
+def run(engine: Engine, pixels: np.ndarray = PIXELS) -> np.ndarray:
+    size = engine.batch_size
+    return np.concatenate(list(engine.run(pixels[start : start + size] for start in range(0, len(pixels), size))))
+
+
 @pytest.mark.parametrize("kind", ["openvino", "tensorflow"])
 def test_engines_agree_with_keras(prefix: keras.Model, kind: str) -> None:
     engine = Engine(prefix, kind=kind, batch_size=4)  # type: ignore[arg-type]
     assert engine.name == kind
-    np.testing.assert_allclose(engine.run_array(PIXELS), prefix.predict_on_batch(PIXELS), atol=1e-4)
+    np.testing.assert_allclose(run(engine), prefix.predict_on_batch(PIXELS), atol=1e-4)
 
 
 def test_two_engines_give_the_same_bits(prefix: keras.Model) -> None:
-    assert np.array_equal(Engine(prefix).run_array(PIXELS), Engine(prefix).run_array(PIXELS))
+    assert np.array_equal(run(Engine(prefix)), run(Engine(prefix)))
 
 
 def test_batches_come_back_in_order_and_length(prefix: keras.Model) -> None:
@@ -32,7 +38,37 @@ def test_batches_come_back_in_order_and_length(prefix: keras.Model) -> None:
     engine = Engine(prefix, batch_size=7)
     parts = list(engine.run(batches))
     assert [len(part) for part in parts] == [3, 1, 7]
-    np.testing.assert_array_equal(np.concatenate(parts), engine.run_array(PIXELS))
+    np.testing.assert_array_equal(np.concatenate(parts), run(engine))
+
+
+@pytest.mark.parametrize("kind", ["openvino", "tensorflow"])
+def test_bfloat16_is_near_float32(prefix: keras.Model, kind: str) -> None:
+    exact = prefix.predict_on_batch(PIXELS)
+    rough = run(Engine(prefix, kind=kind, precision="bfloat16", batch_size=4))  # type: ignore[arg-type]
+    use_precision("float32")
+    assert rough.dtype == np.float32
+    assert np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_what_openvino_cannot_convert_runs_on_tensorflow(caplog: pytest.LogCaptureFixture) -> None:
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, Unconvertible()(inputs))
+    pixels = np.ones((3, 4, 4, 3), "float32")
+    with caplog.at_level("WARNING", "unfreeze"):
+        engine = Engine(model, batch_size=2)
+    assert engine.name == "tensorflow"
+    assert "TensorFlow runs it instead" in caplog.text
+    assert (run(engine, pixels) == 2).all()
+    with pytest.raises(Exception, match="."):
+        Engine(model, kind="openvino", batch_size=2)
+
+
+class Unconvertible(keras.layers.Layer):
+    """Adds 1 in a way that no converter follows."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        doubled = tf.numpy_function(lambda rows: rows + 1, [x], tf.float32)
+        return tf.ensure_shape(doubled, x.shape)
 
 
 def test_nothing_reports_home(prefix: keras.Model) -> None:

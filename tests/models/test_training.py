@@ -1,34 +1,94 @@
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from unfreeze.data.features import Features
-from unfreeze.models import backbones, training
+from tests.conftest import SETTINGS
+from unfreeze.data import features
+from unfreeze.models import backbones, feed, training
+from unfreeze.models.engine import use_precision
 from unfreeze.models.heads import build_head
-from unfreeze.params import Phase
+from unfreeze.params import ByBackbone, Phase, Train
 
 PHASE = Phase(optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None)
+# Steps so small that rounding and the order of images leave no trace.
+GENTLE = PHASE.model_copy(update={"optimizer": "sgd", "learning_rate": 1e-6, "epochs": 1})
 LONGER = PHASE.model_copy(update={"learning_rate": 2e-2, "epochs": 30})
 
 
-def transfer(position_of: str, *, classes: int = 2, class_weights: str = "balanced") -> training.Transfer:
+TRAIN = Train(
+    class_weights="balanced",
+    precision="float32",
+    head=ByBackbone[Phase].model_validate({"default": PHASE}),
+    finetune=ByBackbone[Phase].model_validate({"default": PHASE}),
+)
+MakeTransfer = Callable[..., training.Transfer]
+
+
+@pytest.fixture
+def transfer(tmp_path: Path) -> MakeTransfer:
+    """Make transfers in folders of their own."""
+    numbers = itertools.count()
+
+    def make(position_of: str, **settings: Any) -> training.Transfer:
+        return make_transfer(tmp_path / str(next(numbers)), position_of, **settings)
+
+    return make
+
+
+def make_transfer(
+    folder: Path, position_of: str, *, stored: bool = True, max_gb: float = 1.0, precision: str = "float32"
+) -> training.Transfer:
     """Return red and blue squares, cached at an unfreeze point of a small random MobileNetV2."""
     training.deterministic(0)
+    classes = 2
     network = backbones.Backbone(backbones.row_of("mobilenetv2"), 32)
     generator = np.random.default_rng(0)
     labels = np.arange(48) % classes
     pixels = generator.integers(0, 100, (48, 32, 32, 3)).astype("uint8")
     pixels[np.arange(48), :, :, labels % 3] += 100
     calibrate(network.base, pixels)
+    folder.mkdir()
+    with h5py.File(folder / "images.h5", "w") as images:
+        images["images"] = pixels
     cut = network.cut(position_of)
     part = network.part(0, cut)
-    cached = part.predict(pixels, verbose=0) if cut else pixels
+    plan = features.Plan(
+        position=cut,
+        row_shape=tuple(part.output.shape[1:]),
+        dtype="float16" if cut else "uint8",
+        train=features.Fold(np.arange(32), labels[:32]),
+        val=features.Fold(np.arange(32, 48), labels[32:]),
+        classes=classes,
+        determined_by={},
+        settings=SETTINGS.model_copy(
+            update={"extract": SETTINGS.extract.model_copy(update={"max_gb": max_gb, "batch_size": 4})}
+        ),
+        stored=stored,
+    )
+    with features.writing(folder / "features.h5", plan) as writer:
+        if stored:
+            cached = part.predict(pixels, verbose=0) if cut else pixels
+            writer.append(cached[:32])
+            writer.append(cached[32:])
     head = build_head(("global_average_pooling",), features=network.feature_shape, classes=classes, output="softmax")
-    features = Features(cut, cached[:32], labels[:32], cached[32:], labels[32:], classes)
-    return training.Transfer(network, head, features, class_weights=class_weights, seed=0)  # type: ignore[arg-type]
+    return training.Transfer(
+        network,
+        head,
+        features.read(folder / "features.h5", {}),
+        images=folder / "images.h5",
+        folder=folder / "derived",
+        train=TRAIN.model_copy(update={"precision": precision}),
+        seed=0,
+    )
 
 
-def test_batch_norm_keeps_the_pretrained_statistics() -> None:
+def test_batch_norm_keeps_the_pretrained_statistics(transfer: MakeTransfer) -> None:
     made = transfer("block_16_expand")
     before = [np.array(variable) for layer in made.backbone.base.layers for variable in moving(layer)]
     made.fine_tune("block_16_expand", PHASE)
@@ -49,7 +109,7 @@ def moving(layer: keras.layers.Layer) -> list[keras.Variable]:
     return [layer.moving_mean, layer.moving_variance] if isinstance(layer, keras.layers.BatchNormalization) else []
 
 
-def test_only_layers_from_the_point_on_change() -> None:
+def test_only_layers_from_the_point_on_change(transfer: MakeTransfer) -> None:
     made = transfer("block_15_expand")
     base = made.backbone.base
     before = {layer.name: layer.get_weights() for layer in base.layers}
@@ -67,7 +127,7 @@ def test_only_layers_from_the_point_on_change() -> None:
     ) + int(made.head.count_params())
 
 
-def test_none_trains_the_head_alone() -> None:
+def test_none_trains_the_head_alone(transfer: MakeTransfer) -> None:
     made = transfer("block_16_expand")
     before = made.backbone.base.get_weights()
     result = made.fine_tune("none", PHASE)
@@ -75,13 +135,13 @@ def test_none_trains_the_head_alone() -> None:
     assert result.trainable_parameters == made.head.count_params()
 
 
-def test_training_learns_and_is_the_same_every_time() -> None:
+def test_training_learns_and_is_the_same_every_time(transfer: MakeTransfer) -> None:
     first, again = (transfer("none").train_head(LONGER) for _ in range(2))
     assert first.history.equals(again.history)
     assert first.history["accuracy"].iloc[-1] > 0.9
 
 
-def test_a_phase_that_only_harms_is_undone() -> None:
+def test_a_phase_that_only_harms_is_undone(transfer: MakeTransfer) -> None:
     made = transfer("none")
     made.train_head(LONGER)
     weights = made.head.get_weights()
@@ -90,21 +150,80 @@ def test_a_phase_that_only_harms_is_undone() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(weights, made.head.get_weights(), strict=True))
 
 
-def test_deeper_activations_are_derived_from_the_stored_ones() -> None:
+def rows_of(source: feed.Source) -> np.ndarray:
+    return np.concatenate(list(source.batches(8))).astype("float32")
+
+
+def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTransfer) -> None:
     made = transfer("block_15_expand")
-    direct = transfer("block_16_expand")
-    deeper = made.activations(direct.features.position)
-    np.testing.assert_allclose(deeper.train.astype("float32"), direct.features.train, atol=1e-2)
+    direct = transfer("block_16_expand").activations(made.backbone.cut("block_16_expand"))
+    deeper = made.activations(direct.position)
+    assert (deeper.position, len(deeper.train), len(deeper.val)) == (direct.position, 32, 16)
+    np.testing.assert_allclose(rows_of(deeper.train), rows_of(direct.train), atol=1e-2)
+    assert made.activations(direct.position) is deeper
 
 
-def test_a_cosine_schedule_ends_at_rest() -> None:
+def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:
+    made = transfer("block_15_expand")
+    made.train_head(PHASE)
+    head, pretrained = made.head, made.backbone.base.get_weights()
+    first = made.fine_tune("block_15_expand", PHASE).history
+    assert not all(np.array_equal(a, b) for a, b in zip(pretrained, made.backbone.base.get_weights(), strict=True))
+    made.restore(head)
+    assert all(np.array_equal(a, b) for a, b in zip(pretrained, made.backbone.base.get_weights(), strict=True))
+    # This trial's activations are derived after another one has trained.
+    second = made.fine_tune("block_16_expand", PHASE).history
+    made.restore(head)
+    assert made.fine_tune("block_15_expand", PHASE).history.equals(first)
+    alone = transfer("block_15_expand")
+    alone.restore(head)
+    assert alone.fine_tune("block_16_expand", PHASE).history.equals(second)
+
+
+def test_a_tuned_backbone_is_not_tuned_again_unless_it_is_restored(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    made.fine_tune("block_16_expand", PHASE)
+    with pytest.raises(RuntimeError, match="fine-tuned already"):
+        made.fine_tune("none", PHASE)
+
+
+def test_without_room_for_deeper_activations_the_layers_between_run_in_every_epoch(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    roomy, tight = transfer("block_15_expand"), transfer("block_15_expand", max_gb=1e-9)
+    with caplog.at_level("WARNING", "unfreeze"):
+        assert tight.activations(tight.backbone.cut("block_16_expand")).position == tight.features.plan.position
+    assert "there is room for 0.0: computed in every epoch" in caplog.text
+    assert tight.train_head(GENTLE).trainable_parameters == tight.head.count_params()
+    one, other = (made.fine_tune("block_16_expand", GENTLE) for made in (roomy, tight))
+    assert one.trainable_parameters == other.trainable_parameters
+    np.testing.assert_allclose(one.history["loss"], other.history["loss"], rtol=0.02)
+
+
+def test_what_is_not_stored_is_computed_in_every_epoch(transfer: MakeTransfer) -> None:
+    cached, computed = transfer("block_16_expand"), transfer("block_16_expand", stored=False)
+    for made in (cached, computed):
+        made.train_head(GENTLE)
+    first, second = (made.fine_tune("block_16_expand", GENTLE).history for made in (cached, computed))
+    np.testing.assert_allclose(second[["loss", "val_loss"]], first[["loss", "val_loss"]], rtol=0.02)
+
+
+def test_bfloat16_trains_nearly_as_float32(transfer: MakeTransfer) -> None:
+    exact = transfer("block_16_expand").fine_tune("block_16_expand", GENTLE).history
+    rough = transfer("block_16_expand", precision="bfloat16").fine_tune("block_16_expand", GENTLE).history
+    use_precision("float32")
+    np.testing.assert_allclose(rough["loss"], exact["loss"], rtol=0.05)
+    assert rough["loss"].iloc[0] != exact["loss"].iloc[0]
+
+
+def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
     made = transfer("none")
     made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12, "learning_rate": 1e-2}))
     history = made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12})).history["val_loss"]
     assert abs(history.iloc[-1] - history.iloc[-2]) < abs(history.iloc[1] - history.iloc[0])
 
 
-def test_a_phase_of_no_epochs_does_nothing() -> None:
+def test_a_phase_of_no_epochs_does_nothing(transfer: MakeTransfer) -> None:
     made = transfer("none")
     before = made.head.get_weights()
     assert not len(made.train_head(PHASE.model_copy(update={"epochs": 0})).history)

@@ -1,37 +1,151 @@
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from tests.conftest import compose
-from unfreeze.data import store
-from unfreeze.paths import Paths
-from unfreeze.stages.extract import pixel_batches, statistics
+from tests.conftest import SETTINGS, Checkout, checkout_with_images
+from unfreeze import files
+from unfreeze.data import features
+from unfreeze.data.features import Fold, Plan
+from unfreeze.stages.extract import fitting
 
 
-@pytest.mark.parametrize("done", [0, 4, 7, 11, 14, 16])
-def test_going_on_gives_the_batches_that_were_missing(
-    tmp_path: Path, make_images: Callable[..., Path], done: int
+def plan(position: int, channels: int) -> Plan:
+    """Plan 10 rows of so many channels in half precision."""
+    return Plan(
+        position=position,
+        row_shape=(channels,),
+        dtype="float16",
+        train=Fold(np.arange(8), np.zeros(8)),
+        val=Fold(np.arange(8, 10), np.zeros(2)),
+        classes=2,
+        determined_by={"cut": f"layer{position}"},
+        settings=SETTINGS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "position", "stored"),
+    [
+        ([50, 10, 30], 600, 2, True),
+        ([50, 10, 30], 599, 1, True),
+        ([10, 20, 30], 400, 1, True),
+        ([50, 40, 30], 599, 2, False),
+    ],
+    ids=["it fits", "an earlier one fits", "the last that fits", "none fits"],
+)
+def test_the_cut_moves_to_where_there_is_room(
+    sizes: list[int], room: int, position: int, stored: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    paths = Paths(tmp_path)
-    make_images(paths.raw, images=5)
-    ids = [f"{label}/{number:03}.png" for label in ("blue", "red") for number in range(5)]
-    labels = [name.split("/")[0] for name in ids]
-    store.write(paths.images, paths.raw, ids, labels, size=16, manifest_sha256="")
-    params = compose(tmp_path / "params.yaml", "augment.views=2", "augment.rotation=20", "extract.batch_size=4")
-    train, val = [0, 1, 2, 3, 5, 6, 7], [4, 8]
-    whole = np.concatenate(list(pixel_batches(paths, params, train, val, done=0)))
-    assert len(whole) == 16
-    assert not np.array_equal(whole[:7], whole[7:14]), "the second view is augmented"
-    rest = list(pixel_batches(paths, params, train, val, done=done))
-    assert np.array_equal(np.concatenate([whole[:done], *rest]), whole)
+    plans = [plan(number, size) for number, size in enumerate(sizes)]
+    with caplog.at_level("WARNING", "unfreeze"):
+        chosen = fitting(plans, room)
+    assert (chosen.position, chosen.stored) == (position, stored)
+    assert bool(caplog.text) == (not stored or position != 2)
+    assert stored or "nothing is stored" in caplog.text
+    assert not stored or position == 2 or "cut behind layer1 instead" in caplog.text
 
 
-def test_statistics_tell_dead_and_infinite_rows() -> None:
-    rows = np.array([[[1.0, 3.0]], [[0.0, 0.0]], [[np.inf, 1.0]]], dtype="float16")
-    table = statistics(iter([rows[:2], rows[2:]]))
-    assert table["row"].tolist() == [0, 1, 2]
-    assert table["mean"].tolist()[:2] == [2.0, 0.0]
-    assert table["deviation"].tolist()[:2] == [1.0, 0.0]
-    assert table["finite"].tolist() == [True, True, False]
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Run all stages before the search over 40 images and one small network."""
+    made = checkout_with_images(
+        tmp_path_factory.mktemp("extracted"),
+        20,
+        "study.backbones=[mobilenetv2]",
+        "+weights.mobilenetv2=random",
+        "search.enabled=false",
+        "unfreeze.point.default=block_16_depthwise",
+    )
+    made.run("dvc", "repro", "extract")
+    made.commit()
+    return made
+
+
+def spoil(made: Checkout, how: str) -> None:
+    """Do to the cache what goes wrong in the world."""
+    path = made.paths.features("mobilenetv2")
+    whole = path.read_bytes()
+    # DVC may have linked the file to its own copy: what is written here must not reach that.
+    path.unlink()
+    if how == "cut short":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif how == "one byte changed":
+        path.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    elif how == "another model's":
+        stored = cached(whole, made.root / "old.h5")
+        other = replace(stored.plan, determined_by={**stored.plan.determined_by, "weights": "f" * 64})
+        with features.writing(path, other) as writer:
+            for batch in stored.batches():
+                writer.append(batch)
+    elif how == "half written":
+        files.partial_of(path).write_bytes(whole[: len(whole) // 2])
+
+
+def cached(content: bytes, path: Path) -> features.Features:
+    path.write_bytes(content)
+    return features.read(path, {})
+
+
+@pytest.mark.parametrize("how", ["one byte changed", "half written"])
+def test_a_spoilt_cache_is_mended_by_the_next_run(extracted: Checkout, how: str) -> None:
+    before = files.sha256(extracted.paths.features("mobilenetv2"))
+    spoil(extracted, how)
+    extracted.run("dvc", "repro", "extract")
+    assert files.sha256(extracted.paths.features("mobilenetv2")) == before
+    assert extracted.run("git", "status", "--porcelain", "--untracked-files=no") == ""
+
+
+@pytest.mark.parametrize("how", ["cut short", "another model's", "missing"])
+def test_a_spoilt_cache_is_never_trained_on(extracted: Checkout, how: str) -> None:
+    before = files.sha256(extracted.paths.features("mobilenetv2"))
+    spoil(extracted, how)
+    extracted.run("unfreeze", "search", "mobilenetv2")
+    done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
+    assert done.returncode == 1
+    assert "data/features/mobilenetv2.h5" in done.stderr
+    assert "delete it and run `dvc repro` again" in done.stderr
+    assert not extracted.paths.model("mobilenetv2").exists()
+    extracted.run("dvc", "repro", "extract")
+    assert files.sha256(extracted.paths.features("mobilenetv2")) == before
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None:
+    path = extracted.paths.features("mobilenetv2")
+    before = files.sha256(path)
+    path.unlink()
+    command = ["unfreeze", "extract", "mobilenetv2"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for pause in (0.0, 0.02, 0.05):
+        with subprocess.Popen(command, cwd=extracted.root, env=environment, stderr=subprocess.PIPE) as running:
+            while running.poll() is None and not files.partial_of(path).exists():
+                time.sleep(0.005)
+            time.sleep(pause)
+            running.kill()
+    extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
+    assert files.sha256(path) == before
+
+
+@pytest.mark.parametrize(
+    ("max_gb", "cut", "stored"), [(4e-5, "block_15_add", True), (1e-6, "block_16_expand_relu", False)]
+)
+def test_without_room_less_is_stored_and_training_goes_on(
+    extracted: Checkout, max_gb: float, cut: str, stored: bool
+) -> None:
+    params = yaml.safe_load(extracted.paths.params.read_text())
+    extracted.change_params(extract={"max_gb": max_gb})
+    said = extracted.run("dvc", "repro", "finetune@mobilenetv2")
+    plan = features.read(extracted.paths.features("mobilenetv2"), {}).plan
+    assert (plan.determined_by["cut"], plan.stored) == (cut, stored)
+    assert ("cut behind block_15_add instead" if stored else "computed in every epoch") in said
+    assert extracted.paths.model("mobilenetv2").exists()
+    assert not extracted.paths.derived_features("mobilenetv2").exists()
+    extracted.paths.model("mobilenetv2").unlink()
+    extracted.change_params(**params)
+    extracted.run("dvc", "repro", "extract")

@@ -1,10 +1,16 @@
-"""Random views of training images, made of Keras' augmentation layers."""
+"""Views of images: as they are, and with random changes made by Keras' augmentation layers."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unfreeze.data import store
 from unfreeze.params import Augment
+
+# Seeds of two views lie further apart than the number of random changes, each of which takes the next seed.
+VIEW_SEEDS = 100
 
 
 def view_maker(augment: Augment, seed: int) -> Any:
@@ -47,3 +53,67 @@ def augmented(maker: Any, pixels: np.ndarray) -> np.ndarray:
     """
     changed = np.asarray(maker(pixels.astype("float32"), training=True))
     return np.clip(np.rint(changed), 0, 255).astype("uint8")
+
+
+class Views:
+    """The pixels of a fold: every image as it is, then further views of all with random changes.
+
+    Args:
+        path: The image store.
+        images: Row numbers in the store, one an image.
+        augment: Number of views, and what changes from view to view; None leaves it at the first.
+        seed: Seed of all changes.
+    """
+
+    def __init__(self, path: Path, images: np.ndarray, augment: Augment | None, seed: int) -> None:
+        self.path = path
+        self.images = images
+        self.augment = augment
+        self.seed = seed
+        self.count = augment.views if augment else 1
+
+    def __len__(self) -> int:
+        return self.count * len(self.images)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers in the store, one a view of an image."""
+        return np.tile(self.images, self.count)
+
+    def batches(self, size: int, *, done: int = 0) -> Iterator[np.ndarray]:
+        """Yield the pixels of all views, one view after the other; a batch never crosses into the next view.
+
+        Args:
+            size: Most images a batch.
+            done: How many to leave out at the start, a whole number of batches of each view.
+        """
+        skipped = min(done, len(self.images))
+        yield from store.batches(self.path, self.images[skipped:], size)
+        position = len(self.images)
+        for view in range(1, self.count):
+            maker = self._maker(view)
+            for batch in store.batches(self.path, self.images, size):
+                # Made even if it is there already: each batch moves the random state on.
+                changed = augmented(maker, batch)
+                position += len(batch)
+                if position > done:
+                    yield changed
+
+    def shuffled(self, size: int, order: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the pixels in an order, with new random changes where a view has any.
+
+        Args:
+            size: Most images a batch.
+            order: Numbers below `len(self)`.
+        """
+        maker = self._maker(1) if self.count > 1 else None
+        images = self.images[order % len(self.images)]
+        for start, batch in enumerate(store.batches(self.path, images, size)):
+            if maker is not None:
+                is_changed = order[start * size :][: len(batch)] >= len(self.images)
+                batch = np.where(is_changed[:, None, None, None], augmented(maker, batch), batch)
+            yield batch
+
+    def _maker(self, view: int) -> Any:
+        assert self.augment is not None
+        return view_maker(self.augment, self.seed + VIEW_SEEDS * view)

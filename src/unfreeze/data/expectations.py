@@ -236,7 +236,7 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
     return problems
 
 
-def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, fatal: bool = True) -> None:
+def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
     """Validate a table and end the stage if anything is wrong.
 
     Args:
@@ -244,13 +244,14 @@ def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, fa
         frame: The table.
         rules: What it must satisfy.
         paths: Where results go.
-        fatal: False for untrained weights: they are there to be compared with, so a collapse or a poor score
-            of theirs is a result to be told and no fault.
+        backbone: Whose results these are. Those of untrained weights end nothing: they are there to be compared
+            with, so a collapse or a poor score of theirs is a result to be told and no fault.
 
     Raises:
         UnfreezeError: Names each failed rule, examples and the remedy.
     """
     problems = check(suite, frame, rules, paths)
+    fatal = backbone is None or files.read_json(paths.weights_record(backbone))["pretrained"]
     if problems and fatal:
         page = paths.data_docs / suite / "index.html"
         raise UnfreezeError(f"{suite} check failed: {'; '.join(problems)}. Details: {page}")

@@ -1,14 +1,17 @@
 """Cached activations: what a backbone gives at the cut, for the training and the validation fold.
 
 The file is written in one pass, row after row, under a temporary name. Its datasets have their place on disk
-from the start, so a killed process leaves a readable file, and the next run goes on where that one stopped.
+from the start, so a killed process leaves a readable file, and the next run goes on where that one stopped; and
+a reader that knows where a dataset begins needs no HDF5 to stream its rows.
 """
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -16,17 +19,52 @@ import numpy as np
 from unfreeze import files
 from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
+from unfreeze.params import Augment, Extract, Section
 
 # Folds in the order in which their rows are written.
 FOLDS = ("train", "val")
 PREFIX = "determined_by."
 READ_BATCH = 64
+# DVC keeps a copy of its own where the file system cannot share one.
+COPIES = 2
+# What a plan keeps as it is in the file's attributes.
+PLAIN = ("position", "row_shape", "dtype", "classes", "stored")
+
+Dtype = Literal["float16", "float32", "uint8"]
 
 
-class Runner(Protocol):
-    """Anything that maps rows to rows."""
+class Settings(Section):
+    """How the activations were made, so that a reader can make more of them alike.
 
-    def run_array(self, rows: np.ndarray) -> np.ndarray: ...
+    Args:
+        seed: Seed of the augmented views.
+        augment: Random changes of the training images.
+        extract: How the frozen layers run.
+    """
+
+    seed: int
+    augment: Augment
+    extract: Extract
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which images a fold holds; with several views, all images of a view follow each other.
+
+    Args:
+        images: Row numbers in the image store.
+        labels: Class numbers.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def same_as(self, other: "Fold") -> bool:
+        """Tell whether both hold the same images in the same order, under the same labels."""
+        return np.array_equal(self.images, other.images) and np.array_equal(self.labels, other.labels)
 
 
 @dataclass(frozen=True)
@@ -36,60 +74,100 @@ class Plan:
     Args:
         position: Where the backbone is cut, in `backbone.operations`; 0 holds the uint8 pixels themselves.
         row_shape: Shape of one image's activations.
-        dtype: float16 or uint8.
-        train_labels: Class numbers; all images of a view follow each other.
-        val_labels: Class numbers.
+        dtype: How activations are stored.
+        train: The training fold.
+        val: The validation fold.
         classes: Number of classes.
-        determined_by: What the activations depend on: digests of the images, the weights and the settings.
+        determined_by: What the activations depend on: digests of images, weights and split, the name of the layer
+            before the cut, and the engine.
+        settings: How they are made.
+        stored: False if there is no room for them: they are computed each time they are needed.
     """
 
     position: int
     row_shape: tuple[int, ...]
-    dtype: str
-    train_labels: np.ndarray
-    val_labels: np.ndarray
+    dtype: Dtype
+    train: Fold
+    val: Fold
     classes: int
     determined_by: dict[str, str]
+    settings: Settings
+    stored: bool = True
 
     @property
     def rows(self) -> int:
-        """Number of rows of both folds."""
-        return len(self.train_labels) + len(self.val_labels)
+        """Number of rows that are stored."""
+        return len(self.train) + len(self.val) if self.stored else 0
 
     @property
     def nbytes(self) -> int:
-        """Size of the activations on disk."""
+        """Size of the stored activations."""
         return self.rows * int(np.prod(self.row_shape)) * np.dtype(self.dtype).itemsize
+
+    def same_as(self, other: "Plan") -> bool:
+        """Tell whether both plan the same bytes."""
+        alike = ("position", "row_shape", "dtype", "classes", "determined_by", "settings", "stored")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in alike)
+            and self.train.same_as(other.train)
+            and self.val.same_as(other.val)
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One fold's rows, one after the other in a file.
+
+    Args:
+        path: The file.
+        offset: Where the first row begins, bytes.
+        shape: Number of rows, then the shape of one.
+        dtype: Kind of number.
+        labels: Class numbers, one a row.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row."""
+        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Yield all rows in their order, `size` at a time."""
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            for start in range(0, len(self), size):
+                shape = (min(size, len(self) - start), *self.shape[1:])
+                yield np.fromfile(stream, self.dtype, int(np.prod(shape))).reshape(shape)
 
 
 @dataclass(frozen=True)
 class Features:
-    """Activations of the two folds that training may see.
+    """A cache that was written to its end.
 
     Args:
-        position: Where the backbone was cut, in `backbone.operations`; 0 holds the uint8 pixels themselves.
-        train: Shape (views * images, ...), float16 or uint8; all images of a view follow each other.
-        train_labels: Class numbers, one a row of `train`.
-        val: Shape (images, ...).
-        val_labels: Class numbers, one a row of `val`.
-        classes: Number of classes.
+        plan: What it holds.
+        train: Rows of the training fold; None if they are not stored.
+        val: Rows of the validation fold; None if they are not stored.
     """
 
-    position: int
-    train: np.ndarray
-    train_labels: np.ndarray
-    val: np.ndarray
-    val_labels: np.ndarray
-    classes: int
+    plan: Plan
+    train: Rows | None
+    val: Rows | None
 
-    def through(self, engine: Runner, *, position: int | None = None) -> "Features":
-        """Return the features after some more frozen layers, in half precision as they are stored."""
-        return replace(
-            self,
-            position=self.position if position is None else position,
-            train=engine.run_array(self.train).astype("float16"),
-            val=engine.run_array(self.val).astype("float16"),
-        )
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield the stored rows of both folds in the order they were written, some at a time."""
+        for fold in (self.train, self.val):
+            if fold is not None:
+                yield from fold.batches(READ_BATCH)
 
 
 class Writer:
@@ -111,6 +189,17 @@ class Writer:
         self._store["done"][()] = self.done
 
 
+def room(folder: Path, max_gb: float) -> int:
+    """Return how many bytes a cache in a folder may take: the limit, or what the disk has left for it.
+
+    Args:
+        folder: Where it will be.
+        max_gb: The limit, GB of 10^9 bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return min(int(max_gb * 1e9), shutil.disk_usage(folder).free // COPIES)
+
+
 @contextmanager
 def writing(path: Path, plan: Plan) -> Iterator[Writer]:
     """Open a cache for writing; it gets its name once it holds all rows.
@@ -125,7 +214,7 @@ def writing(path: Path, plan: Plan) -> Iterator[Writer]:
     Raises:
         OSError: There is no room for the whole of it.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    partial = files.partial_of(path)
     if not _is_begun(partial, plan):
         files.remove(partial)
         files.require_space(path.parent, plan.nbytes)
@@ -141,49 +230,79 @@ def writing(path: Path, plan: Plan) -> Iterator[Writer]:
 
 
 def read(path: Path, expected: dict[str, str]) -> Features:
-    """Read stored features.
+    """Open stored features; rows stay on disk until they are asked for.
 
     Args:
         path: The cache.
         expected: What they must be determined by, as far as the reader knows.
 
     Raises:
-        UnfreezeError: The file is damaged, or it was made from other images or weights.
+        UnfreezeError: The file is damaged, was not written to its end, or was made from other images or weights.
     """
     try:
         with h5py.File(path) as store:
+            plan = _plan_of(store)
             for name, digest in expected.items():
-                found = str(store.attrs[PREFIX + name])
+                found = plan.determined_by[name]
                 if found != digest:
                     raise UnfreezeError(
                         f"{path} was made from other {name} ({found[:12]}, expected {digest[:12]}): "
                         "delete it and run `dvc repro` again"
                     )
-            arrays = {name: store[name][...] for name in ("train", "train_labels", "val", "val_labels")}
-            return Features(position=int(store.attrs["position"]), classes=int(store.attrs["classes"]), **arrays)
-    except (OSError, KeyError) as error:
+            done = int(store["done"][()])
+            if done != plan.rows:
+                raise UnfreezeError(
+                    f"{path} holds {done} rows, expected {plan.rows}: delete it and run `dvc repro` again"
+                )
+            if not plan.stored:
+                return Features(plan, None, None)
+            return Features(plan, _rows(path, store["train"], plan.train), _rows(path, store["val"], plan.val))
+    except (OSError, KeyError, ValueError) as error:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
-
-
-def batches(path: Path) -> Iterator[np.ndarray]:
-    """Yield all rows in the order they were written, some at a time."""
-    with h5py.File(path) as store:
-        for fold in FOLDS:
-            for start in range(0, len(store[fold]), READ_BATCH):
-                yield store[fold][start : start + READ_BATCH]
 
 
 def _begin(partial: Path, plan: Plan) -> None:
     partial.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(partial, "w") as store:
-        store.attrs["position"] = plan.position
-        store.attrs["classes"] = plan.classes
+        for name in PLAIN:
+            store.attrs[name] = getattr(plan, name)
+        store.attrs["settings"] = plan.settings.model_dump_json()
         for name, digest in sorted(plan.determined_by.items()):
             store.attrs[PREFIX + name] = digest
-        for fold, labels in zip(FOLDS, (plan.train_labels, plan.val_labels), strict=True):
-            _placed(store, fold, (len(labels), *plan.row_shape), plan.dtype)
-            store.create_dataset(f"{fold}_labels", data=labels)
+        for name in FOLDS:
+            fold: Fold = getattr(plan, name)
+            if plan.stored:
+                _placed(store, name, (len(fold), *plan.row_shape), plan.dtype)
+            store.create_dataset(f"{name}_images", data=fold.images)
+            store.create_dataset(f"{name}_labels", data=fold.labels)
         _placed(store, "done", (), "int64")
+    # HDF5 leaves holes, which a disk that fills up meanwhile could no longer back.
+    with partial.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
+
+
+def _plan_of(store: h5py.File) -> Plan:
+    train, val = (Fold(store[f"{name}_images"][...], store[f"{name}_labels"][...]) for name in FOLDS)
+    return Plan(
+        position=int(store.attrs["position"]),
+        row_shape=tuple(store.attrs["row_shape"].tolist()),
+        dtype=store.attrs["dtype"],
+        train=train,
+        val=val,
+        classes=int(store.attrs["classes"]),
+        determined_by={
+            name.removeprefix(PREFIX): str(value) for name, value in store.attrs.items() if name.startswith(PREFIX)
+        },
+        settings=Settings.model_validate_json(store.attrs["settings"]),
+        stored=bool(store.attrs["stored"]),
+    )
+
+
+def _rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
+    offset = dataset.id.get_offset()
+    if offset is None or path.stat().st_size < offset + dataset.nbytes:
+        raise OSError(f"{dataset.name} is cut short")
+    return Rows(path, offset, dataset.shape, dataset.dtype, fold.labels)
 
 
 def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
@@ -202,16 +321,6 @@ def _is_begun(partial: Path, plan: Plan) -> bool:
     """Tell whether a partial file follows the plan and can be read."""
     try:
         with h5py.File(partial) as store:
-            determined_by = {
-                name.removeprefix(PREFIX): str(value)
-                for name, value in store.attrs.items()
-                if name.startswith(PREFIX)
-            }
-            return (
-                determined_by == plan.determined_by
-                and store["train"].shape == (len(plan.train_labels), *plan.row_shape)
-                and np.array_equal(store["val_labels"][...], plan.val_labels)
-                and 0 <= int(store["done"][()]) <= plan.rows
-            )
-    except (OSError, KeyError):
+            return _plan_of(store).same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
+    except (OSError, KeyError, ValueError):
         return False

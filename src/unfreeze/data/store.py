@@ -45,7 +45,7 @@ class Images:
         """SHA-256 of all that determines the pixels."""
         return hashlib.sha256(f"{self.manifest_sha256} {self.size} {self.resize}".encode()).hexdigest()
 
-    def rows_of(self, folds: pd.DataFrame, fold: str) -> list[int]:
+    def rows_of(self, folds: pd.DataFrame, fold: str) -> np.ndarray:
         """Return the row numbers of a fold, ascending.
 
         Args:
@@ -53,7 +53,7 @@ class Images:
             fold: train, val or test.
         """
         members = set(folds.loc[folds["fold"] == fold, "id"])
-        return [row for row, name in enumerate(self.ids) if name in members]
+        return np.array([row for row, name in enumerate(self.ids) if name in members], dtype=np.int64)
 
 
 def load_rgb(path: Path, size: int) -> np.ndarray:
@@ -130,12 +130,12 @@ def describe(path: Path) -> Images:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
 
 
-def batches(path: Path, rows: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
+def batches(path: Path, rows: Sequence[int] | np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Yield the pixels of some rows, in their order.
 
     Args:
         path: The store.
-        rows: Ascending row numbers.
+        rows: Row numbers.
         batch_size: Most rows a batch.
 
     Yields:

@@ -207,6 +207,17 @@ class Backbone:
 
         return graph.cut_before(self.base, self.first_trainable(point))
 
+    def cuts_up_to(self, position: int) -> list[tuple[int, Any]]:
+        """Return where the backbone can be cut between its first layer and a position, with the operations there.
+
+        Args:
+            position: The last of them.
+        """
+        from unfreeze.models import graph
+
+        points = [point for point in graph.articulation_points(self.base) if 0 < point < position]
+        return [(point, self.base.operations[point]) for point in [*points, position]]
+
     def candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, UnfreezePoint]:
         """Return the distinct unfreeze points of a search space, by the name of their first trainable layer.
 

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from unfreeze.console import log
+from unfreeze.params import Extract, Precision
 
 # Batches in flight keep all cores busy while finished ones are taken away.
 REQUESTS = 4
@@ -20,7 +22,7 @@ class Engine:
     Args:
         model: A functional model with one input and one output.
         kind: `auto` takes OpenVINO unless there is a GPU or it cannot convert the model.
-        precision: Arithmetic. TensorFlow computes in the model's own.
+        precision: Arithmetic of convolutions and products; inputs and outputs are float32.
         batch_size: Rows a call; shorter batches are filled up and cut again, so that a row's result does not
             depend on its neighbours' number.
     """
@@ -30,12 +32,13 @@ class Engine:
         model: keras.Model,
         *,
         kind: Literal["auto", "openvino", "tensorflow"] = "auto",
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "float32",
         batch_size: int = 8,
     ) -> None:
-        self.model = model
         self.batch_size = batch_size
+        self.model_output = model.output
         self.compiled: Any = None
+        self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
             try:
                 self.compiled = _compile(model, precision, batch_size)
@@ -43,6 +46,9 @@ class Engine:
                 if kind == "openvino":
                     raise
                 log.warning("OpenVINO cannot convert %s, TensorFlow runs it instead: %s", model.name, error)
+        if self.compiled is None:
+            use_precision(precision)
+            self._predict = tf.function(lambda rows: model(rows, training=False))
 
     @property
     def name(self) -> str:
@@ -58,7 +64,7 @@ class Engine:
         filled = ((len(batch), self._fill(batch)) for batch in batches)
         if self.compiled is None:
             for count, batch in filled:
-                yield np.asarray(self.model(batch, training=False))[:count]
+                yield np.asarray(self._predict(batch))[:count]
             return
         requests = [self.compiled.create_infer_request() for _ in range(REQUESTS)]
         running: list[tuple[int, Any]] = []
@@ -70,11 +76,6 @@ class Engine:
             running.append((count, request))
         for count, request in running:
             yield _finish(count, request)
-
-    def run_array(self, rows: Any) -> np.ndarray:
-        """Return the outputs of an array, or of anything that slices like one."""
-        starts = range(0, len(rows), self.batch_size)
-        return np.concatenate(list(self.run(rows[start : start + self.batch_size] for start in starts)))
 
     def _fill(self, batch: np.ndarray) -> np.ndarray:
         missing = self.batch_size - len(batch)
@@ -88,7 +89,7 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return request.get_output_tensor(0).data[:count].copy()
 
 
-def _compile(model: keras.Model, precision: str, batch_size: int) -> Any:
+def _compile(model: keras.Model, precision: Precision, batch_size: int) -> Any:
     # Without the telemetry package OpenVINO's converter uses its own silent stub: nothing is reported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -105,7 +106,22 @@ def _compile(model: keras.Model, precision: str, batch_size: int) -> Any:
     return openvino.Core().compile_model(converted, "CPU", settings)
 
 
-def _has_gpu() -> bool:
-    import tensorflow as tf
+def engine_of(model: keras.Model, settings: Extract) -> Engine:
+    """Return an engine for a model, as the settings of the extraction say."""
+    return Engine(model, kind=settings.engine, precision=settings.precision, batch_size=settings.batch_size)
 
+
+def use_precision(precision: Precision) -> None:
+    """Set the arithmetic of everything that TensorFlow runs in this process from here on.
+
+    Weights and sums stay float32. TensorFlow's own rewriter decides which operations take part; it does so for
+    CPUs only, and a GPU computes in the model's own precision.
+
+    Args:
+        precision: float32 or bfloat16.
+    """
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"})
+
+
+def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))

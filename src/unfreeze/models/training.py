@@ -1,9 +1,10 @@
 """Training on cached activations: first the head, then the head with the unfrozen layers."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,12 +14,14 @@ import tensorflow as tf
 from unfreeze import console, files
 from unfreeze.data import features as cache
 from unfreeze.data import store
+from unfreeze.data.augment import Views
 from unfreeze.data.features import Features
-from unfreeze.models import graph
+from unfreeze.models import feed, graph
 from unfreeze.models.backbones import Backbone, row_of
-from unfreeze.models.engine import Engine
+from unfreeze.models.engine import engine_of, use_precision
+from unfreeze.models.feed import Computed, Source
 from unfreeze.models.heads import build_head
-from unfreeze.params import Params, Phase, UnfreezePoint
+from unfreeze.params import Params, Phase, Train, UnfreezePoint
 from unfreeze.paths import Paths
 
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -48,14 +51,27 @@ class Result:
     improved: bool
 
 
+@dataclass(frozen=True)
+class Folds:
+    """Rows of both folds that training may see, at one position of the backbone."""
+
+    position: int
+    train: Source
+    val: Source
+
+
 class Transfer:
     """A backbone, its head and cached activations; both phases of training change the weights in place.
+
+    Activations behind the cached ones are derived from them once and kept in a folder while they are needed.
 
     Args:
         backbone: The backbone with its pretrained weights.
         head: From the backbone's output to probabilities.
         features: Cached activations of the training and the validation fold.
-        class_weights: `balanced` lets classes count the same however many images they have.
+        images: The image store, for what is not cached.
+        folder: Where derived activations are kept; a folder of its own.
+        train: Class weights and arithmetic.
         seed: Fixes the order of images and dropout, whatever ran before.
     """
 
@@ -65,25 +81,36 @@ class Transfer:
         head: keras.Model,
         features: Features,
         *,
-        class_weights: Literal["balanced", "none"],
+        images: Path,
+        folder: Path,
+        train: Train,
         seed: int,
     ) -> None:
         self.backbone = backbone
         self.head = head
         self.features = features
         self.seed = seed
-        self.weights = _class_weights(features.train_labels, features.classes, class_weights)
-        self._pretrained = backbone.base.get_weights()
-        self._at: dict[int, Features] = {features.position: features}
+        self.train = train
+        self.weights = _class_weights(features.plan.train.labels, features.plan.classes, train.class_weights)
+        self._images = images
+        self._folder = folder
+        self._known: dict[str, Folds] = {}
+        # What the last phase trained, as it was before: the one copy of weights that is kept.
+        self._before: list[tuple[keras.Variable, np.ndarray]] = []
+        self._tuned = False
 
     @classmethod
-    def prepare(cls, params: Params, paths: Paths, name: str) -> "Transfer":
+    @contextmanager
+    def prepared(cls, params: Params, paths: Paths, name: str) -> Iterator["Transfer"]:
         """Load a backbone's weights and features and put a new head on it; the process becomes deterministic.
 
         Args:
             params: Needs `seed`, `head` and `train`.
             paths: Where weights, images and features lie.
             name: The backbone.
+
+        Yields:
+            The transfer; activations derived for it are removed when the block ends.
         """
         deterministic(params.seed)
         images = store.describe(paths.images)
@@ -98,62 +125,134 @@ class Transfer:
         )
         expected = {"images": images.digest, "weights": files.sha256(paths.weights(name))}
         cached = cache.read(paths.features(name), expected)
-        return cls(backbone, head, cached, class_weights=params.train.class_weights, seed=params.seed)
+        with files.scratch(paths.derived_features(name)) as folder:
+            yield cls(
+                backbone, head, cached, images=paths.images, folder=folder, train=params.train, seed=params.seed
+            )
 
     def train_head(self, phase: Phase) -> Result:
         """Train the head alone, on features that are computed once."""
         fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
-        inputs = self.activations(self.backbone.end)
+        cached, end = self._cached(), self.backbone.end
+        part = self.backbone.part(cached.position, end)
         if fixed:
-            inputs = inputs.through(Engine(graph.segment(self.head, 0, fixed), kind="tensorflow", batch_size=64))
-        tail = graph.segment(self.head, fixed, len(self.head.operations) - 1)
-        return self._fit(tail, inputs, phase, "head")
+            part = keras.Model(part.input, graph.segment(self.head, 0, fixed)(part.output))
+        folds = self._derived(f"head_{fixed}", part, end)
+        if folds is None:
+            self.backbone.base.trainable = False
+            model = _FineTuned(self.backbone.part(cached.position, end), self.head)
+            return self._fit(model, cached, phase, "head")
+        return self._fit(graph.segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
 
     def fine_tune(self, point: UnfreezePoint, phase: Phase, *, label: str = "fine-tuning") -> Result:
         """Train the head and the backbone's layers from an unfreeze point on.
 
         BatchNorm layers of the backbone stay in inference mode: their statistics are the pretrained ones.
-        """
-        graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
-        cut = self.backbone.cut(point)
-        model = _FineTuned(self.backbone.part(cut, self.backbone.end), self.head)
-        return self._fit(model, self.activations(cut), phase, label)
 
-    def activations(self, position: int) -> Features:
-        """Return the features at a position at or after the stored one, computed with pretrained weights."""
-        if position not in self._at:
-            start = max(known for known in self._at if known <= position)
-            trained = self.backbone.base.get_weights()
-            self.backbone.base.set_weights(self._pretrained)
-            engine = Engine(self.backbone.part(start, position), batch_size=16)
-            self._at[position] = self._at[start].through(engine, position=position)
-            self.backbone.base.set_weights(trained)
-        return self._at[position]
+        Raises:
+            RuntimeError: The backbone was fine-tuned before; `restore` brings the pretrained one back.
+        """
+        if self._tuned:
+            raise RuntimeError("this backbone is fine-tuned already, and activations are the pretrained one's")
+        folds = self.activations(self.backbone.cut(point))
+        graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
+        model = _FineTuned(self.backbone.part(folds.position, self.backbone.end), self.head)
+        self._tuned = True
+        return self._fit(model, folds, phase, label)
+
+    def activations(self, position: int) -> Folds:
+        """Return the rows from which the layers behind a position can be trained.
+
+        Args:
+            position: A position at or behind the cut of the cached features.
+
+        Returns:
+            Rows at that position, derived from the cached ones; where there is no room for them, the cached ones,
+            so that the frozen layers between run in every epoch; where nothing is cached, rows that are
+            computed from pixels in every epoch.
+        """
+        cached = self._cached()
+        if position == cached.position:
+            return cached
+        derived = self._derived(f"position_{position}", self.backbone.part(cached.position, position), position)
+        if derived is not None:
+            return derived
+        return cached if self.features.plan.stored else self._computed(position)
 
     def restore(self, head: keras.Model) -> None:
         """Go back to the pretrained backbone, with a copy of a head."""
         keras.utils.set_random_seed(self.seed)
-        self.backbone.base.set_weights(self._pretrained)
+        if self._tuned:
+            self._undo()
+            self._tuned = False
         self.head = keras.models.clone_model(head)
         self.head.set_weights(head.get_weights())
 
-    def _fit(self, model: keras.Model, features: Features, phase: Phase, label: str) -> Result:
+    def _cached(self) -> Folds:
+        plan = self.features.plan
+        if self.features.train is not None and self.features.val is not None:
+            return Folds(plan.position, self.features.train, self.features.val)
+        return self._computed(plan.position)
+
+    def _computed(self, position: int) -> Folds:
+        """Return rows that the engine computes from pixels whenever they are asked for."""
+        plan = self.features.plan
+        part = self.backbone.part(0, position)
+        engine = engine_of(part, plan.settings.extract)
+        augment, seed = plan.settings.augment, plan.settings.seed
+        originals = plan.train.images[: len(plan.train) // augment.views]
+        train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels)
+        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels)
+        return Folds(position, train, val)
+
+    def _derived(self, name: str, part: keras.Model, position: int) -> Folds | None:
+        """Run more frozen layers over the cached rows, once, and keep what they give; None if there is no room."""
+        if name in self._known:
+            return self._known[name]
+        source = self.features.plan
+        settings = source.settings.extract
+        shape = tuple(part.output.shape[1:])
+        plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
+        room = cache.room(self._folder, settings.max_gb)
+        if plan.nbytes > room:
+            console.log.warning(
+                "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
+                self.backbone.row.name, self.backbone.base.operations[position].name, plan.nbytes / 1e9, room / 1e9,
+            )  # fmt: skip
+            return None
+        engine = engine_of(part, settings)
+        path = self._folder / f"{name}.h5"
+        start = self._cached()
+        with cache.writing(path, plan) as writer:
+            for fold in (start.train, start.val):
+                for rows in engine.run(fold.batches(engine.batch_size)):
+                    writer.append(rows.astype(plan.dtype))
+        derived = cache.read(path, plan.determined_by)
+        assert derived.train is not None and derived.val is not None
+        self._known[name] = Folds(position, derived.train, derived.val)
+        return self._known[name]
+
+    def _undo(self) -> None:
+        for weight, value in self._before:
+            weight.assign(value)
+
+    def _fit(self, model: keras.Model, folds: Folds, phase: Phase, label: str) -> Result:
         if not phase.epochs:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False)
         keras.utils.set_random_seed(self.seed)
-        steps = phase.epochs * math.ceil(len(features.train) / phase.batch_size)
+        use_precision(self.train.precision)
+        train = feed.shuffled(folds.train, phase.batch_size, self.weights, self.seed)
+        val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
         optimizer = keras.optimizers.get(phase.optimizer)
         optimizer.learning_rate = (
-            keras.optimizers.schedules.CosineDecay(phase.learning_rate, steps)
+            keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * len(train))
             if phase.schedule == "cosine"
             else phase.learning_rate
         )
         model.compile(
             optimizer, keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"], jit_compile=False
         )
-        train = _batches(features.train, features.train_labels, phase.batch_size, self.weights, self.seed)
-        val = _batches(features.val, features.val_labels, max(phase.batch_size, 64), self.weights)
-        began_with = model.get_weights()
+        self._before = [(weight, weight.numpy()) for weight in model.weights]
         began_at = model.evaluate(val, verbose=0)[0]
         name = f"{self.backbone.row.name} {label}"
         with console.progress(f"training {name}", phase.epochs) as advance:
@@ -170,7 +269,7 @@ class Transfer:
         improved = bool(history["val_loss"].min() < began_at)
         if not improved and phase.patience is not None:
             console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
-            model.set_weights(began_with)
+            self._undo()
         return Result(history, graph.trainable_parameters(model), improved)
 
 
@@ -197,33 +296,6 @@ class _Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.advance(note=f"validation loss {logs['val_loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
-
-
-def _batches(
-    rows: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    class_weights: Sequence[float],
-    seed: int | None = None,
-) -> tf.data.Dataset:
-    """Feed rows from memory without Python in the loop; with a seed, in a new order each epoch."""
-    inputs, targets = tf.constant(rows), tf.constant(labels)
-    weights = tf.gather(tf.constant(class_weights, tf.float32), targets)
-    order = tf.data.Dataset.range(len(labels))
-    if seed is not None:
-        order = order.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
-    dtype = inputs.dtype if inputs.dtype == tf.uint8 else tf.float32
-    return (
-        order.batch(batch_size)
-        .map(
-            lambda index: (
-                tf.cast(tf.gather(inputs, index), dtype),
-                tf.gather(targets, index),
-                tf.gather(weights, index),
-            ),
-        )
-        .prefetch(2)
-    )
 
 
 def _class_weights(labels: np.ndarray, classes: int, kind: str) -> list[float]:

@@ -4,8 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from unfreeze import files, plots, tracking
-from unfreeze.console import log
+from unfreeze import console, files, plots, tracking
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -21,16 +20,17 @@ def joined_history(phases: list[pd.DataFrame]) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Train both phases from the search's winner, or from the configured point and rate if it was off."""
+    console.import_tensorflow()
     from unfreeze.models import archive
     from unfreeze.models.training import Transfer
 
     best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
-    transfer = Transfer.prepare(params, paths, backbone)
     point = best["unfreeze_point"] if best else params.unfreeze.point.of(backbone)
     phase = params.train.finetune.of(backbone)
     if best:
         phase = phase.model_copy(update={"learning_rate": best["learning_rate"]})
-    results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
+    with Transfer.prepared(params, paths, backbone) as transfer:
+        results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
     history = joined_history([result.history for result in results])
 
     archive.save(transfer.backbone.classifier(transfer.head), paths.model(backbone))
@@ -49,5 +49,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         "model_sha256": files.sha256(paths.model(backbone)),
     }
     files.write_json(paths.training(backbone), record)
-    log.info("%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"])
+    console.log.info(
+        "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
+    )
     tracking.Ledger(paths, params.tracking.experiment).log_training(backbone)

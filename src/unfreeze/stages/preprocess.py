@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import manifest, store
+from unfreeze.data import manifest, statistics, store
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -14,13 +14,9 @@ PARAMS = ("preprocess",)
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
     """Return one row a stored image: path, label, mean and deviation of its pixels."""
     images = store.describe(paths.images)
-    means, deviations = [], []
-    for batch in store.batches(paths.images, range(len(images.ids)), store.WRITE_BATCH):
-        flat = batch.reshape(len(batch), -1)
-        means += flat.mean(axis=1).tolist()
-        deviations += flat.std(axis=1).tolist()
+    table = statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.WRITE_BATCH))
     labels = np.array(images.classes)[images.labels]
-    return pd.DataFrame({"path": images.ids, "label": labels, "mean": means, "deviation": deviations})
+    return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
 
 def run(params: Params, paths: Paths) -> None:

@@ -1,7 +1,6 @@
 """Bring a backbone's weights into models/pretrained, with a record of where they come from."""
 
-from unfreeze import files
-from unfreeze.console import log
+from unfreeze import console, files
 from unfreeze.models import backbones
 from unfreeze.params import Params
 from unfreeze.paths import Paths
@@ -11,6 +10,7 @@ PARAMS = ("seed", "weights")
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Load the weights into the backbone, so that wrong ones are found here, and store them as they are used."""
+    console.import_tensorflow()
     from unfreeze.models import weights
 
     row = backbones.row_of(backbone)
@@ -25,4 +25,4 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         "sha256": files.sha256(paths.weights(backbone)),
     }
     files.write_json(paths.weights_record(backbone), record)
-    log.info("%s: %s, %d parameters", backbone, record["source"], record["parameters"])
+    console.log.info("%s: %s, %d parameters", backbone, record["source"], record["parameters"])

@@ -32,7 +32,13 @@ def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any]:
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Try combinations of point and rate, and write the table of trials and the best."""
-    trials = _search(params, paths, backbone) if params.search.enabled else []
+    trials: list[dict[str, Any]] = []
+    if params.search.enabled:
+        console.import_tensorflow()
+        from unfreeze.models.training import Transfer
+
+        with Transfer.prepared(params, paths, backbone) as transfer:
+            trials = _search(params, transfer, backbone)
     best = best_trial(trials) if trials else None
     files.write_json(paths.search(backbone), {"best": best, "trials": trials})
     files.write_csv(paths.trials(backbone), pd.DataFrame(trials, columns=COLUMNS))
@@ -46,12 +52,9 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     tracking.Ledger(paths, params.tracking.experiment).log_search(backbone)
 
 
-def _search(params: Params, paths: Paths, backbone: str) -> list[dict[str, Any]]:
+def _search(params: Params, transfer: Any, backbone: str) -> list[dict[str, Any]]:
     import keras_tuner
 
-    from unfreeze.models.training import Transfer
-
-    transfer = Transfer.prepare(params, paths, backbone)
     transfer.train_head(params.train.head.of(backbone))
     head = transfer.head
     points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))

@@ -1,0 +1,132 @@
+"""Feeding rows to training: from disk without Python in the loop, or computed on the fly."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import tensorflow as tf
+
+from unfreeze.data.augment import Views
+from unfreeze.data.features import Rows
+from unfreeze.models.engine import Engine
+
+# Rows that wait to be drawn from, bytes: sets of a few thousand images are shuffled as a whole, larger ones
+# take no more memory than that.
+SHUFFLED_BYTES = 128 * 2**20
+# Larger sets are read in runs of rows, several at a time, in a new order each epoch.
+RUN = 64
+RUNS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One fold's rows, computed from pixels each time they are asked for.
+
+    Args:
+        views: The fold's pixels.
+        engine: Runs the frozen layers over them.
+        labels: Class numbers, one a row.
+    """
+
+    views: Views
+    engine: Engine
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Yield all rows in their order, at most `size` at a time."""
+        return self.engine.run(self.views.batches(min(size, self.engine.batch_size)))
+
+
+Source = Rows | Computed
+
+
+def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
+    """Return batches of rows, labels and sample weights in the order of the rows.
+
+    Args:
+        source: The rows.
+        batch_size: Rows a batch.
+        class_weights: A weight a class.
+    """
+    if isinstance(source, Computed):
+        return _weighted(_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
+    return _weighted(_decoded(_stored(source, 0, len(source)), source, batch_size), class_weights)
+
+
+def shuffled(source: Source, batch_size: int, class_weights: Sequence[float], seed: int) -> tf.data.Dataset:
+    """Return batches of rows, labels and sample weights in a new order each epoch.
+
+    A set that fits into `SHUFFLED_BYTES` is shuffled as a whole. Of a larger one runs of rows are read in random
+    order, several at a time, and their rows shuffled within that bound.
+
+    Args:
+        source: The rows.
+        batch_size: Rows a batch.
+        class_weights: A weight a class.
+        seed: Seed of all orders.
+    """
+    if isinstance(source, Computed):
+        generator = np.random.default_rng(seed)
+        return _weighted(_computed(source, batch_size, lambda: generator.permutation(len(source))), class_weights)
+    count, runs = len(source), ceil(len(source) / RUN)
+    waiting = min(count, max(SHUFFLED_BYTES // source.row_bytes, RUN))
+    records = (
+        tf.data.Dataset.range(runs)
+        .shuffle(runs, seed=seed, reshuffle_each_iteration=True)
+        .interleave(
+            lambda run: _stored(source, run * RUN, tf.minimum(count - run * RUN, RUN)), cycle_length=RUNS_AT_ONCE
+        )
+        .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
+    )
+    return _weighted(_decoded(records, source, batch_size), class_weights)
+
+
+def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
+    """Return some rows, as bytes, with their numbers."""
+    size = rows.row_bytes
+    before = rows.offset + start * size
+    after = rows.path.stat().st_size - before - count * size
+    records = tf.data.FixedLengthRecordDataset(str(rows.path), size, header_bytes=before, footer_bytes=after)
+    return tf.data.Dataset.zip(records, tf.data.Dataset.range(start, start + count))
+
+
+def _decoded(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
+    """Return batches of rows and labels."""
+    labels = tf.constant(rows.labels)
+
+    def decode(content: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = tf.reshape(tf.io.decode_raw(content, tf.as_dtype(rows.dtype)), (-1, *rows.shape[1:]))
+        return values, tf.gather(labels, number)
+
+    batches = records.batch(batch_size).map(decode)
+    return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(rows) / batch_size)))
+
+
+def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
+    """Return batches of rows and labels; each epoch asks for its order."""
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        order, start = next_order(), 0
+        for rows in source.engine.run(source.views.shuffled(source.engine.batch_size, order)):
+            yield rows, source.labels[order[start : start + len(rows)]]
+            start += len(rows)
+
+    rows = source.engine.model_output
+    signature = (tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), tf.TensorSpec((None,), tf.int64))
+    batches = tf.data.Dataset.from_generator(pairs, output_signature=signature).rebatch(batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(source) / batch_size)))
+
+
+def _weighted(batches: tf.data.Dataset, class_weights: Sequence[float]) -> tf.data.Dataset:
+    """Add each row's weight, and widen half precision; pixels stay as they are."""
+    weights = tf.constant(class_weights, tf.float32)
+
+    def widen(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        dtype = rows.dtype if rows.dtype == tf.uint8 else tf.float32
+        return tf.cast(rows, dtype), labels, tf.gather(weights, labels)
+
+    return batches.map(widen).prefetch(2)
