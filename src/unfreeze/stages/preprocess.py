@@ -14,7 +14,7 @@ PARAMS = ("preprocess",)
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
     """Return one row a stored image: path, label, mean and deviation of its pixels."""
     images = store.describe(paths.images)
-    table = statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.WRITE_BATCH))
+    table = statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.BLOCK))
     labels = np.array(images.classes)[images.labels]
     return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
