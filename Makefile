@@ -10,7 +10,10 @@ export GX_ANALYTICS_ENABLED := false
 MLFLOW_PORT ?= 5000
 PIP_QUIET := --quiet --disable-pip-version-check
 
-.PHONY: help install repro test lint ui docs lock readme clean
+# Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
+BENCH_INPUTS ?= ../shared
+
+.PHONY: help install repro test bench lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +41,9 @@ repro: install ## Run the study of params.yaml: dvc repro
 
 test: install lint ## Check the code and run all tests
 	pytest
+
+bench: install ## Measure against the Keras guide's way and the machine's limits, into benchmarks/ (hours; goes on)
+	python -m benchmarks --inputs $(BENCH_INPUTS) --growth
 
 lint: install ## ruff and mypy, as checks
 	ruff check .

@@ -66,7 +66,6 @@ def test_a_server_out_of_reach_costs_no_result(
     studied: Checkout, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port}")
-    monkeypatch.setattr(tracking.log, "propagate", True)
     ledger = tracking.Ledger(studied.paths, "unfreeze")
     with Captured() as lines:
         ledger.log_training("mobilenetv2")

@@ -11,9 +11,9 @@ import logging
 import os
 import re
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
@@ -223,16 +223,14 @@ class Ledger:
 
     def _model(self, run: str, backbone: str) -> None:
         import keras
-        import mlflow
         import mlflow.tensorflow
         import numpy as np
-        from mlflow.models import ModelSignature
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+        from mlflow.models import Model, ModelSignature
         from mlflow.types import Schema, TensorSpec
 
         from unfreeze.data import store
 
-        # MLflow tries the model on the example, and Keras would show a progress bar for that one image.
-        keras.utils.disable_interactive_logging()
         model = keras.models.load_model(self.paths.model(backbone), compile=False)
         example = next(store.batches(self.paths.images, [0], 1))
         pixels, probabilities = example.shape[1:], tuple(model.output.shape[1:])
@@ -240,16 +238,27 @@ class Ledger:
             inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *pixels))]),
             outputs=Schema([TensorSpec(np.dtype("float32"), (-1, *probabilities))]),
         )
-        with _default_store(self.uri), mlflow.start_run(run_id=run):
-            # `mlflow.keras` writes the input example before it makes the folder for it, and fails.
-            mlflow.tensorflow.log_model(
+        logged = self._client.create_logged_model(self._experiment_id, name=backbone, source_run_id=run)
+        # MLflow's own log_model loads what it has saved again and tries it, through a default store for the whole
+        # process; evaluation tries the model on far more than one image.
+        with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
+            mlflow.tensorflow.save_model(
                 model,
-                name=backbone,
+                f"{folder}/model",
+                mlflow_model=Model(
+                    artifact_path=logged.artifact_location,
+                    model_uuid=logged.model_id,
+                    run_id=run,
+                    model_id=logged.model_id,
+                ),
                 signature=signature,
                 input_example=example,
                 # Inferring them takes many seconds and names TensorFlow twice.
                 pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={_tensorflow_version()}"],
             )
+            self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
+        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
 
     def _settings(self, backbone: str) -> dict[str, Any]:
         """Return params.yaml flattened, with each exception resolved for a backbone."""
@@ -303,19 +312,6 @@ class Ledger:
             metrics=[Metric(name, value, now, step) for name, value, step in metrics or []],
             params=[Param(name, str(value)) for name, value in (params or {}).items()],
         )
-
-
-@contextmanager
-def _default_store(uri: str) -> Iterator[None]:
-    """Make a store MLflow's default while the block runs; MLflow keeps it in the environment as well."""
-    import mlflow
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _curves(history: pd.DataFrame) -> list[tuple[str, float, int]]:

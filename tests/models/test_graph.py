@@ -32,19 +32,22 @@ def test_the_reports_layers_are_cut_at_the_last_shared_tensor(
     assert tuple(operation.output.shape[1:]) == shape
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnetb0", "vgg16", "resnet50"])
-def test_prefix_then_suffix_is_the_whole(name: str) -> None:
-    model = base(name, 32)
-    pixels = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+@pytest.mark.parametrize("name", backbones.TABLE)
+def test_prefix_then_suffix_is_the_whole_for_every_point(name: str) -> None:
+    keras.backend.clear_session()
+    row = backbones.row_of(name)
+    model = backbones.build(row, row.smallest_size)
+    end = len(model.operations) - 1
+    cuts = sorted({graph.cut_before(model, first) for first in range(len(model.layers) + 1)})
+    assert cuts[0] == 0, "`all` cuts at the input"
+    assert graph.cut_before(model, graph.first_trainable(model, "all")) == 0
+    assert graph.cut_before(model, graph.first_trainable(model, "none")) == end, "`none` cuts after the last layer"
+    pixels = np.random.default_rng(0).random((1, row.smallest_size, row.smallest_size, 3), "float32")
     whole = model(pixels, training=False)
-    points = graph.articulation_points(model)
-    assert points[0] == 0
-    assert points[-1] == len(model.operations) - 1
-    for point in points[:: max(1, len(points) // 5)]:
-        prefix = graph.segment(model, 0, point)
-        suffix = graph.segment(model, point, points[-1])
-        parts = suffix(prefix(pixels, training=False), training=False)
-        np.testing.assert_allclose(parts, whole, atol=1e-5)
+    for cut in cuts:
+        activations = graph.segment(model, 0, cut)(pixels, training=False)
+        parts = graph.segment(model, cut, end)(activations, training=False)
+        np.testing.assert_allclose(parts, whole, atol=1e-5, rtol=1e-5, err_msg=model.operations[cut].name)
 
 
 def test_a_skipped_connection_is_never_cut() -> None:
@@ -80,6 +83,15 @@ def test_every_form_of_unfreeze_point() -> None:
 def test_an_unknown_point_is_named(point: object, remedy: str) -> None:
     with pytest.raises(UnfreezeError, match=remedy):
         graph.first_trainable(base("vgg16", 32), point)  # type: ignore[arg-type]
+
+
+def test_prefix_suffix_and_the_saved_model_are_one_set_of_weights() -> None:
+    network = backbones.Backbone(backbones.row_of("mobilenetv2"), 32)
+    head = keras.Sequential([keras.Input(network.feature_shape), keras.layers.GlobalAveragePooling2D()])
+    cut = network.cut("block_16_expand")
+    parts = [network.part(0, cut), network.part(cut, network.end), network.classifier(head)]
+    held = {id(weight) for part in parts for weight in part.weights}
+    assert held == {id(weight) for weight in network.base.weights}
 
 
 def test_parts_share_their_weights() -> None:
