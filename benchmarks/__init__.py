@@ -1,0 +1,1 @@
+"""How long this takes against the Keras guide's way, and against what the machine can do: `make bench`."""

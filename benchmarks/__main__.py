@@ -1,0 +1,147 @@
+"""Measure, keep each measurement in results.json as soon as it is there, and write results.md.
+
+    python -m benchmarks [--inputs FOLDER] [--only TITLE ...] [--repeats 3] [--growth]
+
+A measurement that is there is not made again, so that an interrupted run goes on; `--again` begins anew.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth, inputs, measure, pipeline, report
+from unfreeze import console, files
+
+RESULTS = Path(__file__).parent / "results.json"
+PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    options = _options()
+    console.configure_logging()
+    results: dict[str, Any] = {} if options.again or not RESULTS.exists() else files.read_json(RESULTS)
+    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
+        scratch = Path(folder)
+        given = inputs.find(options.inputs, scratch)
+        if results.get("images") != given.name:
+            results = {"images": given.name, "runs": {}, "limits": {}, "growth": []}
+        results["machine"] = _machine()
+        for case in given.cases:
+            if options.only and case.title not in options.only:
+                continue
+            _measure_case(results, case, given, scratch, options.repeats)
+        if options.growth:
+            case = given.cases[-1]
+            for count in growth.COUNTS:
+                if count not in [row["images"] for row in results["growth"]]:
+                    results["growth"].append(growth.measure(case, given.images, scratch, count))
+                    _keep(results)
+    report.write(results)
+
+
+def _measure_case(
+    results: dict[str, Any], case: inputs.Case, given: inputs.Inputs, scratch: Path, repeats: int
+) -> None:
+    """Run both ways in turn, then the single steps."""
+    runs = results["runs"].setdefault(
+        case.title, {"builder": case.builder, "point": case.point, "floor": case.floor, "ours": [], "guide": []}
+    )
+    # The guide's way is the same whatever this pipeline computes in: its runs serve all precisions.
+    shared = next(
+        (
+            other["guide"]
+            for title, other in results["runs"].items()
+            if title.split()[0] == case.name and other["guide"]
+        ),
+        runs["guide"],
+    )
+    runs["guide"] = shared
+    paths = None
+    while min(len(runs["ours"]), len(runs["guide"])) < repeats:
+        if len(runs["ours"]) < repeats:
+            paths = pipeline.clone(scratch / case.name, case, given.images)
+            outcome = pipeline.run(paths, case)
+            runs["ours"].append(
+                {
+                    "seconds": outcome.run.seconds,
+                    "peak_mb": outcome.run.peak_mb,
+                    "epoch_seconds": outcome.epoch_seconds,
+                    "stages": outcome.stages,
+                    "accuracy": outcome.accuracy,
+                    "test_images": outcome.test_images,
+                }
+            )
+            _keep(results)
+        if len(runs["guide"]) < repeats:
+            runs["guide"].append(_guide(case, given))
+            _keep(results)
+    if case.title not in results["limits"]:
+        if paths is None:
+            paths = pipeline.clone(scratch / case.name, case, given.images)
+            pipeline.run(paths, case)
+        command = ["python", "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
+        taken = measure.run(command, folder=inputs.ROOT)
+        results["limits"][case.title] = json.loads(taken.lines[-1][1])
+        _keep(results)
+
+
+def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
+    command = [
+        *("python", str(given.guide.resolve()), "--data", str(given.images), "--backbone", case.builder),
+        *("--weights", str(case.weights.resolve()) if case.weights else "none", "--unfreeze-from", case.point),
+        *("--size", str(pipeline.SIZE), "--head-epochs", str(pipeline.EPOCHS), "--epochs", str(pipeline.EPOCHS)),
+    ]
+    taken = measure.run(command, folder=inputs.ROOT)
+    said = json.loads(next(line for _, line in reversed(taken.lines) if line.startswith("{")))
+    return {
+        "seconds": taken.seconds,
+        "peak_mb": taken.peak_mb,
+        "epoch_seconds": said["fine_tune_s"] / pipeline.EPOCHS,
+        "accuracy": said["test_accuracy"],
+        "test_images": said["test_images"],
+    }
+
+
+def _keep(results: dict[str, Any]) -> None:
+    files.write_json(RESULTS, results)
+
+
+def _machine() -> dict[str, str]:
+    """Return what the figures depend on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(line.split("\t: ", 1) for line in (line.replace("\t\t", "\t") for line in lines) if "\t: " in line)
+    flags = fields.get("flags", "").split()
+    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=inputs.ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "processor": f"{fields.get('model name', platform.processor())}, {os.cpu_count()} cores, "
+        f"{', '.join(name for name in known if name in flags)}",
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+        "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
+        "commit": commit.stdout.strip(),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with images, weights, opponent")
+    parser.add_argument("--only", nargs="+", metavar="TITLE", help="cases such as 'xception float32'")
+    parser.add_argument("--repeats", type=int, default=3, help="runs each way; the table shows medians")
+    parser.add_argument("--growth", action="store_true", help="measure 1,000 to 25,000 images too")
+    parser.add_argument("--again", action="store_true", help="forget the results that are there")
+    parser.add_argument("--scratch", type=Path, help="where clones are made; several GB")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

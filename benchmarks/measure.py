@@ -1,0 +1,60 @@
+"""Running a command and seeing what it takes: wall time by line of output, and the largest process."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command took.
+
+    Args:
+        seconds: Wall time, with every process start.
+        peak_mb: Resident memory of the largest of its processes, MB of 2^20 bytes.
+        lines: Each line of output with the second at which it came.
+    """
+
+    seconds: float
+    peak_mb: float
+    lines: list[tuple[float, str]]
+
+
+def run(command: list[str], *, folder: Path, environment: dict[str, str] | None = None) -> Run:
+    """Run a command to its end.
+
+    Args:
+        command: The program and its arguments.
+        folder: Working folder.
+        environment: Variables to add.
+
+    Returns:
+        What it took.
+
+    Raises:
+        RuntimeError: It failed; holds the end of its output.
+    """
+    begun = time.monotonic()
+    lines = []
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append((time.monotonic() - begun, line.rstrip()))
+        # The usage of a process counts those it has waited for.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begun
+    if process.returncode:
+        end = "\n".join(line for _, line in lines[-30:])
+        raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}:\n{end}")
+    return Run(seconds, usage.ru_maxrss / 1024, lines)

@@ -1,0 +1,99 @@
+"""This pipeline's side: a clone of its own, the case's settings, `dvc repro` up to the test accuracy."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.utils.hydra import compose_and_dump
+
+from benchmarks import measure
+from benchmarks.inputs import ROOT, Case, weights_setting
+from unfreeze import files
+from unfreeze.paths import Paths
+
+# The guide's own settings, as far as the two can be alike.
+EPOCHS = 5
+SIZE = 160
+SETTINGS = (
+    "data=folder",
+    "search.enabled=false",
+    f"preprocess.image_size={SIZE}",
+    f"train.head.default.epochs={EPOCHS}",
+    "train.head.default.learning_rate=1e-3",
+    f"train.finetune.default.epochs={EPOCHS}",
+)
+STARTED = re.compile(r"Running stage '([a-z]+)")
+TRAINED = re.compile(rf"fine-tuning: {EPOCHS} of {EPOCHS}, (\d+) s gone")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run took and gave.
+
+    Args:
+        run: What it took.
+        stages: Seconds by stage, DVC's own work after it included.
+        epoch_seconds: One epoch of fine-tuning, with its validation.
+        accuracy: On the test fold.
+        test_images: Number of images in the test fold.
+    """
+
+    run: measure.Run
+    stages: dict[str, float]
+    epoch_seconds: float
+    accuracy: float
+    test_images: int
+
+
+def clone(folder: Path, case: Case, images: Path, *overrides: str) -> Paths:
+    """Make a clone of this project whose parameters are a case's.
+
+    Args:
+        folder: Where; an old one is replaced.
+        case: The backbone.
+        images: Folder with one folder a class.
+        overrides: More settings.
+    """
+    files.remove(folder)
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    # As a user's clone has none of it, neither has this one: nothing may be skipped.
+    for name in ("dvc.lock", "metrics", "reports"):
+        files.remove(folder / name)
+    # What is not committed yet is measured too.
+    for name in ("conf", "src"):
+        files.remove(folder / name)
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    settings = [
+        *SETTINGS,
+        f"data.source={images}",
+        f"study.backbones=[{case.name}]",
+        f"+weights.{case.name}={weights_setting(case)}",
+        f"unfreeze.point.default={case.point}",
+        f"extract.precision={case.precision}",
+        f"train.precision={case.precision}",
+        *overrides,
+    ]
+    if case.name == "xception":
+        settings = [setting.removeprefix("+") for setting in settings]
+    compose_and_dump(str(folder / "params.yaml"), str(folder / "conf"), None, "config", "", settings)
+    return Paths(folder)
+
+
+def run(paths: Paths, case: Case) -> Outcome:
+    """Run a clone's stages up to the test accuracy, with every process start counted."""
+    taken = measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
+    starts = [(second, found[1]) for second, line in taken.lines if (found := STARTED.search(line))]
+    ends = [second for second, _ in starts[1:]] + [taken.seconds]
+    epochs = [int(found[1]) for _, line in taken.lines if (found := TRAINED.search(line))]
+    scores = files.read_json(paths.evaluation(case.name))
+    return Outcome(
+        run=taken,
+        stages={name: end - start for (start, name), end in zip(starts, ends, strict=True)},
+        epoch_seconds=epochs[-1] / EPOCHS,
+        accuracy=scores["accuracy"],
+        test_images=sum(row["support"] for row in scores["classes"].values()),
+    )

@@ -1,0 +1,95 @@
+"""The page of results, made from results.json."""
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from benchmarks import growth, pipeline
+from unfreeze import files
+
+FOLDER = Path(__file__).parent
+# Of all images, as the split stage and the guide share them out.
+TRAIN, VAL, TEST = 0.6, 0.2, 0.2
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write results.md."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.get_template("results.md.j2")
+    cases = [summary(title, runs, results["limits"].get(title)) for title, runs in results["runs"].items()]
+    text = template.render(
+        results=results,
+        cases=cases,
+        epochs=pipeline.EPOCHS,
+        size=pipeline.SIZE,
+        growth=growth.fit(results["growth"]) if len(results["growth"]) > 2 else None,
+    )
+    files.write_text(FOLDER / "results.md", text)
+
+
+def summary(title: str, runs: dict[str, Any], limits: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a case's medians, ratios and bound."""
+    ours, guide = runs["ours"], runs["guide"]
+
+    def median(rows: list[dict[str, Any]], name: str) -> float:
+        return statistics.median(row[name] for row in rows)
+
+    result: dict[str, Any] = {
+        "title": title,
+        "point": runs["point"],
+        "floor": runs["floor"],
+        "repeats": min(len(ours), len(guide)),
+        "ours": {name: median(ours, name) for name in ("seconds", "epoch_seconds", "accuracy", "peak_mb")},
+        "guide": {name: median(guide, name) for name in ("seconds", "epoch_seconds", "accuracy", "peak_mb")},
+    }
+    result["ratio"] = result["guide"]["seconds"] / result["ours"]["seconds"]
+    result["epoch_ratio"] = result["guide"]["epoch_seconds"] / result["ours"]["epoch_seconds"]
+    result["difference"] = result["ours"]["accuracy"] - result["guide"]["accuracy"]
+    result["interval"] = 1.96 * math.sqrt(
+        sum(
+            side["accuracy"] * (1 - side["accuracy"]) / ours[0]["test_images"]
+            for side in (result["ours"], result["guide"])
+        )
+    )
+    if limits:
+        result["limits"] = limits
+        result["bound"] = bound(limits, round(ours[0]["test_images"] / TEST), ours)
+    return result
+
+
+def bound(limits: dict[str, Any], images: int, ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, stage by stage, the time that arithmetic alone needs at the machine's best rate, and the time taken.
+
+    The prefix runs once an image of the training and validation fold, and so does the suffix for the head; in
+    fine-tuning the suffix counts three times an image and epoch, and once for each validation image; evaluation
+    runs everything once over the test fold. The other stages hold no such arithmetic: they have no bound.
+    """
+    prefix, suffix = limits["macs"]["prefix"], limits["macs"]["suffix"]
+    engine = limits["images_per_second"]["engine in memory"] * prefix
+    trainer = limits["trainer_images_per_second"] * 3 * suffix
+    work = {
+        "extract": (TRAIN + VAL) * prefix / engine,
+        "finetune": (TRAIN + VAL) * suffix / engine + pipeline.EPOCHS * (3 * TRAIN + VAL) * suffix / trainer,
+        "evaluate": TEST * (prefix + suffix) / engine,
+    }
+    table = [
+        {
+            "stage": stage,
+            "bound": images * work[stage] if stage in work else None,
+            "taken": statistics.median(run["stages"][stage] for run in ours),
+        }
+        for stage in ours[0]["stages"]
+    ]
+    table.append(
+        {
+            "stage": "all",
+            "bound": images * sum(work.values()),
+            "taken": statistics.median(run["seconds"] for run in ours),
+        }
+    )
+    return table

@@ -1,0 +1,131 @@
+"""The benchmarks' own arithmetic, and one small run of each way."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from benchmarks import growth, inputs, limits, measure, report
+from PIL import Image
+
+from tests.conftest import PROJECT, fill_with_images
+
+RUN = {
+    "seconds": 200.0,
+    "peak_mb": 1500.0,
+    "epoch_seconds": 12.0,
+    "stages": {"check": 10.0, "extract": 80.0, "finetune": 70.0, "evaluate": 30.0},
+    "accuracy": 0.98,
+    "test_images": 800,
+}
+RUNS = {
+    "builder": "Xception",
+    "point": "block14_sepconv1",
+    "floor": 6,
+    "ours": [RUN, RUN | {"seconds": 220.0}, RUN | {"seconds": 190.0}],
+    "guide": [RUN | {"seconds": seconds, "epoch_seconds": 144.0, "accuracy": 0.97} for seconds in (1400, 1300, 1200)],
+}
+LIMITS = {
+    "macs": {"prefix": 2_000_000_000, "suffix": 100_000_000},
+    "images_per_second": {"keras predict": 20.0, "engine in memory": 50.0, "extraction": 45.0},
+    "trainer_images_per_second": 250.0,
+    "preprocess_seconds": {"this pipeline": 1.0, "Keras, bicubic": 2.0, "Keras, bilinear": 1.5},
+    "layouts": [{"layout": "contiguous", "mb": 78.6, "in_order": 1e5, "shuffled": 7e4}],
+}
+
+
+def test_medians_ratios_and_the_interval() -> None:
+    case = report.summary("xception float32", RUNS, None)
+    assert case["ratio"] == 1300 / 200
+    assert case["epoch_ratio"] == 12
+    assert case["difference"] == pytest.approx(0.01)
+    # sqrt(0.98 * 0.02 / 800 + 0.97 * 0.03 / 800) = 0.00780
+    assert case["interval"] == pytest.approx(1.96 * 0.00780, abs=1e-4)
+    assert "bound" not in case
+
+
+def test_the_bound_counts_what_is_left_to_do() -> None:
+    table = {row["stage"]: row for row in report.bound(LIMITS, 4000, RUNS["ours"])}
+    # 3,200 images at 50 a second.
+    assert table["extract"]["bound"] == pytest.approx(64)
+    # The head's features: 3,200 suffixes at the engine's 1e11 a second. Five epochs of 2,400 training images at
+    # 250 a second and 800 validation images at three times that.
+    assert table["finetune"]["bound"] == pytest.approx(3.2 + 5 * (9.6 + 800 / 750))
+    assert table["evaluate"]["bound"] == pytest.approx(800 * 2.1e9 / 1e11)
+    assert table["check"]["bound"] is None
+    assert table["all"]["taken"] == 200
+
+
+def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
+    machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3", "commit": "abc"}
+    rows = [{"images": n, "seconds": 50 + n / 20, "peak_mb": 1000 + n / 100} for n in growth.COUNTS]
+    results: dict[str, Any] = {"images": "cats", "machine": machine, "runs": {"xception float32": RUNS}}
+    report.write({**results, "limits": {"xception float32": LIMITS}, "growth": rows})
+    text = (tmp_path / "results.md").read_text()
+    assert "| xception float32 | block14_sepconv1 | 3 | 1300 | 200 | 6.5 | 6 |" in text
+    assert "| extraction / `predict` | 2.25 | 2 |" in text
+    assert "Time is 50 s and 50.0 ms an image; no run leaves that line by more than 0 %." in text
+    assert "1.24 times the memory" in text
+
+
+def test_the_committed_page_is_that_of_the_committed_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
+    report.write(json.loads((PROJECT / "benchmarks/results.json").read_text()))
+    assert (tmp_path / "results.md").read_text() == (PROJECT / "benchmarks/results.md").read_text()
+
+
+def test_time_and_memory_of_the_largest_process() -> None:
+    child = "import time; x = bytearray(200 << 20); time.sleep(0.2); print('done')"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    run = measure.run([sys.executable, "-c", parent], folder=PROJECT)
+    assert run.seconds > 0.2
+    assert 200 < run.peak_mb < 400
+    ((second, line),) = run.lines
+    assert line == "done"
+    assert 0.2 < second <= run.seconds
+
+
+def test_a_failed_command_shows_its_last_lines() -> None:
+    with pytest.raises(RuntimeError, match="failed with 3:\nno luck"):
+        measure.run([sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], folder=PROJECT)
+
+
+def test_multiply_accumulates_of_a_known_layer() -> None:
+    inputs_of_model = keras.Input((10, 10, 3))
+    model = keras.Model(inputs_of_model, keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(inputs_of_model))
+    assert limits.multiply_accumulates(model) == 10 * 10 * 8 * 3 * 3 * 3
+
+
+def test_more_images_than_there_are_all_differ(tmp_path: Path) -> None:
+    fill_with_images(tmp_path / "images", images=3)
+    folder = inputs.enlarged(tmp_path / "images", 14, tmp_path / "more")
+    pictures = [Image.open(path).convert("RGB") for path in sorted(folder.glob("*/*"))]
+    assert len(pictures) == 14
+    assert len({picture.tobytes() for picture in pictures}) == 14
+
+
+def test_the_guides_way_learns(tmp_path: Path) -> None:
+    images = fill_with_images(tmp_path / "images", images=20)
+    command = [sys.executable, str(PROJECT / "benchmarks/guide.py"), "--data", str(images)]
+    command += [
+        "--backbone",
+        "MobileNetV2",
+        "--weights",
+        "none",
+        "--size",
+        "32",
+        "--unfreeze-from",
+        "block_16_expand",
+    ]
+    run = measure.run([*command, "--head-epochs", "1", "--epochs", "1"], folder=PROJECT)
+    said = json.loads(run.lines[-1][1])
+    assert (said["images"], said["test_images"]) == (40, 8)
+    assert 0 <= said["test_accuracy"] <= 1
+    assert said["head_s"] > 0 and said["fine_tune_s"] > 0
