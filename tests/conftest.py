@@ -146,6 +146,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "study.backbones=[mobilenetv2,from_scratch]",
         "+weights.mobilenetv2=random",
         "unfreeze.candidates.default=[none,{blocks: 1}]",
+        "search.enabled.from_scratch=true",
     )
     made.run("dvc", "repro")
     made.commit()

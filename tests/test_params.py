@@ -73,7 +73,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_stage_cannot_read_what_it_does_not_declare() -> None:
     params = restrict(load(PROJECT / "params.yaml"), ["seed", "search.enabled"])
     assert params.seed == 0
-    assert params.search.enabled
+    assert params.search.enabled.of("xception")
     with pytest.raises(AttributeError, match="max_trials"):
         _ = params.search.max_trials
     with pytest.raises(AttributeError, match="data"):

@@ -80,7 +80,7 @@ def test_the_lock_names_no_path_of_this_machine_but_the_source(studied: Checkout
 
 
 def test_a_rate_or_a_head_never_extracts_again(studied: Checkout) -> None:
-    studied.change_params(search={"enabled": True, "max_trials": 1})
+    studied.change_params(search={"max_trials": 1})
     planned = studied.run("dvc", "status")
     studied.run("git", "checkout", "params.yaml")
     assert "search@mobilenetv2" in planned
@@ -169,7 +169,7 @@ def test_an_experiment_is_run_and_shown(studied: Checkout, make_images: Callable
         f"data.source={images}",
         "study.backbones=[from_scratch]",
         "preprocess.image_size=40",
-        "search.enabled=false",
+        "search.enabled.default=false",
         "train.finetune.from_scratch.epochs=2",
     ]
     overrides = [part for setting in settings for part in ("-S", setting)]
@@ -216,7 +216,7 @@ def test_params_are_checked_before_anything_runs(checkout: Checkout, overrides: 
 
 
 def test_an_unknown_parameter_stops_dvc(checkout: Checkout) -> None:
-    checkout.change_params(serach={"enabled": False})
+    checkout.change_params(serach={"epochs": 1})
     done = checkout.try_run("dvc", "repro")
     assert done.returncode != 0
     assert "serach: unknown parameter, did you mean 'search'?" in done.stderr

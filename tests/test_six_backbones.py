@@ -37,7 +37,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "study=paper",
         f"study.backbones=[{','.join(SIX)}]",
         "preprocess.image_size=75",
-        "search.enabled=true",
+        "search.enabled.default=true",
         "search.max_trials=1",
         "weights.default=random",
         "weights.xception=random",

@@ -335,7 +335,7 @@ class Search(Section):
         learning_rate: Bounds by backbone.
     """
 
-    enabled: bool
+    enabled: ByBackbone[bool]
     max_trials: int = Field(ge=1)
     epochs: int = Field(ge=1)
     learning_rate: ByBackbone[RateRange]

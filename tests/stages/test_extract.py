@@ -60,7 +60,7 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         20,
         "study.backbones=[mobilenetv2]",
         "+weights.mobilenetv2=random",
-        "search.enabled=false",
+        "search.enabled.default=false",
         "unfreeze.point.default=block_16_depthwise",
     )
     made.run("dvc", "repro", "extract")

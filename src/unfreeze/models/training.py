@@ -250,7 +250,12 @@ class Transfer:
             else phase.learning_rate
         )
         model.compile(
-            optimizer, keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"], jit_compile=False
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(),
+            metrics=["accuracy"],
+            jit_compile=False,
+            # A whole epoch is one call: a step of the head takes less time than Python between two steps.
+            steps_per_execution=len(train),
         )
         self._before = [(weight, weight.numpy()) for weight in model.weights]
         began_at = model.evaluate(val, verbose=0)[0]

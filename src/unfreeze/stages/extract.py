@@ -53,7 +53,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     network = backbones.Backbone(backbones.row_of(backbone), images.size)
     network.base.load_weights(paths.weights(backbone))
     points: list[Any] = [params.unfreeze.point.of(backbone)]
-    if params.search.enabled:
+    if params.search.enabled.of(backbone):
         points += network.candidates(params.unfreeze.candidates.of(backbone)).values()
     folds = pd.read_csv(paths.split)
     train = Views(paths.images, images.rows_of(folds, "train"), params.augment, params.seed)

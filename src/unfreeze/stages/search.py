@@ -33,7 +33,7 @@ def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any]:
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Try combinations of point and rate, and write the table of trials and the best."""
     trials: list[dict[str, Any]] = []
-    if params.search.enabled:
+    if params.search.enabled.of(backbone):
         console.import_tensorflow()
         from unfreeze.models.training import Transfer
 
