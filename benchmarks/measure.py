@@ -13,7 +13,8 @@ class Run:
 
     Args:
         seconds: Wall time, with every process start.
-        peak_mb: Resident memory of the largest of its processes, MB of 2^20 bytes.
+        peak_mb: Resident memory of the largest of its processes, MB of 2^20 bytes; no less than what the process
+            held that started it.
         lines: Each line of output with the second at which it came.
     """
 

@@ -106,5 +106,5 @@ def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(studied: Checkout, 
 def test_parameters_are_those_of_the_backbone(studied: Checkout) -> None:
     settings = tracking.Ledger(studied.paths, "unfreeze")._settings("from_scratch")
     assert settings["weights"] == "random"
-    assert settings["train.finetune.learning_rate"] == 1e-3
+    assert settings["train.finetune.learning_rate"] == 7e-4
     assert settings["unfreeze.candidates"] == ["all"]
