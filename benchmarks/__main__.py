@@ -27,24 +27,35 @@ def main() -> None:
     """Run what is asked for."""
     options = _options()
     console.configure_logging()
-    results: dict[str, Any] = {} if options.again or not RESULTS.exists() else files.read_json(RESULTS)
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
         given = inputs.find(options.inputs, scratch)
-        if results.get("images") != given.name:
-            results = {"images": given.name, "runs": {}, "limits": {}, "growth": []}
-        results["machine"] = _machine()
+        results = _begun(given, again=options.again)
         for case in given.cases:
-            if options.only and case.title not in options.only:
-                continue
-            _measure_case(results, case, given, scratch, options.repeats)
+            if not options.only or case.title in options.only:
+                _measure_case(results, case, given, scratch, options.repeats)
         if options.growth:
             case = given.cases[-1]
+            results["growth"].setdefault("title", case.title)
+            rows = results["growth"].setdefault("rows", [])
             for count in growth.COUNTS:
-                if count not in [row["images"] for row in results["growth"]]:
-                    results["growth"].append(growth.measure(case, given.images, scratch, count))
+                if count not in [row["images"] for row in rows]:
+                    rows.append(growth.measure(case, given.images, scratch, count))
                     _keep(results)
-    report.write(results)
+
+
+def _begun(given: inputs.Inputs, *, again: bool) -> dict[str, Any]:
+    """Return the results that are there, or none yet; those of other images or another machine are not mixed in."""
+    here = {"images": given.name, "machine": _machine()}
+    if again or not RESULTS.exists():
+        return {**here, "runs": {}, "limits": {}, "growth": {}}
+    results = files.read_json(RESULTS)
+    if {name: results[name] for name in here} != here:
+        sys.exit(
+            f"error: {RESULTS.name} holds results of {results['images']}, from another machine or other packages "
+            "than these: `python -m benchmarks --again` begins anew"
+        )
+    return results
 
 
 def _measure_case(
@@ -55,15 +66,8 @@ def _measure_case(
         case.title, {"builder": case.builder, "point": case.point, "floor": case.floor, "ours": [], "guide": []}
     )
     # The guide's way is the same whatever this pipeline computes in: its runs serve all precisions.
-    shared = next(
-        (
-            other["guide"]
-            for title, other in results["runs"].items()
-            if title.split()[0] == case.name and other["guide"]
-        ),
-        runs["guide"],
-    )
-    runs["guide"] = shared
+    of_backbone = [other["guide"] for title, other in results["runs"].items() if title.split()[0] == case.name]
+    runs["guide"] = max(of_backbone, key=len)
     paths = None
     while min(len(runs["ours"]), len(runs["guide"])) < repeats:
         if len(runs["ours"]) < repeats:
@@ -71,6 +75,7 @@ def _measure_case(
             outcome = pipeline.run(paths, case)
             runs["ours"].append(
                 {
+                    "commit": _commit(),
                     "seconds": outcome.run.seconds,
                     "peak_mb": outcome.run.peak_mb,
                     "epoch_seconds": outcome.epoch_seconds,
@@ -87,7 +92,7 @@ def _measure_case(
         if paths is None:
             paths = pipeline.clone(scratch / case.name, case, given.images)
             pipeline.run(paths, case)
-        command = ["python", "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
+        command = [sys.executable, "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
         taken = measure.run(command, folder=inputs.ROOT)
         results["limits"][case.title] = json.loads(taken.lines[-1][1])
         _keep(results)
@@ -95,7 +100,7 @@ def _measure_case(
 
 def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
     command = [
-        *("python", str(given.guide.resolve()), "--data", str(given.images), "--backbone", case.builder),
+        *(sys.executable, str(given.guide.resolve()), "--data", str(given.images), "--backbone", case.builder),
         *("--weights", str(case.weights.resolve()) if case.weights else "none", "--unfreeze-from", case.point),
         *("--size", str(pipeline.SIZE), "--head-epochs", str(pipeline.EPOCHS), "--epochs", str(pipeline.EPOCHS)),
     ]
@@ -111,7 +116,9 @@ def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
 
 
 def _keep(results: dict[str, Any]) -> None:
+    """Write the measurements and the page, so that an interrupted run leaves both as far as it came."""
     files.write_json(RESULTS, results)
+    report.write(results)
 
 
 def _machine() -> dict[str, str]:
@@ -120,16 +127,17 @@ def _machine() -> dict[str, str]:
     fields = dict(line.split("\t: ", 1) for line in (line.replace("\t\t", "\t") for line in lines) if "\t: " in line)
     flags = fields.get("flags", "").split()
     known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=inputs.ROOT, capture_output=True, text=True, check=False
-    )
     return {
         "processor": f"{fields.get('model name', platform.processor())}, {os.cpu_count()} cores, "
         f"{', '.join(name for name in known if name in flags)}",
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
-        "commit": commit.stdout.strip(),
     }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=inputs.ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _options() -> argparse.Namespace:

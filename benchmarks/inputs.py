@@ -1,6 +1,5 @@
 """What is measured: images with one folder a class, and weights, from a folder given or from the default study."""
 
-import hashlib
 import subprocess
 import zipfile
 from dataclasses import dataclass
@@ -100,8 +99,7 @@ def weights_setting(case: Case) -> str:
 def enlarged(images: Path, count: int, folder: Path) -> Path:
     """Lay out so many images, half of each class: those that are there, then changed copies of them.
 
-    A copy differs in its last bytes, behind the end of the picture, and in one pixel row cut off: it decodes like
-    an image of its own.
+    A copy lacks some rows and columns of pixels, so it is an image of its own.
     """
     from PIL import Image
 
@@ -118,12 +116,6 @@ def enlarged(images: Path, count: int, folder: Path) -> Path:
             with Image.open(original) as image:
                 image.convert("RGB").crop((turn, turn, image.width, image.height)).save(target, quality=90)
     return folder
-
-
-def digest(images: Path) -> str:
-    """Return a digest of all images' names and sizes."""
-    text = "".join(f"{path.relative_to(images)} {path.stat().st_size}\n" for path in sorted(images.glob("*/*")))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _linked(paths: Paths, folder: Path) -> Path:

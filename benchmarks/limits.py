@@ -117,7 +117,7 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
         def extract() -> None:
             with features.writing(target, plan) as writer:
                 for part in engine.run(store.batches(paths.images, rows, size)):
-                    writer.append(part.astype(plan.dtype))
+                    writer.append(part)
             target.unlink()
 
         use(engine.run(batches))

@@ -11,6 +11,7 @@ from dvc.utils.hydra import compose_and_dump
 from benchmarks import measure
 from benchmarks.inputs import ROOT, Case, weights_setting
 from unfreeze import files
+from unfreeze.params import load
 from unfreeze.paths import Paths
 
 # The guide's own settings, as far as the two can be alike.
@@ -22,7 +23,12 @@ SETTINGS = (
     f"preprocess.image_size={SIZE}",
     f"train.head.default.epochs={EPOCHS}",
     "train.head.default.learning_rate=1e-3",
+    "train.head.default.patience=null",
     f"train.finetune.default.epochs={EPOCHS}",
+    "train.finetune.default.learning_rate=1e-5",
+    "train.finetune.default.schedule=constant",
+    "train.finetune.default.patience=null",
+    "train.class_weights=none",
 )
 STARTED = re.compile(r"Running stage '([a-z]+)")
 TRAINED = re.compile(rf"fine-tuning: {EPOCHS} of {EPOCHS}, (\d+) s gone")
@@ -69,6 +75,8 @@ def clone(folder: Path, case: Case, images: Path, *overrides: str) -> Paths:
     shutil.copy(ROOT / "dvc.yaml", folder)
     settings = [
         *SETTINGS,
+        # A mapping that is there would be merged with the new one.
+        *([f"~weights.{case.name}"] if case.name in load(folder / "params.yaml").weights.root else []),
         f"data.source={images}",
         f"study.backbones=[{case.name}]",
         f"+weights.{case.name}={weights_setting(case)}",
@@ -77,8 +85,6 @@ def clone(folder: Path, case: Case, images: Path, *overrides: str) -> Paths:
         f"train.precision={case.precision}",
         *overrides,
     ]
-    if case.name == "xception":
-        settings = [setting.removeprefix("+") for setting in settings]
     compose_and_dump(str(folder / "params.yaml"), str(folder / "conf"), None, "config", "", settings)
     return Paths(folder)
 

@@ -9,6 +9,7 @@ import jinja2
 
 from benchmarks import growth, pipeline
 from unfreeze import files
+from unfreeze.cli import STAGES
 
 FOLDER = Path(__file__).parent
 # Of all images, as the split stage and the guide share them out.
@@ -21,13 +22,20 @@ def write(results: dict[str, Any]) -> None:
         loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = environment.get_template("results.md.j2")
-    cases = [summary(title, runs, results["limits"].get(title)) for title, runs in results["runs"].items()]
+    cases = [
+        summary(title, runs, results["limits"].get(title))
+        for title, runs in sorted(results["runs"].items())
+        if runs["ours"] and runs["guide"]
+    ]
+    rows = results["growth"].get("rows", [])
     text = template.render(
         results=results,
         cases=cases,
         epochs=pipeline.EPOCHS,
         size=pipeline.SIZE,
-        growth=growth.fit(results["growth"]) if len(results["growth"]) > 2 else None,
+        commits=sorted({run["commit"] for runs in results["runs"].values() for run in runs["ours"]}),
+        growth_rows=rows,
+        growth=growth.fit(rows) if len(rows) > 2 else None,
     )
     files.write_text(FOLDER / "results.md", text)
 
@@ -83,7 +91,8 @@ def bound(limits: dict[str, Any], images: int, ours: list[dict[str, Any]]) -> li
             "bound": images * work[stage] if stage in work else None,
             "taken": statistics.median(run["stages"][stage] for run in ours),
         }
-        for stage in ours[0]["stages"]
+        for stage in STAGES
+        if stage in ours[0]["stages"]
     ]
     table.append(
         {

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.conftest import PROJECT, fill_with_images
 
 RUN = {
+    "commit": "abc",
     "seconds": 200.0,
     "peak_mb": 1500.0,
     "epoch_seconds": 12.0,
@@ -62,10 +63,10 @@ def test_the_bound_counts_what_is_left_to_do() -> None:
 def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "FOLDER", tmp_path)
     (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
-    machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3", "commit": "abc"}
+    machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"}
     rows = [{"images": n, "seconds": 50 + n / 20, "peak_mb": 1000 + n / 100} for n in growth.COUNTS]
     results: dict[str, Any] = {"images": "cats", "machine": machine, "runs": {"xception float32": RUNS}}
-    report.write({**results, "limits": {"xception float32": LIMITS}, "growth": rows})
+    report.write({**results, "limits": {"xception float32": LIMITS}, "growth": {"title": "x", "rows": rows}})
     text = (tmp_path / "results.md").read_text()
     assert "| xception float32 | block14_sepconv1 | 3 | 1300 | 200 | 6.5 | 6 |" in text
     assert "| extraction / `predict` | 2.25 | 2 |" in text
@@ -121,7 +122,7 @@ def test_more_images_than_there_are_all_differ(tmp_path: Path) -> None:
     assert len({picture.tobytes() for picture in pictures}) == 14
 
 
-def test_the_guides_way_learns(tmp_path: Path) -> None:
+def test_the_guides_way_runs(tmp_path: Path) -> None:
     images = fill_with_images(tmp_path / "images", images=20)
     command = [sys.executable, str(PROJECT / "benchmarks/guide.py"), "--data", str(images)]
     command += [

@@ -208,7 +208,7 @@ class Extract(Section):
         precision: Arithmetic of the frozen layers. bfloat16 needs a processor that has it to be faster.
         batch_size: Images a call.
         dtype: How activations are stored.
-        max_gb: Most room that a backbone's activations may take on disk, GB.
+        max_gb: Most room that a backbone's activations at one cut may take on disk, GB.
     """
 
     engine: Literal["auto", "openvino", "tensorflow"]

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.conftest import SETTINGS
+from unfreeze import files
 from unfreeze.data import features
 from unfreeze.data.features import Fold
 from unfreeze.errors import UnfreezeError
@@ -181,9 +184,61 @@ def test_the_disk_is_taken_before_the_first_row(tmp_path: Path) -> None:
 
 
 def test_the_room_is_the_limit_or_what_the_disk_has_for_two_copies(tmp_path: Path) -> None:
-    assert features.room(tmp_path / "new", 0.001) == 1_000_000
+    assert features.room(tmp_path / "new/x.h5", 0.001, copies=2) == 1_000_000
     free = shutil.disk_usage(tmp_path).free
-    assert free / 2.1 < features.room(tmp_path, 1e9) < free / 1.9
+    assert free / 2.1 < features.room(tmp_path / "x.h5", 1e9, copies=2) < free / 1.9
+    assert free / 1.1 < features.room(tmp_path / "x.h5", 1e9, copies=1) < free / 0.9
+
+
+def test_what_an_interrupted_run_has_taken_counts_as_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(PLAN, row_shape=(1000, 1000))
+    with pytest.raises(KeyboardInterrupt), features.writing(tmp_path / "x.h5", plan):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=13_000_000))
+    assert features.room(tmp_path / "x.h5", 1, copies=2) >= plan.nbytes == 12_000_000
+    assert features.room(tmp_path / "y.h5", 1, copies=2) == 6_500_000
+
+
+def test_numbers_too_large_for_half_precision_end_the_run(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UnfreezeError, match=r"of up to 7e\+04 do not fit into float16: set extract.dtype=float32"),
+        features.writing(tmp_path / "x.h5", PLAN) as writer,
+    ):
+        writer.append(np.array([[1, 70_000, 2]], "float32"))
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path) -> None:
+    with features.writing(tmp_path / "x.h5", PLAN) as writer:
+        writer.append(ROWS[:4])
+        second = subprocess.run(
+            [sys.executable, "-c", SLOW_WRITER, tmp_path / "x.h5"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        writer.append(ROWS[4:])
+    assert "is being written by another process: let that one end first" in second.stderr
+    assert all_rows(features.read(tmp_path / "x.h5", {})) == ROWS.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 3000), byte=st.integers(0, 255))
+def test_any_damaged_byte_is_refused_or_does_not_matter(position: int, byte: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.h5"
+        write(path)
+        content = bytearray(path.read_bytes())
+        content[position % len(content)] = byte
+        path.write_bytes(content)
+        partial = files.partial_of(path)
+        partial.write_bytes(content)
+        with contextlib.suppress(UnfreezeError):
+            features.read(path, PLAN.determined_by)
+        # What cannot be gone on with is begun anew.
+        write(path)
+        assert features.read(path, PLAN.determined_by).plan.same_as(PLAN)
 
 
 @settings(max_examples=30)

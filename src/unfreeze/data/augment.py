@@ -91,6 +91,9 @@ class Views:
         yield from store.batches(self.path, self.images[skipped:], size)
         position = len(self.images)
         for view in range(1, self.count):
+            if position + len(self.images) <= done:
+                position += len(self.images)
+                continue
             maker = self._maker(view)
             for batch in store.batches(self.path, self.images, size):
                 # Made even if it is there already: each batch moves the random state on.

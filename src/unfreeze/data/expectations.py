@@ -138,7 +138,7 @@ def feature_rules() -> list[Rule]:
         Rule(
             gxe.ExpectColumnValuesToBeInSet(column="finite", value_set=[True]),
             "activations are not finite",
-            "set extract.precision=float32, or check the weights",
+            "set extract.precision=float32 and extract.dtype=float32, or check the weights",
         ),
         Rule(
             gxe.ExpectColumnValuesToBeBetween(column="deviation", min_value=0, strict_min=True, mostly=0.99),

@@ -25,8 +25,8 @@ from unfreeze.params import Augment, Extract, Section
 FOLDS = ("train", "val")
 PREFIX = "determined_by."
 READ_BATCH = 64
-# DVC keeps a copy of its own where the file system cannot share one.
-COPIES = 2
+# What h5py raises on files whose bytes are damaged, beside what a missing file does.
+DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
 # What a plan keeps as it is in the file's attributes.
 PLAIN = ("position", "row_shape", "dtype", "classes", "stored")
 
@@ -178,26 +178,42 @@ class Writer:
         self.done = int(store["done"][()])
 
     def append(self, rows: np.ndarray) -> None:
-        """Write the next rows; they may not cross from one fold to the next."""
+        """Write the next rows, in the precision of the cache; they may not cross from one fold to the next.
+
+        Raises:
+            UnfreezeError: A number is too large for that precision.
+        """
         fold, start = "train", self.done
         if start >= len(self._store["train"]):
             fold, start = "val", start - len(self._store["train"])
-        self._store[fold][start : start + len(rows)] = rows
+        dataset = self._store[fold]
+        with np.errstate(over="ignore"):
+            narrowed = rows.astype(dataset.dtype)
+        if np.isinf(narrowed).any() and not np.isinf(rows).any():
+            raise UnfreezeError(
+                f"activations of up to {np.abs(rows).max():.3g} do not fit into {dataset.dtype}: "
+                "set extract.dtype=float32"
+            )
+        dataset[start : start + len(rows)] = narrowed
         # Rows first: a count that runs ahead of them would pass off nothing as activations.
         self._store.flush()
         self.done += len(rows)
         self._store["done"][()] = self.done
 
 
-def room(folder: Path, max_gb: float) -> int:
-    """Return how many bytes a cache in a folder may take: the limit, or what the disk has left for it.
+def room(path: Path, max_gb: float, *, copies: int) -> int:
+    """Return how many bytes a cache may take: the limit, or what the disk has left for it.
 
     Args:
-        folder: Where it will be.
+        path: The cache. What an interrupted run has taken for it already counts as left.
         max_gb: The limit, GB of 10^9 bytes.
+        copies: How often it will be on the disk: DVC keeps a copy of its own of what it carries, where the file
+            system cannot share one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    return min(int(max_gb * 1e9), shutil.disk_usage(folder).free // COPIES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = files.partial_of(path)
+    taken = partial.stat().st_blocks * 512 if partial.exists() else 0
+    return min(int(max_gb * 1e9), (shutil.disk_usage(path.parent).free + taken) // copies)
 
 
 @contextmanager
@@ -213,6 +229,7 @@ def writing(path: Path, plan: Plan) -> Iterator[Writer]:
 
     Raises:
         OSError: There is no room for the whole of it.
+        UnfreezeError: Another process is writing it.
     """
     partial = files.partial_of(path)
     if not _is_begun(partial, plan):
@@ -241,7 +258,8 @@ def read(path: Path, expected: dict[str, str]) -> Features:
     """
     try:
         with h5py.File(path) as store:
-            plan = _plan_of(store)
+            opened = _features_of(store, path)
+            plan = opened.plan
             for name, digest in expected.items():
                 found = plan.determined_by[name]
                 if found != digest:
@@ -254,10 +272,8 @@ def read(path: Path, expected: dict[str, str]) -> Features:
                 raise UnfreezeError(
                     f"{path} holds {done} rows, expected {plan.rows}: delete it and run `dvc repro` again"
                 )
-            if not plan.stored:
-                return Features(plan, None, None)
-            return Features(plan, _rows(path, store["train"], plan.train), _rows(path, store["val"], plan.val))
-    except (OSError, KeyError, ValueError) as error:
+            return opened
+    except DAMAGED as error:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
 
 
@@ -298,6 +314,13 @@ def _plan_of(store: h5py.File) -> Plan:
     )
 
 
+def _features_of(store: h5py.File, path: Path) -> Features:
+    plan = _plan_of(store)
+    if not plan.stored:
+        return Features(plan, None, None)
+    return Features(plan, _rows(path, store["train"], plan.train), _rows(path, store["val"], plan.val))
+
+
 def _rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
     offset = dataset.id.get_offset()
     if offset is None or path.stat().st_size < offset + dataset.nbytes:
@@ -320,7 +343,10 @@ def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> 
 def _is_begun(partial: Path, plan: Plan) -> bool:
     """Tell whether a partial file follows the plan and can be read."""
     try:
-        with h5py.File(partial) as store:
-            return _plan_of(store).same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
-    except (OSError, KeyError, ValueError):
+        # As it will be opened: some damage shows only when a file that may be written is closed.
+        with h5py.File(partial, "r+") as store:
+            return _features_of(store, partial).plan.same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
+    except BlockingIOError as error:
+        raise UnfreezeError(f"{partial} is being written by another process: let that one end first") from error
+    except DAMAGED:
         return False

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+# Rows at a time: they are widened to float32 several times over.
+ROWS = 16
+
 
 def by_row(batches: Iterable[np.ndarray]) -> pd.DataFrame:
     """Return one line a row: `finite`, and the `mean` and `deviation` of its values.
@@ -13,8 +16,8 @@ def by_row(batches: Iterable[np.ndarray]) -> pd.DataFrame:
         batches: Arrays of shape (rows, ...), of any kind of number.
     """
     parts = []
-    for batch in batches:
-        rows = batch.reshape(len(batch), -1).astype("float32")
+    for rows in (batch[start : start + ROWS] for batch in batches for start in range(0, len(batch), ROWS)):
+        rows = rows.reshape(len(rows), -1).astype("float32")
         finite = np.isfinite(rows).all(axis=1)
         # What is not finite has no deviation: that is what the table tells.
         with np.errstate(invalid="ignore"):

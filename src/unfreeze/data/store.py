@@ -70,7 +70,7 @@ def load_rgb(path: Path, size: int) -> np.ndarray:
     """Decode an image to RGB and scale it to a square, ignoring its aspect, as Keras' loaders do.
 
     Bicubic keeps more of what a backbone looks for than Keras' bilinear. A JPEG is first halved, by its decoder and
-    then along its longer side, as often as it stays no smaller than the square: that averages pixels, as Pillow's
+    then side by side, as often as it stays no smaller than the square: that averages pixels, as Pillow's
     antialiasing does, in a third of the time. For a linear classifier on Xception's features of 4,000 cats and dogs
     at 160 pixels the cross-validated log-loss is 0.065 so, 0.066 with Pillow's bicubic and 0.071 with its bilinear.
 

@@ -11,8 +11,8 @@ from unfreeze.data.augment import Views
 from unfreeze.data.features import Rows
 from unfreeze.models.engine import Engine
 
-# Rows that wait to be drawn from, bytes: sets of a few thousand images are shuffled as a whole, larger ones
-# take no more memory than that.
+# Rows that wait to be drawn from, bytes: sets of a few thousand images are shuffled as a whole. Larger ones take
+# no more memory than that, or than one run.
 SHUFFLED_BYTES = 128 * 2**20
 # Larger sets are read in runs of rows, several at a time, in a new order each epoch.
 RUN = 64

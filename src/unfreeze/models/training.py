@@ -25,6 +25,9 @@ from unfreeze.params import Params, Phase, Train, UnfreezePoint
 from unfreeze.paths import Paths
 
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
+# A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow is at it,
+# Python hears no interrupt.
+STEPS_A_CALL = 50
 # Layers at the start of a head that hold nothing to learn: they run once, with the backbone.
 FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
 
@@ -44,11 +47,13 @@ class Result:
         trainable_parameters: How many parameters it could change.
         improved: Whether any epoch was better, in validation loss, than the weights it began with; if none
             was, and early stopping is on, those weights are back.
+        val_loss: Validation loss of the weights that are left; None if there was no epoch.
     """
 
     history: pd.DataFrame
     trainable_parameters: int
     improved: bool
+    val_loss: float | None
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,8 @@ class Transfer:
         settings = source.settings.extract
         shape = tuple(part.output.shape[1:])
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
-        room = cache.room(self._folder, settings.max_gb)
+        path = self._folder / f"{name}.h5"
+        room = cache.room(path, settings.max_gb, copies=1)
         if plan.nbytes > room:
             console.log.warning(
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
@@ -221,12 +227,11 @@ class Transfer:
             )  # fmt: skip
             return None
         engine = engine_of(part, settings)
-        path = self._folder / f"{name}.h5"
         start = self._cached()
         with cache.writing(path, plan) as writer:
             for fold in (start.train, start.val):
                 for rows in engine.run(fold.batches(engine.batch_size)):
-                    writer.append(rows.astype(plan.dtype))
+                    writer.append(rows)
         derived = cache.read(path, plan.determined_by)
         assert derived.train is not None and derived.val is not None
         self._known[name] = Folds(position, derived.train, derived.val)
@@ -238,7 +243,7 @@ class Transfer:
 
     def _fit(self, model: keras.Model, folds: Folds, phase: Phase, label: str) -> Result:
         if not phase.epochs:
-            return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False)
+            return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
         keras.utils.set_random_seed(self.seed)
         use_precision(self.train.precision)
         train = feed.shuffled(folds.train, phase.batch_size, self.weights, self.seed)
@@ -254,8 +259,7 @@ class Transfer:
             keras.losses.SparseCategoricalCrossentropy(),
             metrics=["accuracy"],
             jit_compile=False,
-            # A whole epoch is one call: a step of the head takes less time than Python between two steps.
-            steps_per_execution=len(train),
+            steps_per_execution=min(len(train), STEPS_A_CALL),
         )
         self._before = [(weight, weight.numpy()) for weight in model.weights]
         began_at = model.evaluate(val, verbose=0)[0]
@@ -271,11 +275,14 @@ class Transfer:
             )
         history = pd.DataFrame(fitted.history, columns=CURVES).rename_axis("epoch").reset_index()
         history.insert(0, "phase", label)
-        improved = bool(history["val_loss"].min() < began_at)
+        losses = history["val_loss"]
+        improved = bool(losses.min() < began_at)
+        kept = losses.min() if phase.patience is not None else losses.iloc[-1]
         if not improved and phase.patience is not None:
             console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
             self._undo()
-        return Result(history, graph.trainable_parameters(model), improved)
+            kept = began_at
+        return Result(history, graph.trainable_parameters(model), improved, float(kept))
 
 
 class _FineTuned(keras.Model):

@@ -85,7 +85,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         else plan
         for cut, operation in network.cuts_up_to(min(network.cut(point) for point in points))
     ]
-    plan = fitting(plans, features.room(paths.features(backbone).parent, params.extract.max_gb))
+    plan = fitting(plans, features.room(paths.features(backbone), params.extract.max_gb, copies=2))
     engine = engine_of(network.part(0, plan.position), params.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
     with (
@@ -98,7 +98,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
             train.batches(size, done=min(writer.done, first)), val.batches(size, done=max(writer.done - first, 0))
         )
         for part in engine.run(pixels if plan.stored else ()):
-            writer.append(part.astype(plan.dtype))
+            writer.append(part)
             advance(len(part))
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     cached = features.read(paths.features(backbone), plan.determined_by)

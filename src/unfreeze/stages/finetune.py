@@ -1,10 +1,12 @@
 """Train a backbone's head, then unfreeze and fine-tune, and save the model that takes pixels."""
 
+import math
 from typing import Any
 
 import pandas as pd
 
 from unfreeze import console, files, plots, tracking
+from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -31,12 +33,17 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         phase = phase.model_copy(update={"learning_rate": best["learning_rate"]})
     with Transfer.prepared(params, paths, backbone) as transfer:
         results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
+    val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
+    if val_loss is None or not math.isfinite(val_loss):
+        raise UnfreezeError(
+            f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
+            "or give train.head or train.finetune an epoch"
+        )
     history = joined_history([result.history for result in results])
 
     archive.save(transfer.backbone.classifier(transfer.head), paths.model(backbone))
     files.write_csv(paths.history(backbone), history)
     plots.training_curves({backbone: history}, paths.history_picture(backbone))
-    kept = history[history["phase"] == ("fine-tuning" if results[-1].improved else "head")]
     record = {
         "unfreeze_from": transfer.backbone.point_name(point),
         "learning_rate": phase.learning_rate,
@@ -45,7 +52,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         "head_parameters": int(transfer.head.count_params()),
         "fine_tuning_improved": results[-1].improved,
         "epochs": len(history),
-        "val_loss": float(kept["val_loss"].min()),
+        "val_loss": val_loss,
         "model_sha256": files.sha256(paths.model(backbone)),
     }
     files.write_json(paths.training(backbone), record)
