@@ -143,10 +143,12 @@ def test_training_learns_and_is_the_same_every_time(transfer: MakeTransfer) -> N
 
 def test_a_phase_that_only_harms_is_undone(transfer: MakeTransfer) -> None:
     made = transfer("none")
-    made.train_head(LONGER)
+    head = made.train_head(LONGER)
+    assert head.val_loss == head.history["val_loss"].iloc[-1], "without early stopping the last weights stay"
     weights = made.head.get_weights()
     result = made.fine_tune("none", PHASE.model_copy(update={"learning_rate": 100.0, "patience": 3}))
     assert not result.improved
+    assert result.val_loss == pytest.approx(head.val_loss, rel=1e-3)
     assert all(np.array_equal(a, b) for a, b in zip(weights, made.head.get_weights(), strict=True))
 
 
@@ -226,7 +228,9 @@ def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
 def test_a_phase_of_no_epochs_does_nothing(transfer: MakeTransfer) -> None:
     made = transfer("none")
     before = made.head.get_weights()
-    assert not len(made.train_head(PHASE.model_copy(update={"epochs": 0})).history)
+    result = made.train_head(PHASE.model_copy(update={"epochs": 0}))
+    assert not len(result.history)
+    assert result.val_loss is None
     assert all(np.array_equal(a, b) for a, b in zip(before, made.head.get_weights(), strict=True))
 
 
