@@ -53,14 +53,13 @@ class Outcome:
     test_images: int
 
 
-def clone(folder: Path, case: Case, images: Path, *overrides: str) -> Paths:
+def clone(folder: Path, case: Case, images: Path) -> Paths:
     """Make a clone of this project whose parameters are a case's.
 
     Args:
         folder: Where; an old one is replaced.
         case: The backbone.
         images: Folder with one folder a class.
-        overrides: More settings.
     """
     files.remove(folder)
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
@@ -83,7 +82,6 @@ def clone(folder: Path, case: Case, images: Path, *overrides: str) -> Paths:
         f"unfreeze.point.default={case.point}",
         f"extract.precision={case.precision}",
         f"train.precision={case.precision}",
-        *overrides,
     ]
     compose_and_dump(str(folder / "params.yaml"), str(folder / "conf"), None, "config", "", settings)
     return Paths(folder)
@@ -101,5 +99,5 @@ def run(paths: Paths, case: Case) -> Outcome:
         stages={name: end - start for (start, name), end in zip(starts, ends, strict=True)},
         epoch_seconds=epochs[-1] / EPOCHS,
         accuracy=scores["accuracy"],
-        test_images=sum(row["support"] for row in scores["classes"].values()),
+        test_images=scores["images"],
     )
