@@ -39,6 +39,11 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 P = ParamSpec("P")
 
 
+def load_library() -> None:
+    """Import MLflow, which takes seconds."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def never_fatal(
     method: Callable[Concatenate["Ledger", P], None],
 ) -> Callable[Concatenate["Ledger", P], None]:

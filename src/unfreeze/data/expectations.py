@@ -1,6 +1,5 @@
 """Great Expectations: the suites that guard each artifact, and the gate that ends a stage on a failure."""
 
-import copy
 import logging
 import os
 from dataclasses import dataclass
@@ -14,15 +13,8 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.params import Checks, Split
 from unfreeze.paths import Paths
 
-# Must be set before the import: nothing is reported.
+# Must be set before Great Expectations is imported: nothing is reported.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-
-import great_expectations as gx
-from great_expectations import expectations as gxe
-from great_expectations.checkpoint import UpdateDataDocsAction
-
-# It logs each step it takes; failures reach the user through the gate.
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 FOLDS = ("train", "val", "test")
 SMALLEST_SIDE = 8
@@ -31,9 +23,17 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation, with what its failure means and what to do about it."""
+    """One expectation, with what its failure means and what to do about it.
 
-    expectation: Any
+    Args:
+        expectation: Its class in `great_expectations.expectations`, by name: whoever makes rules need not load it.
+        arguments: What the class takes.
+        problem: What is wrong where it fails.
+        remedy: What to do then.
+    """
+
+    expectation: str
+    arguments: dict[str, Any]
     problem: str
     remedy: str
 
@@ -43,20 +43,23 @@ def manifest_rules(checks: Checks) -> list[Rule]:
     verdicts = ["ok"] if checks.on_bad == "fail" else ["ok", "unreadable"]
     return [
         Rule(
-            gxe.ExpectColumnValuesToBeInSet(column="verdict", value_set=[*verdicts, "conflict"]),
+            "ExpectColumnValuesToBeInSet",
+            {"column": "verdict", "value_set": [*verdicts, "conflict"]},
             "images cannot be read",
             "replace or remove them, or set checks.on_bad=quarantine to leave them out",
         ),
         Rule(
-            gxe.ExpectColumnValuesToNotBeInSet(column="verdict", value_set=["conflict"]),
+            "ExpectColumnValuesToNotBeInSet",
+            {"column": "verdict", "value_set": ["conflict"]},
             "the same image stands under two labels",
             "decide which label is right and remove the other copy",
         ),
-        Rule(gxe.ExpectColumnValuesToBeUnique(column="path"), "paths come twice", "remove the repeated rows"),
-        Rule(gxe.ExpectColumnValuesToNotBeNull(column="label"), "images have no label", "label or remove them"),
+        Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
+        Rule("ExpectColumnValuesToNotBeNull", {"column": "label"}, "images have no label", "label or remove them"),
         *(
             Rule(
-                gxe.ExpectColumnValuesToBeBetween(column=side, min_value=SMALLEST_SIDE),
+                "ExpectColumnValuesToBeBetween",
+                {"column": side, "min_value": SMALLEST_SIDE},
                 f"images are under {SMALLEST_SIDE} pixels in {side}",
                 "remove them or bring larger ones",
             )
@@ -70,12 +73,14 @@ def class_rules(checks: Checks) -> list[Rule]:
     least = checks.min_images_per_class
     return [
         Rule(
-            gxe.ExpectTableRowCountToBeBetween(min_value=2),
+            "ExpectTableRowCountToBeBetween",
+            {"min_value": 2},
             "there are not at least two classes",
             "bring images of two or more classes, one folder each",
         ),
         Rule(
-            gxe.ExpectColumnValuesToBeBetween(column="images", min_value=least),
+            "ExpectColumnValuesToBeBetween",
+            {"column": "images", "min_value": least},
             f"classes have fewer than {least} readable images",
             "add images, merge classes, or lower checks.min_images_per_class",
         ),
@@ -86,17 +91,20 @@ def image_rules(classes: list[str]) -> list[Rule]:
     """Guard the store: one row an image, with statistics of its pixels."""
     return [
         Rule(
-            gxe.ExpectColumnValuesToBeUnique(column="path"),
+            "ExpectColumnValuesToBeUnique",
+            {"column": "path"},
             "images are stored twice",
             "run `dvc repro` again",
         ),
         Rule(
-            gxe.ExpectColumnDistinctValuesToEqualSet(column="label", value_set=classes),
+            "ExpectColumnDistinctValuesToEqualSet",
+            {"column": "label", "value_set": classes},
             "a class has no image in the store",
             "look at data/manifest.parquet for its images",
         ),
         Rule(
-            gxe.ExpectColumnValuesToBeBetween(column="deviation", min_value=0, strict_min=True, mostly=0.99),
+            "ExpectColumnValuesToBeBetween",
+            {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 0.99},
             "images are of one colour throughout",
             "look at them: the source is probably damaged",
         ),
@@ -106,26 +114,28 @@ def image_rules(classes: list[str]) -> list[Rule]:
 def split_rules(split: Split) -> list[Rule]:
     """Guard the split: one row an image, with the number of folds its duplicates lie in."""
     return [
-        Rule(gxe.ExpectColumnValuesToBeUnique(column="id"), "images are in two folds", "run `dvc repro` again"),
+        Rule("ExpectColumnValuesToBeUnique", {"column": "id"}, "images are in two folds", "run `dvc repro` again"),
         Rule(
-            gxe.ExpectColumnDistinctValuesToEqualSet(column="fold", value_set=list(FOLDS)),
+            "ExpectColumnDistinctValuesToEqualSet",
+            {"column": "fold", "value_set": list(FOLDS)},
             "a fold is empty",
             "bring more images or change the shares in split",
         ),
         Rule(
-            gxe.ExpectColumnValuesToBeInSet(column="folds_of_cluster", value_set=[1]),
+            "ExpectColumnValuesToBeInSet",
+            {"column": "folds_of_cluster", "value_set": [1]},
             "copies of one image lie in different folds",
             "run `dvc repro` again; if it stays, report it",
         ),
         Rule(
-            gxe.ExpectColumnValuesToBeBetween(column="classes_of_fold", min_value=2),
+            "ExpectColumnValuesToBeBetween",
+            {"column": "classes_of_fold", "min_value": 2},
             "a fold holds one class only",
             "bring more images or change the shares in split",
         ),
         Rule(
-            gxe.ExpectColumnMeanToBeBetween(
-                column="in_test", min_value=max(0.0, split.test - 0.05), max_value=split.test + 0.05
-            ),
+            "ExpectColumnMeanToBeBetween",
+            {"column": "in_test", "min_value": max(0.0, split.test - 0.05), "max_value": split.test + 0.05},
             "the test fold's share is off by more than 0.05",
             "many duplicates hold together: remove them or change split.test",
         ),
@@ -136,17 +146,20 @@ def feature_rules() -> list[Rule]:
     """Guard the activations: one row an image, with their statistics."""
     return [
         Rule(
-            gxe.ExpectColumnValuesToBeInSet(column="finite", value_set=[True]),
+            "ExpectColumnValuesToBeInSet",
+            {"column": "finite", "value_set": [True]},
             "activations are not finite",
             "set extract.precision=float32 and extract.dtype=float32, or check the weights",
         ),
         Rule(
-            gxe.ExpectColumnValuesToBeBetween(column="deviation", min_value=0, strict_min=True, mostly=0.99),
+            "ExpectColumnValuesToBeBetween",
+            {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 0.99},
             "activations of an image are all the same: the backbone is collapsed",
             "check the weights and how they scale pixels",
         ),
         Rule(
-            gxe.ExpectColumnUniqueValueCountToBeBetween(column="mean", min_value=2),
+            "ExpectColumnUniqueValueCountToBeBetween",
+            {"column": "mean", "min_value": 2},
             "all images have the same activations: the backbone is collapsed",
             "check the weights and how they scale pixels",
         ),
@@ -157,16 +170,26 @@ def prediction_rules(classes: int, majority: float) -> list[Rule]:
     """Guard the predictions: one row a test image."""
     return [
         Rule(
-            gxe.ExpectColumnUniqueValueCountToBeBetween(column="predicted", min_value=2, max_value=classes),
+            "ExpectColumnUniqueValueCountToBeBetween",
+            {"column": "predicted", "min_value": 2, "max_value": classes},
             "the model predicts one class for every image",
             "lower the learning rate, train longer, or check the weights",
         ),
         Rule(
-            gxe.ExpectColumnMeanToBeBetween(column="correct", min_value=majority),
+            "ExpectColumnMeanToBeBetween",
+            {"column": "correct", "min_value": majority},
             f"the model is below the share of the largest class, {majority:.3f}",
             "lower the learning rate, train longer, or check the weights",
         ),
     ]
+
+
+def load_library() -> None:
+    """Import Great Expectations, which takes seconds."""
+    import great_expectations
+
+    # It logs each step it takes; failures reach the user through the gate.
+    logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
 
 
 def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> list[str]:
@@ -181,12 +204,18 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
     Returns:
         A line a failed rule, with examples and remedy.
     """
+    load_library()
+    import great_expectations as gx
+    from great_expectations.checkpoint import UpdateDataDocsAction
+
     docs = paths.data_docs / suite
     files.remove(docs)
-    # A suite takes possession of its expectations: copies leave the rules to be used again.
-    own = [copy.copy(rule.expectation) for rule in rules]
-    for number, (expectation, rule) in enumerate(zip(own, rules, strict=True)):
-        expectation.meta = {"rule": number, "problem": rule.problem, "remedy": rule.remedy}
+    expectations = [
+        getattr(gx.expectations, rule.expectation)(
+            **rule.arguments, meta={"rule": number, "problem": rule.problem, "remedy": rule.remedy}
+        )
+        for number, rule in enumerate(rules)
+    ]
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     for site in list(context.get_site_names()):
@@ -208,7 +237,7 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
         gx.ValidationDefinition(
             name=suite,
             data=batch,
-            suite=context.suites.add(gx.ExpectationSuite(suite, expectations=own)),
+            suite=context.suites.add(gx.ExpectationSuite(suite, expectations=expectations)),
         )
     )
     checkpoint = gx.Checkpoint(

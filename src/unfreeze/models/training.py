@@ -1,5 +1,6 @@
 """Training on cached activations: first the head, then the head with the unfrozen layers."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -138,7 +139,7 @@ class Transfer:
     def train_head(self, phase: Phase) -> Result:
         """Train the head alone, on features that are computed once."""
         fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
-        cached, end = self._cached(), self.backbone.end
+        cached, end = self._cached, self.backbone.end
         part = self.backbone.part(cached.position, end)
         if fixed:
             part = keras.Model(part.input, graph.segment(self.head, 0, fixed)(part.output))
@@ -176,7 +177,7 @@ class Transfer:
             so that the frozen layers between run in every epoch; where nothing is cached, rows that are
             computed from pixels in every epoch.
         """
-        cached = self._cached()
+        cached = self._cached
         if position == cached.position:
             return cached
         derived = self._derived(f"position_{position}", self.backbone.part(cached.position, position), position)
@@ -193,6 +194,7 @@ class Transfer:
         self.head = keras.models.clone_model(head)
         self.head.set_weights(head.get_weights())
 
+    @functools.cached_property
     def _cached(self) -> Folds:
         plan = self.features.plan
         if self.features.train is not None and self.features.val is not None:
@@ -227,7 +229,7 @@ class Transfer:
             )  # fmt: skip
             return None
         engine = engine_of(part, settings)
-        start = self._cached()
+        start = self._cached
         with cache.writing(path, plan) as writer:
             for fold in (start.train, start.val):
                 for rows in engine.run(fold.batches(engine.batch_size)):

@@ -4,7 +4,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.console import log
-from unfreeze.data import manifest
+from unfreeze.data import expectations, manifest
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -20,8 +20,6 @@ def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths) -> None:
     """Write the manifest, then end the stage if an expectation fails."""
-    from unfreeze.data import expectations
-
     index = pd.read_csv(paths.raw_index, dtype=str, keep_default_na=False)
     rows = manifest.build(index, paths.raw)
     with files.atomic(paths.manifest) as partial:

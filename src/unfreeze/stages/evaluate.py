@@ -1,12 +1,15 @@
 """Score a saved model on the test fold: the only stage that reads it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from unfreeze import console, files, plots, scores, tracking
-from unfreeze.data import store
+from unfreeze.data import expectations, store
 from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.processes import beside
 
 PARAMS = ("extract", "tracking")
 
@@ -26,11 +29,23 @@ def predictions_table(
 
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
-    """Run the whole model, from pixels, over the test images; features from the cache have no part in it."""
+    """Score the test fold, log the scores, and check the predictions."""
+    with beside(expectations.load_library, tracking.load_library) as process:
+        table, result = score_test_fold(params, paths, backbone)
+        process.submit(tracking.Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
+        rules = expectations.prediction_rules(len(result["classes"]), result["majority"])
+        process.submit(expectations.gate, f"predictions_{backbone}", table, rules, paths, backbone=backbone).result()
+
+
+def score_test_fold(params: Params, paths: Paths, backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Run the whole model, from pixels, over the test images; features from the cache have no part in it.
+
+    Returns:
+        The predictions, one row an image, and the scores.
+    """
     console.import_tensorflow()
     import keras
 
-    from unfreeze.data import expectations
     from unfreeze.models.engine import engine_of
 
     images = store.describe(paths.images)
@@ -60,6 +75,4 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     plots.roc(curves, title, paths.roc_picture(backbone))
     files.write_json(paths.evaluation(backbone), result)
     console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
-    tracking.Ledger(paths, params.tracking.experiment).log_evaluation(backbone)
-    rules = expectations.prediction_rules(len(images.classes), result["majority"])
-    expectations.gate(f"predictions_{backbone}", table, rules, paths, backbone=backbone)
+    return table, result

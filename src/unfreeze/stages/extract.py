@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import console, files
-from unfreeze.data import features, statistics, store
+from unfreeze.data import expectations, features, statistics, store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Fold, Plan
 from unfreeze.models import backbones
 from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.processes import beside
 
 PARAMS = ("seed", "augment", "extract", "unfreeze", "search.enabled")
 
@@ -44,9 +45,20 @@ def fitting(plans: list[Plan], room: int) -> Plan:
 
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
-    """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone."""
+    """Store the activations and check them."""
+    with beside(expectations.load_library) as process:
+        table = store_activations(params, paths, backbone)
+        rules = expectations.feature_rules()
+        process.submit(expectations.gate, f"features_{backbone}", table, rules, paths, backbone=backbone).result()
+
+
+def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFrame:
+    """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
+
+    Returns:
+        Statistics of each row that was stored.
+    """
     console.import_tensorflow()
-    from unfreeze.data import expectations
     from unfreeze.models.engine import engine_of
 
     images = store.describe(paths.images)
@@ -104,5 +116,4 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     cached = features.read(paths.features(backbone), plan.determined_by)
     # What is not stored is looked at in the validation fold alone: it is computed for that.
     batches = cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))
-    table = statistics.by_row(batches).rename_axis("row").reset_index()
-    expectations.gate(f"features_{backbone}", table, expectations.feature_rules(), paths, backbone=backbone)
+    return statistics.by_row(batches).rename_axis("row").reset_index()

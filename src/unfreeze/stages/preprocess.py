@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import manifest, statistics, store
+from unfreeze.data import expectations, manifest, statistics, store
 from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.processes import beside
 
 PARAMS = ("preprocess",)
 
@@ -21,16 +22,15 @@ def pixel_statistics(paths: Paths) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths) -> None:
     """Write the store and check it."""
-    from unfreeze.data import expectations
-
-    rows = manifest.usable(pd.read_parquet(paths.manifest))
-    store.write(
-        paths.images,
-        paths.raw,
-        rows["path"].tolist(),
-        rows["label"].tolist(),
-        size=params.preprocess.image_size,
-        manifest_sha256=files.sha256(paths.manifest),
-    )
-    rules = expectations.image_rules(sorted(rows["label"].unique()))
-    expectations.gate("images", pixel_statistics(paths), rules, paths)
+    with beside(expectations.load_library) as process:
+        rows = manifest.usable(pd.read_parquet(paths.manifest))
+        store.write(
+            paths.images,
+            paths.raw,
+            rows["path"].tolist(),
+            rows["label"].tolist(),
+            size=params.preprocess.image_size,
+            manifest_sha256=files.sha256(paths.manifest),
+        )
+        rules = expectations.image_rules(sorted(rows["label"].unique()))
+        process.submit(expectations.gate, "images", pixel_statistics(paths), rules, paths).result()

@@ -1,0 +1,44 @@
+"""A process beside the stage, for libraries that take seconds to load."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+from unfreeze import console
+
+
+@contextmanager
+def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
+    """Load libraries in a process of its own while the stage works, and run there what needs them.
+
+    The process does not outlive this one, however this one ends.
+
+    Args:
+        loads: Functions of modules that import what is needed later; the process runs them at once, in order.
+
+    Yields:
+        An executor; `submit(function, ...).result()` runs a module's function there and raises what it raises.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as process:
+        for load in loads:
+            process.submit(load)
+        yield process
+
+
+def _begin() -> None:
+    console.configure_logging()
+    # An interrupt from the terminal reaches all processes: the parent says what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
