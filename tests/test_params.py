@@ -34,8 +34,9 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         "resnet50": 143, "vgg16": 15, "xception": 126,
     }  # fmt: skip
     expected = Phase(
-        optimizer="adagrad", learning_rate=5e-5, schedule="constant", epochs=10, batch_size=32, patience=None
-    )
+        optimizer="adagrad", learning_rate=5e-5, schedule="constant", epochs=10, batch_size=32, patience=None,
+        weight_decay=0, layer_decay=1, label_smoothing=0, dropout=None, views=None,
+    )  # fmt: skip
     assert params.train.finetune.of("inceptionv3") == expected
     assert params.train.finetune.of("xception") == expected.model_copy(update={"optimizer": "adam"})
     assert params.head.layers.of("resnet50") == ("flatten", "batch_normalization")
@@ -46,12 +47,28 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("seed: 0", "sede: 0", "sede: unknown parameter, did you mean 'seed'?"),
-        ("max_trials: 4", "max_trials: 0", "search.max_trials: Input should be greater than or equal to 1"),
+        ("max_trials: 4", "max_trials: 1", "search.max_trials: Input should be greater than or equal to 2"),
         ("train: 0.6", "train: 0.9", "split: train, val and test add up to 1.3, expected 1"),
         ("kind: wheel", "kind: flopy", "'folder', 'archive', 'wheel'"),
         ("image_size: 160", "image_size: big", "preprocess.image_size: Input should be a valid integer"),
         ("- xception\n  - from_scratch", "- xception\n  - xception", "backbones: xception is there twice"),
         ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
+        (
+            "views: null\ntracking",
+            "views: [1, 4]\ntracking",
+            "views 4 in train or search is more than augment.views 1",
+        ),
+        (
+            "oracle: random",
+            "oracle: guess",
+            "search.oracle: Input should be 'random', 'grid', 'bayesian' or 'hyperband'",
+        ),
+        (
+            "default:\n    - blocks: 1\n    - blocks: 2",
+            "default: []",
+            "candidates.default: Tuple should have at least 1 item",
+        ),
+        ("min: 1.0e-05", "min: 1.0", "search.learning_rate.default: min 1 is not below max 0.0002"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:

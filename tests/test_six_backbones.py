@@ -38,7 +38,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         f"study.backbones=[{','.join(SIX)}]",
         "preprocess.image_size=75",
         "search.enabled.default=true",
-        "search.max_trials=1",
+        "search.max_trials=2",
         "weights.default=random",
         "weights.xception=random",
         "unfreeze.candidates.default=[{blocks: 1}]",

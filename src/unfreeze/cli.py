@@ -60,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(name, help=module)
         if by_backbone:
             stage.add_argument("backbone")
+        if name == "search":
+            stage.add_argument("--workers", type=int, default=1, help="processes on this machine that run trials")
         stage.set_defaults(run=_run_stage, stage=name)
     table = commands.add_parser("backbones", help="print the table of backbones and their unfreeze points")
     table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")
@@ -76,7 +78,9 @@ def _run_stage(options: argparse.Namespace) -> None:
     paths = Paths.here()
     stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
     params = restrict(load(paths.params), stage.PARAMS)
-    stage.run(params, paths, *([options.backbone] if STAGES[options.stage] else []))
+    backbone = [options.backbone] if STAGES[options.stage] else []
+    several = {"processes": options.workers} if options.stage == "search" else {}
+    stage.run(params, paths, *backbone, **several)
 
 
 def _print_backbones(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
+Optimizer = Literal["adam", "sgd", "rmsprop", "adagrad"]
 
 
 class Section(BaseModel):
@@ -241,11 +242,11 @@ class Unfreeze(Section):
 
     Args:
         point: The point to fine-tune from when the search is off.
-        candidates: The points the search chooses from.
+        candidates: The points the search chooses from; `auto` stands for the start of every block and `none`.
     """
 
     point: ByBackbone[UnfreezePoint]
-    candidates: ByBackbone[tuple[UnfreezePoint, ...]]
+    candidates: ByBackbone[Annotated[tuple[UnfreezePoint, ...], Field(min_length=1)]]
 
 
 class DenseSpec(Section):
@@ -279,21 +280,32 @@ class Phase(Section):
     """One phase of training.
 
     Args:
-        optimizer: Keras' name of an optimizer.
+        optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
         schedule: `constant`, or `cosine`: down to 0 along half a cosine over all epochs.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
         patience: Epochs without a better validation loss before training stops and the best weights come
             back; null trains all epochs and keeps the last weights.
+        weight_decay: Decoupled weight decay of kernels; 0 for none.
+        layer_decay: The rate of the unfrozen blocks, from the top one down, is that of the head times this,
+            times this squared, and so on; 1 for one rate (Howard and Ruder 2018).
+        label_smoothing: Share of a label that is spread over all classes, in training only.
+        dropout: Rate of the head's dropout layers; null leaves it as the head has it.
+        views: How many of the stored views of an image are trained on; null for all.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"]
+    optimizer: Optimizer
     learning_rate: float = Field(gt=0)
     schedule: Literal["constant", "cosine"]
     epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
     patience: int | None = Field(ge=1)
+    weight_decay: float = Field(ge=0)
+    layer_decay: float = Field(gt=0, le=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    dropout: float | None = Field(ge=0, lt=1)
+    views: int | None = Field(ge=1)
 
 
 class Train(Section):
@@ -312,33 +324,67 @@ class Train(Section):
     finetune: ByBackbone[Phase]
 
 
-class RateRange(Section):
-    """Bounds of the learning rate, searched on a log scale."""
+class Range(Section):
+    """Bounds of a number."""
 
-    min: float = Field(gt=0)
+    min: float = Field(ge=0)
     max: float = Field(gt=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "RateRange":
+    def _ordered(self) -> "Range":
         if self.min >= self.max:
             raise ValueError(f"min {self.min:g} is not below max {self.max:g}")
         return self
 
 
+class LogRange(Range):
+    """Bounds of a number that is searched on a log scale."""
+
+    min: float = Field(gt=0)
+
+
+class ShareRange(Range):
+    """Bounds of a number up to 1."""
+
+    max: float = Field(gt=0, le=1)
+
+
 class Search(Section):
-    """The search over unfreeze point and learning rate.
+    """The search over unfreeze points and settings of fine-tuning.
+
+    The points are those of `unfreeze.candidates`. What is null stays as `train.finetune` has it.
 
     Args:
-        enabled: Without it the configured point and rate are used.
-        max_trials: Combinations tried.
-        epochs: Epochs a trial.
+        enabled: Without it the configured point and settings are used.
+        oracle: What chooses the trials.
+        max_trials: Trials at most, the configured point and settings among them: they are tried first.
+        max_minutes: Minutes after which no further trial begins; null for no limit.
+        max_gb: Most room that activations and weights of one search may take on disk, GB.
+        epochs: Most epochs a trial.
+        patience: Epochs without a better validation loss before a trial stops; null for none.
         learning_rate: Bounds by backbone.
+        optimizer: Names to choose from.
+        dropout: Bounds of the head's dropout rate.
+        weight_decay: Bounds.
+        layer_decay: Bounds.
+        label_smoothing: Bounds.
+        views: Numbers of views to choose from, no more than are stored.
     """
 
     enabled: ByBackbone[bool]
-    max_trials: int = Field(ge=1)
+    oracle: Literal["random", "grid", "bayesian", "hyperband"]
+    max_trials: int = Field(ge=2)
+    max_minutes: float | None = Field(gt=0)
+    max_gb: float = Field(gt=0)
     epochs: int = Field(ge=1)
-    learning_rate: ByBackbone[RateRange]
+    patience: int | None = Field(ge=1)
+    learning_rate: ByBackbone[LogRange]
+    optimizer: tuple[Optimizer, ...] | None = Field(min_length=1)
+    dropout: ShareRange | None
+    weight_decay: LogRange | None
+    layer_decay: ShareRange | None
+    label_smoothing: ShareRange | None
+    views: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(min_length=1)
 
 
 class Study(Section):
@@ -385,6 +431,17 @@ class Params(Section):
     search: Search
     study: Study
     tracking: Tracking
+
+    @model_validator(mode="after")
+    def _views_are_stored(self) -> "Params":
+        phases = [*self.train.head.root.values(), *self.train.finetune.root.values()]
+        wanted = max([phase.views or 1 for phase in phases] + list(self.search.views or ()))
+        if wanted > self.augment.views:
+            raise ValueError(
+                f"views {wanted} in train or search is more than augment.views {self.augment.views}: "
+                f"set augment.views={wanted}"
+            )
+        return self
 
 
 def load(path: Path) -> Params:

@@ -97,8 +97,14 @@ class Paths:
     def features(self, backbone: str) -> Path:
         return self.root / f"data/features/{backbone}.h5"
 
-    def derived_features(self, backbone: str) -> Path:
-        return self.root / f"data/features/.derived-{backbone}"
+    def derived_features(self, backbone: str, worker: str) -> Path:
+        return self.root / f"data/features/.derived-{backbone}{worker and '-' + worker}"
+
+    def search_folder(self, backbone: str) -> Path:
+        return self.root / f"models/search/{backbone}"
+
+    def search_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/search/{backbone}.png"
 
     def search(self, backbone: str) -> Path:
         return self.root / f"metrics/search/{backbone}.json"

@@ -32,6 +32,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 KEY = "unfreeze.key"
 LOGGED = "unfreeze.logged"
+# Of a trial: how many epochs are logged, and how it ended.
+EPOCHS = "unfreeze.epochs"
+ENDED = "unfreeze.ended"
 Part = Literal["search", "training", "evaluation"]
 PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -51,7 +54,8 @@ def never_fatal(
 
     @functools.wraps(method)
     def guarded(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
-        what = " ".join([method.__name__.removeprefix("log_"), *map(str, args)])
+        named = (argument for argument in args if isinstance(argument, str))
+        what = " ".join([method.__name__.lstrip("_").removeprefix("log_"), *named])
         if self.out_of_reach:
             log.warning("not logged in MLflow: %s", what)
             return
@@ -73,8 +77,13 @@ def never_fatal(
     return guarded
 
 
+@functools.cache
+def _ledger(paths: Paths, experiment: str) -> "Ledger":
+    return Ledger(paths, experiment)
+
+
 class Ledger:
-    """The runs of one checkout.
+    """The runs of one checkout; a copy sent to another process is one and the same there each time.
 
     Args:
         paths: Where stages left their files.
@@ -88,9 +97,21 @@ class Ledger:
         self.local = not os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.ledger_root / 'mlflow.db'}"
 
+    def __reduce__(self) -> Any:
+        return _ledger, (self.paths, self.experiment)
+
+    def log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
+        """Log what a trial has done so far; what was logged before is left as it is."""
+        if not self.out_of_reach:
+            self._log_trial(backbone, trial)
+
+    @never_fatal
+    def _log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
+        self._trial(self._backbone(backbone), backbone, trial)
+
     @never_fatal
     def log_search(self, backbone: str) -> None:
-        """Log a backbone's trials."""
+        """Log a backbone's trials and their picture."""
         self._complete(backbone, "search")
 
     @never_fatal
@@ -195,12 +216,31 @@ class Ledger:
 
     def _search(self, run: str, backbone: str) -> None:
         for trial in files.read_json(self.paths.search(backbone))["trials"]:
-            name = f"trial {trial['trial']}"
-            child = self._run(f"{backbone}/{name}", name, run, {})
-            settings = ("unfreeze_from", "unfreeze_point", "learning_rate")
-            metrics = [(key, float(value), 0) for key, value in trial.items() if key not in (*settings, "trial")]
-            self._log(child, params={key: trial[key] for key in settings}, metrics=metrics)
-            self._client.set_terminated(child)
+            self._trial(run, backbone, trial)
+        self._client.log_artifact(run, str(self.paths.search_picture(backbone)), "plots")
+
+    def _trial(self, run: str, backbone: str, trial: dict[str, Any]) -> None:
+        """Log the epochs of a trial that are new, and its end if it has one."""
+        name = f"trial {trial['trial']}"
+        child = self._run(f"{backbone}/{name}", name, run, {})
+        tags = self._client.get_run(child).data.tags
+        if ENDED in tags:
+            return
+        known = int(tags.get(EPOCHS, -1))
+        if known < 0:
+            chosen = {key: trial[key] for key in ("unfreeze_from", "unfreeze_point", "continues")}
+            self._log(child, params={**chosen, **trial["settings"]})
+        epochs = list(enumerate(trial["epochs"], start=1))[max(known, 0) :]
+        metrics = [(key, value, step) for step, values in epochs for key, value in values.items()]
+        if "seconds" not in trial and "score" not in trial and not trial["failed"]:
+            self._log(child, metrics=metrics)
+            self._client.set_tag(child, EPOCHS, str(len(trial["epochs"])))
+            return
+        summary = ("score", "trainable_parameters", "seconds", "peak_mb")
+        metrics += [(key, float(trial[key]), len(trial["epochs"])) for key in summary if key in trial]
+        self._log(child, metrics=metrics)
+        self._client.set_tag(child, ENDED, trial["failed"] or "scored")
+        self._client.set_terminated(child, status="FAILED" if trial["failed"] else "FINISHED")
 
     def _training(self, run: str, backbone: str) -> None:
         record = files.read_json(self.paths.training(backbone))

@@ -223,7 +223,7 @@ def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path) -> No
     assert all_rows(features.read(tmp_path / "x.h5", {})) == ROWS.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(position=st.integers(0, 3000), byte=st.integers(0, 255))
 def test_any_damaged_byte_is_refused_or_does_not_matter(position: int, byte: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -7,15 +7,20 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.conftest import SETTINGS
 from unfreeze.data import features
+from unfreeze.errors import UnfreezeError
 from unfreeze.models import backbones, feed, training
 from unfreeze.models.engine import use_precision
 from unfreeze.models.heads import build_head
 from unfreeze.params import ByBackbone, Phase, Train
 
-PHASE = Phase(optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None)
+PHASE = Phase(
+    optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
+    weight_decay=0, layer_decay=1, label_smoothing=0, dropout=None, views=None,
+)  # fmt: skip
 # Steps so small that rounding and the order of images leave no trace.
 GENTLE = PHASE.model_copy(update={"optimizer": "sgd", "learning_rate": 1e-6, "epochs": 1})
 LONGER = PHASE.model_copy(update={"learning_rate": 2e-2, "epochs": 30})
@@ -84,6 +89,7 @@ def make_transfer(
         images=folder / "images.h5",
         folder=folder / "derived",
         train=TRAIN.model_copy(update={"precision": precision}),
+        max_gb=max_gb,
         seed=0,
     )
 
@@ -232,6 +238,70 @@ def test_a_phase_of_no_epochs_does_nothing(transfer: MakeTransfer) -> None:
     assert not len(result.history)
     assert result.val_loss is None
     assert all(np.array_equal(a, b) for a, b in zip(before, made.head.get_weights(), strict=True))
+
+
+def test_going_on_from_a_state_ends_where_one_training_would(transfer: MakeTransfer) -> None:
+    phase = PHASE.model_copy(update={"schedule": "cosine"})
+    whole, parts = transfer("block_16_expand"), transfer("block_16_expand")
+    head = whole.head
+    parts.restore(head)
+    whole.fine_tune("block_16_expand", phase, until=1)
+    begun = whole.state()
+    whole.restore(head)
+    result = whole.fine_tune("block_16_expand", phase, state=begun)
+    assert result.history["epoch"].tolist() == [1, 2]
+    rate = float(whole._fitted.optimizer.learning_rate)
+    assert rate == pytest.approx(0, abs=1e-9), "the schedule went on where it stopped"
+    assert (
+        parts.fine_tune("block_16_expand", phase, until=1).history["loss"].iloc[0] != result.history["loss"].iloc[0]
+    )
+
+
+def test_out_of_memory_it_goes_on_with_half_the_batch(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hungry(keras.callbacks.Callback):
+        """Fails as TensorFlow does where memory does not suffice for a whole batch."""
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            if self.model.optimizer.gradient_accumulation_steps is None:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    whole, halves = transfer("block_16_expand"), transfer("block_16_expand")
+    expected = whole.fine_tune("block_16_expand", GENTLE)
+    with caplog.at_level("WARNING", "unfreeze"):
+        result = halves.fine_tune("block_16_expand", GENTLE, callbacks=[Hungry()])
+    assert "out of memory, on with 2 steps of 4 images for each of 8" in caplog.text
+    np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=0.02)
+
+
+def test_dropout_can_be_changed_where_the_head_has_it(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    with pytest.raises(UnfreezeError, match="add {dropout: 0.3} to head.layers"):
+        made.train_head(PHASE.model_copy(update={"dropout": 0.3}))
+
+
+def test_only_stored_views_can_be_trained_on(transfer: MakeTransfer) -> None:
+    with pytest.raises(UnfreezeError, match=r"training on 4 views, 1 are stored: set augment\.views=4"):
+        transfer("none").fine_tune("none", PHASE.model_copy(update={"views": 4}))
+
+
+def test_label_smoothing_leaves_the_validation_loss_alone(transfer: MakeTransfer) -> None:
+    plain, smooth = (
+        transfer("none").fine_tune("none", GENTLE.model_copy(update={"label_smoothing": share}))
+        for share in (0.0, 0.4)
+    )
+    np.testing.assert_allclose(smooth.history["val_loss"], plain.history["val_loss"], rtol=1e-3)
+    assert smooth.history["loss"].iloc[0] != pytest.approx(plain.history["loss"].iloc[0], rel=1e-3)
+
+
+def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    result = made.fine_tune("none", LONGER)
+    said = made.validate()
+    labels = made.features.plan.val.labels
+    assert said.shape == (16, 2)
+    assert (said.argmax(axis=1) == labels).mean() == result.history["val_accuracy"].iloc[-1]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])

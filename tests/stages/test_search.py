@@ -1,13 +1,195 @@
-from unfreeze.stages.search import best_trial
+"""The search as a user runs it: with DVC, killed, taken up again, on several processes."""
+
+import json
+import signal
+import sys
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import Checkout, checkout_with_images
+from unfreeze import files
+from unfreeze.stages.search import best_trial, gain_over, table_of
 
 
-def trial(number: int, loss: float, parameters: int) -> dict[str, float]:
-    return {"trial": number, "val_loss": loss, "trainable_parameters": parameters}
+def trial(number: int, score: float, parameters: int) -> dict[str, float]:
+    return {"trial": number, "score": score, "trainable_parameters": parameters}
 
 
-def test_the_lowest_loss_wins() -> None:
+def test_the_lowest_score_wins() -> None:
     assert best_trial([trial(1, 0.5, 10), trial(2, 0.4, 99), trial(3, 1e9, 1)])["trial"] == 2
 
 
 def test_a_tie_goes_to_fewer_trained_parameters() -> None:
     assert best_trial([trial(1, 0.4, 99), trial(2, 0.4, 10)])["trial"] == 2
+
+
+def test_the_table_leaves_failed_trials_out() -> None:
+    scored = {"unfreeze_from": "all", "val_loss": 0.5, "val_accuracy": 0.7, "failed": None}
+    rows = [
+        {**trial(0, 0.5, 9), **scored, "settings": {"learning_rate": 1e-4}},
+        {"trial": 1, "unfreeze_from": "none", "settings": {"learning_rate": 1e-2}, "failed": "diverged"},
+        {**trial(2, 0.4, 9), **scored, "settings": {"learning_rate": 1e-3, "dropout": 0.5}},
+    ]
+    table = table_of(rows)
+    assert table["trial"].tolist() == [0, 2]
+    assert table["dropout"].tolist()[1] == 0.5
+    assert table["learning_rate"].tolist() == [1e-4, 1e-3]
+
+
+def test_the_gain_comes_with_an_interval() -> None:
+    labels = np.arange(200) % 2
+    sure = np.where(np.eye(2)[labels] > 0, 0.9, 0.1)
+    wrong = sure.copy()
+    wrong[:20] = wrong[:20, ::-1]
+    gain = gain_over(wrong, sure, labels, 0)
+    assert gain["accuracy"]["mean"] == pytest.approx(0.1)
+    assert 0.05 < gain["accuracy"]["low"] < 0.1 < gain["accuracy"]["high"] < 0.15
+    assert gain["log_loss"]["mean"] == pytest.approx(0.1 * np.log(9))
+    same = gain_over(sure, sure, labels, 0)["accuracy"]
+    assert (same["low"], same["mean"], same["high"]) == (0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Run all stages up to the search over 40 images and one small network."""
+    made = checkout_with_images(
+        tmp_path_factory.mktemp("searchable"),
+        20,
+        "study.backbones=[mobilenetv2]",
+        "+weights.mobilenetv2=random",
+        "search.max_trials=4",
+        "search.epochs=2",
+        "unfreeze.candidates.default=[none,{blocks: 1}]",
+    )
+    made.run("dvc", "repro", "search")
+    made.commit()
+    return made
+
+
+def result(made: Checkout) -> dict[str, Any]:
+    return files.read_json(made.paths.search("mobilenetv2"))
+
+
+def runs_of(made: Checkout) -> dict[str, mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{made.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("unfreeze")
+    assert experiment is not None
+    newest_last = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    return {run.info.run_name or "": run for run in newest_last}
+
+
+def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
+    found = result(searchable)
+    assert [trial["trial"] for trial in found["trials"]] == [0, 1, 2, 3]
+    assert found["best"] == best_trial(found["trials"])
+    assert found["trials"][0]["settings"] == {"learning_rate": 1e-4}
+    gain = found["gain_over_configured"]["log_loss"]
+    assert gain["low"] <= gain["mean"] <= gain["high"]
+    assert len(pd.read_csv(searchable.paths.trials("mobilenetv2"))) == 4
+    assert searchable.paths.search_picture("mobilenetv2").read_bytes().startswith(b"\x89PNG")
+    assert not searchable.paths.search_folder("mobilenetv2").exists()
+    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
+
+
+def test_each_trial_is_a_run_with_its_epochs(searchable: Checkout) -> None:
+    runs = runs_of(searchable)
+    for trial in result(searchable)["trials"]:
+        run = runs[f"trial {trial['trial']}"]
+        assert run.data.tags["mlflow.parentRunId"] == runs["mobilenetv2"].info.run_id
+        assert run.data.params["unfreeze_from"] == trial["unfreeze_from"]
+        assert float(run.data.params["learning_rate"]) == trial["settings"]["learning_rate"]
+        assert run.data.metrics["score"] == trial["score"]
+        assert run.data.metrics["seconds"] > 0
+        assert run.data.metrics["peak_mb"] > 0
+        assert run.info.status == "FINISHED"
+        client = mlflow.MlflowClient(f"sqlite:///{searchable.root}/mlflow.db")
+        history = client.get_metric_history(run.info.run_id, "val_loss")
+        assert [point.value for point in history] == [epoch["val_loss"] for epoch in trial["epochs"]]
+
+
+# The stage, ended as `kill -9` does after so many epochs of trials.
+KILLED = """
+import os, signal, sys
+from unfreeze import params
+from unfreeze.models import trials
+from unfreeze.paths import Paths
+from unfreeze.stages import search
+
+left = int(sys.argv[1])
+
+class Mortal(trials.Trials):
+    def __init__(self, *args, report, **kwargs):
+        def count(row):
+            global left
+            report(row)
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        super().__init__(*args, report=count, **kwargs)
+
+trials.Trials = Mortal
+paths = Paths.here()
+search.run(params.restrict(params.load(paths.params), search.PARAMS), paths, "mobilenetv2")
+"""
+
+
+def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
+    before = searchable.paths.search("mobilenetv2").read_bytes()
+    # A trial reports four times: the second dies after its first epoch.
+    assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
+    folder = searchable.paths.search_folder("mobilenetv2")
+    assert sorted(path.name for path in folder.glob("*.json")) == ["trial-0000.json"]
+    said = searchable.run("dvc", "repro", "--force", "--single-item", "search@mobilenetv2")
+    assert "mobilenetv2 trial 0:" not in said, "a finished trial is not repeated"
+    assert "mobilenetv2 trial 1:" in said
+    assert searchable.paths.search("mobilenetv2").read_bytes() == before
+    assert not folder.exists()
+
+
+def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkout) -> None:
+    before = searchable.paths.search("mobilenetv2").read_bytes()
+    assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
+    params = yaml.safe_load(searchable.paths.params.read_text())
+    searchable.change_params(search={"epochs": 1})
+    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+    searchable.change_params(**params)
+    assert done.returncode == 1
+    assert "unfinished search with other settings (epochs 2, now 1)" in done.stderr
+    assert f"or remove {searchable.paths.search_folder('mobilenetv2')} to begin anew" in done.stderr
+    searchable.run("unfreeze", "search", "mobilenetv2")
+    assert searchable.paths.search("mobilenetv2").read_bytes() == before, "nothing was lost"
+
+
+def test_two_workers_share_the_trials_of_one_search(searchable: Checkout) -> None:
+    before = result(searchable)
+    searchable.run("unfreeze", "search", "mobilenetv2", "--workers", "2")
+    after = result(searchable)
+    assert after["best"]["trial"] == before["best"]["trial"]
+    for one, other in zip(before["trials"], after["trials"], strict=True):
+        assert one["unfreeze_from"] == other["unfreeze_from"]
+        assert one["settings"] == pytest.approx(other["settings"])
+        assert one["score"] == pytest.approx(other["score"], rel=1e-3)
+
+
+def test_a_point_the_backbone_does_not_have_is_told(searchable: Checkout) -> None:
+    params = yaml.safe_load(searchable.paths.params.read_text())
+    searchable.change_params(unfreeze={"candidates": {"default": ["none", "block99"]}})
+    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+    searchable.change_params(**params)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "unfreeze point 'block99': " in done.stderr
+
+
+def test_the_winner_is_what_is_fine_tuned(searchable: Checkout) -> None:
+    searchable.run("dvc", "repro", "finetune@mobilenetv2")
+    best = result(searchable)["best"]
+    record = json.loads(searchable.paths.training("mobilenetv2").read_text())
+    assert record["chosen_by"] == "search"
+    assert record["unfreeze_from"] == best["unfreeze_from"]
+    assert record["learning_rate"] == best["settings"]["learning_rate"]

@@ -32,7 +32,7 @@ def test_shares_are_exact_in_every_class() -> None:
     }  # fmt: skip
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(a=st.integers(10, 40), b=st.integers(10, 40), copies=st.integers(1, 6), seed=st.integers(0, 99))
 def test_copies_never_part_and_every_image_has_one_fold(a: int, b: int, copies: int, seed: int) -> None:
     rows = images({"a": a, "b": b}, copies)

@@ -80,6 +80,11 @@ class Views:
         """Row numbers in the store, one a view of an image."""
         return np.tile(self.images, self.count)
 
+    def first(self, count: int) -> "Views":
+        """Return the first views of each image alone."""
+        augment = self.augment.model_copy(update={"views": count}) if self.augment else None
+        return Views(self.path, self.images, augment, self.seed)
+
     def batches(self, size: int, *, done: int = 0) -> Iterator[np.ndarray]:
         """Yield the pixels of all views, one view after the other; a batch never crosses into the next view.
 

@@ -222,7 +222,7 @@ class Backbone:
         """Return the distinct unfreeze points of a search space, by the name of their first trainable layer.
 
         Args:
-            points: Points of any form; `auto` stands for the top two blocks.
+            points: Points of any form; `auto` stands for the start of every block, and `none`.
 
         Returns:
             `none`, `all` or an index each: names of unnamed layers differ from process to process.
@@ -231,7 +231,7 @@ class Backbone:
 
         chosen: list[UnfreezePoint] = []
         for point in points:
-            chosen += list(graph.block_starts(self.base)[-2:]) if point == "auto" else [point]
+            chosen += ["none", *reversed(graph.block_starts(self.base))] if point == "auto" else [point]
         indices = {self.point_name(point): self.first_trainable(point) for point in chosen}
         return {name: name if name in ("none", "all") else index for name, index in indices.items()}
 

@@ -1,7 +1,7 @@
 """Feeding rows to training: from disk without Python in the loop, or computed on the fly."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -44,8 +44,22 @@ class Computed:
 Source = Rows | Computed
 
 
+def first_views(source: Source, views: int, *, stored: int) -> Source:
+    """Return the rows of the first views of each image.
+
+    Args:
+        source: Rows of a training fold, one view after the other.
+        views: How many to keep.
+        stored: How many there are.
+    """
+    labels = source.labels[: len(source) // stored * views]
+    if isinstance(source, Computed):
+        return replace(source, views=source.views.first(views), labels=labels)
+    return replace(source, shape=(len(labels), *source.shape[1:]), labels=labels)
+
+
 def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
-    """Return batches of rows, labels and sample weights in the order of the rows.
+    """Return batches of rows, labels as probabilities, and sample weights, in the order of the rows.
 
     Args:
         source: The rows.
@@ -57,8 +71,10 @@ def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) ->
     return _weighted(_decoded(_stored(source, 0, len(source)), source, batch_size), class_weights)
 
 
-def shuffled(source: Source, batch_size: int, class_weights: Sequence[float], seed: int) -> tf.data.Dataset:
-    """Return batches of rows, labels and sample weights in a new order each epoch.
+def shuffled(
+    source: Source, batch_size: int, class_weights: Sequence[float], seed: int, *, label_smoothing: float = 0.0
+) -> tf.data.Dataset:
+    """Return batches of rows, labels as probabilities, and sample weights, in a new order each epoch.
 
     A set that fits into `SHUFFLED_BYTES` is shuffled as a whole. Of a larger one runs of rows are read in random
     order, several at a time, and their rows shuffled within that bound.
@@ -68,10 +84,12 @@ def shuffled(source: Source, batch_size: int, class_weights: Sequence[float], se
         batch_size: Rows a batch.
         class_weights: A weight a class.
         seed: Seed of all orders.
+        label_smoothing: Share of a label that is spread over all classes.
     """
     if isinstance(source, Computed):
         generator = np.random.default_rng(seed)
-        return _weighted(_computed(source, batch_size, lambda: generator.permutation(len(source))), class_weights)
+        batches = _computed(source, batch_size, lambda: generator.permutation(len(source)))
+        return _weighted(batches, class_weights, label_smoothing)
     count, runs = len(source), ceil(len(source) / RUN)
     waiting = min(count, max(SHUFFLED_BYTES // source.row_bytes, RUN))
     records = (
@@ -82,7 +100,7 @@ def shuffled(source: Source, batch_size: int, class_weights: Sequence[float], se
         )
         .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
     )
-    return _weighted(_decoded(records, source, batch_size), class_weights)
+    return _weighted(_decoded(records, source, batch_size), class_weights, label_smoothing)
 
 
 def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
@@ -121,12 +139,16 @@ def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.nda
     return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(source) / batch_size)))
 
 
-def _weighted(batches: tf.data.Dataset, class_weights: Sequence[float]) -> tf.data.Dataset:
-    """Add each row's weight, and widen half precision; pixels stay as they are."""
+def _weighted(
+    batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
+) -> tf.data.Dataset:
+    """Make labels probabilities, add each row's weight, and widen half precision; pixels stay as they are."""
     weights = tf.constant(class_weights, tf.float32)
+    others = label_smoothing / len(class_weights)
 
     def widen(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         dtype = rows.dtype if rows.dtype == tf.uint8 else tf.float32
-        return tf.cast(rows, dtype), labels, tf.gather(weights, labels)
+        probabilities = tf.one_hot(labels, len(class_weights), 1 - label_smoothing + others, others)
+        return tf.cast(rows, dtype), probabilities, tf.gather(weights, labels)
 
     return batches.map(widen).prefetch(2)

@@ -43,6 +43,30 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
     return keras.Model(inputs, probabilities, name="head")
 
 
+def with_dropout(head: keras.Model, rate: float) -> keras.Model:
+    """Return a copy of a head with another rate in its dropout layers.
+
+    Args:
+        head: From `build_head`.
+        rate: Share of values that training sets to zero, from 0 to under 1.
+
+    Raises:
+        UnfreezeError: The head has no dropout layer.
+    """
+    if not any(isinstance(layer, keras.layers.Dropout) for layer in head.layers):
+        raise UnfreezeError(
+            f"dropout {rate:g} for a head without a dropout layer: add {{dropout: {rate:g}}} to head.layers"
+        )
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        changed = {"rate": rate} if isinstance(layer, keras.layers.Dropout) else {}
+        return type(layer).from_config({**layer.get_config(), **changed})
+
+    copied = keras.models.clone_model(head, clone_function=copy)
+    copied.set_weights(head.get_weights())
+    return copied
+
+
 def _layer(spec: HeadLayer) -> keras.layers.Layer:
     match spec:
         case "global_average_pooling":

@@ -1,9 +1,10 @@
 """Training on cached activations: first the head, then the head with the unfrozen layers."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from unfreeze.data import features as cache
 from unfreeze.data import store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Features
+from unfreeze.errors import UnfreezeError
 from unfreeze.models import feed, graph
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.engine import engine_of, use_precision
 from unfreeze.models.feed import Computed, Source
-from unfreeze.models.heads import build_head
+from unfreeze.models.heads import build_head, with_dropout
+from unfreeze.models.optimizers import build_optimizer
 from unfreeze.params import Params, Phase, Train, UnfreezePoint
 from unfreeze.paths import Paths
 
@@ -31,6 +34,7 @@ CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 STEPS_A_CALL = 50
 # Layers at the start of a head that hold nothing to learn: they run once, with the backbone.
 FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
+OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
 def deterministic(seed: int) -> None:
@@ -58,6 +62,19 @@ class Result:
 
 
 @dataclass(frozen=True)
+class State:
+    """Where a training stopped.
+
+    Args:
+        epochs: Epochs that are done.
+        variables: Values of the weights, then of the optimizer's variables.
+    """
+
+    epochs: int
+    variables: list[np.ndarray]
+
+
+@dataclass(frozen=True)
 class Folds:
     """Rows of both folds that training may see, at one position of the backbone."""
 
@@ -78,6 +95,7 @@ class Transfer:
         images: The image store, for what is not cached.
         folder: Where derived activations are kept; a folder of its own.
         train: Class weights and arithmetic.
+        max_gb: Most room that derived activations may take together, GB.
         seed: Fixes the order of images and dropout, whatever ran before.
     """
 
@@ -90,6 +108,7 @@ class Transfer:
         images: Path,
         folder: Path,
         train: Train,
+        max_gb: float,
         seed: int,
     ) -> None:
         self.backbone = backbone
@@ -98,22 +117,30 @@ class Transfer:
         self.seed = seed
         self.train = train
         self.weights = _class_weights(features.plan.train.labels, features.plan.classes, train.class_weights)
+        self.max_gb = max_gb
         self._images = images
         self._folder = folder
         self._known: dict[str, Folds] = {}
         # What the last phase trained, as it was before: the one copy of weights that is kept.
         self._before: list[tuple[keras.Variable, np.ndarray]] = []
         self._tuned = False
+        self._fitted: keras.Model | None = None
+        self._val: tf.data.Dataset | None = None
+        self._epochs = 0
 
     @classmethod
     @contextmanager
-    def prepared(cls, params: Params, paths: Paths, name: str) -> Iterator["Transfer"]:
+    def prepared(
+        cls, params: Params, paths: Paths, name: str, *, max_gb: float | None = None, worker: str = ""
+    ) -> Iterator["Transfer"]:
         """Load a backbone's weights and features and put a new head on it; the process becomes deterministic.
 
         Args:
             params: Needs `seed`, `head` and `train`.
             paths: Where weights, images and features lie.
             name: The backbone.
+            max_gb: Most room that derived activations may take together, GB; that of the cached ones by default.
+            worker: Tells processes apart that do this at the same time.
 
         Yields:
             The transfer; activations derived for it are removed when the block ends.
@@ -131,13 +158,21 @@ class Transfer:
         )
         expected = {"images": images.digest, "weights": files.sha256(paths.weights(name))}
         cached = cache.read(paths.features(name), expected)
-        with files.scratch(paths.derived_features(name)) as folder:
+        with files.scratch(paths.derived_features(name, worker)) as folder:
             yield cls(
-                backbone, head, cached, images=paths.images, folder=folder, train=params.train, seed=params.seed
+                backbone,
+                head,
+                cached,
+                images=paths.images,
+                folder=folder,
+                train=params.train,
+                max_gb=max_gb or cached.plan.settings.extract.max_gb,
+                seed=params.seed,
             )
 
     def train_head(self, phase: Phase) -> Result:
         """Train the head alone, on features that are computed once."""
+        self._change_dropout(phase)
         fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
         cached, end = self._cached, self.backbone.end
         part = self.backbone.part(cached.position, end)
@@ -150,21 +185,69 @@ class Transfer:
             return self._fit(model, cached, phase, "head")
         return self._fit(graph.segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
 
-    def fine_tune(self, point: UnfreezePoint, phase: Phase, *, label: str = "fine-tuning") -> Result:
+    def fine_tune(
+        self,
+        point: UnfreezePoint,
+        phase: Phase,
+        *,
+        label: str = "fine-tuning",
+        until: int | None = None,
+        state: State | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> Result:
         """Train the head and the backbone's layers from an unfreeze point on.
 
-        BatchNorm layers of the backbone stay in inference mode: their statistics are the pretrained ones.
+        BatchNorm layers of the backbone stay in inference mode: their statistics are the pretrained ones. Where
+        memory does not suffice, batches are halved and gradients accumulated over the halves.
+
+        Args:
+            point: The unfreeze point.
+            phase: How to train.
+            label: What this training is called in the log and in its history.
+            until: The epoch after which to stop; the schedule is that of all epochs of the phase.
+            state: Where an earlier training of the same point and phase stopped, to go on from there.
+            callbacks: What else Keras calls.
 
         Raises:
             RuntimeError: The backbone was fine-tuned before; `restore` brings the pretrained one back.
+            UnfreezeError: There is no memory for a single image.
         """
         if self._tuned:
             raise RuntimeError("this backbone is fine-tuned already, and activations are the pretrained one's")
+        self._change_dropout(phase)
         folds = self.activations(self.backbone.cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
         model = _FineTuned(self.backbone.part(folds.position, self.backbone.end), self.head)
         self._tuned = True
-        return self._fit(model, folds, phase, label)
+        parts = 1
+        while True:
+            try:
+                return self._fit(
+                    model, folds, phase, label, until=until, state=state, callbacks=callbacks, parts=parts
+                )
+            except OUT_OF_MEMORY as error:
+                parts *= 2
+                self._undo()
+                if parts > phase.batch_size:
+                    raise UnfreezeError(
+                        f"{self.backbone.row.name}: no memory for training with one image a step: unfreeze less, "
+                        "or set preprocess.image_size lower"
+                    ) from error
+                console.log.warning(
+                    "%s: out of memory, on with %d steps of %d images for each of %d",
+                    self.backbone.row.name, parts, ceil(phase.batch_size / parts), phase.batch_size,
+                )  # fmt: skip
+
+    def validate(self) -> np.ndarray:
+        """Return what the last training's model says of each validation image: shape (images, classes), float32."""
+        assert self._fitted is not None
+        return self._fitted.predict(self._val, verbose=0)
+
+    def state(self) -> State:
+        """Return where the last training stopped."""
+        assert self._fitted is not None
+        variables = [*self._fitted.weights, *self._fitted.optimizer.variables]
+        return State(self._epochs, [variable.numpy() for variable in variables])
 
     def activations(self, position: int) -> Folds:
         """Return the rows from which the layers behind a position can be trained.
@@ -212,6 +295,16 @@ class Transfer:
         val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels)
         return Folds(position, train, val)
 
+    def _depths(self, model: keras.Model) -> list[int]:
+        """Return how many blocks, from the top one on, each trainable variable lies below the head."""
+        starts = graph.block_starts(self.backbone.base)
+        depth_of = {
+            id(variable): 1 + sum(start > index for start in starts)
+            for index, layer in enumerate(self.backbone.base.layers)
+            for variable in layer.trainable_variables
+        }
+        return [depth_of.get(id(variable), 0) for variable in model.trainable_variables]
+
     def _derived(self, name: str, part: keras.Model, position: int) -> Folds | None:
         """Run more frozen layers over the cached rows, once, and keep what they give; None if there is no room."""
         if name in self._known:
@@ -221,7 +314,8 @@ class Transfer:
         shape = tuple(part.output.shape[1:])
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
         path = self._folder / f"{name}.h5"
-        room = cache.room(path, settings.max_gb, copies=1)
+        taken = sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
+        room = cache.room(path, self.max_gb - taken, copies=1)
         if plan.nbytes > room:
             console.log.warning(
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
@@ -243,39 +337,76 @@ class Transfer:
         for weight, value in self._before:
             weight.assign(value)
 
-    def _fit(self, model: keras.Model, folds: Folds, phase: Phase, label: str) -> Result:
+    def _change_dropout(self, phase: Phase) -> None:
+        if phase.dropout is not None:
+            self.head = with_dropout(self.head, phase.dropout)
+
+    def _training_rows(self, folds: Folds, views: int | None) -> Source:
+        stored = self.features.plan.settings.augment.views
+        if views is None:
+            return folds.train
+        if views > stored:
+            raise UnfreezeError(f"training on {views} views, {stored} are stored: set augment.views={views}")
+        return feed.first_views(folds.train, views, stored=stored)
+
+    def _fit(
+        self,
+        model: keras.Model,
+        folds: Folds,
+        phase: Phase,
+        label: str,
+        *,
+        until: int | None = None,
+        state: State | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        parts: int = 1,
+    ) -> Result:
         if not phase.epochs:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
         keras.utils.set_random_seed(self.seed)
         use_precision(self.train.precision)
-        train = feed.shuffled(folds.train, phase.batch_size, self.weights, self.seed)
-        val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
-        optimizer = keras.optimizers.get(phase.optimizer)
-        optimizer.learning_rate = (
-            keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * len(train))
-            if phase.schedule == "cosine"
-            else phase.learning_rate
+        rows = self._training_rows(folds, phase.views)
+        train = feed.shuffled(
+            rows, ceil(phase.batch_size / parts), self.weights, self.seed, label_smoothing=phase.label_smoothing
         )
+        val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
         model.compile(
-            optimizer,
-            keras.losses.SparseCategoricalCrossentropy(),
-            metrics=["accuracy"],
+            build_optimizer(
+                phase, steps=ceil(len(rows) / phase.batch_size), depths=self._depths(model), accumulate=parts
+            ),
+            keras.losses.CategoricalCrossentropy(),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=False,
             steps_per_execution=min(len(train), STEPS_A_CALL),
         )
+        self._fitted, self._val = model, val
         self._before = [(weight, weight.numpy()) for weight in model.weights]
         began_at = model.evaluate(val, verbose=0)[0]
+        first, last = (state.epochs if state else 0), until or phase.epochs
+        if state:
+            model.optimizer.build(model.trainable_variables)
+            for variable, value in zip([*model.weights, *model.optimizer.variables], state.variables, strict=True):
+                variable.assign(value)
         name = f"{self.backbone.row.name} {label}"
-        with console.progress(f"training {name}", phase.epochs) as advance:
-            callbacks: list[keras.callbacks.Callback] = [_Progress(advance)]
+        with console.progress(f"training {name}", last - first) as advance:
+            called: list[keras.callbacks.Callback] = [
+                _Progress(advance), keras.callbacks.TerminateOnNaN(), *callbacks
+            ]  # fmt: skip
             if phase.patience is not None:
-                callbacks.append(
+                called.append(
                     keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
                 )
             fitted = model.fit(
-                train, validation_data=val, epochs=phase.epochs, verbose=0, callbacks=callbacks, shuffle=False
+                train,
+                validation_data=val,
+                initial_epoch=first,
+                epochs=last,
+                verbose=0,
+                callbacks=called,
+                shuffle=False,
             )
-        history = pd.DataFrame(fitted.history, columns=CURVES).rename_axis("epoch").reset_index()
+        self._epochs = first + len(fitted.epoch)
+        history = pd.DataFrame(fitted.history, columns=CURVES, index=fitted.epoch).rename_axis("epoch").reset_index()
         history.insert(0, "phase", label)
         losses = history["val_loss"]
         improved = bool(losses.min() < began_at)

@@ -30,7 +30,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     point = best["unfreeze_point"] if best else params.unfreeze.point.of(backbone)
     phase = params.train.finetune.of(backbone)
     if best:
-        phase = phase.model_copy(update={"learning_rate": best["learning_rate"]})
+        phase = phase.model_copy(update=best["settings"])
     with Transfer.prepared(params, paths, backbone) as transfer:
         results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
     val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)

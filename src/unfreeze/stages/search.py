@@ -1,102 +1,184 @@
-"""Search the unfreeze point and the learning rate with KerasTuner, on cached activations."""
+"""Search the unfreeze point and how to fine-tune from it, on cached activations."""
 
-import math
-import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-from unfreeze import console, files, tracking
+from unfreeze import console, files, plots, tracking, workers
+from unfreeze.errors import UnfreezeError
+from unfreeze.journal import Journal
 from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.processes import beside
 
 PARAMS = ("seed", "head", "train", "unfreeze", "search", "tracking")
 
-# The score of a trial whose loss is no number.
-DIVERGED = 1e9
-COLUMNS = [
-    "trial",
-    "unfreeze_from",
-    "unfreeze_point",
-    "learning_rate",
-    "val_loss",
-    "val_accuracy",
-    "trainable_parameters",
-]
+RESAMPLES = 2000
+# No score depends on these, so they may differ from run to run, and what is compared must not hold them.
+MEASURED = ("seconds", "peak_mb")
+COLUMNS = ["trial", "unfreeze_from", "learning_rate", "score", "val_loss", "val_accuracy", "trainable_parameters"]
+
+Row = dict[str, Any]
 
 
-def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the trial with the lowest validation loss; a tie goes to fewer trainable parameters."""
-    return min(trials, key=lambda trial: (trial["val_loss"], trial["trainable_parameters"], trial["trial"]))
+@dataclass(frozen=True)
+class Outcome:
+    """What a search found.
+
+    Args:
+        trials: All trials, the configured point and settings first.
+        best: The winner among them.
+        gain: By how much it beats the configured ones; None where one of the two did not run on this machine.
+        points: Names of the unfreeze points, from the top of the backbone down.
+    """
+
+    trials: list[Row]
+    best: Row
+    gain: dict[str, dict[str, float]] | None
+    points: list[str]
 
 
-def run(params: Params, paths: Paths, backbone: str) -> None:
-    """Try combinations of point and rate, and write the table of trials and the best."""
-    trials: list[dict[str, Any]] = []
-    if params.search.enabled.of(backbone):
-        console.import_tensorflow()
-        from unfreeze.models.training import Transfer
+def best_trial(trials: list[Row]) -> Row:
+    """Return the trial with the lowest score; a tie goes to fewer trainable parameters."""
+    return min(trials, key=lambda trial: (trial["score"], trial["trainable_parameters"], trial["trial"]))
 
-        with Transfer.prepared(params, paths, backbone) as transfer:
-            trials = _search(params, transfer, backbone)
-    best = best_trial(trials) if trials else None
-    files.write_json(paths.search(backbone), {"best": best, "trials": trials})
-    files.write_csv(paths.trials(backbone), pd.DataFrame(trials, columns=COLUMNS))
-    if best is None:
+
+def table_of(trials: list[Row]) -> pd.DataFrame:
+    """Return one row a trial that gave a score, with its settings as columns."""
+    rows = [{**trial, **trial["settings"]} for trial in trials if not trial["failed"]]
+    settings = sorted({name for row in rows for name in row["settings"]} - set(COLUMNS))
+    return pd.DataFrame(rows, columns=[*COLUMNS, *settings])
+
+
+def gain_over(
+    configured: np.ndarray, winner: np.ndarray, labels: np.ndarray, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return by how much the winner is better than the configured settings, on the same validation images.
+
+    The winner was chosen on these images, so the truth lies rather below.
+
+    Args:
+        configured: Probabilities, shape (images, classes).
+        winner: The same of the winner.
+        labels: Class numbers.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For `accuracy` and `log_loss` the mean gain and the bounds of its 95 % interval, from a paired bootstrap of
+        the images (Efron and Tibshirani 1993).
+    """
+    images = np.arange(len(labels))
+    losses = [-np.log(np.clip(part[images, labels], 1e-7, 1)) for part in (configured, winner)]
+    correct = [(part.argmax(axis=1) == labels).astype(float) for part in (configured, winner)]
+    gains = {"accuracy": correct[1] - correct[0], "log_loss": losses[0] - losses[1]}
+    result = {}
+    for name, values in gains.items():
+        interval = stats.bootstrap(
+            (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+        ).confidence_interval
+        result[name] = {"mean": float(values.mean()), "low": float(interval.low), "high": float(interval.high)}
+    return result
+
+
+def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> None:
+    """Try points and settings, and write the trials, the best of them, and what it is worth.
+
+    Args:
+        params: What the stage may read.
+        paths: Where files lie.
+        backbone: The backbone.
+        processes: Number of workers on this machine.
+    """
+    if not params.search.enabled.of(backbone):
+        _write(paths, backbone, None)
         console.log.info("%s: the search is off", backbone)
         return
-    console.log.info(
-        "%s: best of %d trials: from %s at %.2g, validation loss %.4f",
-        backbone, len(trials), best["unfreeze_from"], best["learning_rate"], best["val_loss"],
-    )  # fmt: skip
-    tracking.Ledger(paths, params.tracking.experiment).log_search(backbone)
+    team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
+    with beside(tracking.load_library) as process, team:
+        ledger = tracking.Ledger(paths, params.tracking.experiment)
+        outcome = _search(params, paths, backbone, lambda row: process.submit(ledger.log_trial, backbone, row))
+        if outcome is None:
+            return
+        _write(paths, backbone, outcome)
+        process.submit(ledger.log_search, backbone).result()
+    files.remove(paths.search_folder(backbone))
 
 
-def _search(params: Params, transfer: Any, backbone: str) -> list[dict[str, Any]]:
-    import keras_tuner
+def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row], Any]) -> Outcome | None:
+    """Run the trials of this process; return those of all, or None in a worker, whose chief knows them."""
+    role = workers.role()
+    console.import_tensorflow()
+    from unfreeze.models import tuner
+    from unfreeze.models.training import Transfer
+    from unfreeze.models.trials import Trials
 
-    transfer.train_head(params.train.head.of(backbone))
-    head = transfer.head
-    points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
-    rates = params.search.learning_rate.of(backbone)
-    # A trial is judged by where it ends, not by its luckiest epoch, so each runs to the end.
-    phase = params.train.finetune.of(backbone).model_copy(update={"epochs": params.search.epochs, "patience": None})
-    table: list[dict[str, Any]] = []
-
-    class Space(keras_tuner.HyperModel):
-        def build(self, hp: Any) -> None:
-            hp.Choice("unfreeze_from", list(points), ordered=False)
-            hp.Float("learning_rate", rates.min, rates.max, sampling="log")
-
-    class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
-        def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
-            values = trial.hyperparameters.values
-            transfer.restore(head)
-            result = transfer.fine_tune(
-                points[values["unfreeze_from"]],
-                phase.model_copy(update={"learning_rate": values["learning_rate"]}),
-                label=f"trial {len(table) + 1} of {params.search.max_trials}",
-            )
-            last = result.history.iloc[-1]
-            # A trial that diverged is kept with the worst score there is, in a form JSON and the oracle take.
-            val_loss = float(last["val_loss"]) if math.isfinite(last["val_loss"]) else DIVERGED
-            table.append(
-                {
-                    "trial": len(table) + 1,
-                    "unfreeze_from": values["unfreeze_from"],
-                    "unfreeze_point": points[values["unfreeze_from"]],
-                    "learning_rate": values["learning_rate"],
-                    "val_loss": val_loss,
-                    "val_accuracy": float(last["val_accuracy"]),
-                    "trainable_parameters": result.trainable_parameters,
-                }
-            )
-            return {"val_loss": val_loss}
-
-    with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-        objective = keras_tuner.Objective("val_loss", "min")
-        oracle = keras_tuner.oracles.RandomSearchOracle(
-            objective=objective, max_trials=params.search.max_trials, seed=params.seed
+    search, folder = params.search, paths.search_folder(backbone)
+    phase = params.train.finetune.of(backbone)
+    with Transfer.prepared(params, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
+        points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
+        configured = transfer.backbone.candidates((params.unfreeze.point.of(backbone),))
+        journal = None
+        if role.kind != "worker":
+            settings = {
+                "points": list(points),
+                "configured": list(configured),
+                "seed": params.seed,
+                "features": transfer.features.plan.determined_by,
+                "head": params.head.model_dump(),
+                "train": params.train.model_dump(),
+                **search.model_dump(exclude={"enabled", "max_trials", "max_minutes", "max_gb"}),
+            }
+            journal = Journal(folder / "journal.jsonl", settings)
+        transfer.train_head(params.train.head.of(backbone))
+        trials = Trials(
+            transfer,
+            transfer.head,
+            phase.model_copy(update={"epochs": search.epochs, "patience": search.patience}),
+            points | configured,
+            folder,
+            report=report,
+            keep_states=search.oracle == "hyperband",
+            max_gb=search.max_gb,
         )
-        TransferTuner(oracle, Space(), directory=folder, project_name=backbone).search(verbose=0)
-    return table
+        space = tuner.Space(list(points), search, backbone)
+        if role.kind == "worker":
+            workers.wait_for_chief(role)
+            tuner.search(trials, space, search, seed=params.seed, journal=None)
+            return None
+        workers.require_free_port(role)
+        first = trials.run(0, next(iter(configured)), {"learning_rate": phase.learning_rate})
+        others = tuner.search(trials, space, search, seed=params.seed, journal=journal)
+        scored = [trial for trial in (first, *others) if not trial["failed"]]
+        if not scored:
+            raise UnfreezeError(f"{backbone}: all {1 + len(others)} trials failed; the first: {first['failed']}")
+        best = best_trial(scored)
+        gain = None
+        before, after = (trials.probabilities(trial["trial"]) for trial in (first, best))
+        if before is not None and after is not None:
+            gain = gain_over(before, after, transfer.features.plan.val.labels, params.seed)
+    console.log.info(
+        "%s: best of %d trials: from %s at %.2g, score %.4f",
+        backbone, 1 + len(others), best["unfreeze_from"], best["settings"]["learning_rate"], best["score"],
+    )  # fmt: skip
+    return Outcome([first, *others], best, gain, list(points))
+
+
+def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:
+    trials = outcome.trials if outcome else []
+    record = {
+        "best": _comparable(outcome.best) if outcome else None,
+        "gain_over_configured": outcome.gain if outcome else None,
+        "trials": [_comparable(trial) for trial in trials],
+    }
+    files.write_json(paths.search(backbone), record)
+    files.write_csv(paths.trials(backbone), table_of(trials))
+    plots.search(trials, outcome.points if outcome else [], backbone, paths.search_picture(backbone))
+
+
+def _comparable(trial: Row) -> Row:
+    return {name: value for name, value in trial.items() if name not in MEASURED}

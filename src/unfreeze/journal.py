@@ -1,0 +1,64 @@
+"""A file of events that survives a killed process: each is on disk before the work goes on."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from unfreeze.errors import UnfreezeError
+
+
+class Journal:
+    """Events of one piece of work, in order; a process that is started again reads what happened so far.
+
+    Args:
+        path: The file; it is made if it is missing.
+        settings: What the work depends on, as JSON values. Events of other settings are not mixed in.
+
+    Raises:
+        UnfreezeError: The file holds events of other settings, or another process is writing it.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("a+b")
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnfreezeError(f"{path} is being written by another process: wait for it, or stop it") from error
+        self.events = self._read()
+        if not self.events:
+            self.append({"settings": settings})
+        begun_with = self.events.pop(0)["settings"]
+        # As they would come back from the file.
+        changed = _changed(begun_with, json.loads(json.dumps(settings)))
+        if changed:
+            raise UnfreezeError(
+                f"{path.parent} holds an unfinished search with other settings ({', '.join(changed)}): set them back "
+                f"to finish it, or remove {path.parent} to begin anew"
+            )
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add an event; it is on disk when this returns."""
+        self._stream.write(json.dumps(event).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._stream.close()
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Return the whole lines; what a killed process left of a last one is cut off."""
+        self._stream.seek(0)
+        content = self._stream.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._stream.truncate(len(whole))
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    names = sorted(before.keys() | now.keys())
+    return [f"{name} {before.get(name)}, now {now.get(name)}" for name in names if before.get(name) != now.get(name)]

@@ -1,0 +1,50 @@
+"""Optimizers as a phase of training asks for them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from unfreeze.params import Phase
+
+# Decay would pull these towards zero for no benefit: they scale and shift (Loshchilov and Hutter 2019 decay kernels).
+NOT_DECAYED = ["bias", "gamma", "beta"]
+
+
+def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumulate: int = 1) -> keras.Optimizer:
+    """Build the optimizer of a phase.
+
+    Args:
+        phase: Its name, rate, schedule, weight decay and layer decay.
+        steps: Changes of the weights in an epoch.
+        depths: For each trainable variable the number of blocks it lies below the head; 0 in the head.
+        accumulate: Batches whose gradients are averaged for one change of the weights.
+
+    Returns:
+        The optimizer; with weight decay Adam is AdamW. With a layer decay d the rate of a variable at depth n is that
+        of the head times d to the power of n (discriminative fine-tuning: Howard and Ruder 2018, arXiv:1801.06146).
+    """
+    kind: Any = type(keras.optimizers.get(phase.optimizer))
+    if phase.layer_decay < 1:
+        kind = _with_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
+    rate = (
+        keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * steps)
+        if phase.schedule == "cosine"
+        else phase.learning_rate
+    )
+    optimizer = kind(
+        learning_rate=rate,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        weight_decay=phase.weight_decay or None,
+    )
+    if phase.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+    return optimizer
+
+
+def _with_layer_decay(kind: Any, factors: Sequence[float]) -> Any:
+    class WithLayerDecay(kind):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * factors[self._get_variable_index(variable)])
+
+    return WithLayerDecay

@@ -1,0 +1,248 @@
+"""KerasTuner, and nothing else knows it: an oracle chooses points and settings, trials give their scores."""
+
+import tempfile
+import time
+from typing import Any
+
+import keras_tuner
+from keras_tuner.src import config
+from keras_tuner.src.distribute import oracle_client
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.journal import Journal
+from unfreeze.models.trials import Row, Trials
+from unfreeze.params import LogRange, Range, Search
+
+ORACLES = {
+    "random": keras_tuner.oracles.RandomSearchOracle,
+    "grid": keras_tuner.oracles.GridSearchOracle,
+    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+    "hyperband": keras_tuner.oracles.HyperbandOracle,
+}
+POINT = "unfreeze_from"
+# Numbers first, for an oracle that learns where they are good.
+RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
+CHOICES = ("optimizer", "views")
+# What an oracle hears of a trial.
+SCORES = ("score", "val_loss", "val_accuracy", "trainable_parameters")
+SECONDS_BETWEEN_QUESTIONS = 0.5
+
+# An hour by default, which a worker would wait for a chief that is gone.
+oracle_client.TIMEOUT = 60
+# On by default: it prints where in the code a trial failed. Why it failed is logged and kept.
+config.DEBUG = False
+
+
+class Space(keras_tuner.HyperModel):
+    """What trials may differ in.
+
+    Args:
+        points: Names of the unfreeze points, in their order in the backbone.
+        search: The settings of the search.
+        backbone: The backbone's name.
+    """
+
+    def __init__(self, points: list[str], search: Search, backbone: str) -> None:
+        super().__init__(name=backbone)
+        self.points = points
+        self.bounds: dict[str, Range] = {"learning_rate": search.learning_rate.of(backbone)}
+        self.bounds |= {name: bounds for name in RANGES if (bounds := getattr(search, name)) is not None}
+        self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
+
+    def build(self, hp: Any) -> None:
+        """Declare the space; what is trained is not KerasTuner's concern."""
+        hp.Choice(POINT, self.points, ordered=False)
+        for name, bounds in self.bounds.items():
+            hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
+        for name, choices in self.choices.items():
+            hp.Choice(name, list(choices), ordered=False)
+
+
+def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal: Journal | None) -> list[Row]:
+    """Run trials until the oracle has no more of them or the budget is spent.
+
+    Each trial's beginning and end is written down. A search that is taken up again first lets the oracle go
+    through them as they were, so that it is in the state it was in, whichever oracle it is.
+
+    Args:
+        trials: Runs them.
+        space: What they differ in.
+        settings: Oracle and budget.
+        seed: Seed of the oracle.
+        journal: What happened so far; None in a worker, whose chief keeps it.
+
+    Returns:
+        The rows of all trials by number; empty in a worker.
+
+    Raises:
+        UnfreezeError: The time was over before the first trial, or a worker lost its chief.
+    """
+    objective = keras_tuner.Objective("score", "min")
+    # KerasTuner takes a seed of 0 for none.
+    options: dict[str, Any] = {"objective": objective, "seed": seed + 1}
+    if settings.oracle == "hyperband":
+        options["max_epochs"] = settings.epochs
+    # A trial that fails says nothing about the next one.
+    options["max_consecutive_failed_trials"] = settings.max_trials
+    kind: Any = type("Journalled", (_Journalled, ORACLES[settings.oracle]), {})
+    oracle = kind(**options)
+    # One was the configured point.
+    oracle.max_trials = settings.max_trials - 1
+    oracle.journal = journal
+    oracle.seconds = settings.max_minutes * 60 if settings.max_minutes else None
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
+        tuner = TransferTuner(oracle, space, directory=folder, project_name=space.name, trials=trials)
+        if journal is not None:
+            oracle.replay()
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+        except oracle_client.grpc.RpcError as error:
+            raise UnfreezeError(
+                "the search's chief no longer answers: start it again, then this worker; finished trials are kept"
+            ) from error
+    if journal is None:
+        return []
+    ended = [event for event in journal.events if event["event"] == "end"]
+    if not ended:
+        raise UnfreezeError(
+            f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "
+            "search.enabled.default=false"
+        )
+    rows = [trials.find(_number(event["trial"])) or _row(oracle, event, trials) for event in ended]
+    return sorted(rows, key=lambda row: row["trial"])
+
+
+class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """A tuner whose trials start from one trained head and share one cache of activations."""
+
+    def __init__(self, *args: Any, trials: Trials, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trials = trials
+
+    def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
+        """Run a trial and return its score and what else is to be known of it."""
+        values = dict(trial.hyperparameters.values)
+        continues = values.get("tuner/trial_id")
+        try:
+            row = self.trials.run(
+                _number(trial.trial_id),
+                values[POINT],
+                _settings(values),
+                continues=None if continues is None else _number(continues),
+                until=values.get("tuner/epochs"),
+            )
+        except Exception as error:
+            # What is no fault of the trial ends the search.
+            raise keras_tuner.errors.FatalError(str(error)) from error
+        if row["failed"]:
+            raise keras_tuner.errors.FailedTrialError(row["failed"])
+        return {name: float(row[name]) for name in SCORES}
+
+
+class _Journalled:
+    """An oracle that writes down each trial it gives out and takes back.
+
+    KerasTuner's own files are not enough to go on after a stop: they are not replaced as a whole, and the grid's
+    state is not in them.
+    """
+
+    journal: Journal | None
+    seconds: float | None
+    trials: dict[str, Any]
+    _at: float
+    _replaying = False
+
+    def replay(self) -> None:
+        """Go through the trials of an earlier process."""
+        assert self.journal is not None
+        self._at = time.monotonic()
+        self._replaying = True
+        for event in list(self.journal.events):
+            if event["event"] == "begin":
+                trial = super().create_trial(event["tuner"])  # type: ignore[misc]
+                if (trial.trial_id, trial.hyperparameters.values) != (event["trial"], event["values"]):
+                    raise UnfreezeError(
+                        f"trial {event['trial']} of the unfinished search would now be another one: remove "
+                        "the search's folder in models/search to begin anew"
+                    )
+                continue
+            trial = self.trials[event["trial"]]
+            if event["metrics"]:
+                super().update_trial(trial.trial_id, event["metrics"])  # type: ignore[misc]
+            trial.status = event["status"]
+            super().end_trial(trial)  # type: ignore[misc]
+        self._replaying = False
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Choose a trial's values, unless the time is up."""
+        if self._time_is_up():
+            return {"status": "STOPPED"}
+        return super().populate_space(trial_id)  # type: ignore[misc]
+
+    def create_trial(self, tuner_id: str) -> Any:
+        """Give out a trial."""
+        known = set(self.trials)
+        trial = super().create_trial(tuner_id)  # type: ignore[misc]
+        if trial.status == "IDLE":
+            # The worker asks again at once.
+            time.sleep(SECONDS_BETWEEN_QUESTIONS)
+        if trial.trial_id in self.trials and trial.trial_id not in known:
+            self._append(
+                {"event": "begin", "tuner": tuner_id, "trial": trial.trial_id, "values": trial.hyperparameters.values}
+            )
+        return trial
+
+    def end_trial(self, trial: Any) -> None:
+        """Take a trial back."""
+        super().end_trial(trial)  # type: ignore[misc]
+        ended = self.trials[trial.trial_id]
+        metrics = {
+            name: ended.metrics.get_best_value(name) for name in ended.metrics.metrics if ended.status == "COMPLETED"
+        }
+        self._append(
+            {
+                "event": "end",
+                "trial": ended.trial_id,
+                "status": ended.status,
+                "metrics": metrics,
+            }
+        )
+
+    def _append(self, event: dict[str, Any]) -> None:
+        assert self.journal is not None
+        now = time.monotonic()
+        self.journal.append({**event, "seconds": now - self._at})
+        self._at = now
+
+    def _time_is_up(self) -> bool:
+        assert self.journal is not None
+        if self.seconds is None or self._replaying:
+            return False
+        return sum(event["seconds"] for event in self.journal.events) + time.monotonic() - self._at > self.seconds
+
+
+def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
+    """Return what a chief knows of a trial that ran on another machine."""
+    values = oracle.trials[event["trial"]].hyperparameters.values
+    return {
+        "trial": _number(event["trial"]),
+        "unfreeze_from": values[POINT],
+        "unfreeze_point": trials.points[values[POINT]],
+        "settings": _settings(values),
+        "continues": None,
+        "epochs": [],
+        "failed": None if event["metrics"] else "failed on another machine: its run in MLflow says why",
+        **event["metrics"],
+    }
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a trial's values without the point and what Hyperband adds."""
+    return {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")}
+
+
+def _number(trial_id: str) -> int:
+    """Return a trial's number here, where 0 is the configured point."""
+    return int(trial_id) + 1

@@ -1,0 +1,37 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.models.test_training import PHASE
+from unfreeze.models.optimizers import build_optimizer
+
+
+def step(phase: object, depths: list[int], gradients: list[float]) -> list[float]:
+    """Change variables of value 1 once and return them."""
+    variables = [keras.Variable(1.0, name=name) for name in ("kernel", "bias")]
+    optimizer = build_optimizer(phase, steps=1, depths=depths)
+    optimizer.build(variables)
+    optimizer.apply(gradients, variables)
+    return [float(variable) for variable in variables]
+
+
+SGD = PHASE.model_copy(update={"optimizer": "sgd", "learning_rate": 0.1})
+
+
+def test_the_rate_falls_from_block_to_block() -> None:
+    changed = step(SGD.model_copy(update={"layer_decay": 0.5}), [0, 2], [1.0, 1.0])
+    np.testing.assert_allclose(changed, [1 - 0.1, 1 - 0.1 * 0.25], rtol=1e-6)
+
+
+def test_kernels_decay_and_biases_do_not() -> None:
+    changed = step(SGD.model_copy(update={"weight_decay": 0.5}), [0, 0], [0.0, 0.0])
+    np.testing.assert_allclose(changed, [1 - 0.1 * 0.5, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "adagrad"])
+def test_every_optimizer_takes_every_setting(name: str) -> None:
+    phase = PHASE.model_copy(
+        update={"optimizer": name, "weight_decay": 0.01, "layer_decay": 0.5, "schedule": "cosine"}
+    )
+    kernel, bias = step(phase, [0, 1], [1.0, 1.0])
+    assert kernel < bias < 1
