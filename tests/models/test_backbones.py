@@ -90,7 +90,7 @@ def test_the_saved_model_is_made_of_standard_layers_and_loads_in_safe_mode(tmp_p
 def test_candidates_are_named_by_their_first_layer(tmp_path: Path) -> None:
     params = compose(tmp_path / "params.yaml")
     network = backbones.Backbone(backbones.row_of("vgg16"), 32)
-    assert list(network.candidates(params.unfreeze.candidates.of("vgg16"))) == ["block4_conv1", "block5_conv1"]
+    assert list(network.candidates(params.unfreeze.candidates.of("vgg16"))) == ["block5_conv1", "block4_conv1"]
     found = network.candidates(("none", "all", "block5_conv1"))
     assert found == {"none": "none", "all": "all", "block5_conv1": 15}
 

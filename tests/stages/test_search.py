@@ -87,7 +87,8 @@ def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
     found = result(searchable)
     assert [trial["trial"] for trial in found["trials"]] == [0, 1, 2, 3]
     assert found["best"] == best_trial(found["trials"])
-    assert found["trials"][0]["settings"] == {"learning_rate": 1e-4}
+    configured = found["trials"][0]
+    assert (configured["unfreeze_from"], configured["settings"]) == ("block_16_expand", {"learning_rate": 1e-4})
     gain = found["gain_over_configured"]["log_loss"]
     assert gain["low"] <= gain["mean"] <= gain["high"]
     assert len(pd.read_csv(searchable.paths.trials("mobilenetv2"))) == 4

@@ -225,15 +225,23 @@ class Backbone:
             points: Points of any form; `auto` stands for the start of every block, and `none`.
 
         Returns:
-            `none`, `all` or an index each: names of unnamed layers differ from process to process.
+            The points from the top of the backbone down, each as `named` gives it.
         """
         from unfreeze.models import graph
 
         chosen: list[UnfreezePoint] = []
         for point in points:
-            chosen += ["none", *reversed(graph.block_starts(self.base))] if point == "auto" else [point]
-        indices = {self.point_name(point): self.first_trainable(point) for point in chosen}
-        return {name: name if name in ("none", "all") else index for name, index in indices.items()}
+            chosen += ["none", *graph.block_starts(self.base)] if point == "auto" else [point]
+        chosen.sort(key=self.first_trainable, reverse=True)
+        return dict(self.named(point) for point in chosen)
+
+    def named(self, point: UnfreezePoint) -> tuple[str, UnfreezePoint]:
+        """Return the name of an unfreeze point, and the point as `none`, `all` or an index.
+
+        Names of unnamed layers differ from process to process, so they show a point and do not find it.
+        """
+        name = self.point_name(point)
+        return name, name if name in ("none", "all") else self.first_trainable(point)
 
     def point_name(self, point: UnfreezePoint) -> str:
         """Return an unfreeze point as the first trainable layer's name, or `none` or `all`."""

@@ -121,12 +121,12 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
     phase = params.train.finetune.of(backbone)
     with Transfer.prepared(params, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
-        configured = transfer.backbone.candidates((params.unfreeze.point.of(backbone),))
+        configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
         journal = None
         if role.kind != "worker":
             settings = {
                 "points": list(points),
-                "configured": list(configured),
+                "configured": configured,
                 "seed": params.seed,
                 "features": transfer.features.plan.determined_by,
                 "head": params.head.model_dump(),
@@ -139,7 +139,7 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
             transfer,
             transfer.head,
             phase.model_copy(update={"epochs": search.epochs, "patience": search.patience}),
-            points | configured,
+            {**points, configured: configured_point},
             folder,
             report=report,
             keep_states=search.oracle == "hyperband",
@@ -151,7 +151,7 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
             tuner.search(trials, space, search, seed=params.seed, journal=None)
             return None
         workers.require_free_port(role)
-        first = trials.run(0, next(iter(configured)), {"learning_rate": phase.learning_rate})
+        first = trials.run(0, configured, {"learning_rate": phase.learning_rate})
         others = tuner.search(trials, space, search, seed=params.seed, journal=journal)
         scored = [trial for trial in (first, *others) if not trial["failed"]]
         if not scored:
