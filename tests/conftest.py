@@ -160,5 +160,5 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of one small study on one worker, so that the study runs once."""
-    for fixture in {"studied", "six", "extracted"} & set(getattr(item, "fixturenames", ())):
+    for fixture in {"studied", "six", "extracted", "searchable"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.xdist_group(fixture))

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import PROJECT, compose
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Phase, WeightsWheel, load, restrict
+from unfreeze.params import Phase, WeightsWheel, load, restrict, settings_of
 
 
 def test_committed_params_are_the_composition_of_the_defaults(tmp_path: Path) -> None:
@@ -105,3 +106,12 @@ def test_no_unknown_key_is_ever_accepted(tmp_path_factory: pytest.TempPathFactor
     if key not in known:
         with pytest.raises(UnfreezeError, match="unknown parameter"):
             load(path)
+
+
+def test_settings_are_those_of_the_backbone() -> None:
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    settings = settings_of(values, "from_scratch")
+    assert settings["weights"] == "random"
+    assert settings["train.finetune.learning_rate"] == 7e-4
+    assert settings["train.finetune.schedule"] == "cosine"
+    assert settings["unfreeze.candidates"] == ["all"]

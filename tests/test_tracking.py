@@ -101,10 +101,3 @@ def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(studied: Checkout, 
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
     assert "mlflow.db was made in another folder" in lines[0]
-
-
-def test_parameters_are_those_of_the_backbone(studied: Checkout) -> None:
-    settings = tracking.Ledger(studied.paths, "unfreeze")._settings("from_scratch")
-    assert settings["weights"] == "random"
-    assert settings["train.finetune.learning_rate"] == 7e-4
-    assert settings["unfreeze.candidates"] == ["all"]

@@ -14,7 +14,7 @@ class Journal:
 
     Args:
         path: The file; it is made if it is missing.
-        settings: What the work depends on, as JSON values. Events of other settings are not mixed in.
+        settings: What the work depends on, as JSON values by name. Events of other settings are not mixed in.
 
     Raises:
         UnfreezeError: The file holds events of other settings, or another process is writing it.
@@ -30,13 +30,14 @@ class Journal:
         self.events = self._read()
         if not self.events:
             self.append({"settings": settings})
-        begun_with = self.events.pop(0)["settings"]
-        # As they would come back from the file.
-        changed = _changed(begun_with, json.loads(json.dumps(settings)))
+        before = self.events.pop(0)["settings"]
+        now = _as_read(settings)
+        changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
         if changed:
+            shown = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
             raise UnfreezeError(
-                f"{path.parent} holds an unfinished search with other settings ({', '.join(changed)}): set them back "
-                f"to finish it, or remove {path.parent} to begin anew"
+                f"{path.parent} holds an unfinished search with other settings ({shown}): set them back to finish "
+                f"it, or remove {path.parent} to begin anew"
             )
 
     def append(self, event: dict[str, Any]) -> None:
@@ -44,7 +45,7 @@ class Journal:
         self._stream.write(json.dumps(event).encode() + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        self.events.append(event)
+        self.events.append(_as_read(event))
 
     def close(self) -> None:
         """Let another process write."""
@@ -59,6 +60,6 @@ class Journal:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    names = sorted(before.keys() | now.keys())
-    return [f"{name} {before.get(name)}, now {now.get(name)}" for name in names if before.get(name) != now.get(name)]
+def _as_read(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event as it comes back from the file: tuples as lists."""
+    return json.loads(json.dumps(event))

@@ -496,6 +496,31 @@ def restrict(params: Params, declared: Iterable[str]) -> Params:
     return Params.model_construct(**whole)
 
 
+def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:
+    """Return parameters by dotted name, with each exception resolved for a backbone.
+
+    Args:
+        values: Parameters as they stand in params.yaml.
+        backbone: The backbone.
+    """
+    flat: dict[str, Any] = {}
+
+    def flatten(prefix: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            flat[prefix] = value
+        elif "default" in value:
+            chosen, default = value.get(backbone, value["default"]), value["default"]
+            flatten(
+                prefix, {**default, **chosen} if isinstance(chosen, dict) and isinstance(default, dict) else chosen
+            )
+        else:
+            for key, item in value.items():
+                flatten(f"{prefix}.{key}" if prefix else key, item)
+
+    flatten("", values)
+    return flat
+
+
 def _problem(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"] if not str(part)[:1].isupper())
     if item["type"] != "extra_forbidden":

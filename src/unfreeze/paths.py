@@ -97,7 +97,7 @@ class Paths:
     def features(self, backbone: str) -> Path:
         return self.root / f"data/features/{backbone}.h5"
 
-    def derived_features(self, backbone: str, worker: str) -> Path:
+    def derived_features(self, backbone: str, worker: str = "") -> Path:
         return self.root / f"data/features/.derived-{backbone}{worker and '-' + worker}"
 
     def search_folder(self, backbone: str) -> Path:

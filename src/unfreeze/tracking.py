@@ -22,7 +22,7 @@ import yaml
 
 from unfreeze import files
 from unfreeze.console import log
-from unfreeze.params import load
+from unfreeze.params import load, settings_of
 from unfreeze.paths import Paths
 
 # Set before MLflow is imported: it reports nothing, and gives up soon on a server that does not answer.
@@ -244,7 +244,9 @@ class Ledger:
 
     def _training(self, run: str, backbone: str) -> None:
         record = files.read_json(self.paths.training(backbone))
-        self._log(run, params=self._settings(backbone) | record)
+        self._log(
+            run, params=settings_of(yaml.safe_load(self.paths.params.read_text(encoding="utf-8")), backbone) | record
+        )
         history = pd.read_csv(self.paths.history(backbone))
         self._log(run, metrics=_curves(history))
         for phase, rows in history.groupby("phase", sort=False):
@@ -304,27 +306,6 @@ class Ledger:
             self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
         self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
-
-    def _settings(self, backbone: str) -> dict[str, Any]:
-        """Return params.yaml flattened, with each exception resolved for a backbone."""
-        values = yaml.safe_load(self.paths.params.read_text(encoding="utf-8"))
-        flat: dict[str, Any] = {}
-
-        def flatten(prefix: str, value: Any) -> None:
-            if not isinstance(value, dict):
-                flat[prefix] = value
-            elif "default" in value:
-                chosen, default = value.get(backbone, value["default"]), value["default"]
-                flatten(
-                    prefix,
-                    {**default, **chosen} if isinstance(chosen, dict) and isinstance(default, dict) else chosen,
-                )
-            else:
-                for key, item in value.items():
-                    flatten(f"{prefix}.{key}" if prefix else key, item)
-
-        flatten("", values)
-        return flat
 
     def _run(self, key: str, name: str, parent: str | None, tags: dict[str, str]) -> str:
         """Return the run with a key, made if it is missing."""

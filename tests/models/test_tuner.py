@@ -89,6 +89,13 @@ def test_a_stopped_search_goes_on_to_the_same_trials(tmp_path: Path, oracle: str
     assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
 
 
+def test_a_stopped_search_may_go_on_to_more_trials(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", settings(tmp_path, max_trials=12), Formula())
+    first = Formula()
+    run(tmp_path / "stopped", settings(tmp_path, max_trials=3), first)
+    assert run(tmp_path / "stopped", settings(tmp_path, max_trials=12), first) == whole
+
+
 def test_a_trial_that_ended_before_it_was_written_down_is_not_repeated(tmp_path: Path) -> None:
     search = settings(tmp_path)
     whole = run(tmp_path / "whole", search, Formula())

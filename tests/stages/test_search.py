@@ -160,7 +160,7 @@ def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkou
     done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     searchable.change_params(**params)
     assert done.returncode == 1
-    assert "unfinished search with other settings (epochs 2, now 1)" in done.stderr
+    assert "unfinished search with other settings (search.epochs 2, now 1)" in done.stderr
     assert f"or remove {searchable.paths.search_folder('mobilenetv2')} to begin anew" in done.stderr
     searchable.run("unfreeze", "search", "mobilenetv2")
     assert searchable.paths.search("mobilenetv2").read_bytes() == before, "nothing was lost"

@@ -86,8 +86,10 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
     options["max_consecutive_failed_trials"] = settings.max_trials
     kind: Any = type("Journalled", (_Journalled, ORACLES[settings.oracle]), {})
     oracle = kind(**options)
+    # The numbers of trials would depend on it.
+    oracle.max_trials = None
     # One was the configured point.
-    oracle.max_trials = settings.max_trials - 1
+    oracle.most_trials = settings.max_trials - 1
     oracle.journal = journal
     oracle.seconds = settings.max_minutes * 60 if settings.max_minutes else None
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
@@ -149,6 +151,7 @@ class _Journalled:
     """
 
     journal: Journal | None
+    most_trials: int
     seconds: float | None
     trials: dict[str, Any]
     _at: float
@@ -176,8 +179,8 @@ class _Journalled:
         self._replaying = False
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Choose a trial's values, unless the time is up."""
-        if self._time_is_up():
+        """Choose a trial's values, unless the budget is spent."""
+        if not self._replaying and (len(self.trials) >= self.most_trials or self._time_is_up()):
             return {"status": "STOPPED"}
         return super().populate_space(trial_id)  # type: ignore[misc]
 
@@ -218,9 +221,8 @@ class _Journalled:
 
     def _time_is_up(self) -> bool:
         assert self.journal is not None
-        if self.seconds is None or self._replaying:
-            return False
-        return sum(event["seconds"] for event in self.journal.events) + time.monotonic() - self._at > self.seconds
+        spent = sum(event["seconds"] for event in self.journal.events) + time.monotonic() - self._at
+        return self.seconds is not None and spent > self.seconds
 
 
 def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:

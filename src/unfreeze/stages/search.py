@@ -12,13 +12,15 @@ from scipy import stats
 from unfreeze import console, files, plots, tracking, workers
 from unfreeze.errors import UnfreezeError
 from unfreeze.journal import Journal
-from unfreeze.params import Params
+from unfreeze.params import Params, settings_of
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
 PARAMS = ("seed", "head", "train", "unfreeze", "search", "tracking")
 
 RESAMPLES = 2000
+# What may change while a search is stopped: its bounds, and what stands in the points already.
+FREE = ("search.enabled", "search.max_", "unfreeze.", "tracking.")
 # No score depends on these, so they may differ from run to run, and what is compared must not hold them.
 MEASURED = ("seconds", "peak_mb")
 COLUMNS = ["trial", "unfreeze_from", "learning_rate", "score", "val_loss", "val_accuracy", "trainable_parameters"]
@@ -124,16 +126,14 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
         configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
         journal = None
         if role.kind != "worker":
-            settings = {
+            settings = settings_of(params.model_dump(mode="json"), backbone)
+            determined_by = {
                 "points": list(points),
                 "configured": configured,
-                "seed": params.seed,
                 "features": transfer.features.plan.determined_by,
-                "head": params.head.model_dump(),
-                "train": params.train.model_dump(),
-                **search.model_dump(exclude={"enabled", "max_trials", "max_minutes", "max_gb"}),
+                **{name: value for name, value in settings.items() if not name.startswith(FREE)},
             }
-            journal = Journal(folder / "journal.jsonl", settings)
+            journal = Journal(folder / "journal.jsonl", determined_by)
         transfer.train_head(params.train.head.of(backbone))
         trials = Trials(
             transfer,
