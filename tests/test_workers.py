@@ -30,6 +30,7 @@ def test_the_three_variables_say_what_a_process_does(
     [
         ({NAME: "chief", IP: "10.0.0.1"}, f"{NAME}, {IP} set and {PORT} not"),
         ({NAME: "chief", IP: "10.0.0.1", PORT: "http"}, f"{PORT} is 'http': give a port number"),
+        ({NAME: "chief", IP: "10.0.0.1", PORT: "99999"}, f"{PORT} is '99999': give a port number, 1024 to 65535"),
     ],
 )
 def test_variables_that_do_not_fit_are_named(

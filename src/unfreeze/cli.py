@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         if by_backbone:
             stage.add_argument("backbone")
         if name == "search":
-            stage.add_argument("--workers", type=int, default=1, help="processes on this machine that run trials")
+            stage.add_argument(
+                "--workers", type=int, default=1, metavar="N", help="processes on this machine that run trials"
+            )
         stage.set_defaults(run=_run_stage, stage=name)
     table = commands.add_parser("backbones", help="print the table of backbones and their unfreeze points")
     table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")

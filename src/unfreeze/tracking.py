@@ -234,7 +234,7 @@ class Ledger:
         metrics = [(key, value, step) for step, values in epochs for key, value in values.items()]
         if "seconds" not in trial and "score" not in trial and not trial["failed"]:
             self._log(child, metrics=metrics)
-            self._client.set_tag(child, EPOCHS, str(len(trial["epochs"])))
+            self._client.set_tag(child, EPOCHS, str(max(known, len(trial["epochs"]))))
             return
         summary = ("score", "trainable_parameters", "seconds", "peak_mb")
         metrics += [(key, float(trial[key]), len(trial["epochs"])) for key in summary if key in trial]

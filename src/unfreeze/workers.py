@@ -53,7 +53,7 @@ def role() -> Role:
             "a search on one none"
         )
     name, host, port = (values[variable] for variable in VARIABLES)
-    if not port.isdigit():
+    if not port.isdigit() or not 1024 <= int(port) <= 65535:
         raise UnfreezeError(f"KERASTUNER_ORACLE_PORT is {port!r}: give a port number, 1024 to 65535")
     return Role("chief" if "chief" in name else "worker", name, (host, int(port)))
 

@@ -28,6 +28,19 @@ def test_kernels_decay_and_biases_do_not() -> None:
     np.testing.assert_allclose(changed, [1 - 0.1 * 0.5, 1.0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_the_schedule_ends_with_the_last_batch_however_many_make_a_step(accumulate: int) -> None:
+    phase = SGD.model_copy(update={"schedule": "cosine", "epochs": 2})
+    optimizer = build_optimizer(phase, steps=4 * accumulate, depths=[0], accumulate=accumulate)
+    variable = keras.Variable(1.0)
+    rates = []
+    for _ in range(2 * 4 * accumulate):
+        optimizer.apply([1.0], [variable])
+        rates.append(float(optimizer.learning_rate))
+    assert rates[4 * accumulate - 1] == pytest.approx(0.05)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "adagrad"])
 def test_every_optimizer_takes_every_setting(name: str) -> None:
     phase = PHASE.model_copy(

@@ -77,7 +77,9 @@ def test_the_same_seed_gives_the_same_trials(tmp_path: Path, oracle: str) -> Non
 
 @pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
 @pytest.mark.parametrize("stop", [0, 1, 4])
-def test_a_stopped_search_goes_on_to_the_same_trials(tmp_path: Path, oracle: str, stop: int) -> None:
+def test_a_stopped_search_goes_on_to_the_same_trials(
+    tmp_path: Path, oracle: str, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = settings(tmp_path, oracle=oracle)
     whole = run(tmp_path / "whole", search, Formula())
     stopped = Formula(last=stop)
@@ -85,6 +87,7 @@ def test_a_stopped_search_goes_on_to_the_same_trials(tmp_path: Path, oracle: str
         run(tmp_path / "stopped", search, stopped)
     again = Formula()
     again.rows = stopped.rows
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "of another name")
     assert run(tmp_path / "stopped", search, again) == whole
     assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
 

@@ -16,7 +16,7 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
 
     Args:
         phase: Its name, rate, schedule, weight decay and layer decay.
-        steps: Changes of the weights in an epoch.
+        steps: Batches in an epoch.
         depths: For each trainable variable the number of blocks it lies below the head; 0 in the head.
         accumulate: Batches whose gradients are averaged for one change of the weights.
 

@@ -226,13 +226,13 @@ class Transfer:
                     model, folds, phase, label, until=until, state=state, callbacks=callbacks, parts=parts
                 )
             except OUT_OF_MEMORY as error:
-                parts *= 2
                 self._undo()
-                if parts > phase.batch_size:
+                if parts == phase.batch_size:
                     raise UnfreezeError(
                         f"{self.backbone.row.name}: no memory for training with one image a step: unfreeze less, "
                         "or set preprocess.image_size lower"
                     ) from error
+                parts = min(2 * parts, phase.batch_size)
                 console.log.warning(
                     "%s: out of memory, on with %d steps of %d images for each of %d",
                     self.backbone.row.name, parts, ceil(phase.batch_size / parts), phase.batch_size,
@@ -371,9 +371,7 @@ class Transfer:
         )
         val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
         model.compile(
-            build_optimizer(
-                phase, steps=ceil(len(rows) / phase.batch_size), depths=self._depths(model), accumulate=parts
-            ),
+            build_optimizer(phase, steps=len(train), depths=self._depths(model), accumulate=parts),
             keras.losses.CategoricalCrossentropy(),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=False,

@@ -1,5 +1,6 @@
 """One trial of a search: fine-tune from the shared head, score it, and keep what it gave."""
 
+import copy
 import math
 import resource
 import time
@@ -16,7 +17,8 @@ from unfreeze.params import Phase, UnfreezePoint
 
 # Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
 SMOOTHING = 0.5
-# Weights of trials that may be taken up again: Hyperband goes on with a third of a round.
+# Weights of trials that may be taken up again: Hyperband goes on with a third of a round, so with all that go on of
+# up to 24. What is not there is trained again.
 STATES_KEPT = 8
 # A trial in which the process died so often is left out: most likely the system ended it for its memory.
 DEATHS = 3
@@ -50,7 +52,7 @@ class Trials:
         phase: How a trial is trained where its settings do not say otherwise.
         points: The unfreeze points by name.
         folder: Where results are kept until the search ends.
-        report: Called with a trial's row when it begins, after each epoch and when it has ended.
+        report: Called with a copy of a trial's row when it begins, after each epoch and when it has ended.
         keep_states: Whether later trials may go on from earlier ones.
         max_gb: Most room that weights of trials may take, GB.
     """
@@ -72,7 +74,7 @@ class Trials:
         self.phase = phase
         self.points = points
         self.folder = folder
-        self.report = report
+        self._report = report
         self.keep_states = keep_states
         self.max_gb = max_gb
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +107,10 @@ class Trials:
             files.write_json(self._path(number, "json"), row)
             self.report(row)
         return row
+
+    def report(self, row: Row) -> None:
+        """Tell how far a trial is."""
+        self._report(copy.deepcopy(row))
 
     def find(self, number: int) -> Row | None:
         """Return a trial's row if it has ended."""
@@ -147,6 +153,12 @@ class Trials:
             row["epochs"] = earlier["epochs"][: state.epochs] if state else []
         self.report(row)
 
+        inherited = len(row["epochs"])
+
+        def begin(_: Any) -> None:
+            # Where memory did not suffice training begins again.
+            del row["epochs"][inherited:]
+
         def after_epoch(_: int, logs: dict[str, float]) -> None:
             values = {name: float(logs[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
             if all(math.isfinite(value) for value in values.values()):
@@ -164,7 +176,7 @@ class Trials:
                 label=f"trial {row['trial']}",
                 until=until,
                 state=state,
-                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)],
+                callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
             )
         except (TrialError, OSError):
             # A full disk is no fault of the trial: it ends the search, which goes on from here later.

@@ -1,5 +1,6 @@
 """KerasTuner, and nothing else knows it: an oracle chooses points and settings, trials give their scores."""
 
+import sys
 import tempfile
 import time
 from typing import Any
@@ -82,10 +83,11 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
     options: dict[str, Any] = {"objective": objective, "seed": seed + 1}
     if settings.oracle == "hyperband":
         options["max_epochs"] = settings.epochs
-    # A trial that fails says nothing about the next one.
-    options["max_consecutive_failed_trials"] = settings.max_trials
+    # A trial that fails says nothing about the next one: no number of them ends the search.
+    options["max_consecutive_failed_trials"] = sys.maxsize
     kind: Any = type("Journalled", (_Journalled, ORACLES[settings.oracle]), {})
     oracle = kind(**options)
+    oracle.verbose = 0
     # The numbers of trials would depend on it.
     oracle.max_trials = None
     # One was the configured point.
@@ -154,6 +156,9 @@ class _Journalled:
     most_trials: int
     seconds: float | None
     trials: dict[str, Any]
+    ongoing_trials: dict[str, Any]
+    tuner_ids: set[str]
+    _retry_queue: list[str]
     _at: float
     _replaying = False
 
@@ -164,7 +169,8 @@ class _Journalled:
         self._replaying = True
         for event in list(self.journal.events):
             if event["event"] == "begin":
-                trial = super().create_trial(event["tuner"])  # type: ignore[misc]
+                # Under a name of its own: who runs it now may be another process than before.
+                trial = super().create_trial(event["trial"])  # type: ignore[misc]
                 if (trial.trial_id, trial.hyperparameters.values) != (event["trial"], event["values"]):
                     raise UnfreezeError(
                         f"trial {event['trial']} of the unfinished search would now be another one: remove "
@@ -177,6 +183,11 @@ class _Journalled:
             trial.status = event["status"]
             super().end_trial(trial)  # type: ignore[misc]
         self._replaying = False
+        unfinished = [trial.trial_id for trial in self.ongoing_trials.values()]
+        self.ongoing_trials.clear()
+        self.tuner_ids.clear()
+        # It takes the last first.
+        self._retry_queue = unfinished[::-1]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Choose a trial's values, unless the budget is spent."""
@@ -192,9 +203,7 @@ class _Journalled:
             # The worker asks again at once.
             time.sleep(SECONDS_BETWEEN_QUESTIONS)
         if trial.trial_id in self.trials and trial.trial_id not in known:
-            self._append(
-                {"event": "begin", "tuner": tuner_id, "trial": trial.trial_id, "values": trial.hyperparameters.values}
-            )
+            self._append({"event": "begin", "trial": trial.trial_id, "values": trial.hyperparameters.values})
         return trial
 
     def end_trial(self, trial: Any) -> None:

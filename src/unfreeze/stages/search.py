@@ -1,7 +1,8 @@
 """Search the unfreeze point and how to fine-tune from it, on cached activations."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +101,23 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
         _write(paths, backbone, None)
         console.log.info("%s: the search is off", backbone)
         return
+    if processes < 1:
+        raise UnfreezeError(f"--workers is {processes}: give 1 or more")
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
     with beside(tracking.load_library) as process, team:
         ledger = tracking.Ledger(paths, params.tracking.experiment)
-        outcome = _search(params, paths, backbone, lambda row: process.submit(ledger.log_trial, backbone, row))
+
+        def report(row: Row) -> None:
+            # Trials are worth more than their log; `finetune` logs what is missing.
+            with suppress(BrokenExecutor):
+                process.submit(ledger.log_trial, backbone, row)
+
+        outcome = _search(params, paths, backbone, report)
         if outcome is None:
             return
         _write(paths, backbone, outcome)
-        process.submit(ledger.log_search, backbone).result()
+        with suppress(BrokenExecutor):
+            process.submit(ledger.log_search, backbone).result()
     files.remove(paths.search_folder(backbone))
 
 
@@ -155,7 +165,10 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
         others = tuner.search(trials, space, search, seed=params.seed, journal=journal)
         scored = [trial for trial in (first, *others) if not trial["failed"]]
         if not scored:
-            raise UnfreezeError(f"{backbone}: all {1 + len(others)} trials failed; the first: {first['failed']}")
+            raise UnfreezeError(
+                f"{backbone}: all {1 + len(others)} trials failed; the first: {first['failed']}. Change what they "
+                f"have in common and remove {folder} to begin anew"
+            )
         best = best_trial(scored)
         gain = None
         before, after = (trials.probabilities(trial["trial"]) for trial in (first, best))
