@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -127,6 +128,16 @@ class Checkout:
             else:
                 values[name] = change
         self.paths.params.write_text(yaml.safe_dump(values))
+
+    @contextmanager
+    def changed_params(self, **sections: dict[str, object] | object) -> Iterator[None]:
+        """Edit params.yaml, and have it back as it was when the block ends."""
+        before = self.paths.params.read_text()
+        self.change_params(**sections)
+        try:
+            yield
+        finally:
+            self.paths.params.write_text(before)
 
 
 def checkout_with_images(folder: Path, images: int, *overrides: str) -> Checkout:

@@ -150,10 +150,9 @@ def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None
 def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkout) -> None:
     params = yaml.safe_load(extracted.paths.params.read_text())
     phases = {name: {"default": {**params["train"][name]["default"], "epochs": 0}} for name in ("head", "finetune")}
-    extracted.change_params(train=phases)
-    extracted.run("unfreeze", "search", "mobilenetv2")
-    done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
-    extracted.change_params(**params)
+    with extracted.changed_params(train=phases):
+        extracted.run("unfreeze", "search", "mobilenetv2")
+        done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
     assert done.returncode == 1
     assert "or give train.head or train.finetune an epoch" in done.stderr
     assert not extracted.paths.model("mobilenetv2").exists()
@@ -165,14 +164,12 @@ def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkou
 def test_without_room_less_is_stored_and_training_goes_on(
     extracted: Checkout, max_gb: float, cut: str, stored: bool
 ) -> None:
-    params = yaml.safe_load(extracted.paths.params.read_text())
-    extracted.change_params(extract={"max_gb": max_gb})
-    said = extracted.run("dvc", "repro", "finetune@mobilenetv2")
+    with extracted.changed_params(extract={"max_gb": max_gb}):
+        said = extracted.run("dvc", "repro", "finetune@mobilenetv2")
     plan = features.read(extracted.paths.features("mobilenetv2"), {}).plan
     assert (plan.determined_by["cut"], plan.stored) == (cut, stored)
     assert ("cut behind block_15_add instead" if stored else "computed in every epoch") in said
     assert extracted.paths.model("mobilenetv2").exists()
     assert not extracted.paths.derived_features("mobilenetv2").exists()
     extracted.paths.model("mobilenetv2").unlink()
-    extracted.change_params(**params)
     extracted.run("dvc", "repro", "extract")

@@ -9,7 +9,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
@@ -155,10 +154,8 @@ def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
 def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkout) -> None:
     before = searchable.paths.search("mobilenetv2").read_bytes()
     assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
-    params = yaml.safe_load(searchable.paths.params.read_text())
-    searchable.change_params(search={"epochs": 1})
-    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
-    searchable.change_params(**params)
+    with searchable.changed_params(search={"epochs": 1}):
+        done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     assert done.returncode == 1
     assert "unfinished search with other settings (search.epochs 2, now 1)" in done.stderr
     assert f"or remove {searchable.paths.search_folder('mobilenetv2')} to begin anew" in done.stderr
@@ -178,10 +175,8 @@ def test_two_workers_share_the_trials_of_one_search(searchable: Checkout) -> Non
 
 
 def test_a_point_the_backbone_does_not_have_is_told(searchable: Checkout) -> None:
-    params = yaml.safe_load(searchable.paths.params.read_text())
-    searchable.change_params(unfreeze={"candidates": {"default": ["none", "block99"]}})
-    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
-    searchable.change_params(**params)
+    with searchable.changed_params(unfreeze={"candidates": {"default": ["none", "block99"]}}):
+        done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "unfreeze point 'block99': " in done.stderr

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from unfreeze import console, files
-from unfreeze.models.training import State, Transfer
+from unfreeze.models.training import CURVES, State, Transfer
 from unfreeze.params import Phase, UnfreezePoint
 
 # Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
@@ -160,7 +160,7 @@ class Trials:
             del row["epochs"][inherited:]
 
         def after_epoch(_: int, logs: dict[str, float]) -> None:
-            values = {name: float(logs[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+            values = {name: float(logs[name]) for name in CURVES}
             if all(math.isfinite(value) for value in values.values()):
                 row["epochs"].append(values)
                 self.report(row)
