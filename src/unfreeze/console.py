@@ -26,6 +26,9 @@ log = logging.getLogger("unfreeze")
 
 # Without a terminal a line every so often is enough to see that work goes on.
 SECONDS_BETWEEN_LINES = 10.0
+# Keras imports these, where they are installed, for wrappers and pictures that nothing here uses; a third of the
+# time that TensorFlow takes to start goes into them.
+KERAS_EXTRAS = ("sklearn", "matplotlib")
 
 T = TypeVar("T")
 _console = Console(stderr=True)
@@ -57,12 +60,24 @@ def import_tensorflow() -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing:
+        with Path(os.devnull).open("w") as nothing, _absent(*KERAS_EXTRAS):
             os.dup2(nothing.fileno(), 2)
-        importlib.import_module("tensorflow")
+            importlib.import_module("tensorflow")
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def _absent(*packages: str) -> Iterator[None]:
+    """Let imports of some packages fail, as if they were not installed, unless they are loaded already."""
+    hidden = {name: None for name in packages if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

@@ -143,6 +143,10 @@ def _weighted(
     batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
     """Make labels probabilities, add each row's weight, and widen half precision; pixels stay as they are."""
+    options = tf.data.Options()
+    # Its thread sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of 2.7 s
+    # took 5.1 s. There is nothing to tune here either: every number below is given.
+    options.autotune.enabled = False
     weights = tf.constant(class_weights, tf.float32)
     others = label_smoothing / len(class_weights)
 
@@ -151,4 +155,4 @@ def _weighted(
         probabilities = tf.one_hot(labels, len(class_weights), 1 - label_smoothing + others, others)
         return tf.cast(rows, dtype), probabilities, tf.gather(weights, labels)
 
-    return batches.map(widen).prefetch(2)
+    return batches.map(widen).prefetch(2).with_options(options)
