@@ -173,3 +173,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of one small study on one worker, so that the study runs once."""
     for fixture in {"studied", "six", "extracted", "searchable"} & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.xdist_group(fixture))
+
+
+def runs(process: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def children_of(process: int) -> list[int]:
+    """Return the processes that one has started."""
+    return [
+        int(child) for path in Path(f"/proc/{process}/task").glob("*/children") for child in path.read_text().split()
+    ]

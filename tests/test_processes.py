@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.conftest import runs
 from unfreeze.errors import UnfreezeError
 from unfreeze.processes import beside
 
@@ -54,11 +54,6 @@ def test_it_does_not_outlive_its_parent(end: signal.Signals) -> None:
         parent.send_signal(end)
         parent.wait(10)
     deadline = time.monotonic() + 10
-    while _runs(child) and time.monotonic() < deadline:
+    while runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _runs(child)
-
-
-def _runs(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    assert not runs(child)

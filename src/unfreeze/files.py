@@ -101,6 +101,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(partial, index=False, lineterminator="\n")
 
 
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def sha256(path: Path) -> str:
     """Return a file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as stream:

@@ -12,15 +12,17 @@ from unfreeze.errors import UnfreezeError
 class Journal:
     """Events of one piece of work, in order; a process that is started again reads what happened so far.
 
+    As long as it is open no other process can open it.
+
     Args:
         path: The file; it is made if it is missing.
-        settings: What the work depends on, as JSON values by name. Events of other settings are not mixed in.
 
     Raises:
-        UnfreezeError: The file holds events of other settings, or another process is writing it.
+        UnfreezeError: Another process is writing it.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("a+b")
         try:
@@ -28,16 +30,26 @@ class Journal:
         except BlockingIOError as error:
             raise UnfreezeError(f"{path} is being written by another process: wait for it, or stop it") from error
         self.events = self._read()
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Begin the work, or go on with what an earlier process began.
+
+        Args:
+            settings: What the work depends on, as JSON values by name.
+
+        Raises:
+            UnfreezeError: The events are those of other settings.
+        """
         if not self.events:
             self.append({"settings": settings})
-        before = self.events.pop(0)["settings"]
+        folder, before = self._path.parent, self.events.pop(0)["settings"]
         now = _as_read(settings)
         changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
         if changed:
             shown = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
             raise UnfreezeError(
-                f"{path.parent} holds an unfinished search with other settings ({shown}): set them back to finish "
-                f"it, or remove {path.parent} to begin anew"
+                f"{folder} holds an unfinished search with other settings ({shown}): set them back to finish "
+                f"it, or remove {folder} to begin anew"
             )
 
     def append(self, event: dict[str, Any]) -> None:

@@ -386,6 +386,15 @@ class Search(Section):
     label_smoothing: ShareRange | None
     views: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _trials_end_early_in_one_way(self) -> "Search":
+        if self.oracle == "hyperband" and self.patience is not None:
+            raise ValueError(
+                f"patience is {self.patience} and the oracle hyperband, which ends poor trials itself: "
+                "set search.patience=null"
+            )
+        return self
+
 
 class Study(Section):
     """What is compared.

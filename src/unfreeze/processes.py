@@ -1,4 +1,4 @@
-"""A process beside the stage, for libraries that take seconds to load."""
+"""Processes that end with the one that started them, and one beside the stage for libraries that load slowly."""
 
 import multiprocessing
 import os
@@ -30,14 +30,19 @@ def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
         yield process
 
 
+def end_with_parent() -> None:
+    """Let this process end when the one that started it through `multiprocessing` does, however that happens."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
 def _begin() -> None:
     console.configure_logging()
     # An interrupt from the terminal reaches all processes: the parent says what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
+def _end_after_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

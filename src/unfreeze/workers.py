@@ -1,25 +1,30 @@
 """Several processes for one search: KerasTuner's chief, and workers that ask it for trials."""
 
+import multiprocessing
 import os
+import runpy
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from typing import Literal
 
 from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
+from unfreeze.processes import end_with_parent
 
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-# A chief trains the configured point first, so workers wait for it.
-SECONDS_FOR_CHIEF = 600
-# A worker that ends is started again; its trial is given to it once more.
-STARTS = 3
+# A chief trains the configured point first, so workers wait for it, and say so every minute.
+SECONDS_FOR_CHIEF = 3600
+SECONDS_BETWEEN_LINES = 60
+# A worker that ends is started again; its trial is given to it once more. More often than a trial may end processes
+# before it is left out, so that one such trial does not end the search.
+STARTS = 5
 
 
 @dataclass(frozen=True)
@@ -86,17 +91,21 @@ def wait_for_chief(worker: Role, seconds: float = SECONDS_FOR_CHIEF) -> None:
     assert worker.address is not None
     address = worker.address
     log.info("%s waits for the chief at %s:%d", worker.name, *address)
-    deadline = time.monotonic() + seconds
+    begun = said = time.monotonic()
     while True:
         try:
             socket.create_connection(address, timeout=5).close()
             return
         except OSError as error:
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - begun > seconds:
                 raise UnfreezeError(
                     f"no chief answers at {address[0]}:{address[1]} ({error}): start it first, with "
                     "KERASTUNER_TUNER_ID=chief and the same address"
                 ) from error
+            if now - said > SECONDS_BETWEEN_LINES:
+                said = now
+                log.info("still no chief at %s:%d (%s)", *address, error)
         time.sleep(0.5)
 
 
@@ -116,9 +125,10 @@ def chief_of(backbone: str, count: int) -> Iterator[None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
-    os.environ.update(shared, KERASTUNER_TUNER_ID="chief")
-    team = _Team([_command(backbone, number, count) for number in range(count)], shared)
+    os.environ.update(KERASTUNER_TUNER_ID="chief", KERASTUNER_ORACLE_IP="127.0.0.1", KERASTUNER_ORACLE_PORT=str(port))
+    processors = sorted(os.sched_getaffinity(0))
+    # With fewer processors than workers all share them.
+    team = _Team(backbone, [processors[number::count] or processors for number in range(count)])
     with team:
         try:
             yield
@@ -128,25 +138,24 @@ def chief_of(backbone: str, count: int) -> Iterator[None]:
             raise
 
 
-def _command(backbone: str, number: int, count: int) -> list[str]:
-    processors = sorted(os.sched_getaffinity(0))
-    # With fewer processors than workers all share them.
-    share = processors[number::count] or processors
-    program = (
-        f"import os; os.sched_setaffinity(0, {share}); from unfreeze.cli import main; main(['search', {backbone!r}])"
-    )
-    return [sys.executable, "-c", program]
+def _work(backbone: str, name: str, processors: list[int]) -> None:
+    """Be a worker of the process that started this one, for as long as that one lives."""
+    end_with_parent()
+    os.sched_setaffinity(0, processors)
+    os.environ["KERASTUNER_TUNER_ID"] = name
+    sys.argv = ["unfreeze", "search", backbone]
+    runpy.run_module("unfreeze", run_name="__main__")
 
 
 class _Team:
     """Workers, and a thread that looks after them."""
 
-    def __init__(self, commands: list[list[str]], variables: dict[str, str]) -> None:
+    def __init__(self, backbone: str, shares: list[list[int]]) -> None:
         self.problem = ""
-        self._variables = variables
+        self._backbone = backbone
+        self._shares = {f"worker{number}": share for number, share in enumerate(shares)}
         self._ended = threading.Event()
-        self._processes = {f"worker{number}": self._start(number, command) for number, command in enumerate(commands)}
-        self._commands = dict(zip(self._processes, commands, strict=True))
+        self._processes = {name: self._start(name) for name in self._shares}
         self._thread = threading.Thread(target=self._look_after, daemon=True)
 
     def __enter__(self) -> None:
@@ -158,26 +167,29 @@ class _Team:
         for process in self._processes.values():
             if kind is not None:
                 process.terminate()
-            process.wait()
+            process.join()
 
-    def _start(self, number: int, command: list[str]) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, **self._variables, "KERASTUNER_TUNER_ID": f"worker{number}"}
-        return subprocess.Popen(command, env=environment)
+    def _start(self, name: str) -> SpawnProcess:
+        process = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(self._backbone, name, self._shares[name])
+        )
+        process.start()
+        return process
 
     def _look_after(self) -> None:
         starts = dict.fromkeys(self._processes, 1)
         while not self._ended.wait(0.5):
-            for number, (name, process) in enumerate(self._processes.items()):
-                if not process.poll():
+            for name, process in self._processes.items():
+                if not process.exitcode:
                     continue
                 if starts[name] == STARTS:
                     self.problem = (
-                        f"{name} of the search ended {STARTS} times, at last with status {process.returncode}: its "
+                        f"{name} of the search ended {STARTS} times, at last with status {process.exitcode}: its "
                         "lines above say why; the trials that are finished are kept, the search goes on from there"
                     )
                     # The main thread waits in KerasTuner's server, which asks for nothing else.
                     os.kill(os.getpid(), signal.SIGINT)
                     return
                 starts[name] += 1
-                log.warning("%s ended with status %d and is started again", name, process.returncode)
-                self._processes[name] = self._start(number, self._commands[name])
+                log.warning("%s ended with status %d and is started again", name, process.exitcode)
+                self._processes[name] = self._start(name)

@@ -28,6 +28,17 @@ def test_kernels_decay_and_biases_do_not() -> None:
     np.testing.assert_allclose(changed, [1 - 0.1 * 0.5, 1.0], rtol=1e-6)
 
 
+def test_the_decay_falls_from_block_to_block_with_the_rate() -> None:
+    phase = SGD.model_copy(update={"weight_decay": 0.5, "layer_decay": 0.5})
+    variables = [keras.Variable(1.0, name="kernel"), keras.Variable(1.0, name="kernel")]
+    optimizer = build_optimizer(phase, steps=1, depths=[0, 2])
+    optimizer.build(variables)
+    optimizer.apply([0.0, 0.0], variables)
+    np.testing.assert_allclose(
+        [float(variable) for variable in variables], [1 - 0.1 * 0.5, 1 - 0.1 * 0.5 * 0.25], rtol=1e-6
+    )
+
+
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 def test_the_schedule_ends_with_the_last_batch_however_many_make_a_step(accumulate: int) -> None:
     phase = SGD.model_copy(update={"schedule": "cosine", "epochs": 2})

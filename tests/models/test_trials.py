@@ -15,11 +15,10 @@ def trials(tmp_path: Path) -> Trials:
     return make_trials(tmp_path, [])
 
 
-def make_trials(folder: Path, reported: list[Row], **settings: Any) -> Trials:
-    transfer = make_transfer(folder / f"made{len(list(folder.iterdir()))}", "block_15_expand")
+def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
+    transfer = make_transfer(folder / f"made{len(list(folder.iterdir()))}", "block_15_expand", max_gb=max_gb)
     transfer.train_head(PHASE)
     points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
-    options = {"keep_states": False, "max_gb": 1.0, **settings}
     return Trials(
         transfer,
         transfer.head,
@@ -27,7 +26,7 @@ def make_trials(folder: Path, reported: list[Row], **settings: Any) -> Trials:
         points,
         folder / "search",
         report=lambda row: reported.append(json.loads(json.dumps(row))),
-        **options,
+        keep_states=keep_states,
     )
 
 
@@ -100,6 +99,25 @@ def test_only_the_best_trials_weights_stay(tmp_path: Path, monkeypatch: pytest.M
     worst = max(rows, key=lambda row: row["score"])["trial"]
     again = trials.run(9, "none", {"learning_rate": 1e-3}, continues=worst)
     assert len(again["epochs"]) == PHASE.epochs, "without weights it is trained from the start"
+
+
+def test_a_trial_goes_on_with_the_steps_that_memory_allowed(tmp_path: Path) -> None:
+    trials = make_trials(tmp_path, [], keep_states=True)
+    settings = {"learning_rate": 1e-3}
+    begun, fit = [], trials.transfer._fit
+
+    def scarce(*args: Any, parts: int = 1, **kwargs: Any) -> Any:
+        begun.append(parts)
+        if parts == 1:
+            raise MemoryError
+        return fit(*args, parts=parts, **kwargs)
+
+    trials.transfer._fit = scarce  # type: ignore[method-assign]
+    trials.run(1, "block_16_expand", settings, until=1)
+    second = trials.run(2, "block_16_expand", settings, continues=1)
+    assert second["failed"] is None
+    assert len(second["epochs"]) == PHASE.epochs
+    assert begun == [1, 2, 2], "what had no room is not tried again"
 
 
 def test_weights_take_no_more_room_than_they_may(tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
 """The oracles over trials whose score is a formula: what they choose, and that a stop changes nothing."""
 
 import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +61,10 @@ def settings(tmp_path: Path, **changes: Any) -> Search:
 
 
 def run(folder: Path, search: Search, trials: Formula) -> list[dict[str, Any]]:
-    journal = Journal(folder / "journal.jsonl", {})
+    journal = Journal(folder / "journal.jsonl")
+    journal.begin({})
     try:
-        space = tuner.Space(POINTS, search, "xception")
+        space = tuner.Space(POINTS, search, "xception", "digest")
         return tuner.search(trials, space, search, seed=0, journal=journal)  # type: ignore[arg-type]
     finally:
         journal.close()
@@ -68,8 +75,8 @@ def test_the_same_seed_gives_the_same_trials(tmp_path: Path, oracle: str) -> Non
     search = settings(tmp_path, oracle=oracle)
     first, second = (run(tmp_path / name, search, Formula()) for name in "ab")
     assert first == second
-    # A trial that failed leaves Hyperband with fewer to choose from.
-    assert len(first) == (5 if oracle == "hyperband" else 8)
+    # Three trials of an epoch, the best of which goes on to three, and two of three epochs from the start.
+    assert len(first) == (6 if oracle == "hyperband" else 8)
     assert [row["trial"] for row in first] == list(range(1, len(first) + 1))
     assert {row["unfreeze_from"] for row in first} <= set(POINTS)
     assert any(row["failed"] for row in first), "the formula has some fail"
@@ -157,3 +164,74 @@ def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
     rows = run(tmp_path, search, Formula())
     combinations = {(row["unfreeze_from"], row["settings"]["learning_rate"]) for row in rows}
     assert len(combinations) == len(rows) < 499
+
+
+# A chief of its own process, as on another machine.
+CHIEF = """
+import sys
+from pathlib import Path
+from tests.models.test_tuner import Formula, run, settings
+folder = Path(sys.argv[1])
+run(folder, settings(folder), Formula())
+"""
+
+
+@pytest.fixture
+def chief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Make this process a worker, and start chiefs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    started = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "KERASTUNER_TUNER_ID": "chief"}
+        started.append(subprocess.Popen([sys.executable, "-c", CHIEF, str(tmp_path)], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def work(folder: Path, trials: Formula, determined_by: str = "digest") -> None:
+    search = settings(folder)
+    space = tuner.Space(POINTS, search, "xception", determined_by)
+    tuner.search(trials, space, search, seed=0, journal=None)  # type: ignore[arg-type]
+
+
+def test_a_worker_of_another_search_is_told(tmp_path: Path, chief: Callable[[], Any]) -> None:
+    chief()
+    trials = Formula()
+    with pytest.raises(UnfreezeError, match="the chief searches with other settings, images or weights"):
+        work(tmp_path, trials, "another")
+    assert not trials.ran
+
+
+def test_a_trial_whose_report_reaches_no_chief_has_not_failed(
+    tmp_path: Path, chief: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = chief()
+
+    class Bereft(Formula):
+        def run(self, number: int, *args: Any, **more: Any) -> dict[str, Any]:
+            row = super().run(number, *args, **more)
+            if number == 2:
+                first.send_signal(signal.SIGKILL)
+                first.wait()
+                monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 1)
+            return row
+
+    trials = Bereft()
+    with pytest.raises(UnfreezeError, match="the search's chief no longer answers: start it again"):
+        work(tmp_path, trials)
+    monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 60)
+    second = chief()
+    again = Formula()
+    again.rows = trials.rows
+    work(tmp_path, again)
+    assert second.wait(60) == 0
+    assert sorted(trials.ran + again.ran) == list(range(1, 9)), "each trial ran once"

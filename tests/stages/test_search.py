@@ -2,7 +2,9 @@
 
 import json
 import signal
+import subprocess
 import sys
+import time
 from typing import Any
 
 import mlflow
@@ -10,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Checkout, checkout_with_images
+from tests.conftest import Checkout, checkout_with_images, children_of, runs
 from unfreeze import files
+from unfreeze.journal import Journal
 from unfreeze.stages.search import best_trial, gain_over, table_of
 
 
@@ -143,7 +146,7 @@ def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
     # A trial reports four times: the second dies after its first epoch.
     assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
     folder = searchable.paths.search_folder("mobilenetv2")
-    assert sorted(path.name for path in folder.glob("*.json")) == ["trial-0000.json"]
+    assert [path.name for path in folder.glob("*/*.json")] == ["trial-0000.json"]
     said = searchable.run("dvc", "repro", "--force", "--single-item", "search@mobilenetv2")
     assert "mobilenetv2 trial 0:" not in said, "a finished trial is not repeated"
     assert "mobilenetv2 trial 1:" in said
@@ -174,12 +177,54 @@ def test_two_workers_share_the_trials_of_one_search(searchable: Checkout) -> Non
         assert one["score"] == pytest.approx(other["score"], rel=1e-3)
 
 
-def test_a_point_the_backbone_does_not_have_is_told(searchable: Checkout) -> None:
-    with searchable.changed_params(unfreeze={"candidates": {"default": ["none", "block99"]}}):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unfreeze": {"candidates": {"default": ["none", "block99"]}}}, "unfreeze point 'block99': "),
+        ({"search": {"dropout": {"min": 0.1, "max": 0.5}}, "head": {"layers": {"default": ["flatten"]}}},
+         "dropout 0.5 for a head without a dropout layer"),
+        ({"search": {"oracle": "hyperband", "patience": 2}}, "ends poor trials itself: set search.patience=null"),
+        ({"unfreeze": {"candidates": {"default": []}}}, "unfreeze.candidates"),
+        ({"search": {"max_trials": 1}}, "search.max_trials"),
+    ],
+    ids=["point", "dropout", "patience", "empty", "budget"],
+)  # fmt: skip
+def test_a_space_that_cannot_work_is_told_at_once(
+    searchable: Checkout, changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    with searchable.changed_params(**changes):
         done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "unfreeze point 'block99': " in done.stderr
+    assert message in done.stderr
+    files.remove(searchable.paths.search_folder("mobilenetv2"))
+
+
+def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout) -> None:
+    journal = Journal(searchable.paths.search_folder("mobilenetv2") / "journal.jsonl")
+    activations = searchable.paths.derived_features("mobilenetv2")
+    activations.mkdir()
+    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+    journal.close()
+    assert "is being written by another process" in done.stderr
+    assert activations.exists()
+    files.remove(searchable.paths.search_folder("mobilenetv2"))
+    files.remove(activations)
+
+
+def test_workers_end_with_their_chief(searchable: Checkout) -> None:
+    command = [sys.executable, "-m", "unfreeze", "search", "mobilenetv2", "--workers", "2"]
+    with subprocess.Popen(command, cwd=searchable.root, stderr=subprocess.PIPE, text=True) as chief:
+        assert chief.stderr is not None
+        next(line for line in chief.stderr if "worker1 waits for the chief" in line)
+        started = children_of(chief.pid)
+        chief.kill()
+    assert len(started) >= 2
+    deadline = time.monotonic() + 10
+    while any(map(runs, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs, started))
+    files.remove(searchable.paths.search_folder("mobilenetv2"))
 
 
 def test_the_winner_is_what_is_fine_tuned(searchable: Checkout) -> None:

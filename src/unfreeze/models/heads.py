@@ -53,10 +53,7 @@ def with_dropout(head: keras.Model, rate: float) -> keras.Model:
     Raises:
         UnfreezeError: The head has no dropout layer.
     """
-    if not any(isinstance(layer, keras.layers.Dropout) for layer in head.layers):
-        raise UnfreezeError(
-            f"dropout {rate:g} for a head without a dropout layer: add {{dropout: {rate:g}}} to head.layers"
-        )
+    require_dropout(head, rate)
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         changed = {"rate": rate} if isinstance(layer, keras.layers.Dropout) else {}
@@ -65,6 +62,18 @@ def with_dropout(head: keras.Model, rate: float) -> keras.Model:
     copied = keras.models.clone_model(head, clone_function=copy)
     copied.set_weights(head.get_weights())
     return copied
+
+
+def require_dropout(head: keras.Model, rate: float) -> None:
+    """Find out whether a head's rate of dropout can be changed to another.
+
+    Raises:
+        UnfreezeError: The head has no dropout layer.
+    """
+    if not any(isinstance(layer, keras.layers.Dropout) for layer in head.layers):
+        raise UnfreezeError(
+            f"dropout {rate:g} for a head without a dropout layer: add {{dropout: {rate:g}}} to head.layers"
+        )
 
 
 def _layer(spec: HeadLayer) -> keras.layers.Layer:

@@ -22,7 +22,8 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
 
     Returns:
         The optimizer; with weight decay Adam is AdamW. With a layer decay d the rate of a variable at depth n is that
-        of the head times d to the power of n (discriminative fine-tuning: Howard and Ruder 2018, arXiv:1801.06146).
+        of the head times d to the power of n, and so is its weight decay (discriminative fine-tuning: Howard and
+        Ruder 2018, arXiv:1801.06146).
     """
     kind: Any = type(keras.optimizers.get(phase.optimizer))
     if phase.layer_decay < 1:
@@ -44,7 +45,19 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
 
 def _with_layer_decay(kind: Any, factors: Sequence[float]) -> Any:
     class WithLayerDecay(kind):
+        weight_decay: float | None
+
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(gradient, variable, learning_rate * factors[self._get_variable_index(variable)])
+
+        def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+            whole = self.weight_decay
+            if whole is None:
+                return
+            for variable in variables:
+                # It is multiplied by the rate, which is the same for all variables only here.
+                self.weight_decay = whole * factors[self._get_variable_index(variable)]
+                super()._apply_weight_decay([variable])
+            self.weight_decay = whole
 
     return WithLayerDecay

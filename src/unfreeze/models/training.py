@@ -67,10 +67,12 @@ class State:
 
     Args:
         epochs: Epochs that are done.
+        parts: Steps that each batch was divided into for want of memory.
         variables: Values of the weights, then of the optimizer's variables.
     """
 
     epochs: int
+    parts: int
     variables: list[np.ndarray]
 
 
@@ -127,6 +129,12 @@ class Transfer:
         self._fitted: keras.Model | None = None
         self._val: tf.data.Dataset | None = None
         self._epochs = 0
+        self._parts = 1
+
+    @property
+    def free_gb(self) -> float:
+        """Room that derived activations leave of `max_gb`, GB."""
+        return self.max_gb - sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
 
     @classmethod
     @contextmanager
@@ -219,7 +227,7 @@ class Transfer:
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
         model = _FineTuned(self.backbone.part(folds.position, self.backbone.end), self.head)
         self._tuned = True
-        parts = 1
+        parts = state.parts if state else 1
         while True:
             try:
                 return self._fit(
@@ -247,7 +255,7 @@ class Transfer:
         """Return where the last training stopped."""
         assert self._fitted is not None
         variables = [*self._fitted.weights, *self._fitted.optimizer.variables]
-        return State(self._epochs, [variable.numpy() for variable in variables])
+        return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
 
     def activations(self, position: int) -> Folds:
         """Return the rows from which the layers behind a position can be trained.
@@ -314,8 +322,7 @@ class Transfer:
         shape = tuple(part.output.shape[1:])
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
         path = self._folder / f"{name}.h5"
-        taken = sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
-        room = cache.room(path, self.max_gb - taken, copies=1)
+        room = cache.room(path, self.free_gb, copies=1)
         if plan.nbytes > room:
             console.log.warning(
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
@@ -363,11 +370,17 @@ class Transfer:
     ) -> Result:
         if not phase.epochs:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
+        first, last = (state.epochs if state else 0), until or phase.epochs
         keras.utils.set_random_seed(self.seed)
         use_precision(self.train.precision)
         rows = self._training_rows(folds, phase.views)
+        # Later epochs shall not see the orders of the first ones again.
         train = feed.shuffled(
-            rows, ceil(phase.batch_size / parts), self.weights, self.seed, label_smoothing=phase.label_smoothing
+            rows,
+            ceil(phase.batch_size / parts),
+            self.weights,
+            self.seed + first,
+            label_smoothing=phase.label_smoothing,
         )
         val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
         model.compile(
@@ -380,7 +393,6 @@ class Transfer:
         self._fitted, self._val = model, val
         self._before = [(weight, weight.numpy()) for weight in model.weights]
         began_at = model.evaluate(val, verbose=0)[0]
-        first, last = (state.epochs if state else 0), until or phase.epochs
         if state:
             model.optimizer.build(model.trainable_variables)
             for variable, value in zip([*model.weights, *model.optimizer.variables], state.variables, strict=True):
@@ -403,7 +415,7 @@ class Transfer:
                 callbacks=called,
                 shuffle=False,
             )
-        self._epochs = first + len(fitted.epoch)
+        self._epochs, self._parts = first + len(fitted.epoch), parts
         history = pd.DataFrame(fitted.history, columns=CURVES, index=fitted.epoch).rename_axis("epoch").reset_index()
         history.insert(0, "phase", label)
         losses = history["val_loss"]

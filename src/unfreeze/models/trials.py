@@ -1,10 +1,13 @@
 """One trial of a search: fine-tune from the shared head, score it, and keep what it gave."""
 
 import copy
+import ctypes
+import gc
 import math
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,6 @@ class Trials:
         folder: Where results are kept until the search ends.
         report: Called with a copy of a trial's row when it begins, after each epoch and when it has ended.
         keep_states: Whether later trials may go on from earlier ones.
-        max_gb: Most room that weights of trials may take, GB.
     """
 
     def __init__(
@@ -67,7 +69,6 @@ class Trials:
         *,
         report: Callable[[Row], None],
         keep_states: bool,
-        max_gb: float,
     ) -> None:
         self.transfer = transfer
         self.head = head
@@ -76,7 +77,6 @@ class Trials:
         self.folder = folder
         self._report = report
         self.keep_states = keep_states
-        self.max_gb = max_gb
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(
@@ -142,6 +142,8 @@ class Trials:
         except TrialError as error:
             row["failed"] = str(error)
             console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, number, error)
+        finally:
+            _free_memory()
         return row | {"seconds": time.monotonic() - begun, "peak_mb": _peak_memory()}
 
     def _train(self, row: Row, until: int | None) -> None:
@@ -200,18 +202,20 @@ class Trials:
         """Keep a trial's weights, and remove those of the worst while there are too many."""
         state = self.transfer.state()
         with files.atomic(self._path(row["trial"], "npz")) as partial:
-            np.savez(partial, np.array(state.epochs), *state.variables)
+            np.savez(partial, np.array([state.epochs, state.parts]), *state.variables)
         scores = {row["trial"]: row["score"]}
         for path in self.folder.glob("trial-*.npz"):
             number = int(path.stem.removeprefix("trial-"))
             if (other := self.find(number)) is not None:
                 scores[number] = other["score"]
         worst_last = sorted(scores, key=lambda number: scores[number])
-        taken = 0.0
+        room, taken = self.transfer.free_gb, 0.0
         for rank, number in enumerate(worst_last):
             path = self._path(number, "npz")
-            taken += path.stat().st_size / 1e9
-            if rank >= STATES_KEPT or taken > self.max_gb:
+            # Another worker may have removed it meanwhile.
+            with suppress(FileNotFoundError):
+                taken += path.stat().st_size / 1e9
+            if rank >= STATES_KEPT or taken > room:
                 files.remove(path)
 
     def _load_state(self, number: int) -> State | None:
@@ -220,8 +224,8 @@ class Trials:
         if not path.exists():
             return None
         with np.load(path) as content:
-            epochs, *variables = (content[f"arr_{number}"] for number in range(len(content.files)))
-            return State(int(epochs), variables)
+            (epochs, parts), *variables = (content[f"arr_{number}"] for number in range(len(content.files)))
+            return State(int(epochs), int(parts), variables)
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"trial-{number:04}.{suffix}"
@@ -241,6 +245,17 @@ class _Deaths:
 
     def __exit__(self, *_: object) -> None:
         files.remove(self.path)
+
+
+def _free_memory() -> None:
+    """Give back what a trial took: models refer to themselves, and the C library keeps what they free.
+
+    Over 20 trials memory otherwise grows to 1.4 times that after 2.
+    """
+    gc.collect()
+    # Of the GNU library; others have no such call.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak_memory() -> None:

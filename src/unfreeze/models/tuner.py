@@ -21,6 +21,8 @@ ORACLES = {
     "hyperband": keras_tuner.oracles.HyperbandOracle,
 }
 POINT = "unfreeze_from"
+# Goes with every trial, so that a worker knows whether it searches what its chief does.
+DETERMINED_BY = "determined_by"
 # Numbers first, for an oracle that learns where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
 CHOICES = ("optimizer", "views")
@@ -41,17 +43,20 @@ class Space(keras_tuner.HyperModel):
         points: Names of the unfreeze points, in their order in the backbone.
         search: The settings of the search.
         backbone: The backbone's name.
+        determined_by: Digest of what trials depend on beside their values.
     """
 
-    def __init__(self, points: list[str], search: Search, backbone: str) -> None:
+    def __init__(self, points: list[str], search: Search, backbone: str, determined_by: str) -> None:
         super().__init__(name=backbone)
         self.points = points
+        self.determined_by = determined_by
         self.bounds: dict[str, Range] = {"learning_rate": search.learning_rate.of(backbone)}
         self.bounds |= {name: bounds for name in RANGES if (bounds := getattr(search, name)) is not None}
         self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
 
     def build(self, hp: Any) -> None:
         """Declare the space; what is trained is not KerasTuner's concern."""
+        hp.Fixed(DETERMINED_BY, self.determined_by)
         hp.Choice(POINT, self.points, ordered=False)
         for name, bounds in self.bounds.items():
             hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
@@ -103,9 +108,7 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ or error from None
         except oracle_client.grpc.RpcError as error:
-            raise UnfreezeError(
-                "the search's chief no longer answers: start it again, then this worker; finished trials are kept"
-            ) from error
+            raise _without_chief() from error
     if journal is None:
         return []
     ended = [event for event in journal.events if event["event"] == "end"]
@@ -128,6 +131,12 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
         """Run a trial and return its score and what else is to be known of it."""
         values = dict(trial.hyperparameters.values)
+        if values[DETERMINED_BY] != self.hypermodel.determined_by:
+            problem = UnfreezeError(
+                "the chief searches with other settings, images or weights than this worker: take the same commit "
+                f"here, run `dvc repro extract@{self.hypermodel.name}`, then start this worker again"
+            )
+            raise keras_tuner.errors.FatalError(str(problem)) from problem
         continues = values.get("tuner/trial_id")
         try:
             row = self.trials.run(
@@ -143,6 +152,13 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if row["failed"]:
             raise keras_tuner.errors.FailedTrialError(row["failed"])
         return {name: float(row[name]) for name in SCORES}
+
+    def _run_and_update_trial(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._run_and_update_trial(*args, **kwargs)
+        except oracle_client.grpc.RpcError as error:
+            # KerasTuner would tell the next chief that the trial failed, which has only not been told.
+            raise keras_tuner.errors.FatalError(str(error)) from _without_chief()
 
 
 class _Journalled:
@@ -250,10 +266,17 @@ def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a trial's values without the point and what Hyperband adds."""
-    return {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")}
+    """Return the settings among a trial's values: what is neither the point nor a note of KerasTuner or of ours."""
+    notes = (POINT, DETERMINED_BY)
+    return {name: value for name, value in values.items() if name not in notes and not name.startswith("tuner/")}
 
 
 def _number(trial_id: str) -> int:
     """Return a trial's number here, where 0 is the configured point."""
     return int(trial_id) + 1
+
+
+def _without_chief() -> UnfreezeError:
+    return UnfreezeError(
+        "the search's chief no longer answers: start it again, then this worker; finished trials are kept"
+    )

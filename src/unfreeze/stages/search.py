@@ -126,36 +126,41 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
     role = workers.role()
     console.import_tensorflow()
     from unfreeze.models import tuner
+    from unfreeze.models.heads import require_dropout
     from unfreeze.models.training import Transfer
     from unfreeze.models.trials import Trials
 
     search, folder = params.search, paths.search_folder(backbone)
     phase = params.train.finetune.of(backbone)
+    # Opened first: a search that runs already must not lose its activations to this one.
+    journal = Journal(folder / "journal.jsonl") if role.kind != "worker" else None
     with Transfer.prepared(params, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
         configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
-        journal = None
-        if role.kind != "worker":
-            settings = settings_of(params.model_dump(mode="json"), backbone)
-            determined_by = {
-                "points": list(points),
-                "configured": configured,
-                "features": transfer.features.plan.determined_by,
-                **{name: value for name, value in settings.items() if not name.startswith(FREE)},
-            }
-            journal = Journal(folder / "journal.jsonl", determined_by)
+        settings = settings_of(params.model_dump(mode="json"), backbone)
+        determined_by = {
+            "points": list(points),
+            "configured": configured,
+            "features": transfer.features.plan.determined_by,
+            **{name: value for name, value in settings.items() if not name.startswith(FREE)},
+        }
+        if journal is not None:
+            journal.begin(determined_by)
+        if search.dropout is not None:
+            require_dropout(transfer.head, search.dropout.max)
+        digest = files.digest(determined_by)
         transfer.train_head(params.train.head.of(backbone))
         trials = Trials(
             transfer,
             transfer.head,
             phase.model_copy(update={"epochs": search.epochs, "patience": search.patience}),
             {**points, configured: configured_point},
-            folder,
+            # A worker on another machine keeps its trials: those of other searches are none of this one.
+            folder / digest,
             report=report,
             keep_states=search.oracle == "hyperband",
-            max_gb=search.max_gb,
         )
-        space = tuner.Space(list(points), search, backbone)
+        space = tuner.Space(list(points), search, backbone, digest)
         if role.kind == "worker":
             workers.wait_for_chief(role)
             tuner.search(trials, space, search, seed=params.seed, journal=None)
