@@ -13,10 +13,10 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro test bench lint ui docs lock readme clean
+.PHONY: help install repro test bench bench-search lint ui docs lock readme clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/package ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 
@@ -44,6 +44,9 @@ test: install lint ## Check the code and run all tests
 
 bench: install ## Measure against the Keras guide's way and the machine's limits, into benchmarks/ (hours; goes on)
 	python -m benchmarks --inputs $(BENCH_INPUTS) --growth
+
+bench-search: install ## Measure what a search costs and what unfreezing is worth, into docs/search.md (hours; goes on)
+	python -m benchmarks.search --inputs $(BENCH_INPUTS)
 
 lint: install ## ruff and mypy, as checks
 	ruff check .

@@ -6,10 +6,7 @@ A measurement that is there is not made again, so that an interrupted run goes o
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -17,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, inputs, measure, pipeline, report
+from benchmarks.opponent import measure_guide
 from unfreeze import console, files
 
 RESULTS = Path(__file__).parent / "results.json"
-PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
 
 
 def main() -> None:
@@ -46,7 +43,7 @@ def main() -> None:
 
 def _begun(given: inputs.Inputs, *, again: bool) -> dict[str, Any]:
     """Return the results that are there, or none yet; those of other images or another machine are not mixed in."""
-    here = {"images": given.name, "machine": _machine()}
+    here = {"images": given.name, "machine": measure.machine()}
     if again or not RESULTS.exists():
         return {**here, "runs": {}, "limits": {}, "growth": {}}
     results = files.read_json(RESULTS)
@@ -68,10 +65,10 @@ def _measure_case(
     # The guide's way is the same whatever this pipeline computes in: its runs serve all precisions.
     of_backbone = [other["guide"] for title, other in results["runs"].items() if title.split()[0] == case.name]
     runs["guide"] = max(of_backbone, key=len)
-    paths = None
+    paths, settings = None, [*pipeline.SETTINGS, *pipeline.settings_of(case, given.images)]
     while min(len(runs["ours"]), len(runs["guide"])) < repeats:
         if len(runs["ours"]) < repeats:
-            paths = pipeline.clone(scratch / case.name, case, given.images)
+            paths = pipeline.clone(scratch / case.name, settings)
             outcome = pipeline.run(paths, case)
             runs["ours"].append(
                 {
@@ -90,7 +87,7 @@ def _measure_case(
             _keep(results)
     if case.title not in results["limits"]:
         if paths is None:
-            paths = pipeline.clone(scratch / case.name, case, given.images)
+            paths = pipeline.clone(scratch / case.name, settings)
             pipeline.run(paths, case)
         command = [sys.executable, "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
         taken = measure.run(command, folder=inputs.ROOT)
@@ -99,13 +96,7 @@ def _measure_case(
 
 
 def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
-    command = [
-        *(sys.executable, str(given.guide.resolve()), "--data", str(given.images), "--backbone", case.builder),
-        *("--weights", str(case.weights.resolve()) if case.weights else "none", "--unfreeze-from", case.point),
-        *("--size", str(pipeline.SIZE), "--head-epochs", str(pipeline.EPOCHS), "--epochs", str(pipeline.EPOCHS)),
-    ]
-    taken = measure.run(command, folder=inputs.ROOT)
-    said = json.loads(next(line for _, line in reversed(taken.lines) if line.startswith("{")))
+    taken, said = measure_guide(case, given, head_epochs=pipeline.EPOCHS, epochs=pipeline.EPOCHS)
     return {
         "seconds": taken.seconds,
         "peak_mb": taken.peak_mb,
@@ -119,20 +110,6 @@ def _keep(results: dict[str, Any]) -> None:
     """Write the measurements and the page, so that an interrupted run leaves both as far as it came."""
     files.write_json(RESULTS, results)
     report.write(results)
-
-
-def _machine() -> dict[str, str]:
-    """Return what the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split("\t: ", 1) for line in (line.replace("\t\t", "\t") for line in lines) if "\t: " in line)
-    flags = fields.get("flags", "").split()
-    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-    return {
-        "processor": f"{fields.get('model name', platform.processor())}, {os.cpu_count()} cores, "
-        f"{', '.join(name for name in known if name in flags)}",
-        "system": f"{platform.system()}, Python {platform.python_version()}",
-        "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
-    }
 
 
 def _commit() -> str:

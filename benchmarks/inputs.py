@@ -48,12 +48,14 @@ class Inputs:
         images: Folder with one folder a class.
         guide: The opponent's script.
         cases: What is run.
+        pretrained: Backbones whose ImageNet weights are at hand, in bfloat16, each at its default point.
     """
 
     name: str
     images: Path
     guide: Path
     cases: list[Case]
+    pretrained: list[Case]
 
 
 def find(given: Path, scratch: Path) -> Inputs:
@@ -73,7 +75,13 @@ def find(given: Path, scratch: Path) -> Inputs:
             Case("xception", "Xception", "block14_sepconv1", xception, precision, floor)
             for precision, floor in (("float32", 6), ("bfloat16", 10))
         ]
-        return Inputs("elpv", images, ROOT / "benchmarks/guide.py", cases)
+        return Inputs(
+            "elpv",
+            images,
+            ROOT / "benchmarks/guide.py",
+            cases,
+            [Case("xception", "Xception", "auto", xception, "float32", 0)],
+        )
     subprocess.run(["dvc", "repro", "pretrained@xception"], cwd=ROOT, check=True)
     with zipfile.ZipFile(archive) as content:
         content.extractall(scratch)
@@ -86,7 +94,16 @@ def find(given: Path, scratch: Path) -> Inputs:
         Case("resnet50", "ResNet50", "conv5_block1_1_conv", None, "bfloat16", 6),
         Case("mobilenetv2", "MobileNetV2", "block_16_expand", mobilenet, "float32", 3),
     ]
-    return Inputs("4,000 cats and dogs", images, given / "bench/keras_guide.py", cases)
+    others = {
+        "efficientnetv2b0": ("EfficientNetV2B0", "efficientnetv2b0_no_top.weights.h5"),
+        "mobilenetv2": ("MobileNetV2", "mobilenet_v2_no_top.weights.h5"),
+        "vgg16": ("VGG16", "vgg16_no_top.weights.h5"),
+    }
+    pretrained = [Case("xception", "Xception", "auto", xception, "float32", 0)] + [
+        Case(name, builder, "auto", given / "weights" / file, "float32", 0)
+        for name, (builder, file) in others.items()
+    ]
+    return Inputs("4,000 cats and dogs", images, given / "bench/keras_guide.py", cases, pretrained)
 
 
 def weights_setting(case: Case) -> str:

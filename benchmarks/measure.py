@@ -1,10 +1,14 @@
 """Running a command and seeing what it takes: wall time by line of output, and the largest process."""
 
+import importlib.metadata
 import os
+import platform
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,17 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
         end = "\n".join(line for _, line in lines[-30:])
         raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}:\n{end}")
     return Run(seconds, usage.ru_maxrss / 1024, lines)
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures depend on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(line.split("\t: ", 1) for line in (line.replace("\t\t", "\t") for line in lines) if "\t: " in line)
+    flags = fields.get("flags", "").split()
+    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    return {
+        "processor": f"{fields.get('model name', platform.processor())}, {os.cpu_count()} cores, "
+        f"{', '.join(name for name in known if name in flags)}",
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+        "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
+    }

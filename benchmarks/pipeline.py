@@ -18,9 +18,7 @@ from unfreeze.paths import Paths
 EPOCHS = 5
 SIZE = 160
 SETTINGS = (
-    "data=folder",
     "search.enabled.default=false",
-    f"preprocess.image_size={SIZE}",
     f"train.head.default.epochs={EPOCHS}",
     "train.head.default.learning_rate=1e-3",
     "train.head.default.patience=null",
@@ -53,13 +51,12 @@ class Outcome:
     test_images: int
 
 
-def clone(folder: Path, case: Case, images: Path) -> Paths:
-    """Make a clone of this project whose parameters are a case's.
+def clone(folder: Path, settings: list[str]) -> Paths:
+    """Make a clone of this project with settings of its own.
 
     Args:
         folder: Where; an old one is replaced.
-        case: The backbone.
-        images: Folder with one folder a class.
+        settings: As `-S` takes them.
     """
     files.remove(folder)
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
@@ -72,32 +69,51 @@ def clone(folder: Path, case: Case, images: Path) -> Paths:
         files.remove(folder / name)
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "dvc.yaml", folder)
-    settings = [
-        *SETTINGS,
+    compose(Paths(folder), settings)
+    return Paths(folder)
+
+
+def compose(paths: Paths, settings: list[str]) -> None:
+    """Write a clone's parameters."""
+    compose_and_dump(str(paths.params), str(paths.root / "conf"), None, "config", "", settings)
+
+
+def settings_of(case: Case, images: Path | None) -> list[str]:
+    """Return the settings that choose a case's backbone and weights, and images.
+
+    Args:
+        case: The backbone.
+        images: Folder with one folder a class; None for the default study's images.
+    """
+    return [
+        *(["data=folder", f"data.source={images}"] if images else []),
         # A mapping that is there would be merged with the new one.
-        *([f"~weights.{case.name}"] if case.name in load(folder / "params.yaml").weights.root else []),
-        f"data.source={images}",
-        f"study.backbones=[{case.name}]",
+        *([f"~weights.{case.name}"] if case.name in load(ROOT / "params.yaml").weights.root else []),
         f"+weights.{case.name}={weights_setting(case)}",
+        f"study.backbones=[{case.name}]",
+        f"preprocess.image_size={SIZE}",
         f"unfreeze.point.default={case.point}",
         f"extract.precision={case.precision}",
         f"train.precision={case.precision}",
     ]
-    compose_and_dump(str(folder / "params.yaml"), str(folder / "conf"), None, "config", "", settings)
-    return Paths(folder)
 
 
 def run(paths: Paths, case: Case) -> Outcome:
     """Run a clone's stages up to the test accuracy, with every process start counted."""
     taken = measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
-    starts = [(second, found[1]) for second, line in taken.lines if (found := STARTED.search(line))]
-    ends = [second for second, _ in starts[1:]] + [taken.seconds]
     epochs = [int(found[1]) for _, line in taken.lines if (found := TRAINED.search(line))]
     scores = files.read_json(paths.evaluation(case.name))
     return Outcome(
         run=taken,
-        stages={name: end - start for (start, name), end in zip(starts, ends, strict=True)},
+        stages=stage_seconds(taken),
         epoch_seconds=epochs[-1] / EPOCHS,
         accuracy=scores["accuracy"],
         test_images=scores["images"],
     )
+
+
+def stage_seconds(taken: measure.Run) -> dict[str, float]:
+    """Return what each stage of a `dvc repro` took, DVC's own work after it included."""
+    starts = [(second, found[1]) for second, line in taken.lines if (found := STARTED.search(line))]
+    ends = [second for second, _ in starts[1:]] + [taken.seconds]
+    return {name: end - start for (start, name), end in zip(starts, ends, strict=True)}

@@ -1,6 +1,7 @@
 """The benchmarks' own arithmetic, and one small run of each way."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from benchmarks import growth, inputs, limits, measure, report
+from benchmarks import growth, inputs, limits, measure, report, search
 from PIL import Image
 
 from tests.conftest import PROJECT, fill_with_images
@@ -81,6 +82,52 @@ def test_the_committed_page_is_that_of_the_committed_measurements(
     (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
     report.write(json.loads((PROJECT / "benchmarks/results.json").read_text()))
     assert (tmp_path / "results.md").read_text() == (PROJECT / "benchmarks/results.md").read_text()
+
+
+TRIAL = {
+    "unfreeze_from": "none", "learning_rate": 1e-4, "epochs": 3, "score": 0.05, "val_loss": 0.05,
+    "val_accuracy": 0.98, "seconds": 9.0, "peak_mb": 1000.0,
+}  # fmt: skip
+SEARCHED: dict[str, Any] = {
+    "machine": {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"},
+    "full": {
+        "seconds": 1000.0,
+        "stages": {"search": 900.0},
+        "trials": [TRIAL, TRIAL, TRIAL | {"score": 0.04, "val_accuracy": 0.99, "peak_mb": 1100.0}],
+        "validation_images": 800,
+    },
+    "guide": [
+        {"unfreeze_from": "a", "epoch_seconds": seconds, "head_epoch_seconds": 100.0, "start_seconds": 10.0}
+        for seconds in (118.0, 138.0)
+    ],
+}
+
+
+def test_a_search_is_compared_with_as_many_trials_the_guides_way() -> None:
+    found = search.summary(SEARCHED)["searches"]["full"]
+    # One head of 3 times 100 s, 20 trials of 10 s and 3 times 128 s.
+    assert found["ratio"] == pytest.approx((300 + 20 * 394) / 1000)
+    assert found["best"]["val_accuracy"] == 0.99
+    assert found["half_width"] == pytest.approx(1.96 * math.sqrt(0.99 * 0.01 / 800))
+    assert found["memory"] == 1.1
+
+
+def test_the_search_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "PAGE", tmp_path / "search.md")
+    search.write_page(SEARCHED | {"workers": {"backbone": "x", "trials": 8, "one": 90.0, "two": 50.0}})
+    text = (tmp_path / "search.md").read_text()
+    assert "| random, every trial to its end | 1000 | 8.2 | none | 1.0e-04 | 0.9900 |" in text
+    assert "1.80 times the trials an hour" in text
+    assert "What unfreezing is worth\n" not in text
+
+
+def test_the_committed_search_page_is_that_of_the_committed_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = search.PAGE.read_text()
+    monkeypatch.setattr(search, "PAGE", tmp_path / "search.md")
+    search.write_page(json.loads(search.RESULTS.read_text()))
+    assert (tmp_path / "search.md").read_text() == committed
 
 
 # Linux counts what a process's parent held when it was started: pytest, with TensorFlow in it, holds more than these.

@@ -1,0 +1,268 @@
+"""Measure what a search costs and what unfreezing is worth, into search.json and docs/search.md.
+
+    python -m benchmarks.search [--inputs FOLDER] [--only PART ...]
+
+The parts are `unfreezing`, `full`, `hyperband`, `guide` and `workers`. A part that is there is not measured again.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import mlflow
+import pandas as pd
+
+from benchmarks import inputs, measure, pipeline
+from benchmarks.inputs import Case
+from benchmarks.opponent import measure_guide
+from unfreeze import console, files
+from unfreeze.params import load
+from unfreeze.paths import Paths
+
+RESULTS = Path(__file__).parent / "search.json"
+PAGE = inputs.ROOT / "docs/search.md"
+PARTS = ("unfreezing", "full", "hyperband", "guide", "workers")
+
+# The search that is timed: the head alone, and one to four of the top separable convolutions.
+POINTS = ("none", "block14_sepconv2", "block14_sepconv1", "block13_sepconv2", "block13_sepconv1")
+TRIALS = 20
+EPOCHS = 3
+# Epochs of the guide's way that are timed, for an epoch of a trial; the first also builds the graph.
+GUIDE_EPOCHS = 2
+
+# Of every backbone: nothing, its top blocks, most of its parameters, everything.
+WORTH_POINTS = ("none", "{blocks: 1}", "{blocks: 2}", "{share: 0.8}", "all")
+WORTH_EPOCHS = 2
+# Small, so that VGG16 as a whole trains within minutes.
+WORTH_SIZE = 96
+WORTH_PRECISION = "bfloat16"
+
+# Two workers against one, each with a processor of its own.
+WORKERS_TRIALS = 9
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    options = _options()
+    console.configure_logging()
+    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
+        scratch = Path(folder)
+        given = inputs.find(options.inputs, scratch)
+        results = files.read_json(RESULTS) if RESULTS.exists() else {"machine": measure.machine()}
+        measures: dict[str, Callable[[inputs.Inputs, Path], Any]] = {
+            "unfreezing": unfreezing, "full": full, "hyperband": hyperband, "guide": guide, "workers": workers,
+        }  # fmt: skip
+        for part in options.only:
+            if part not in results:
+                results[part] = measures[part](given, scratch)
+                files.write_json(RESULTS, results)
+                write_page(results)
+
+
+def unfreezing(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
+    """Fine-tune every backbone whose weights are at hand from several points, on both sets of images."""
+    tables = []
+    for case in (replace(case, precision=WORTH_PRECISION) for case in given.pretrained):
+        for name, images in ((given.name, given.images), ("ELPV", None)):
+            paths = pipeline.clone(
+                scratch / "unfreezing",
+                [
+                    *pipeline.settings_of(case, images),
+                    f"preprocess.image_size={WORTH_SIZE}",
+                    "unfreeze.point.default=all",
+                    "search.enabled.default=false",
+                ],
+            )
+            measure.run(["dvc", "repro", f"extract@{case.name}"], folder=paths.root)
+            command = [sys.executable, "-m", "benchmarks.unfreezing", str(paths.root), case.name, str(WORTH_EPOCHS)]
+            taken = measure.run([*command, *WORTH_POINTS], folder=inputs.ROOT)
+            tables.append(
+                {
+                    "backbone": case.name,
+                    "images": name,
+                    "validation_images": _validation_images(paths),
+                    "learning_rate": load(paths.params).train.finetune.of(case.name).learning_rate,
+                    "rows": json.loads(taken.lines[-1][1]),
+                }
+            )
+            files.remove(paths.root)
+    return tables
+
+
+def full(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
+    """Run every trial to its end."""
+    return _timed(given.pretrained[0], given, scratch, "random")
+
+
+def hyperband(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
+    """Let Hyperband end poor trials early."""
+    return _timed(given.pretrained[0], given, scratch, "hyperband")
+
+
+def guide(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
+    """Time two trials the guide's way, from the second point and from the last."""
+    trials = []
+    for point in (POINTS[1], POINTS[-1]):
+        case = replace(given.pretrained[0], point=point)
+        taken, said = measure_guide(case, given, head_epochs=1, epochs=GUIDE_EPOCHS)
+        trials.append(
+            {
+                "unfreeze_from": point,
+                "epoch_seconds": said["fine_tune_s"] / GUIDE_EPOCHS,
+                "head_epoch_seconds": said["head_s"],
+                "start_seconds": taken.seconds - said["head_s"] - said["fine_tune_s"],
+            }
+        )
+    return trials
+
+
+def workers(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
+    """Run one search with one worker that has one processor, then with two that have one each."""
+    (case,) = (case for case in given.pretrained if case.name == "mobilenetv2")
+    paths = pipeline.clone(
+        scratch / "workers",
+        [
+            *pipeline.settings_of(case, given.images),
+            "unfreeze.candidates.default=[{blocks: 1}]",
+            f"search.max_trials={WORKERS_TRIALS}",
+            "search.epochs=3",
+        ],
+    )
+    measure.run(["dvc", "repro", f"extract@{case.name}"], folder=paths.root)
+    seconds = {}
+    for count in (1, 2):
+        # As many processors as workers.
+        command = ["taskset", "--cpu-list", f"0-{count - 1}", "unfreeze", "search", case.name]
+        measure.run([*command, *(["--workers", str(count)] if count > 1 else [])], folder=paths.root)
+        # Trial 0 is run before workers are given any.
+        shared = [run for name, run in _trial_runs(paths).items() if name != "trial 0"]
+        begun, ended = min(run.info.start_time for run in shared), max(run.info.end_time for run in shared)
+        seconds[count] = (ended - begun) / 1000
+        # The next search is another one in MLflow too.
+        files.remove(paths.root / "mlflow.db")
+    return {"backbone": case.name, "trials": WORKERS_TRIALS - 1, "one": seconds[1], "two": seconds[2]}
+
+
+def _timed(case: Case, given: inputs.Inputs, scratch: Path, oracle: str) -> dict[str, Any]:
+    """Search in a new clone, from images to the winner."""
+    paths = pipeline.clone(
+        scratch / oracle,
+        [
+            *pipeline.settings_of(case, given.images),
+            f"unfreeze.candidates.default=[{','.join(POINTS)}]",
+            f"search.oracle={oracle}",
+            f"search.max_trials={TRIALS}",
+            f"search.epochs={EPOCHS}",
+        ],
+    )
+    taken = measure.run(["dvc", "repro", f"search@{case.name}"], folder=paths.root)
+    runs = _trial_runs(paths)
+    trials = []
+    for trial in files.read_json(paths.search(case.name))["trials"]:
+        logged = runs[f"trial {trial['trial']}"].data.metrics
+        kept = ("unfreeze_from", "score", "val_loss", "val_accuracy")
+        trials.append(
+            {
+                **{name: trial[name] for name in kept},
+                "learning_rate": trial["settings"]["learning_rate"],
+                "epochs": len(trial["epochs"]),
+                "seconds": logged["seconds"],
+                "peak_mb": logged["peak_mb"],
+            }
+        )
+    return {
+        "seconds": taken.seconds,
+        "stages": pipeline.stage_seconds(taken),
+        "trials": trials,
+        "validation_images": _validation_images(paths),
+    }
+
+
+def write_page(results: dict[str, Any]) -> None:
+    """Write docs/search.md from what is measured so far."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(RESULTS.parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    files.write_text(PAGE, environment.get_template("search.md.j2").render(summary(results)))
+
+
+def summary(results: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows: the measurements, and how many times faster a search is than the guide's trials.
+
+    A trial the guide's way is its start and its epochs of fine-tuning; the head, which all could share, counts once.
+    """
+    guide = results.get("guide", [])
+    trial = sum(trial["start_seconds"] + EPOCHS * trial["epoch_seconds"] for trial in guide) / max(len(guide), 1)
+    head = EPOCHS * sum(trial["head_epoch_seconds"] for trial in guide) / max(len(guide), 1)
+    searches = {name: _search_summary(results[name]) for name in ("full", "hyperband") if name in results}
+    for found in searches.values():
+        found["ratio"] = (head + TRIALS * trial) / found["seconds"] if guide else None
+    return {
+        "machine": results["machine"],
+        "unfreezing": results.get("unfreezing", []),
+        "worth_epochs": WORTH_EPOCHS,
+        "worth_size": WORTH_SIZE,
+        "worth_precision": WORTH_PRECISION,
+        "searches": searches,
+        "guide": guide,
+        "guide_seconds": head + TRIALS * trial,
+        "points": POINTS,
+        "trials": TRIALS,
+        "epochs": EPOCHS,
+        "size": pipeline.SIZE,
+        "workers": results.get("workers"),
+        "half_width": half_width,
+    }
+
+
+def half_width(share: float, images: int) -> float:
+    """Return half of the 95 % interval of an accuracy, normal approximation."""
+    return 1.96 * math.sqrt(share * (1 - share) / images)
+
+
+def _search_summary(search: dict[str, Any]) -> dict[str, Any]:
+    trials = search["trials"]
+    best = min(trials, key=lambda trial: trial["score"])
+    memory = [trial["peak_mb"] for trial in trials]
+    return {
+        **search,
+        "best": best,
+        "half_width": half_width(best["val_accuracy"], search["validation_images"]),
+        "longest": max(trials, key=lambda trial: trial["seconds"]),
+        # After two trials, and the most that any later one took.
+        "memory": max(memory[2:], default=memory[-1]) / max(memory[:2]),
+    }
+
+
+def _trial_runs(paths: Paths) -> dict[str, Any]:
+    """Return the runs of a clone's trials by name."""
+    client = mlflow.MlflowClient(f"sqlite:///{paths.root}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'unfreeze'")
+    runs = client.search_runs([experiment.experiment_id], filter_string="run_name LIKE 'trial %'")
+    return {run.info.run_name: run for run in runs}
+
+
+def _validation_images(paths: Paths) -> int:
+    return int((pd.read_csv(paths.split)["fold"] == "val").sum())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with images, weights, opponent")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
+    parser.add_argument("--scratch", type=Path, help="where clones are made; several GB")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What unfreezing is worth: one backbone fine-tuned from several points; one JSON line.
+
+    python -m benchmarks.unfreezing CLONE BACKBONE EPOCHS POINT ...
+
+The clone has features that were cut for these points. Points are written as in params.yaml; what is the same point
+twice is trained once.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from pydantic import TypeAdapter
+
+from unfreeze import console
+from unfreeze.models.training import Transfer
+from unfreeze.models.trials import Trials
+from unfreeze.params import UnfreezePoint, load
+from unfreeze.paths import Paths
+
+
+def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, Any]]:
+    """Fine-tune from every point, each time from the same head, at the rate of `train.finetune`.
+
+    Returns:
+        Of each point, from the top of the backbone down: its name, trainable parameters, validation loss and accuracy
+        after the last epoch, and seconds.
+    """
+    paths = Paths(Path(folder))
+    params = load(paths.params)
+    phase = params.train.finetune.of(name).model_copy(update={"epochs": int(epochs), "patience": None})
+    asked = tuple(TypeAdapter(UnfreezePoint).validate_python(yaml.safe_load(point)) for point in points)
+    with Transfer.prepared(params, paths, name) as transfer:
+        transfer.train_head(params.train.head.of(name))
+        candidates = transfer.backbone.candidates(asked)
+        trials = Trials(
+            transfer,
+            transfer.head,
+            phase,
+            candidates,
+            paths.search_folder(name),
+            report=lambda row: console.log.info("%s: %d epochs", row["unfreeze_from"], len(row["epochs"])),
+            keep_states=False,
+        )
+        rows = [trials.run(number, point, {}) for number, point in enumerate(candidates)]
+    columns = ["unfreeze_from", "trainable_parameters", "val_loss", "val_accuracy", "seconds"]
+    return pd.DataFrame(rows)[columns].to_dict("records")
+
+
+if __name__ == "__main__":
+    console.configure_logging()
+    console.import_tensorflow()
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
