@@ -41,6 +41,13 @@ def test_rows_in_order(tmp_path: Path) -> None:
     assert numbers(dataset) == list(range(11))
 
 
+def test_no_epoch_waits_for_a_tuner_of_the_feed(tmp_path: Path) -> None:
+    # The wait itself comes and goes; with the tuner on, half of the epochs took twice their time.
+    rows = stored(tmp_path, 11)
+    for dataset in (feed.in_order(rows, 4, CLASS_WEIGHTS), feed.shuffled(rows, 4, CLASS_WEIGHTS, 0)):
+        assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("shuffled_bytes", [feed.SHUFFLED_BYTES, 0], ids=["as a whole", "in runs"])
 def test_each_epoch_has_every_row_in_an_order_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled_bytes: int
