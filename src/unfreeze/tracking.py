@@ -22,6 +22,7 @@ import yaml
 
 from unfreeze import files
 from unfreeze.console import log
+from unfreeze.history import CURVES
 from unfreeze.params import load, settings_of
 from unfreeze.paths import Paths
 
@@ -37,7 +38,6 @@ EPOCHS = "unfreeze.epochs"
 ENDED = "unfreeze.ended"
 Part = Literal["search", "training", "evaluation"]
 PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
-CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 P = ParamSpec("P")
 

@@ -25,6 +25,8 @@ SECONDS_BETWEEN_LINES = 60
 # A worker that ends is started again; its trial is given to it once more. More often than a trial may end processes
 # before it is left out, so that one such trial does not end the search.
 STARTS = 5
+# Time for a worker to tidy up when the search is over. One that came too late still waits for its chief.
+SECONDS_TO_END = 10
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,9 @@ class _Team:
         self._ended.set()
         self._thread.join()
         for process in self._processes.values():
-            if kind is not None:
-                process.terminate()
+            if kind is None:
+                process.join(SECONDS_TO_END)
+            process.terminate()
             process.join()
 
     def _start(self, name: str) -> SpawnProcess:

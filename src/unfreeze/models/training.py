@@ -19,6 +19,7 @@ from unfreeze.data import store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Features
 from unfreeze.errors import UnfreezeError
+from unfreeze.history import CURVES
 from unfreeze.models import feed, graph
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.engine import engine_of, use_precision
@@ -28,7 +29,6 @@ from unfreeze.models.optimizers import build_optimizer
 from unfreeze.params import Params, Phase, Train, UnfreezePoint
 from unfreeze.paths import Paths
 
-CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 # A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow is at it,
 # Python hears no interrupt.
 STEPS_A_CALL = 50

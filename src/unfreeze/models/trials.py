@@ -15,7 +15,8 @@ import keras
 import numpy as np
 
 from unfreeze import console, files
-from unfreeze.models.training import CURVES, State, Transfer
+from unfreeze.history import CURVES
+from unfreeze.models.training import State, Transfer
 from unfreeze.params import Phase, UnfreezePoint
 
 # Weight of the newest epoch in the score: one lucky epoch moves it half of the way.

@@ -1,13 +1,16 @@
 """KerasTuner, and nothing else knows it: an oracle chooses points and settings, trials give their scores."""
 
+import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src import config
-from keras_tuner.src.distribute import oracle_client
+from keras_tuner.src import config, protos
+from keras_tuner.src.distribute import oracle_chief, oracle_client
+from keras_tuner.src.distribute.utils import is_chief_oracle
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.journal import Journal
@@ -20,6 +23,8 @@ ORACLES = {
     "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
     "hyperband": keras_tuner.oracles.HyperbandOracle,
 }
+# The one that KerasTuner talks through.
+grpc = oracle_client.grpc
 POINT = "unfreeze_from"
 # Goes with every trial, so that a worker knows whether it searches what its chief does.
 DETERMINED_BY = "determined_by"
@@ -104,10 +109,13 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         if journal is not None:
             oracle.replay()
         try:
-            tuner.search(verbose=0)
+            if is_chief_oracle():
+                _serve(oracle)
+            else:
+                tuner.search(verbose=0)
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ or error from None
-        except oracle_client.grpc.RpcError as error:
+        except grpc.RpcError as error:
             raise _without_chief() from error
     if journal is None:
         return []
@@ -156,7 +164,7 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _run_and_update_trial(self, *args: Any, **kwargs: Any) -> None:
         try:
             super()._run_and_update_trial(*args, **kwargs)
-        except oracle_client.grpc.RpcError as error:
+        except grpc.RpcError as error:
             # KerasTuner would tell the next chief that the trial failed, which has only not been told.
             raise keras_tuner.errors.FatalError(str(error)) from _without_chief()
 
@@ -248,6 +256,21 @@ class _Journalled:
         assert self.journal is not None
         spent = sum(event["seconds"] for event in self.journal.events) + time.monotonic() - self._at
         return self.seconds is not None and spent > self.seconds
+
+
+def _serve(oracle: Any) -> None:
+    """Answer workers until every trial has ended.
+
+    KerasTuner's own loop looks every 20 s whether they have, and shares its port with a second chief.
+    """
+    servicer = oracle_chief.OracleServicer(oracle)
+    server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    server.add_insecure_port(f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}")
+    server.start()
+    while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
+        time.sleep(SECONDS_BETWEEN_QUESTIONS)
+    server.stop(grace=1).wait()
 
 
 def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:

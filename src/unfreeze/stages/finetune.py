@@ -3,21 +3,12 @@
 import math
 from typing import Any
 
-import pandas as pd
-
-from unfreeze import console, files, plots, tracking
+from unfreeze import console, files, history, plots, tracking
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
 PARAMS = ("seed", "head", "train", "unfreeze.point", "tracking")
-
-
-def joined_history(phases: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return all phases' epochs in one table, with a step number that runs on from phase to phase."""
-    history = pd.concat([phase for phase in phases if len(phase)], ignore_index=True)
-    history.insert(0, "step", range(1, len(history) + 1))
-    return history
 
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
@@ -39,11 +30,11 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
             f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
             "or give train.head or train.finetune an epoch"
         )
-    history = joined_history([result.history for result in results])
+    epochs = history.joined([result.history for result in results])
 
     archive.save(transfer.backbone.classifier(transfer.head), paths.model(backbone))
-    files.write_csv(paths.history(backbone), history)
-    plots.training_curves({backbone: history}, paths.history_picture(backbone))
+    files.write_csv(paths.history(backbone), epochs)
+    plots.training_curves({backbone: epochs}, paths.history_picture(backbone))
     record = {
         "unfreeze_from": transfer.backbone.point_name(point),
         "learning_rate": phase.learning_rate,
@@ -51,7 +42,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         "trainable_parameters": results[-1].trainable_parameters,
         "head_parameters": int(transfer.head.count_params()),
         "fine_tuning_improved": results[-1].improved,
-        "epochs": len(history),
+        "epochs": len(epochs),
         "val_loss": val_loss,
         "model_sha256": files.sha256(paths.model(backbone)),
     }
