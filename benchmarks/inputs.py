@@ -48,7 +48,7 @@ class Inputs:
         images: Folder with one folder a class.
         guide: The opponent's script.
         cases: What is run.
-        pretrained: Backbones whose ImageNet weights are at hand, in bfloat16, each at its default point.
+        pretrained: Backbones whose ImageNet weights are at hand, each at its default point, the smallest last.
     """
 
     name: str
@@ -95,9 +95,9 @@ def find(given: Path, scratch: Path) -> Inputs:
         Case("mobilenetv2", "MobileNetV2", "block_16_expand", mobilenet, "float32", 3),
     ]
     others = {
+        "vgg16": ("VGG16", "vgg16_no_top.weights.h5"),
         "efficientnetv2b0": ("EfficientNetV2B0", "efficientnetv2b0_no_top.weights.h5"),
         "mobilenetv2": ("MobileNetV2", "mobilenet_v2_no_top.weights.h5"),
-        "vgg16": ("VGG16", "vgg16_no_top.weights.h5"),
     }
     pretrained = [Case("xception", "Xception", "auto", xception, "float32", 0)] + [
         Case(name, builder, "auto", given / "weights" / file, "float32", 0)

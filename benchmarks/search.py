@@ -37,7 +37,7 @@ FOUND = {
         "search.max_trials=6",
         "search.epochs=3",
     ),
-    "ELPV": (
+    "elpv": (
         "preprocess.image_size=224",
         "augment.views=4",
         "augment.vertical_flip=true",
@@ -73,7 +73,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
         given = inputs.find(options.inputs, scratch)
-        results = files.read_json(RESULTS) if RESULTS.exists() else {"machine": measure.machine()}
+        here = {"images": given.name, "machine": measure.machine()}
+        results = files.read_json(RESULTS) if RESULTS.exists() else here
+        if {name: results[name] for name in here} != here:
+            sys.exit(
+                f"error: {RESULTS} holds results of other images, packages or another machine: remove it to begin"
+            )
         for part in options.only:
             if part not in results:
                 results[part] = PARTS[part](given, scratch)
@@ -85,10 +90,8 @@ def found(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
     """Search, fine-tune the winner and score it on the test images, for both sets of images."""
     case = replace(given.pretrained[0], precision="bfloat16")
     rows = []
-    for name, settings in FOUND.items():
-        if name not in (given.name, "ELPV"):
-            continue
-        images = given.images if name == given.name else None
+    for name, images in _sets(given).items():
+        settings = FOUND[name]
         paths = pipeline.clone(scratch / "found", [*pipeline.settings_of(case, images), *settings])
         measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
         record, scores = (files.read_json(path(case.name)) for path in (paths.training, paths.evaluation))
@@ -110,7 +113,7 @@ def unfreezing(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
     """Fine-tune every backbone whose weights are at hand from several points, on both sets of images."""
     tables = []
     for case in (replace(case, precision=WORTH_PRECISION) for case in given.pretrained):
-        for name, images in ((given.name, given.images), ("ELPV", None)):
+        for name, images in _sets(given).items():
             paths = pipeline.clone(
                 scratch / "unfreezing",
                 [
@@ -147,17 +150,16 @@ def hyperband(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
 
 
 def guide(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
-    """Time two trials the guide's way, from the second point and from the last."""
+    """Time two trials the guide's way, from the first point that unfreezes anything and from the last."""
     trials = []
     for point in (POINTS[1], POINTS[-1]):
         case = replace(given.pretrained[0], point=point)
-        taken, said = measure_guide(case, given, head_epochs=1, epochs=GUIDE_EPOCHS)
+        _, said = measure_guide(case, given, head_epochs=1, epochs=GUIDE_EPOCHS)
         trials.append(
             {
                 "unfreeze_from": point,
                 "epoch_seconds": said["fine_tune_s"] / GUIDE_EPOCHS,
                 "head_epoch_seconds": said["head_s"],
-                "start_seconds": taken.seconds - said["head_s"] - said["fine_tune_s"],
             }
         )
     return trials
@@ -165,7 +167,8 @@ def guide(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
 
 def workers(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
     """Run one search with one worker that has one processor, then with two that have one each."""
-    (case,) = (case for case in given.pretrained if case.name == "mobilenetv2")
+    # The smallest, where there is a choice.
+    case = given.pretrained[-1]
     paths = pipeline.clone(
         scratch / "workers",
         [
@@ -210,14 +213,17 @@ def _timed(case: Case, given: inputs.Inputs, scratch: Path, oracle: str) -> dict
     taken = measure.run(["dvc", "repro", f"search@{case.name}"], folder=paths.root)
     runs = _trial_runs(paths)
     trials = []
-    for trial in files.read_json(paths.search(case.name))["trials"]:
+    found = files.read_json(paths.search(case.name))["trials"]
+    for trial in found:
         logged = runs[f"trial {trial['trial']}"].data.metrics
-        kept = ("unfreeze_from", "score", "val_loss", "val_accuracy")
+        kept = ("trial", "unfreeze_from", "continues", "score", "val_loss", "val_accuracy")
+        inherited = 0 if trial["continues"] is None else len(found[trial["continues"]]["epochs"])
         trials.append(
             {
                 **{name: trial[name] for name in kept},
                 "learning_rate": trial["settings"]["learning_rate"],
                 "epochs": len(trial["epochs"]),
+                "epochs_of_its_own": len(trial["epochs"]) - inherited,
                 "seconds": logged["seconds"],
                 "peak_mb": logged["peak_mb"],
             }
@@ -244,14 +250,17 @@ def write_page(results: dict[str, Any]) -> None:
 def summary(results: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows: the measurements, and how many times faster a search is than the guide's trials.
 
-    A trial the guide's way is its start and its epochs of fine-tuning; the head, which all could share, counts once.
+    The guide's way counts as little as it can: the head, which all trials could share, once, and of a trial its epochs
+    alone, without its start and without a test. An epoch from `none` is one of the head.
     """
     guide = results.get("guide", [])
-    trial = sum(trial["start_seconds"] + EPOCHS * trial["epoch_seconds"] for trial in guide) / max(len(guide), 1)
-    head = EPOCHS * sum(trial["head_epoch_seconds"] for trial in guide) / max(len(guide), 1)
+    head, tuned = (
+        sum(trial[name] for trial in guide) / max(len(guide), 1) for name in ("head_epoch_seconds", "epoch_seconds")
+    )
+    guide_seconds = EPOCHS * (head + TRIALS * (head + (len(POINTS) - 1) * tuned) / len(POINTS))
     searches = {name: _search_summary(results[name]) for name in ("full", "hyperband") if name in results}
     for search in searches.values():
-        search["ratio"] = (head + TRIALS * trial) / search["seconds"] if guide else None
+        search["ratio"] = guide_seconds / search["seconds"] if guide else None
     return {
         "machine": results["machine"],
         "found": results.get("found", []),
@@ -261,7 +270,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "worth_precision": WORTH_PRECISION,
         "searches": searches,
         "guide": guide,
-        "guide_seconds": head + TRIALS * trial,
+        "guide_seconds": guide_seconds,
+        "images": results["images"],
         "points": POINTS,
         "trials": TRIALS,
         "epochs": EPOCHS,
@@ -279,15 +289,22 @@ def half_width(share: float, images: int) -> float:
 def _search_summary(search: dict[str, Any]) -> dict[str, Any]:
     trials = search["trials"]
     best = min(trials, key=lambda trial: trial["score"])
-    memory = [trial["peak_mb"] for trial in trials]
+    peaks: dict[str, list[float]] = {}
+    for trial in trials:
+        peaks.setdefault(trial["unfreeze_from"], []).append(trial["peak_mb"])
     return {
         **search,
         "best": best,
         "half_width": half_width(best["val_accuracy"], search["validation_images"]),
-        "longest": max(trials, key=lambda trial: trial["seconds"]),
-        # After two trials, and the most that any later one took.
-        "memory": max(memory[2:], default=memory[-1]) / max(memory[:2]),
+        "epochs": sum(trial["epochs_of_its_own"] for trial in trials),
+        # Of trials from the same point, the last against the first: a deeper point takes more by itself.
+        "memory": max(of_point[-1] / of_point[0] for of_point in peaks.values()),
     }
+
+
+def _sets(given: inputs.Inputs) -> dict[str, Path | None]:
+    """Return the images given and those of the default study, by name; None stands for the latter."""
+    return {given.name: given.images, "elpv": None}
 
 
 def _trial_runs(paths: Paths) -> dict[str, Any]:

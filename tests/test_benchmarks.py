@@ -86,9 +86,10 @@ def test_the_committed_page_is_that_of_the_committed_measurements(
 
 TRIAL = {
     "unfreeze_from": "none", "learning_rate": 1e-4, "epochs": 3, "score": 0.05, "val_loss": 0.05,
-    "val_accuracy": 0.98, "seconds": 9.0, "peak_mb": 1000.0,
+    "val_accuracy": 0.98, "seconds": 9.0, "peak_mb": 1000.0, "trial": 0, "continues": None, "epochs_of_its_own": 3,
 }  # fmt: skip
 SEARCHED: dict[str, Any] = {
+    "images": "cats",
     "machine": {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"},
     "full": {
         "seconds": 1000.0,
@@ -97,16 +98,15 @@ SEARCHED: dict[str, Any] = {
         "validation_images": 800,
     },
     "guide": [
-        {"unfreeze_from": "a", "epoch_seconds": seconds, "head_epoch_seconds": 100.0, "start_seconds": 10.0}
-        for seconds in (118.0, 138.0)
+        {"unfreeze_from": "a", "epoch_seconds": seconds, "head_epoch_seconds": 100.0} for seconds in (118.0, 138.0)
     ],
 }
 
 
 def test_a_search_is_compared_with_as_many_trials_the_guides_way() -> None:
     found = search.summary(SEARCHED)["searches"]["full"]
-    # One head of 3 times 100 s, 20 trials of 10 s and 3 times 128 s.
-    assert found["ratio"] == pytest.approx((300 + 20 * 394) / 1000)
+    # One head of 3 times 100 s; of 20 trials 4 of 3 times 100 s and 16 of 3 times 128 s.
+    assert found["ratio"] == pytest.approx((300 + 4 * 300 + 16 * 384) / 1000)
     assert found["best"]["val_accuracy"] == 0.99
     assert found["half_width"] == pytest.approx(1.96 * math.sqrt(0.99 * 0.01 / 800))
     assert found["memory"] == 1.1
@@ -116,7 +116,7 @@ def test_the_search_page_shows_what_was_measured(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(search, "PAGE", tmp_path / "search.md")
     search.write_page(SEARCHED | {"workers": {"backbone": "x", "trials": 8, "one": 90.0, "two": 50.0}})
     text = (tmp_path / "search.md").read_text()
-    assert "| random, every trial to its end | 1000 | 8.2 | none | 1.0e-04 | 0.9900 |" in text
+    assert "| random, every trial to its end | 3 | 9 | 1000 | 7.6 | none | 1.0e-04 | 0.9900 |" in text
     assert "1.80 times the trials an hour" in text
     assert "What unfreezing is worth\n" not in text
 

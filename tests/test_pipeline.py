@@ -169,7 +169,7 @@ def test_the_readmes_lines_give_the_pipelines_probabilities(studied: Checkout) -
     image = studied.paths.raw / predictions["id"][0]
     code = code.replace("models/xception.keras", "models/from_scratch.keras").replace("cell.png", str(image))
     shown = studied.run(sys.executable, "-c", code.replace("print(", "print('probabilities', "))
-    found = np.array(re.findall(r"probabilities \[\[(\S+) (\S+)\]\]", shown)[0], dtype=float)
+    found = np.array(re.findall(r"probabilities \[\[\s*(\S+)\s+(\S+?)\s*\]\]", shown)[0], dtype=float)
     np.testing.assert_allclose(found, predictions.loc[0, ["p_blue", "p_red"]].to_numpy(dtype=float), atol=1e-5)
 
 

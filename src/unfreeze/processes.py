@@ -4,11 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
 from unfreeze import console
+
+SECONDS_TO_END = 5
 
 
 @contextmanager
@@ -31,7 +34,10 @@ def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
 
 
 def end_with_parent() -> None:
-    """Let this process end when the one that started it through `multiprocessing` does, however that happens."""
+    """Let this process end when the one that started it through `multiprocessing` does, however that happens.
+
+    It is told to as by `kill`; if it has not ended soon after, it ends at once.
+    """
     threading.Thread(target=_end_after_parent, daemon=True).start()
 
 
@@ -46,4 +52,6 @@ def _end_after_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_END)
     os._exit(1)

@@ -142,6 +142,8 @@ def chief_of(backbone: str, count: int) -> Iterator[None]:
 
 def _work(backbone: str, name: str, processors: list[int]) -> None:
     """Be a worker of the process that started this one, for as long as that one lives."""
+    # What is told to end tidies up: it removes its activations, and does not count as ended by its trial.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.sched_setaffinity(0, processors)
     os.environ["KERASTUNER_TUNER_ID"] = name

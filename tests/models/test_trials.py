@@ -101,23 +101,40 @@ def test_only_the_best_trials_weights_stay(tmp_path: Path, monkeypatch: pytest.M
     assert len(again["epochs"]) == PHASE.epochs, "without weights it is trained from the start"
 
 
-def test_a_trial_goes_on_with_the_steps_that_memory_allowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(1, 1, [1, 1, 2, 2]), (0, 1, [1, 1, 1, 2]), (1, 3, [1, 1, 2, 2, 4])],
+    ids=["as before", "less than before", "still less"],
+)
+def test_a_trial_goes_on_with_the_memory_there_is(
+    tmp_path: Path, first: int, second: int, expected: list[int]
+) -> None:
+    """Goes on with the steps of before; where they have no room any more, it begins anew with smaller ones."""
     trials = make_trials(tmp_path, [], keep_states=True)
     settings = {"learning_rate": 1e-3}
     begun, fit = [], trials.transfer._fit
+    largest = first
 
     def scarce(*args: Any, parts: int = 1, **kwargs: Any) -> Any:
         begun.append(parts)
-        if parts == 1:
+        if parts <= largest:
             raise MemoryError
         return fit(*args, parts=parts, **kwargs)
 
     trials.transfer._fit = scarce  # type: ignore[method-assign]
-    trials.run(1, "block_16_expand", settings, until=1)
-    second = trials.run(2, "block_16_expand", settings, continues=1)
-    assert second["failed"] is None
-    assert len(second["epochs"]) == PHASE.epochs
-    assert begun == [1, 2, 2], "what had no room is not tried again"
+    before = trials.run(1, "block_16_expand", settings, until=1)
+    largest = second
+    after = trials.run(2, "block_16_expand", settings, continues=1)
+    assert after["failed"] is None
+    assert len(after["epochs"]) == PHASE.epochs
+    assert begun == expected
+    if first == second:
+        assert after["epochs"][0] == before["epochs"][0]
+
+
+def test_a_trial_of_other_values_is_run_anew(trials: Trials) -> None:
+    first = trials.run(1, "none", {"learning_rate": 1e-4})
+    assert trials.run(1, "none", {"learning_rate": 1e-3})["epochs"] != first["epochs"]
 
 
 def test_weights_take_no_more_room_than_they_may(tmp_path: Path) -> None:

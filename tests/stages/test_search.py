@@ -197,14 +197,16 @@ def test_a_space_that_cannot_work_is_told_at_once(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
-    files.remove(searchable.paths.search_folder("mobilenetv2"))
+    journal = searchable.paths.search_folder("mobilenetv2") / "journal.jsonl"
+    assert not journal.exists() or not journal.read_bytes(), "what mends it starts no other search"
 
 
-def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout, workers: str) -> None:
     journal = Journal(searchable.paths.search_folder("mobilenetv2") / "journal.jsonl")
-    activations = searchable.paths.derived_features("mobilenetv2")
+    activations = searchable.paths.derived_features("mobilenetv2", "worker0" if workers == "2" else "")
     activations.mkdir()
-    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+    done = searchable.try_run("unfreeze", "search", "mobilenetv2", "--workers", workers)
     journal.close()
     assert "is being written by another process" in done.stderr
     assert activations.exists()
@@ -224,6 +226,7 @@ def test_workers_end_with_their_chief(searchable: Checkout) -> None:
     while any(map(runs, started)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(runs, started))
+    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
     files.remove(searchable.paths.search_folder("mobilenetv2"))
 
 

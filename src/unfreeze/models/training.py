@@ -213,7 +213,8 @@ class Transfer:
             phase: How to train.
             label: What this training is called in the log and in its history.
             until: The epoch after which to stop; the schedule is that of all epochs of the phase.
-            state: Where an earlier training of the same point and phase stopped, to go on from there.
+            state: Where an earlier training of the same point and phase stopped, to go on from there. It fits the
+                batches it was made with: these are not halved.
             callbacks: What else Keras calls.
 
         Raises:
@@ -235,6 +236,8 @@ class Transfer:
                 )
             except OUT_OF_MEMORY as error:
                 self._undo()
+                if state is not None:
+                    raise
                 if parts == phase.batch_size:
                     raise UnfreezeError(
                         f"{self.backbone.row.name}: no memory for training with one image a step: unfreeze less, "

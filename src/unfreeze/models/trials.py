@@ -16,7 +16,7 @@ import numpy as np
 
 from unfreeze import console, files
 from unfreeze.history import CURVES
-from unfreeze.models.training import State, Transfer
+from unfreeze.models.training import OUT_OF_MEMORY, Result, State, Transfer
 from unfreeze.params import Phase, UnfreezePoint
 
 # Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
@@ -103,7 +103,9 @@ class Trials:
             an epoch), val_loss and val_accuracy of the last epoch, score, failed (None, or why), seconds and peak_mb.
         """
         row = self.find(number)
-        if row is None:
+        asked = {"unfreeze_from": point, "settings": settings, "continues": continues}
+        # With several workers the same number may mean other values when the same search runs anew.
+        if row is None or any(row[name] != value for name, value in asked.items()):
             row = self._run(number, point, settings, continues, until)
             files.write_json(self._path(number, "json"), row)
             self.report(row)
@@ -155,32 +157,16 @@ class Trials:
             state = self._load_state(row["continues"])
             row["epochs"] = earlier["epochs"][: state.epochs] if state else []
         self.report(row)
-
-        inherited = len(row["epochs"])
-
-        def begin(_: Any) -> None:
-            # Where memory did not suffice training begins again.
-            del row["epochs"][inherited:]
-
-        def after_epoch(_: int, logs: dict[str, float]) -> None:
-            values = {name: float(logs[name]) for name in CURVES}
-            if all(math.isfinite(value) for value in values.values()):
-                row["epochs"].append(values)
-                self.report(row)
-                return
-            raise TrialError(f"diverged in epoch {len(row['epochs']) + 1}: loss {values['loss']}")
-
-        phase = self.phase.model_copy(update=row["settings"])
         self.transfer.restore(self.head)
         try:
-            result = self.transfer.fine_tune(
-                row["unfreeze_point"],
-                phase,
-                label=f"trial {row['trial']}",
-                until=until,
-                state=state,
-                callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
-            )
+            try:
+                result = self._fine_tune(row, until, state)
+            except OUT_OF_MEMORY:
+                if state is None:
+                    raise
+                row["epochs"].clear()
+                self.transfer.restore(self.head)
+                result = self._fine_tune(row, until, None)
         except (TrialError, OSError):
             # A full disk is no fault of the trial: it ends the search, which goes on from here later.
             raise
@@ -198,6 +184,31 @@ class Trials:
         }
         if self.keep_states:
             self._keep_state(row)
+
+    def _fine_tune(self, row: Row, until: int | None, state: State | None) -> Result:
+        """Train; the row's epochs are filled on the way."""
+        inherited = len(row["epochs"])
+
+        def begin(_: Any) -> None:
+            # Where memory did not suffice training begins again.
+            del row["epochs"][inherited:]
+
+        def after_epoch(_: int, logs: dict[str, float]) -> None:
+            values = {name: float(logs[name]) for name in CURVES}
+            if all(math.isfinite(value) for value in values.values()):
+                row["epochs"].append(values)
+                self.report(row)
+                return
+            raise TrialError(f"diverged in epoch {len(row['epochs']) + 1}: loss {values['loss']}")
+
+        return self.transfer.fine_tune(
+            row["unfreeze_point"],
+            self.phase.model_copy(update=row["settings"]),
+            label=f"trial {row['trial']}",
+            until=until,
+            state=state,
+            callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
+        )
 
     def _keep_state(self, row: Row) -> None:
         """Keep a trial's weights, and remove those of the worst while there are too many."""

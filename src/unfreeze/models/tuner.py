@@ -26,7 +26,7 @@ ORACLES = {
 # The one that KerasTuner talks through.
 grpc = oracle_client.grpc
 POINT = "unfreeze_from"
-# Goes with every trial, so that a worker knows whether it searches what its chief does.
+# Goes with the space, so that a worker knows whether it searches what its chief does.
 DETERMINED_BY = "determined_by"
 # Numbers first, for an oracle that learns where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
@@ -34,6 +34,7 @@ CHOICES = ("optimizer", "views")
 # What an oracle hears of a trial.
 SCORES = ("score", "val_loss", "val_accuracy", "trainable_parameters")
 SECONDS_BETWEEN_QUESTIONS = 0.5
+SECONDS_TO_TELL = 10
 
 # An hour by default, which a worker would wait for a chief that is gone.
 oracle_client.TIMEOUT = 60
@@ -60,8 +61,16 @@ class Space(keras_tuner.HyperModel):
         self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
 
     def build(self, hp: Any) -> None:
-        """Declare the space; what is trained is not KerasTuner's concern."""
-        hp.Fixed(DETERMINED_BY, self.determined_by)
+        """Declare the space; what is trained is not KerasTuner's concern.
+
+        Raises:
+            UnfreezeError: The space is that of a chief which searches something else.
+        """
+        if hp.Fixed(DETERMINED_BY, self.determined_by) != self.determined_by:
+            raise UnfreezeError(
+                "the chief searches with other settings, images or weights than this worker: take the same commit "
+                f"and parameters here, run `dvc repro extract@{self.name}`, then start this worker again"
+            )
         hp.Choice(POINT, self.points, ordered=False)
         for name, bounds in self.bounds.items():
             hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
@@ -86,13 +95,16 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         The rows of all trials by number; empty in a worker.
 
     Raises:
-        UnfreezeError: The time was over before the first trial, or a worker lost its chief.
+        UnfreezeError: The time was over before the first trial, or a worker has lost its chief, or never was of its
+            search.
     """
     objective = keras_tuner.Objective("score", "min")
     # KerasTuner takes a seed of 0 for none.
     options: dict[str, Any] = {"objective": objective, "seed": seed + 1}
     if settings.oracle == "hyperband":
         options["max_epochs"] = settings.epochs
+        # The budget ends it.
+        options["hyperband_iterations"] = sys.maxsize
     # A trial that fails says nothing about the next one: no number of them ends the search.
     options["max_consecutive_failed_trials"] = sys.maxsize
     kind: Any = type("Journalled", (_Journalled, ORACLES[settings.oracle]), {})
@@ -139,12 +151,6 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
         """Run a trial and return its score and what else is to be known of it."""
         values = dict(trial.hyperparameters.values)
-        if values[DETERMINED_BY] != self.hypermodel.determined_by:
-            problem = UnfreezeError(
-                "the chief searches with other settings, images or weights than this worker: take the same commit "
-                f"here, run `dvc repro extract@{self.hypermodel.name}`, then start this worker again"
-            )
-            raise keras_tuner.errors.FatalError(str(problem)) from problem
         continues = values.get("tuner/trial_id")
         try:
             row = self.trials.run(
@@ -259,16 +265,20 @@ class _Journalled:
 
 
 def _serve(oracle: Any) -> None:
-    """Answer workers until every trial has ended.
+    """Answer workers until every trial has ended, and a little longer, so that they are told.
 
-    KerasTuner's own loop looks every 20 s whether they have, and shares its port with a second chief.
+    KerasTuner's own loop looks every 20 s, waits for each worker that ever asked, even if it is gone, and shares its
+    port with a second chief.
     """
     servicer = oracle_chief.OracleServicer(oracle)
     server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     server.add_insecure_port(f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}")
     server.start()
-    while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
+    while not servicer.stop_triggered or oracle.ongoing_trials:
+        time.sleep(SECONDS_BETWEEN_QUESTIONS)
+    told_by = time.monotonic() + SECONDS_TO_TELL
+    while oracle.tuner_ids and time.monotonic() < told_by:
         time.sleep(SECONDS_BETWEEN_QUESTIONS)
     server.stop(grace=1).wait()
 

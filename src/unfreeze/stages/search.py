@@ -103,6 +103,8 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
         return
     if processes < 1:
         raise UnfreezeError(f"--workers is {processes}: give 1 or more")
+    # Opened first: a search that runs already must not lose its activations to this one.
+    journal = None if workers.role().kind == "worker" else Journal(paths.search_folder(backbone) / "journal.jsonl")
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
     with beside(tracking.load_library) as process, team:
         ledger = tracking.Ledger(paths, params.tracking.experiment)
@@ -112,7 +114,7 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
             with suppress(BrokenExecutor):
                 process.submit(ledger.log_trial, backbone, row)
 
-        outcome = _search(params, paths, backbone, report)
+        outcome = _search(params, paths, backbone, journal, report)
         if outcome is None:
             return
         _write(paths, backbone, outcome)
@@ -121,7 +123,9 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
     files.remove(paths.search_folder(backbone))
 
 
-def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row], Any]) -> Outcome | None:
+def _search(
+    params: Params, paths: Paths, backbone: str, journal: Journal | None, report: Callable[[Row], Any]
+) -> Outcome | None:
     """Run the trials of this process; return those of all, or None in a worker, whose chief knows them."""
     role = workers.role()
     console.import_tensorflow()
@@ -132,23 +136,22 @@ def _search(params: Params, paths: Paths, backbone: str, report: Callable[[Row],
 
     search, folder = params.search, paths.search_folder(backbone)
     phase = params.train.finetune.of(backbone)
-    # Opened first: a search that runs already must not lose its activations to this one.
-    journal = Journal(folder / "journal.jsonl") if role.kind != "worker" else None
     with Transfer.prepared(params, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
         configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
+        if search.dropout is not None:
+            require_dropout(transfer.head, search.dropout.max)
+        features = transfer.features.plan.determined_by
         settings = settings_of(params.model_dump(mode="json"), backbone)
         determined_by = {
             "points": list(points),
             "configured": configured,
-            "features": transfer.features.plan.determined_by,
             **{name: value for name, value in settings.items() if not name.startswith(FREE)},
         }
         if journal is not None:
-            journal.begin(determined_by)
-        if search.dropout is not None:
-            require_dropout(transfer.head, search.dropout.max)
-        digest = files.digest(determined_by)
+            journal.begin({**determined_by, "features": features})
+        # Another machine may cut elsewhere and compute on another engine: that is the same search.
+        digest = files.digest({**determined_by, **{name: features[name] for name in ("images", "weights", "split")}})
         transfer.train_head(params.train.head.of(backbone))
         trials = Trials(
             transfer,
