@@ -250,8 +250,8 @@ def write_page(results: dict[str, Any]) -> None:
 def summary(results: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows: the measurements, and how many times faster a search is than the guide's trials.
 
-    The guide's way counts as little as it can: the head, which all trials could share, once, and of a trial its epochs
-    alone, without its start and without a test. An epoch from `none` is one of the head.
+    The guide's way counts as little as it can: the head, which all trials could share, once, and of a trial its
+    epochs alone, without its start and without a test. An epoch from `none` is one of the head.
     """
     guide = results.get("guide", [])
     head, tuned = (

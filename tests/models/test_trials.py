@@ -103,7 +103,7 @@ def test_only_the_best_trials_weights_stay(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [(1, 1, [1, 1, 2, 2]), (0, 1, [1, 1, 1, 2]), (1, 3, [1, 1, 2, 2, 4])],
+    [(1, 1, [1, 2, 2]), (0, 1, [1, 1, 1, 2]), (1, 3, [1, 2, 2, 1, 2, 4])],
     ids=["as before", "less than before", "still less"],
 )
 def test_a_trial_goes_on_with_the_memory_there_is(

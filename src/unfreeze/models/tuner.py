@@ -61,21 +61,25 @@ class Space(keras_tuner.HyperModel):
         self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
 
     def build(self, hp: Any) -> None:
-        """Declare the space; what is trained is not KerasTuner's concern.
-
-        Raises:
-            UnfreezeError: The space is that of a chief which searches something else.
-        """
-        if hp.Fixed(DETERMINED_BY, self.determined_by) != self.determined_by:
-            raise UnfreezeError(
-                "the chief searches with other settings, images or weights than this worker: take the same commit "
-                f"and parameters here, run `dvc repro extract@{self.name}`, then start this worker again"
-            )
+        """Declare the space; what is trained is not KerasTuner's concern."""
+        hp.Fixed(DETERMINED_BY, self.determined_by)
         hp.Choice(POINT, self.points, ordered=False)
         for name, bounds in self.bounds.items():
             hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
         for name, choices in self.choices.items():
             hp.Choice(name, list(choices), ordered=False)
+
+    def require_same(self, hp: Any) -> None:
+        """Find out whether a chief searches what this worker does.
+
+        Raises:
+            UnfreezeError: It searches something else.
+        """
+        if hp.get(DETERMINED_BY) != self.determined_by:
+            raise UnfreezeError(
+                "the chief searches with other settings, images or weights than this worker: take the same commit "
+                f"and parameters here, run `dvc repro extract@{self.name}`, then start this worker again"
+            )
 
 
 def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal: Journal | None) -> list[Row]:
@@ -121,6 +125,8 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         if journal is not None:
             oracle.replay()
         try:
+            if journal is None:
+                space.require_same(tuner.oracle.get_space())
             if is_chief_oracle():
                 _serve(oracle)
             else:
