@@ -26,7 +26,7 @@ ORACLES = {
 # The one that KerasTuner talks through.
 grpc = oracle_client.grpc
 POINT = "unfreeze_from"
-# Goes with the space, so that a worker knows whether it searches what its chief does.
+# Goes with the space to workers, so that each knows whether it searches what its chief does.
 DETERMINED_BY = "determined_by"
 # Numbers first, for an oracle that learns where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
@@ -62,7 +62,6 @@ class Space(keras_tuner.HyperModel):
 
     def build(self, hp: Any) -> None:
         """Declare the space; what is trained is not KerasTuner's concern."""
-        hp.Fixed(DETERMINED_BY, self.determined_by)
         hp.Choice(POINT, self.points, ordered=False)
         for name, bounds in self.bounds.items():
             hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
@@ -128,7 +127,7 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
             if journal is None:
                 space.require_same(tuner.oracle.get_space())
             if is_chief_oracle():
-                _serve(oracle)
+                _serve(oracle, space)
             else:
                 tuner.search(verbose=0)
         except keras_tuner.errors.FatalError as error:
@@ -270,13 +269,25 @@ class _Journalled:
         return self.seconds is not None and spent > self.seconds
 
 
-def _serve(oracle: Any) -> None:
+class _Servicer(oracle_chief.OracleServicer):
+    def __init__(self, oracle: Any, space: Space) -> None:
+        super().__init__(oracle)
+        self.space = space
+
+    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
+        # Not in the oracle's own space: it would draw for it too.
+        hp = self.oracle.get_space()
+        hp.Fixed(DETERMINED_BY, self.space.determined_by)
+        return protos.get_service().GetSpaceResponse(hyperparameters=hp.to_proto())
+
+
+def _serve(oracle: Any, space: Space) -> None:
     """Answer workers until every trial has ended, and a little longer, so that they are told.
 
     KerasTuner's own loop looks every 20 s, waits for each worker that ever asked, even if it is gone, and shares its
     port with a second chief.
     """
-    servicer = oracle_chief.OracleServicer(oracle)
+    servicer = _Servicer(oracle, space)
     server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     server.add_insecure_port(f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}")
@@ -305,9 +316,8 @@ def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings among a trial's values: what is neither the point nor a note of KerasTuner or of ours."""
-    notes = (POINT, DETERMINED_BY)
-    return {name: value for name, value in values.items() if name not in notes and not name.startswith("tuner/")}
+    """Return a trial's values without the point and what Hyperband adds."""
+    return {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")}
 
 
 def _number(trial_id: str) -> int:
