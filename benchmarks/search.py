@@ -2,7 +2,7 @@
 
     python -m benchmarks.search [--inputs FOLDER] [--only PART ...]
 
-A part that is there is not measured again.
+Parts are named as `parts` has them. One that is there is not measured again.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from unfreeze.paths import Paths
 
 RESULTS = Path(__file__).parent / "search.json"
 PAGE = inputs.ROOT / "docs/search.md"
+
+# Of what is not timed.
+QUICK_PRECISION = "bfloat16"
 
 # What a search finds at a larger size: accuracy comes from there, not from more trials.
 FOUND = {
@@ -60,7 +64,6 @@ WORTH_POINTS = ("none", "{blocks: 1}", "{blocks: 2}", "{share: 0.8}", "all")
 WORTH_EPOCHS = 2
 # Small, so that VGG16 as a whole trains within minutes.
 WORTH_SIZE = 96
-WORTH_PRECISION = "bfloat16"
 
 # Two workers against one, each with a processor of its own.
 WORKERS_TRIALS = 9
@@ -79,100 +82,91 @@ def main() -> None:
             sys.exit(
                 f"error: {RESULTS} holds results of other images, packages or another machine: remove it to begin"
             )
-        for part in options.only:
-            if part not in results:
-                results[part] = PARTS[part](given, scratch)
+        for title, part in parts(given).items():
+            wanted = any(title.startswith(only) for only in options.only)
+            if wanted and title not in results:
+                results[title] = part(scratch)
                 files.write_json(RESULTS, results)
                 write_page(results)
 
 
-def found(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
-    """Search, fine-tune the winner and score it on the test images, for both sets of images."""
-    case = replace(given.pretrained[0], precision="bfloat16")
-    rows = []
-    for name, images in _sets(given).items():
-        settings = FOUND[name]
-        paths = pipeline.clone(scratch / "found", [*pipeline.settings_of(case, images), *settings])
-        measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
-        record, scores = (files.read_json(path(case.name)) for path in (paths.training, paths.evaluation))
-        rows.append(
-            {
-                "backbone": case.name,
-                "images": name,
-                "settings": list(settings),
-                **{key: record[key] for key in ("unfreeze_from", "learning_rate")},
-                "accuracy": scores["accuracy"],
-                "test_images": scores["images"],
-            }
-        )
-        files.remove(paths.root)
-    return rows
+def parts(given: inputs.Inputs) -> dict[str, Callable[[Path], Any]]:
+    """Return what can be measured with some inputs, by name; each takes a folder for its clones."""
+    sets: dict[str, Path | None] = {given.name: given.images, "elpv": None}
+    xception = given.pretrained[0]
+    return {
+        **{f"found {name}": partial(found, xception, name, images) for name, images in sets.items()},
+        **{
+            f"unfreezing {case.name} {name}": partial(unfreezing, case, name, images)
+            for case in given.pretrained
+            for name, images in sets.items()
+        },
+        "full": partial(search, xception, given.images, "random"),
+        "hyperband": partial(search, xception, given.images, "hyperband"),
+        # The smallest, where there is a choice.
+        "workers": partial(workers, given.pretrained[-1], given.images),
+        # The first point that unfreezes anything, and the last.
+        **{f"guide {point}": partial(guide, xception, point, given) for point in (POINTS[1], POINTS[-1])},
+    }
 
 
-def unfreezing(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
-    """Fine-tune every backbone whose weights are at hand from several points, on both sets of images."""
-    tables = []
-    for case in (replace(case, precision=WORTH_PRECISION) for case in given.pretrained):
-        for name, images in _sets(given).items():
-            paths = pipeline.clone(
-                scratch / "unfreezing",
-                [
-                    *pipeline.settings_of(case, images),
-                    f"preprocess.image_size={WORTH_SIZE}",
-                    "unfreeze.point.default=all",
-                    "search.enabled.default=false",
-                ],
-            )
-            measure.run(["dvc", "repro", f"extract@{case.name}"], folder=paths.root)
-            command = [sys.executable, "-m", "benchmarks.unfreezing", str(paths.root), case.name, str(WORTH_EPOCHS)]
-            taken = measure.run([*command, *WORTH_POINTS], folder=inputs.ROOT)
-            tables.append(
-                {
-                    "backbone": case.name,
-                    "images": name,
-                    "validation_images": _validation_images(paths),
-                    "learning_rate": load(paths.params).train.finetune.of(case.name).learning_rate,
-                    "rows": json.loads(taken.lines[-1][1]),
-                }
-            )
-            files.remove(paths.root)
-    return tables
+def found(case: Case, name: str, images: Path | None, scratch: Path) -> dict[str, Any]:
+    """Search, fine-tune the winner and score it on the test images."""
+    case = replace(case, precision=QUICK_PRECISION)
+    settings = FOUND[name]
+    paths = pipeline.clone(scratch / "found", [*pipeline.settings_of(case, images), *settings])
+    measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
+    record, scores = (files.read_json(path(case.name)) for path in (paths.training, paths.evaluation))
+    return {
+        "backbone": case.name,
+        "images": name,
+        "settings": list(settings),
+        **{key: record[key] for key in ("unfreeze_from", "learning_rate")},
+        "accuracy": scores["accuracy"],
+        "test_images": scores["images"],
+    }
 
 
-def full(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
-    """Run every trial to its end."""
-    return _timed(given.pretrained[0], given, scratch, "random")
+def unfreezing(case: Case, name: str, images: Path | None, scratch: Path) -> dict[str, Any]:
+    """Fine-tune a backbone from several points."""
+    case = replace(case, precision=QUICK_PRECISION)
+    paths = pipeline.clone(
+        scratch / "unfreezing",
+        [
+            *pipeline.settings_of(case, images),
+            f"preprocess.image_size={WORTH_SIZE}",
+            "unfreeze.point.default=all",
+            "search.enabled.default=false",
+        ],
+    )
+    measure.run(["dvc", "repro", f"extract@{case.name}"], folder=paths.root)
+    command = [sys.executable, "-m", "benchmarks.unfreezing", str(paths.root), case.name, str(WORTH_EPOCHS)]
+    taken = measure.run([*command, *WORTH_POINTS], folder=inputs.ROOT)
+    return {
+        "backbone": case.name,
+        "images": name,
+        "validation_images": _validation_images(paths),
+        "learning_rate": load(paths.params).train.finetune.of(case.name).learning_rate,
+        "rows": json.loads(taken.lines[-1][1]),
+    }
 
 
-def hyperband(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
-    """Let Hyperband end poor trials early."""
-    return _timed(given.pretrained[0], given, scratch, "hyperband")
+def guide(case: Case, point: str, given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
+    """Time a trial the guide's way."""
+    _, said = measure_guide(replace(case, point=point), given, head_epochs=1, epochs=GUIDE_EPOCHS)
+    return {
+        "unfreeze_from": point,
+        "epoch_seconds": said["fine_tune_s"] / GUIDE_EPOCHS,
+        "head_epoch_seconds": said["head_s"],
+    }
 
 
-def guide(given: inputs.Inputs, scratch: Path) -> list[dict[str, Any]]:
-    """Time two trials the guide's way, from the first point that unfreezes anything and from the last."""
-    trials = []
-    for point in (POINTS[1], POINTS[-1]):
-        case = replace(given.pretrained[0], point=point)
-        _, said = measure_guide(case, given, head_epochs=1, epochs=GUIDE_EPOCHS)
-        trials.append(
-            {
-                "unfreeze_from": point,
-                "epoch_seconds": said["fine_tune_s"] / GUIDE_EPOCHS,
-                "head_epoch_seconds": said["head_s"],
-            }
-        )
-    return trials
-
-
-def workers(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
+def workers(case: Case, images: Path, scratch: Path) -> dict[str, Any]:
     """Run one search with one worker that has one processor, then with two that have one each."""
-    # The smallest, where there is a choice.
-    case = given.pretrained[-1]
     paths = pipeline.clone(
         scratch / "workers",
         [
-            *pipeline.settings_of(case, given.images),
+            *pipeline.settings_of(case, images),
             "unfreeze.candidates.default=[{blocks: 1}]",
             f"search.max_trials={WORKERS_TRIALS}",
             "search.epochs=3",
@@ -193,17 +187,12 @@ def workers(given: inputs.Inputs, scratch: Path) -> dict[str, Any]:
     return {"backbone": case.name, "trials": WORKERS_TRIALS - 1, "one": seconds[1], "two": seconds[2]}
 
 
-PARTS: dict[str, Callable[[inputs.Inputs, Path], Any]] = {
-    part.__name__: part for part in (found, unfreezing, full, hyperband, workers, guide)
-}
-
-
-def _timed(case: Case, given: inputs.Inputs, scratch: Path, oracle: str) -> dict[str, Any]:
+def search(case: Case, images: Path, oracle: str, scratch: Path) -> dict[str, Any]:
     """Search in a new clone, from images to the winner."""
     paths = pipeline.clone(
         scratch / oracle,
         [
-            *pipeline.settings_of(case, given.images),
+            *pipeline.settings_of(case, images),
             f"unfreeze.candidates.default=[{','.join(POINTS)}]",
             f"search.oracle={oracle}",
             f"search.max_trials={TRIALS}",
@@ -253,21 +242,25 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
     The guide's way counts as little as it can: the head, which all trials could share, once, and of a trial its
     epochs alone, without its start and without a test. An epoch from `none` is one of the head.
     """
-    guide = results.get("guide", [])
+
+    def measured(kind: str) -> list[Any]:
+        return [result for title, result in results.items() if title.startswith(f"{kind} ")]
+
+    guide = measured("guide")
     head, tuned = (
         sum(trial[name] for trial in guide) / max(len(guide), 1) for name in ("head_epoch_seconds", "epoch_seconds")
     )
     guide_seconds = EPOCHS * (head + TRIALS * (head + (len(POINTS) - 1) * tuned) / len(POINTS))
     searches = {name: _search_summary(results[name]) for name in ("full", "hyperband") if name in results}
-    for search in searches.values():
-        search["ratio"] = guide_seconds / search["seconds"] if guide else None
+    for one in searches.values():
+        one["ratio"] = guide_seconds / one["seconds"] if guide else None
     return {
         "machine": results["machine"],
-        "found": results.get("found", []),
-        "unfreezing": results.get("unfreezing", []),
+        "found": measured("found"),
+        "unfreezing": measured("unfreezing"),
         "worth_epochs": WORTH_EPOCHS,
         "worth_size": WORTH_SIZE,
-        "worth_precision": WORTH_PRECISION,
+        "worth_precision": QUICK_PRECISION,
         "searches": searches,
         "guide": guide,
         "guide_seconds": guide_seconds,
@@ -302,11 +295,6 @@ def _search_summary(search: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sets(given: inputs.Inputs) -> dict[str, Path | None]:
-    """Return the images given and those of the default study, by name; None stands for the latter."""
-    return {given.name: given.images, "elpv": None}
-
-
 def _trial_runs(paths: Paths) -> dict[str, Any]:
     """Return the runs of a clone's trials by name."""
     client = mlflow.MlflowClient(f"sqlite:///{paths.root}/mlflow.db")
@@ -322,7 +310,9 @@ def _validation_images(paths: Paths) -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with images, weights, opponent")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="PART", help="what to measure: beginnings of names"
+    )
     parser.add_argument("--scratch", type=Path, help="where clones are made; several GB")
     return parser.parse_args()
 
