@@ -244,7 +244,7 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
     """
 
     def measured(kind: str) -> list[Any]:
-        return [result for title, result in results.items() if title.startswith(f"{kind} ")]
+        return [result for title, result in sorted(results.items()) if title.startswith(f"{kind} ")]
 
     guide = measured("guide")
     head, tuned = (
