@@ -28,6 +28,75 @@ RUNS = {
     "point": "block14_sepconv1",
     "floor": 6,
     "ours": [RUN, RUN | {"seconds": 220.0}, RUN | {"seconds": 190.0}],
+    "guide": [RUN | {"seconds": seconds, "epoch_seconds": 144.0, "accuracy": 0.97} for seconds in (1400, 1300, 1200)],
+}
+LIMITS = {
+    "macs": {"prefix": 2_000_000_000, "suffix": 100_000_000},
+    "images_per_second": {"keras predict": 20.0, "engine in memory": 50.0, "extraction": 45.0},
+    "trainer_images_per_second": 250.0,
+    "preprocess_seconds": {"this pipeline": 1.0, "Keras, bicubic": 2.0, "Keras, bilinear": 1.5},
+    "layouts": [{"layout": "contiguous", "mb": 78.6, "in_order": 1e5, "shuffled": 7e4}],
+}
+
+
+def test_medians_ratios_and_the_interval() -> None:
+    case = report.summary("xception float32", RUNS, None)
+    assert case["ratio"] == 1300 / 200
+    assert case["epoch_ratio"] == 12
+    assert case["difference"] == pytest.approx(0.01)
+    # sqrt(0.98 * 0.02 / 800 + 0.97 * 0.03 / 800) = 0.00780
+    assert case["interval"] == pytest.approx(1.96 * 0.00780, abs=1e-4)
+    assert "bound" not in case
+
+
+def test_the_bound_counts_what_is_left_to_do() -> None:
+    table = {row["stage"]: row for row in report.bound(LIMITS, 4000, RUNS["ours"])}
+    # 3,200 images at 50 a second.
+    assert table["extract"]["bound"] == pytest.approx(64)
+    # The head's features: 3,200 suffixes at the engine's 1e11 a second. Five epochs of 2,400 training images at
+    # 250 a second and 800 validation images at three times that.
+    assert table["finetune"]["bound"] == pytest.approx(3.2 + 5 * (9.6 + 800 / 750))
+    assert table["evaluate"]["bound"] == pytest.approx(800 * 2.1e9 / 1e11)
+    assert table["check"]["bound"] is None
+    assert table["all"]["taken"] == 200
+
+
+def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
+    machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"}
+    rows = [{"images": n, "seconds": 50 + n / 20, "peak_mb": 1000 + n / 100} for n in growth.COUNTS]
+    results: dict[str, Any] = {"images": "cats", "machine": machine, "runs": {"xception float32": RUNS}}
+    report.write({**results, "limits": {"xception float32": LIMITS}, "growth": {"title": "x", "rows": rows}})
+    text = (tmp_path / "results.md").read_text()
+    assert "| xception float32 | block14_sepconv1 | 3 | 1300 | 200 | 6.5 | 6 |" in text
+    assert "| extraction / `predict` | 2.25 | 2 |" in text
+    assert "Time is 50 s and 50.0 ms an image; no run leaves that line by more than 0 %." in text
+    assert "1.24 times the memory" in text
+
+
+def test_the_committed_page_is_that_of_the_committed_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
+    report.write(json.loads((PROJECT / "benchmarks/results.json").read_text()))
+    assert (tmp_path / "results.md").read_text() == (PROJECT / "benchmarks/results.md").read_text()
+
+
+TRIAL = {
+    "unfreeze_from": "none", "learning_rate": 1e-4, "epochs": 3, "score": 0.05, "val_loss": 0.05,
+    "val_accuracy": 0.98, "seconds": 9.0, "peak_mb": 1000.0, "trial": 0, "continues": None, "epochs_of_its_own": 3,
+}  # fmt: skip
+SEARCHED: dict[str, Any] = {
+    "images": "cats",
+    "machine": {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"},
+    "full": {
+        "seconds": 1000.0,
+        "stages": {"search": 900.0},
+        "trials": [TRIAL, TRIAL, TRIAL | {"score": 0.04, "val_accuracy": 0.99, "peak_mb": 1100.0}],
+        "validation_images": 800,
+    },
     "guide a": {"unfreeze_from": "a", "epoch_seconds": 118.0, "head_epoch_seconds": 100.0},
     "guide b": {"unfreeze_from": "b", "epoch_seconds": 138.0, "head_epoch_seconds": 100.0},
 }
