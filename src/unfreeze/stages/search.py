@@ -103,8 +103,12 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
         return
     if processes < 1:
         raise UnfreezeError(f"--workers is {processes}: give 1 or more")
-    # Opened first: a search that runs already must not lose its activations to this one.
-    journal = None if workers.role().kind == "worker" else Journal(paths.search_folder(backbone) / "journal.jsonl")
+    journal = None
+    if workers.role().kind != "worker":
+        # Opened first: a search that runs already must not lose its activations to this one.
+        journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
+        for left_by_a_killed_one in paths.derived_by_workers(backbone):
+            files.remove(left_by_a_killed_one)
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
     with beside(tracking.load_library) as process, team:
         ledger = tracking.Ledger(paths, params.tracking.experiment)
