@@ -100,10 +100,6 @@ class Paths:
     def derived_features(self, backbone: str, worker: str = "") -> Path:
         return self.root / f"data/features/.derived-{backbone}{worker and '-' + worker}"
 
-    def derived_by_workers(self, backbone: str) -> list[Path]:
-        own = self.derived_features(backbone)
-        return sorted(own.parent.glob(f"{own.name}-*"))
-
     def search_folder(self, backbone: str) -> Path:
         return self.root / f"models/search/{backbone}"
 

@@ -107,7 +107,8 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
     if workers.role().kind != "worker":
         # Opened first: a search that runs already must not lose its activations to this one.
         journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
-        for left_by_a_killed_one in paths.derived_by_workers(backbone):
+        of_any_worker = paths.derived_features(backbone, "*")
+        for left_by_a_killed_one in of_any_worker.parent.glob(of_any_worker.name):
             files.remove(left_by_a_killed_one)
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
     with beside(tracking.load_library) as process, team:
