@@ -13,8 +13,11 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.processes import beside
 
 PARENT = """
-import os, time
+import os, signal, time
 from unfreeze.processes import beside
+
+# A shell that runs tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 with beside() as process:
     print(process.submit(os.getpid).result(), flush=True)
