@@ -1,3 +1,4 @@
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.models.test_training import PHASE, make_transfer
+from unfreeze.models.training import _FineTuned
 from unfreeze.models.trials import DEATHS, Row, Trials, smoothed_score
 
 
@@ -60,6 +62,17 @@ def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:
     trials.run(2, "none", {"learning_rate": 1e-2, "optimizer": "sgd"})
     again = trials.run(3, "block_15_expand", settings)
     assert again["epochs"] == first["epochs"]
+
+
+def test_a_trial_leaves_no_model_behind(trials: Trials) -> None:
+    def models() -> int:
+        gc.collect()
+        return sum(isinstance(found, _FineTuned) for found in gc.get_objects())
+
+    before = models()
+    for number in (1, 2):
+        trials.run(number, "none", {"learning_rate": 1e-3})
+    assert models() == before
 
 
 def test_a_trial_that_diverges_is_left_out_with_its_cause(trials: Trials) -> None:

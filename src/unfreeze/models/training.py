@@ -260,6 +260,10 @@ class Transfer:
         variables = [*self._fitted.weights, *self._fitted.optimizer.variables]
         return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
 
+    def release(self) -> None:
+        """Let go of the last training's model and its optimizer; what it has learnt stays in backbone and head."""
+        self._fitted = self._val = None
+
     def activations(self, position: int) -> Folds:
         """Return the rows from which the layers behind a position can be trained.
 
