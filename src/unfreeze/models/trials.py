@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from tensorflow.python.framework import ops
 
 from unfreeze import console, files
 from unfreeze.history import CURVES
@@ -262,7 +263,13 @@ class _Deaths:
 
 
 def _free_memory() -> None:
-    """Give back what a trial took: models refer to themselves, and the C library keeps what they free."""
+    """Give back what a trial took, so that the hundredth needs no more than the first."""
+    # Each function that is traced registers its custom gradients under new names, for good, and with them all of its
+    # graph, tens of MB a trial. They are asked for while a gradient is traced, and the next trial traces anew.
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+    # Models refer to themselves, and the C library keeps what they free.
     gc.collect()
     # Of the GNU library; others have no such call.
     with suppress(AttributeError):
