@@ -1,8 +1,11 @@
 """Bring the labelled images into data/raw and list them in data/raw_index.csv."""
 
+from pathlib import Path
+
 from unfreeze import files
 from unfreeze.console import log
 from unfreeze.data import sources
+from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 
@@ -10,9 +13,42 @@ PARAMS = ("data",)
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Fetch the source; its folder appears only when every image is there."""
+    """Fetch the source; its folder appears only when every image is there.
+
+    The digest that came first is kept in metrics/download.json, and a later one that differs is an error.
+    """
+    source = params.data.source
+    recorded = recorded_digest(paths.download_record, source)
     with files.atomic(paths.raw) as folder:
         folder.mkdir()
-        index = sources.collect(params.data, folder)
-    files.write_csv(paths.raw_index, index)
-    log.info("%d images of %d classes from %s", len(index), index["label"].nunique(), params.data.source)
+        collected = sources.collect(params.data, folder, downloads=paths.downloads, recorded=recorded)
+    classes = collected.index["label"].nunique()
+    files.write_csv(paths.raw_index, collected.index)
+    files.write_json(
+        paths.download_record,
+        {
+            "source": source,
+            "sha256": collected.sha256,
+            "images": len(collected.index),
+            "classes": classes,
+            "bytes": collected.bytes,
+        },
+    )
+    log.info("%d images of %d classes from %s", len(collected.index), classes, params.data.name)
+
+
+def recorded_digest(record: Path, source: str) -> str | None:
+    """Return the digest that came from a source before; None if it was another source or there was none.
+
+    Raises:
+        UnfreezeError: The record cannot be read.
+    """
+    if not record.exists():
+        return None
+    try:
+        before = files.read_json(record)
+        return before["sha256"] if before["source"] == source else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnfreezeError(
+            f"{record.name} is no record of a download: `git checkout {record}`, or delete it to accept what comes"
+        ) from error
