@@ -3,45 +3,89 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Split
 from unfreeze.stages import split
 
-SHARES = Split(train=0.6, val=0.2, test=0.2)
+EXACT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
+STABLE = EXACT.model_copy(update={"method": "stable"})
 
 
 def images(counts: dict[str, int], copies: int = 1) -> pd.DataFrame:
+    """Return images of some classes, the first of each class with copies."""
     rows = [
-        {"path": f"{label}/{number}-{copy}", "label": label, "cluster": f"{label}{number}"}
+        {"path": f"{label}/{number}-{copy}", "label": label, "pixels_sha256": files.digest([label, number])}
         for label, count in counts.items()
         for number in range(count)
         for copy in range(copies if number == 0 else 1)
     ]
     table = pd.DataFrame(rows)
-    table["cluster"] = pd.factorize(table["cluster"])[0]
-    return table
+    return table.assign(cluster=pd.factorize(table["pixels_sha256"])[0])
 
 
 def test_shares_are_exact_in_every_class() -> None:
     rows = images({"a": 100, "b": 50})
-    folds = split.describe_folds(split.assign_folds(rows, SHARES, 0), rows)
+    folds = split.describe_folds(split.assign_folds(rows, EXACT, 0), rows, EXACT)
     counts = folds.groupby(["label", "fold"]).size().to_dict()
     assert counts == {
         ("a", "train"): 60, ("a", "val"): 20, ("a", "test"): 20,
         ("b", "train"): 30, ("b", "val"): 10, ("b", "test"): 10,
     }  # fmt: skip
+    assert folds["share_off"].max() < 1e-9
+
+
+def test_shares_are_exact_with_groups_of_many_sizes() -> None:
+    rows = images({"a": 300}).assign(cluster=[number // (1 + number % 7) for number in range(300)])
+    folds = split.assign_folds(rows, EXACT, 0)["fold"].value_counts()
+    assert folds.to_dict() == {"train": 180, "val": 60, "test": 60}
 
 
 @settings(max_examples=25)
-@given(a=st.integers(10, 40), b=st.integers(10, 40), copies=st.integers(1, 6), seed=st.integers(0, 99))
-def test_copies_never_part_and_every_image_has_one_fold(a: int, b: int, copies: int, seed: int) -> None:
-    rows = images({"a": a, "b": b}, copies)
-    folds = split.assign_folds(rows, SHARES, seed)
+@given(
+    a=st.integers(10, 40), b=st.integers(10, 40), copies=st.integers(1, 6), seed=st.integers(0, 99),
+    method=st.sampled_from([EXACT, STABLE]),
+)  # fmt: skip
+def test_copies_never_part_and_every_image_has_one_fold(
+    a: int, b: int, copies: int, seed: int, method: Split
+) -> None:
+    rows = images({"a": 4 * a, "b": 4 * b}, copies)
+    folds = split.assign_folds(rows, method, seed)
     assert sorted(folds["id"]) == sorted(rows["path"])
-    assert (split.describe_folds(folds, rows)["folds_of_cluster"] == 1).all()
-    assert folds.equals(split.assign_folds(rows.sample(frac=1, random_state=seed), SHARES, seed))
+    assert (split.describe_folds(folds, rows, method)["folds_of_cluster"] == 1).all()
+    assert folds.equals(split.assign_folds(rows.sample(frac=1, random_state=seed), method, seed))
+
+
+@settings(max_examples=25)
+@given(count=st.integers(60, 200), added=st.integers(1, 200))
+def test_new_images_move_none_that_was_there(count: int, added: int) -> None:
+    before = split.assign_folds(images({"a": count, "b": count}), STABLE, 0).set_index("id")["fold"]
+    after = split.assign_folds(images({"a": count + added, "b": count, "c": 60}), STABLE, 0).set_index("id")["fold"]
+    assert after[before.index].equals(before)
+
+
+def test_stable_shares_are_near_the_wanted_ones() -> None:
+    rows = images({"a": 4000, "b": 1000})
+    assert split.describe_folds(split.assign_folds(rows, STABLE, 0), rows, STABLE)["share_off"].max() < 0.04
+
+
+def test_folds_that_the_source_gives_win_and_copies_follow_them() -> None:
+    rows = images({"a": 40, "b": 40}, copies=3)
+    rows["fold"] = ""
+    rows.loc[[0, 5], "fold"] = ["test", "val"]
+    folds = split.assign_folds(rows, EXACT, 0).set_index("id")["fold"]
+    assert folds[rows["path"][:3]].tolist() == ["test"] * 3
+    assert folds[rows.loc[5, "path"]] == "val"
+    assert (folds != "").all()
+
+
+def test_given_folds_that_part_copies_are_found_by_the_gate() -> None:
+    rows = images({"a": 20, "b": 20}, copies=2)
+    rows["fold"] = (["train", "test", "val", "train"] * 11)[: len(rows)]
+    folds = split.assign_folds(rows, EXACT, 0)
+    assert split.describe_folds(folds, rows, EXACT)["folds_of_cluster"].max() == 2
 
 
 def test_too_few_images_are_named() -> None:
     with pytest.raises(UnfreezeError, match=r"class 'b' has 2 different images"):
-        split.assign_folds(images({"a": 20, "b": 2}), SHARES, 0)
+        split.assign_folds(images({"a": 20, "b": 2}), EXACT, 0)

@@ -1,24 +1,27 @@
-"""Put every usable image into one of three folds, copies of one image into the same."""
+"""Put every usable image into one of three folds, copies of one image and groups into the same."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from unfreeze import files
 from unfreeze.console import log
 from unfreeze.data import manifest
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Params, Split
+from unfreeze.params import FOLDS, Params, Split
 from unfreeze.paths import Paths
 
 PARAMS = ("seed", "split")
 
 
-def assign_folds(rows: pd.DataFrame, shares: Split, seed: int) -> pd.DataFrame:
-    """Split clusters of identical images, stratified by label.
+def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
+    """Give every cluster of images a fold.
 
     Args:
-        rows: Usable images: path, label and cluster. A cluster has one label.
-        shares: Shares of the folds.
+        rows: Usable images: path, label, cluster, pixels_sha256 and, where the source gives folds, `fold`, empty for
+            images that it gives none.
+        settings: Shares of the folds and how clusters are placed.
         seed: Seed of the draw.
 
     Returns:
@@ -27,35 +30,77 @@ def assign_folds(rows: pd.DataFrame, shares: Split, seed: int) -> pd.DataFrame:
     Raises:
         UnfreezeError: A class has too few images for three folds.
     """
-    clusters = rows.drop_duplicates("cluster").sort_values("path")
-    smallest = clusters["label"].value_counts().iloc[[-1]]
-    too_few = UnfreezeError(
-        f"class {smallest.index[0]!r} has {smallest.iloc[0]} different images, too few for three folds: "
-        "add images or merge classes"
-    )
-    try:
-        rest, test = train_test_split(clusters, test_size=shares.test, stratify=clusters["label"], random_state=seed)
-        train, val = train_test_split(
-            rest, test_size=shares.val / (shares.train + shares.val), stratify=rest["label"], random_state=seed
+    rows = rows.sort_values("path", ignore_index=True)
+    folds = rows["fold"].copy() if "fold" in rows else pd.Series("", index=rows.index)
+    # A cluster follows the first of its images that has a fold; the gate finds those whose images have several.
+    given = folds[folds != ""].groupby(rows["cluster"]).first()
+    is_given = rows["cluster"].isin(given.index)
+    folds[is_given & (folds == "")] = rows["cluster"].map(given)
+    place = _placed_exactly if settings.method == "exact" else _placed_by_content
+    placed = place(rows[~is_given], shares_of(settings), seed)
+    folds[~is_given] = rows.loc[~is_given, "cluster"].map(placed)
+    missing = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
+    if not missing.empty and missing.to_numpy().min() == 0:
+        label = missing.min(axis=1).idxmin()
+        raise UnfreezeError(
+            f"class {label!r} has {rows.loc[rows['label'] == label, 'cluster'].nunique()} different images, too few "
+            "for three folds: add images or merge classes"
         )
-    except ValueError as error:
-        raise too_few from error
-    if any(fold["label"].nunique() < clusters["label"].nunique() for fold in (train, val, test)):
-        raise too_few
-    fold = pd.Series("train", index=clusters["cluster"])
-    fold[val["cluster"]] = "val"
-    fold[test["cluster"]] = "test"
-    folds = pd.DataFrame({"id": rows["path"], "fold": rows["cluster"].map(fold)})
-    return folds.sort_values("id", ignore_index=True)
+    return pd.DataFrame({"id": rows["path"], "fold": folds})
 
 
-def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the split with what the gate looks at: folds of each cluster, classes of each fold, in test or not."""
-    table = folds.merge(rows, left_on="id", right_on="path")
+def shares_of(settings: Split) -> dict[str, float]:
+    """Return each fold's share."""
+    return {fold: getattr(settings, fold) for fold in FOLDS}
+
+
+def _placed_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+    """Return each cluster's fold: in every class the fold that lacks most, for the largest clusters first."""
+    clusters = rows.groupby("cluster").agg(label=("label", _most_frequent), images=("path", "size"))
+    order = np.random.default_rng(seed).permutation(len(clusters))
+    clusters = clusters.iloc[order].sort_values("images", ascending=False, kind="stable")
+    folds: dict[Any, str] = {}
+    wanted = np.array([shares[fold] for fold in FOLDS])
+    for _, of_class in clusters.groupby("label"):
+        lacking = wanted * of_class["images"].sum()
+        for cluster, images in of_class["images"].items():
+            fold = int(lacking.argmax())
+            lacking[fold] -= images
+            folds[cluster] = FOLDS[fold]
+    return pd.Series(folds, dtype=str)
+
+
+def _placed_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+    """Return each cluster's fold by the hash of its content, whatever else there is.
+
+    A new copy of an image has the image's own pixels or is told by the smallest digest of the cluster, so it moves
+    the cluster only if it is a near copy whose digest is smaller.
+    """
+    content = rows.groupby("cluster")["pixels_sha256"].min()
+    # 52 bits, as many as a float holds.
+    places = content.map(lambda digest: int(files.digest([seed, digest])[:13], 16) / 16**13)
+    ends = np.cumsum([shares[fold] for fold in FOLDS[:-1]])
+    return pd.Series(np.array(FOLDS)[np.searchsorted(ends, places, "right")], index=places.index)
+
+
+def _most_frequent(labels: pd.Series) -> str:
+    return labels.value_counts().index[0] if labels.nunique() > 1 else labels.iloc[0]
+
+
+def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> pd.DataFrame:
+    """Return the split with what the gate looks at.
+
+    Returns:
+        One row an image: id, label, fold, `folds_of_cluster`, `classes_of_fold`, and `share_off`: by how much the
+        share of its fold in its class misses the wanted one.
+    """
+    table = folds.merge(rows.drop(columns="fold", errors="ignore"), left_on="id", right_on="path")
     table["folds_of_cluster"] = table.groupby("cluster")["fold"].transform("nunique")
     table["classes_of_fold"] = table.groupby("fold")["label"].transform("nunique")
-    table["in_test"] = (table["fold"] == "test").astype(float)
-    return table[["id", "label", "fold", "folds_of_cluster", "classes_of_fold", "in_test"]]
+    of_class = table.groupby("label")["id"].transform("size")
+    share = table.groupby(["label", "fold"])["id"].transform("size") / of_class
+    table["share_off"] = (share - table["fold"].map(shares_of(settings))).abs()
+    return table[["id", "label", "fold", "folds_of_cluster", "classes_of_fold", "share_off"]]
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -65,5 +110,6 @@ def run(params: Params, paths: Paths) -> None:
     rows = manifest.usable(pd.read_parquet(paths.manifest))
     folds = assign_folds(rows, params.split, params.seed)
     files.write_csv(paths.split, folds)
-    expectations.gate("split", describe_folds(folds, rows), expectations.split_rules(params.split), paths)
+    rules = expectations.split_rules(params.split, given="fold" in rows)
+    expectations.gate("split", describe_folds(folds, rows, params.split), rules, paths)
     log.info("folds: %s", ", ".join(f"{name} {count}" for name, count in folds["fold"].value_counts().items()))
