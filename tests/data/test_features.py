@@ -27,8 +27,8 @@ PLAN = features.Plan(
     position=3,
     row_shape=(3,),
     dtype="float16",
-    train=Fold(np.array([0, 1, 2, 3]), np.array([0, 1, 0, 1])),
-    val=Fold(np.array([4, 5]), np.array([1, 0])),
+    train=Fold(np.array([0, 1, 2, 3]), np.array([0, 1, 0, 1]), np.ones(4)),
+    val=Fold(np.array([4, 5]), np.array([1, 0]), np.ones(2)),
     classes=2,
     determined_by={"images": "a" * 64, "weights": "b" * 64},
     settings=SETTINGS,
@@ -106,9 +106,10 @@ def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
     "other",
     [
         replace(PLAN, determined_by={**PLAN.determined_by, "weights": "c" * 64}),
-        replace(PLAN, train=Fold(np.array([0, 1]), np.array([0, 1]))),
-        replace(PLAN, train=Fold(PLAN.train.images, np.array([1, 1, 0, 1]))),
-        replace(PLAN, val=Fold(np.array([5, 4]), PLAN.val.labels)),
+        replace(PLAN, train=Fold(np.array([0, 1]), np.array([0, 1]), np.ones(2))),
+        replace(PLAN, train=Fold(PLAN.train.images, np.array([1, 1, 0, 1]), np.ones(4))),
+        replace(PLAN, val=Fold(np.array([5, 4]), PLAN.val.labels, np.ones(2))),
+        replace(PLAN, val=Fold(PLAN.val.images, PLAN.val.labels, np.array([1.0, 2.0]))),
         replace(PLAN, dtype="float32"),
         replace(PLAN, settings=SETTINGS.model_copy(update={"seed": 1})),
         replace(PLAN, row_shape=(1, 3)),
@@ -253,8 +254,8 @@ def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int,
     plan = replace(
         PLAN,
         row_shape=rows.shape[1:],
-        train=Fold(numbers[:first], numbers[:first]),
-        val=Fold(numbers[first:], numbers[first:]),
+        train=Fold(numbers[:first], numbers[:first], np.ones(first)),
+        val=Fold(numbers[first:], numbers[first:], np.ones(len(numbers) - first)),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.h5"

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from unfreeze.data import store
+from unfreeze.data.decoding import load_rgb
 from unfreeze.errors import UnfreezeError
 
 
@@ -23,7 +24,7 @@ def test_every_image_is_stored_in_order(tmp_path: Path, make_images: Callable[..
     pixels = np.concatenate(list(store.batches(path, range(80), 7)))
     assert pixels.shape == (80, 16, 16, 3)
     for row in (0, 39, 40, 79):
-        assert np.array_equal(pixels[row], store.load_rgb(root / ids[row], 16))
+        assert np.array_equal(pixels[row], load_rgb(root / ids[row], 16))
 
 
 def test_chosen_rows_come_in_their_order(tmp_path: Path, make_images: Callable[..., Path]) -> None:
@@ -32,41 +33,15 @@ def test_chosen_rows_come_in_their_order(tmp_path: Path, make_images: Callable[.
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 5, size=16, manifest_sha256="")
     batches = list(store.batches(tmp_path / "images.h5", [1, 3, 4], 2))
     assert [len(batch) for batch in batches] == [2, 1]
-    assert np.array_equal(batches[1][0], store.load_rgb(root / ids[4], 16))
-
-
-def test_grey_images_become_rgb(tmp_path: Path) -> None:
-    Image.new("L", (30, 20), 77).save(tmp_path / "grey.png")
-    assert (store.load_rgb(tmp_path / "grey.png", 8) == 77).all()
-
-
-def photo(side: tuple[int, int], mode: str = "RGB") -> Image.Image:
-    """Draw something smooth, as photographs are, with a grain."""
-    width, height = side
-    x, y = np.meshgrid(np.linspace(0, 6, width), np.linspace(0, 5, height))
-    waves = [128 + 90 * np.sin(x + phase) * np.cos(y - phase) for phase in (0, 1, 2)]
-    grain = np.random.default_rng(0).integers(-9, 9, (height, width, 3))
-    pixels = np.clip(np.stack(waves, axis=-1) + grain, 0, 255).astype("uint8")
-    return Image.fromarray(pixels).convert(mode)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("side", [(20, 30), (48, 40), (300, 200), (900, 70), (2000, 1500)])
-def test_a_jpeg_looks_like_its_original(tmp_path: Path, side: tuple[int, int], mode: str) -> None:
-    original = photo(side, mode)
-    original.save(tmp_path / "photo.jpg", quality=95)
-    original.convert("RGB").save(tmp_path / "photo.png")
-    jpeg, png = (store.load_rgb(tmp_path / name, 32) for name in ("photo.jpg", "photo.png"))
-    assert jpeg.shape == (32, 32, 3)
-    assert np.abs(jpeg.astype(int) - png).mean() < 5
+    assert np.array_equal(batches[1][0], load_rgb(root / ids[4], 16))
 
 
 def test_a_jpeg_that_breaks_off_is_named(tmp_path: Path) -> None:
-    photo((300, 200)).save(tmp_path / "photo.jpg")
+    Image.new("RGB", (300, 200)).save(tmp_path / "photo.jpg")
     whole = (tmp_path / "photo.jpg").read_bytes()
     start_of_scan = whole.index(b"\xff\xda")
     (tmp_path / "photo.jpg").write_bytes(whole[:start_of_scan])
-    with pytest.raises(UnfreezeError, match=r"photo.jpg cannot be decoded: run `dvc repro"):
+    with pytest.raises(UnfreezeError, match=r"photo.jpg cannot be decoded \(.+\): run `dvc repro"):
         store.write(tmp_path / "x.h5", tmp_path, ["photo.jpg"], ["red"], size=32, manifest_sha256="")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.jpg"]
 
@@ -80,7 +55,7 @@ def test_more_images_than_a_block_are_all_stored(
     ids = [f"{label}/{n:03}.png" for label in ("blue", "red") for n in range(9)]
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 18, size=16, manifest_sha256="")
     (pixels,) = store.batches(tmp_path / "images.h5", range(18), 32)
-    assert all(np.array_equal(row, store.load_rgb(root / name, 16)) for row, name in zip(pixels, ids, strict=True))
+    assert all(np.array_equal(row, load_rgb(root / name, 16)) for row, name in zip(pixels, ids, strict=True))
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path, make_images: Callable[..., Path]) -> None:

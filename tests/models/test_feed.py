@@ -19,7 +19,7 @@ def stored(folder: Path, count: int) -> Rows:
     values = np.arange(count, dtype="float16").repeat(4).reshape(count, 2, 2)
     path = folder / "rows"
     path.write_bytes(b"header!" + values.tobytes() + b"and more")
-    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2)
+    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2, np.ones(count))
 
 
 def numbers(dataset: tf.data.Dataset) -> list[int]:
@@ -73,7 +73,7 @@ def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images
     part = network.part(0, network.cut("block_16_expand"))
     labels = np.array([0, 1, 0, 1, 0])
     views = Views(tmp_path / "images.h5", np.array([0, 1, 2, 3, 5]), None, 0)
-    source = feed.Computed(views, Engine(part, batch_size=2), labels)
+    source = feed.Computed(views, Engine(part, batch_size=2), labels, np.ones(len(labels)))
     (pixels,) = views.batches(8)
     expected = part.predict_on_batch(pixels)
 

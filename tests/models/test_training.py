@@ -67,8 +67,8 @@ def make_transfer(
         position=cut,
         row_shape=tuple(part.output.shape[1:]),
         dtype="float16" if cut else "uint8",
-        train=features.Fold(np.arange(32), labels[:32]),
-        val=features.Fold(np.arange(32, 48), labels[32:]),
+        train=features.Fold(np.arange(32), labels[:32], np.ones(32)),
+        val=features.Fold(np.arange(32, 48), labels[32:], np.ones(16)),
         classes=classes,
         determined_by={},
         settings=SETTINGS.model_copy(

@@ -24,6 +24,8 @@ from unfreeze.params import Augment, Extract, Section
 # Folds in the order in which their rows are written.
 FOLDS = ("train", "val")
 PREFIX = "determined_by."
+# What is kept of a fold beside its rows.
+OF_FOLD = ("images", "labels", "weights")
 READ_BATCH = 64
 # What h5py raises on files whose bytes are damaged, beside what a missing file does.
 DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
@@ -54,17 +56,19 @@ class Fold:
     Args:
         images: Row numbers in the image store.
         labels: Class numbers.
+        weights: How much each counts in training.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
 
     def same_as(self, other: "Fold") -> bool:
-        """Tell whether both hold the same images in the same order, under the same labels."""
-        return np.array_equal(self.images, other.images) and np.array_equal(self.labels, other.labels)
+        """Tell whether both hold the same images in the same order, under the same labels and weights."""
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in OF_FOLD)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Rows:
         shape: Number of rows, then the shape of one.
         dtype: Kind of number.
         labels: Class numbers, one a row.
+        weights: How much each row counts in training.
     """
 
     path: Path
@@ -131,6 +136,7 @@ class Rows:
     shape: tuple[int, ...]
     dtype: np.dtype
     labels: np.ndarray
+    weights: np.ndarray
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -289,8 +295,8 @@ def _begin(partial: Path, plan: Plan) -> None:
             fold: Fold = getattr(plan, name)
             if plan.stored:
                 _placed(store, name, (len(fold), *plan.row_shape), plan.dtype)
-            store.create_dataset(f"{name}_images", data=fold.images)
-            store.create_dataset(f"{name}_labels", data=fold.labels)
+            for part in OF_FOLD:
+                store.create_dataset(f"{name}_{part}", data=getattr(fold, part))
         _placed(store, "done", (), "int64")
     # HDF5 leaves holes, which a disk that fills up meanwhile could no longer back.
     with partial.open("r+b") as stream:
@@ -298,7 +304,7 @@ def _begin(partial: Path, plan: Plan) -> None:
 
 
 def _plan_of(store: h5py.File) -> Plan:
-    train, val = (Fold(store[f"{name}_images"][...], store[f"{name}_labels"][...]) for name in FOLDS)
+    train, val = (Fold(*(store[f"{name}_{part}"][...] for part in OF_FOLD)) for name in FOLDS)
     return Plan(
         position=int(store.attrs["position"]),
         row_shape=tuple(store.attrs["row_shape"].tolist()),
@@ -325,7 +331,7 @@ def _rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
     offset = dataset.id.get_offset()
     if offset is None or path.stat().st_size < offset + dataset.nbytes:
         raise OSError(f"{dataset.name} is cut short")
-    return Rows(path, offset, dataset.shape, dataset.dtype, fold.labels)
+    return Rows(path, offset, dataset.shape, dataset.dtype, fold.labels, fold.weights)
 
 
 def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:

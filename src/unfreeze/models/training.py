@@ -306,8 +306,8 @@ class Transfer:
         engine = engine_of(part, plan.settings.extract)
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]
-        train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels)
-        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels)
+        train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels, plan.train.weights)
+        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels, plan.val.weights)
         return Folds(position, train, val)
 
     def _depths(self, model: keras.Model) -> list[int]:

@@ -74,8 +74,8 @@ def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFra
         position=0,
         row_shape=(images.size, images.size, 3),
         dtype="uint8",
-        train=Fold(train.rows, images.labels[train.rows]),
-        val=Fold(val.rows, images.labels[val.rows]),
+        train=Fold(train.rows, images.labels[train.rows], images.weights[train.rows]),
+        val=Fold(val.rows, images.labels[val.rows], images.weights[val.rows]),
         classes=len(images.classes),
         determined_by={
             "images": images.digest,

@@ -29,6 +29,7 @@ def run(params: Params, paths: Paths) -> None:
             paths.raw,
             rows["path"].tolist(),
             rows["label"].tolist(),
+            weights=rows["weight"].tolist() if "weight" in rows else None,
             size=params.preprocess.image_size,
             manifest_sha256=files.sha256(paths.manifest),
         )
