@@ -13,7 +13,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro test bench bench-search lint ui docs lock readme clean
+.PHONY: help install repro test bench bench-search bench-checks lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench: install ## Measure against the Keras guide's way and the machine's limits
 bench-search: install ## Measure what a search costs and what unfreezing is worth, into docs/search.md (hours; goes on)
 	python -m benchmarks.search --inputs $(BENCH_INPUTS)
 
+bench-checks: install ## Measure the checks of the images, into benchmarks/checks.md (minutes)
+	python -m benchmarks.checks --inputs $(BENCH_INPUTS)
+
 lint: install ## ruff and mypy, as checks
 	ruff check .
 	ruff format --check .
@@ -57,8 +60,9 @@ ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port:
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
 	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
 
-docs: install ## Print where the data checks' pages lie
-	@ls $(CURDIR)/reports/data_docs/*/index.html
+docs: install ## Open what the checks found, and the pages of Great Expectations it links
+	@ls $(CURDIR)/reports/data.html $(CURDIR)/reports/data_docs/*/index.html
+	@python -m webbrowser -t $(CURDIR)/reports/data.html >/dev/null
 
 readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme

@@ -34,6 +34,8 @@ SETTINGS = Settings(
     extract=Extract(engine="auto", precision="float32", batch_size=8, dtype="float16", max_gb=1),
 )
 
+CHECKS = load(PROJECT / "params.yaml").checks
+
 # Seconds instead of minutes; every stage still does its work.
 SMALL = (
     "study.backbones=[from_scratch]",

@@ -25,6 +25,7 @@ STAGES = {
     "split": False,
     "pretrained": True,
     "extract": True,
+    "suspects": False,
     "search": True,
     "finetune": True,
     "evaluate": True,
@@ -69,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")
     table.add_argument("--json", action="store_true", help="print JSON")
     table.set_defaults(run=_print_backbones)
+    diff = commands.add_parser("split-diff", help="show which images changed their fold between two versions")
+    diff.add_argument("before", nargs="?", default="HEAD", help="a git revision; HEAD if none is named")
+    diff.add_argument("after", nargs="?", help="a git revision; the split in this folder if none is named")
+    diff.add_argument("--json", action="store_true", help="print JSON")
+    diff.set_defaults(run=_print_split_diff)
     sync = commands.add_parser("sync", help="log what MLflow does not have yet, from DVC's files")
     sync.set_defaults(run=_sync)
     readme = commands.add_parser("readme", help="write the results in reports/ into README.md")
@@ -94,6 +100,18 @@ def _print_backbones(options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         catalogue.show(rows)
+
+
+def _print_split_diff(options: argparse.Namespace) -> None:
+    from unfreeze import split_diff
+
+    paths = Paths.here()
+    versions = (split_diff.read(paths, revision) for revision in (options.before, options.after))
+    result = split_diff.summary(split_diff.compare(*versions))
+    if options.json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        split_diff.show(result)
 
 
 def _sync(options: argparse.Namespace) -> None:

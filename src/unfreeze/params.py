@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 
 from unfreeze.errors import UnfreezeError
 
+FOLDS = ("train", "val", "test")
+
 T = TypeVar("T")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -50,30 +52,45 @@ class ByBackbone(RootModel[dict[str, T]], Generic[T]):
         return self.root.get(backbone, self.root["default"])
 
 
+Column = Annotated[int, Field(ge=0)] | str
+
+
 class LabelTable(Section):
-    """A table of paths and labels inside the source.
+    """A table of paths and labels inside the source: CSV, or Parquet by its suffix.
+
+    Columns are named, or numbered from 0; a CSV file has a header if any of them is named.
 
     Args:
         file: The table's path inside the source; image paths are relative to its folder.
-        delimiter: What separates columns; `whitespace` for runs of blanks.
-        path_column: Column number of the image's path, from 0.
-        label_column: Column number of the label, from 0.
+        delimiter: What separates columns of a CSV file; `whitespace` for runs of blanks.
+        path_column: Column of the image's path.
+        label_column: Column of the label.
+        weight_column: Column of how much an image counts in training; null lets all count the same.
+        group_column: Column of what must stay in one fold, such as the patient; null for no such groups.
+        fold_column: Column of train, val or test, where the folds are given; null lets the split make them.
         threshold: With it the label is a number, and the class is the first of `classes` up to the
             threshold and the second above it.
         classes: The two class names that a threshold parts.
+        label_map: Class names by label, such as {"0": cat}; a label that it lacks is an error.
     """
 
     file: str
     delimiter: str = "whitespace"
-    path_column: int = 0
-    label_column: int = 1
+    path_column: Column = 0
+    label_column: Column = 1
+    weight_column: Column | None = None
+    group_column: Column | None = None
+    fold_column: Column | None = None
     threshold: float | None = None
     classes: tuple[str, str] | None = None
+    label_map: dict[str, str] | None = None
 
     @model_validator(mode="after")
-    def _threshold_has_classes(self) -> "LabelTable":
+    def _labels_are_read_in_one_way(self) -> "LabelTable":
         if (self.threshold is None) != (self.classes is None):
             raise ValueError("threshold and classes go together: give both or neither")
+        if self.threshold is not None and self.label_map is not None:
+            raise ValueError("threshold and label_map exclude each other: give one of them")
         return self
 
 
@@ -92,17 +109,22 @@ class Source(Section):
 
 
 class FolderSource(Source):
-    """A folder with one folder a class; `class_folders` is a glob for those."""
+    """A folder on this machine or at any address fsspec knows.
+
+    It holds one folder a class, found by the glob `class_folders`, or a table of labels.
+    """
 
     kind: Literal["folder"]
     class_folders: str = "*"
+    labels: LabelTable | None = None
 
 
 class ArchiveSource(Source):
-    """A zip archive, by URL or path, with one folder a class inside."""
+    """A zip or tar archive, by path or any address fsspec knows, with what a folder source holds inside."""
 
     kind: Literal["archive"]
     class_folders: str = "*"
+    labels: LabelTable | None = None
     sha256: Sha256 | None = None
 
 
@@ -114,16 +136,65 @@ class WheelSource(Source):
     labels: LabelTable
 
 
+class Check(Section):
+    """What a finding of a check does: end the run, be told, or not be looked for."""
+
+    level: Literal["error", "warning", "off"]
+
+
+class Bounded(Check):
+    """A check with a threshold; its unit is told where it is set."""
+
+    threshold: float = Field(ge=0)
+
+
+class Calibrated(Check):
+    """A check whose threshold is a number, or taken from the set itself."""
+
+    threshold: Literal["auto"] | Annotated[int, Field(ge=0, le=16)]
+
+
 class Checks(Section):
-    """What the data must satisfy.
+    """What the data must satisfy. What each check means is told in `data/checks.py` and docs/checks.md.
 
     Args:
         on_bad: What an unreadable image does: end the run, or be set aside and listed.
+        max_megapixels: Most pixels an image may have, millions; larger ones count as unreadable.
+        seconds_per_image: Seconds after which decoding an image is given up.
+        worker_gb: Most memory that decoding an image may take, GB.
         min_images_per_class: Fewest readable images of a class.
     """
 
     on_bad: Literal["fail", "quarantine"]
+    max_megapixels: float = Field(gt=0)
+    seconds_per_image: float = Field(gt=0)
+    worker_gb: float = Field(gt=0)
     min_images_per_class: int = Field(ge=5)
+    conflicting_labels: Check
+    exact_duplicates: Check
+    near_duplicates: Calibrated
+    wrong_extension: Check
+    blurry: Bounded
+    dark: Bounded
+    bright: Bounded
+    low_information: Bounded
+    odd_size: Bounded
+    odd_aspect: Bounded
+    imbalance: Bounded
+    shortcut: Bounded
+    drift: Bounded
+    suspect_labels: Bounded
+
+    @property
+    def most_pixels(self) -> int:
+        """Most pixels an image may have."""
+        return int(self.max_megapixels * 1e6)
+
+    def level_of(self, name: str) -> str:
+        """Return what a finding of a check does: error, warning or off."""
+        if name == "unreadable":
+            return "error" if self.on_bad == "fail" else "warning"
+        return getattr(self, name).level
 
 
 class Preprocess(Section):
@@ -133,11 +204,22 @@ class Preprocess(Section):
 
 
 class Split(Section):
-    """Shares of the three folds; they add up to 1."""
+    """The three folds; their shares add up to 1. Folds that the source gives win over all of this.
+
+    Args:
+        train: Share of the training fold.
+        val: Share of the validation fold.
+        test: Share of the test fold.
+        method: `exact` gives the shares as closely as the clusters allow; `stable` places each cluster by the hash
+            of its content, so that new images move none that was there.
+        tolerance: Most that a fold's share of any class may be off.
+    """
 
     train: Share
     val: Share
     test: Share
+    method: Literal["exact", "stable"]
+    tolerance: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Split":

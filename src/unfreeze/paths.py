@@ -42,6 +42,14 @@ class Paths:
         return self.root / "data/params_valid.txt"
 
     @property
+    def downloads(self) -> Path:
+        return self.root / "data/.downloads"
+
+    @property
+    def download_record(self) -> Path:
+        return self.root / "metrics/download.json"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data/raw"
 
@@ -52,6 +60,30 @@ class Paths:
     @property
     def manifest(self) -> Path:
         return self.root / "data/manifest.parquet"
+
+    @property
+    def findings(self) -> Path:
+        return self.root / "data/findings.csv"
+
+    @property
+    def waivers(self) -> Path:
+        return self.root / "checks/waivers.yaml"
+
+    @property
+    def profile(self) -> Path:
+        return self.root / "metrics/profile.json"
+
+    @property
+    def findings_page(self) -> Path:
+        return self.root / "reports/data.html"
+
+    @property
+    def suspects(self) -> Path:
+        return self.root / "data/suspects.csv"
+
+    @property
+    def suspects_page(self) -> Path:
+        return self.root / "reports/suspects.html"
 
     @property
     def images(self) -> Path:

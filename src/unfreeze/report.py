@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from unfreeze import rendering
 from unfreeze.errors import UnfreezeError
 
 TITLES = (
@@ -69,10 +68,8 @@ def page(comparison: dict[str, Any], pictures: Mapping[str, Path]) -> str:
         comparison: The content of reports/comparison.json.
         pictures: PNG files by title.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("unfreeze"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return templates.get_template("report.html.j2").render(
+    return rendering.page(
+        "report.html.j2",
         comparison=comparison,
         summary=summary(comparison),
         titles=TITLES,

@@ -5,16 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import CHECKS
 from unfreeze import files
 from unfreeze.data import expectations
+from unfreeze.data.checks import EXPLANATIONS
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Checks, Split
+from unfreeze.params import Bounded, Split
 from unfreeze.paths import Paths
 
-FAIL = Checks(on_bad="fail", min_images_per_class=5)
-SPLIT = Split(train=0.6, val=0.2, test=0.2)
+FAIL = CHECKS.model_copy(update={"min_images_per_class": 5})
+SPLIT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 GOOD = pd.DataFrame(
-    {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9], "verdict": ["ok", "ok"]}
+    {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9]}
+    | {name: [False, False] for name in EXPLANATIONS if name not in expectations.OF_THE_SET}
 )
 
 
@@ -31,8 +34,8 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"verdict": ["ok", "unreadable"]}, r"images cannot be read \(b\): replace or remove them"),
-        ({"verdict": ["ok", "conflict"]}, r"the same image stands under two labels \(b\)"),
+        ({"unreadable": [False, True]}, r"images cannot be read \(b\): replace or remove them"),
+        ({"conflicting_labels": [False, True]}, r"the same image stands under two labels \(b\)"),
         ({"path": ["a", "a"]}, "paths come twice"),
         ({"label": ["x", None]}, "images have no label"),
         ({"width": [9, 2]}, r"images are under 8 pixels in width \(b\)"),
@@ -46,22 +49,49 @@ def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, lis
 
 
 def test_a_missing_column_fails(tmp_path: Path) -> None:
-    with pytest.raises(UnfreezeError, match="verdict"):
+    with pytest.raises(UnfreezeError, match="unreadable"):
         expectations.gate(
-            "manifest", GOOD.drop(columns="verdict"), expectations.manifest_rules(FAIL), Paths(tmp_path)
+            "manifest", GOOD.drop(columns="unreadable"), expectations.manifest_rules(FAIL), Paths(tmp_path)
         )
 
 
 def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
     rules = expectations.manifest_rules(FAIL.model_copy(update={"on_bad": "quarantine"}))
-    expectations.gate("manifest", GOOD.assign(verdict=["ok", "unreadable"]), rules, Paths(tmp_path))
+    expectations.gate("manifest", GOOD.assign(unreadable=[False, True]), rules, Paths(tmp_path))
+
+
+def test_a_warning_is_told_and_a_check_that_is_off_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expectations.log, "propagate", True)
+    blurred = GOOD.assign(blurry=[True, False])
+    expectations.gate("manifest", blurred, expectations.manifest_rules(FAIL), Paths(tmp_path))
+    assert "images are blurred (a): look at them" in caplog.text
+    result = json.loads(Paths(tmp_path).checks("manifest").read_text())
+    assert result["success"]
+    assert result["warnings"] == 1
+    off = FAIL.model_copy(update={"blurry": Bounded(level="off", threshold=1)})
+    expectations.gate("manifest", blurred, expectations.manifest_rules(off), Paths(tmp_path))
+    assert json.loads(Paths(tmp_path).checks("manifest").read_text())["warnings"] == 0
+
+
+def test_pages_load_nothing_from_another_host(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    expectations.gate("manifest", GOOD, expectations.manifest_rules(FAIL), paths)
+    pages = list(paths.data_docs.rglob("*.html"))
+    assert len(pages) >= 3
+    loads = re.compile(r"<(?:script|img|iframe)[^>]*\bsrc=.?https?:|<link[^>]*\bhref=.?https?:|url\(.?https?:", re.I)
+    assert [page.name for page in pages if loads.search(page.read_text())] == []
 
 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ({"label": ["x"], "images": [50]}, "not at least two classes"),
-        ({"label": ["x", "y"], "images": [50, 4]}, r"fewer than 5 readable images \(y\)"),
+        ({"label": ["x"], "images": [50], "times_smaller": [1.0]}, "not at least two classes"),
+        (
+            {"label": ["x", "y"], "images": [50, 4], "times_smaller": [1.0, 12.5]},
+            r"fewer than 5 readable images \(y\)",
+        ),
     ],
 )
 def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[object]], message: str) -> None:
@@ -76,7 +106,7 @@ FOLDS = pd.DataFrame(
         "fold": ["train"] * 6 + ["val"] * 2 + ["test"] * 2,
         "folds_of_cluster": [1] * 10,
         "classes_of_fold": [2] * 10,
-        "in_test": [0.0] * 8 + [1.0] * 2,
+        "share_off": [0.0] * 10,
     }
 )
 
@@ -85,14 +115,15 @@ FOLDS = pd.DataFrame(
     ("change", "message"),
     [
         ({}, None),
-        ({"folds_of_cluster": [1] * 9 + [2]}, r"copies of one image lie in different folds \(j\)"),
+        ({"folds_of_cluster": [1] * 9 + [2]}, r"images of one group, lie in different folds \(j\)"),
         ({"fold": ["train"] * 8 + ["test"] * 2}, "a fold is empty"),
         ({"classes_of_fold": [2] * 9 + [1]}, "one class only"),
-        ({"in_test": [1.0] * 10}, "off by more than 0.05"),
+        ({"share_off": [0.0] * 9 + [0.06]}, r"off by more than 0.05 \(j\)"),
     ],
 )
 def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:
-    problems = expectations.check("split", FOLDS.assign(**change), expectations.split_rules(SPLIT), Paths(tmp_path))
+    rules = expectations.split_rules(SPLIT, given=False)
+    problems = expectations.check("split", FOLDS.assign(**change), rules, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or any(re.search(message, problem) for problem in problems)
 
@@ -122,7 +153,9 @@ def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], m
     good = pd.DataFrame(
         {"row": [0, 1, 2], "finite": [True] * 3, "mean": [1.0, 2.0, 3.0], "deviation": [1.0, 1.0, 1.0]}
     )
-    problems = expectations.check("features", good.assign(**change), expectations.feature_rules(), Paths(tmp_path))
+    problems = expectations.check("features", good.assign(**change), expectations.feature_rules(), Paths(tmp_path))[
+        "error"
+    ]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]
 
@@ -139,6 +172,7 @@ def test_predictions_are_guarded(
     tmp_path: Path, predicted: list[str], correct: list[bool], message: str | None
 ) -> None:
     frame = pd.DataFrame({"id": [1, 2, 3], "predicted": predicted, "correct": correct})
-    problems = expectations.check("predictions", frame, expectations.prediction_rules(2, 0.5), Paths(tmp_path))
+    rules = expectations.prediction_rules(2, 0.5)
+    problems = expectations.check("predictions", frame, rules, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]

@@ -1,8 +1,112 @@
-import pandas as pd
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
 
-from unfreeze.stages.check import images_per_class
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.conftest import compose
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+from unfreeze.stages import check
+
+
+@pytest.fixture
+def paths(tmp_path: Path, make_images: Callable[..., Path]) -> Paths:
+    """Return a checkout with twelve images of each of two classes and their index."""
+    paths = Paths(tmp_path)
+    make_images(paths.raw, images=12)
+    index(paths)
+    return paths
+
+
+def index(paths: Paths) -> None:
+    images = sorted(path for path in paths.raw.rglob("*") if path.is_file())
+    table = pd.DataFrame([(path.relative_to(paths.raw).as_posix(), path.parent.name) for path in images])
+    files.write_csv(paths.raw_index, table.set_axis(["path", "label"], axis=1))
+
+
+def params(paths: Paths, *overrides: str) -> Params:
+    return compose(paths.params, *overrides)
+
+
+def waive(paths: Paths, expires: date) -> None:
+    text = f'- check: conflicting_labels\n  image: "*"\n  reason: both are right\n  expires: {expires}\n'
+    files.write_text(paths.waivers, text)
 
 
 def test_a_class_without_a_readable_image_counts_as_zero() -> None:
     rows = pd.DataFrame({"path": list("abc"), "label": ["x", "x", "y"], "verdict": ["ok", "ok", "unreadable"]})
-    assert images_per_class(rows).to_dict("list") == {"label": ["x", "y"], "images": [2, 0]}
+    assert check.images_per_class(rows).to_dict("list") == {
+        "label": ["x", "y"], "images": [2, 0], "times_smaller": [1.0, 2.0],
+    }  # fmt: skip
+
+
+def test_good_images_pass_and_leave_a_manifest_and_a_page(paths: Paths) -> None:
+    check.run(params(paths), paths)
+    rows = pd.read_parquet(paths.manifest)
+    assert (rows["verdict"] == "ok").all()
+    assert rows["cluster"].is_unique
+    assert pd.read_csv(paths.findings)["check"].tolist() == []
+    text = paths.findings_page.read_text()
+    assert "24 images of 2 classes, 24 of them readable." in text
+    assert all(json.loads(paths.checks(suite).read_text())["success"] for suite in ("manifest", "classes", "drift"))
+
+
+def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: Paths) -> None:
+    shutil.copy(paths.raw / "red/000.png", paths.raw / "blue/other.png")
+    index(paths)
+    with pytest.raises(
+        UnfreezeError, match=r"two labels \(blue/other.png, red/000.png\): decide which label"
+    ) as told:
+        check.run(params(paths), paths)
+    assert "\n" not in str(told.value)
+    text = paths.findings_page.read_text()
+    assert "label blue" in text
+    assert "label red" in text
+    assert (
+        pd.read_parquet(paths.manifest).set_index("path").loc[["blue/other.png", "red/000.png"], "cluster"].nunique()
+        == 1
+    )
+
+    waive(paths, date.today() + timedelta(1))
+    check.run(params(paths), paths)
+    assert pd.read_csv(paths.findings).query("check == 'conflicting_labels'")["waived"].tolist() == [True, True]
+    waive(paths, date.today() - timedelta(1))
+    with pytest.raises(UnfreezeError, match=r"expired on .* \(both are right\)"):
+        check.run(params(paths), paths)
+
+
+def test_a_bad_file_is_left_out_only_if_that_is_wanted(paths: Paths) -> None:
+    (paths.raw / "red/bad.png").write_bytes(b"no image")
+    index(paths)
+    with pytest.raises(UnfreezeError, match=r"images cannot be read \(red/bad.png\): replace or remove them"):
+        check.run(params(paths), paths)
+    check.run(params(paths, "checks.on_bad=quarantine"), paths)
+    listed = pd.read_csv(paths.findings).iloc[0]
+    assert (listed["check"], listed["path"]) == ("unreadable", "red/bad.png")
+    assert listed["detail"]
+    assert "no picture" in paths.findings_page.read_text()
+
+
+def test_a_size_that_gives_the_label_away_is_told(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    for path in (paths.raw / "blue").iterdir():
+        with Image.open(path) as picture:
+            picture.resize((64, 48)).save(path)
+    check.run(params(paths), paths)
+    result = json.loads(paths.checks("shortcuts").read_text())
+    assert result["warnings"] == 1
+    with pytest.raises(UnfreezeError, match=r"alone predicts the label \(width, height, aspect"):
+        check.run(params(paths, "checks.shortcut.level=error"), paths)
+
+
+def test_groups_of_the_source_are_clusters(paths: Paths) -> None:
+    table = pd.read_csv(paths.raw_index)
+    files.write_csv(paths.raw_index, table.assign(group=["a", "a", "b"] * 8))
+    check.run(params(paths), paths)
+    assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 2

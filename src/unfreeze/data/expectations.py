@@ -2,23 +2,43 @@
 
 import logging
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from unfreeze import files
 from unfreeze.console import log
+from unfreeze.data.checks import EXPLANATIONS
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Checks, Split
+from unfreeze.params import FOLDS, Checks, Split
 from unfreeze.paths import Paths
 
 # Must be set before Great Expectations is imported: nothing is reported.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-FOLDS = ("train", "val", "test")
+# Suites of the data itself, in the order in which they run.
+SUITES = ("manifest", "classes", "shortcuts", "drift", "images", "split", "suspects")
+# Checks that are no column of the manifest.
+OF_THE_SET = ("imbalance", "shortcut", "drift", "suspect_labels")
 SMALLEST_SIDE = 8
 EXAMPLES = 3
+# What the library's pages fetch from other hosts: styles, pictures, and scripts that do nothing without them.
+FROM_OTHER_HOSTS = (
+    r"<script\b.*?</script>",
+    r"<link\b[^>]*\bhref=[\"']https?:[^>]*>",
+    r"<img\b[^>]*\bsrc=[\"']https?:[^>]*>",
+    r"url\(\s*[\"']?https?:[^)]*\)",
+)
+# In their place; dialogs and menus open by script only.
+PAGE_STYLE = """<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
+table { border-collapse: collapse; margin: .5rem 0; } td, th { border: 1px solid #8884; padding: .25rem .6rem; }
+.modal, .modal-backdrop, .dropdown-menu, .navbar-toggler, button { display: none; }
+.badge { border: 1px solid #8884; border-radius: .3rem; padding: 0 .4rem; } pre { white-space: pre-wrap; }
+</style>"""
 
 
 @dataclass(frozen=True)
@@ -30,32 +50,38 @@ class Rule:
         arguments: What the class takes.
         problem: What is wrong where it fails.
         remedy: What to do then.
+        level: Whether a failure ends the stage or is told.
     """
 
     expectation: str
     arguments: dict[str, Any]
     problem: str
     remedy: str
+    level: str = "error"
+
+    @classmethod
+    def of_check(cls, name: str, checks: Checks, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
+        """Return the expectation of a check that is on, with what people are told of it; none where it is off."""
+        level = checks.level_of(name)
+        if level == "off":
+            return []
+        told = EXPLANATIONS[name]
+        return [cls(expectation, arguments, told.title, told.remedy, level)]
 
 
 def manifest_rules(checks: Checks) -> list[Rule]:
-    """Guard the manifest: one row an image."""
-    verdicts = ["ok"] if checks.on_bad == "fail" else ["ok", "unreadable"]
+    """Guard the manifest: one row an image, with a bool column a check."""
     return [
-        Rule(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "verdict", "value_set": [*verdicts, "conflict"]},
-            "images cannot be read",
-            "replace or remove them, or set checks.on_bad=quarantine to leave them out",
-        ),
-        Rule(
-            "ExpectColumnValuesToNotBeInSet",
-            {"column": "verdict", "value_set": ["conflict"]},
-            "the same image stands under two labels",
-            "decide which label is right and remove the other copy",
-        ),
         Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
         Rule("ExpectColumnValuesToNotBeNull", {"column": "label"}, "images have no label", "label or remove them"),
+        *(
+            rule
+            for name in EXPLANATIONS
+            if name not in OF_THE_SET
+            for rule in Rule.of_check(
+                name, checks, "ExpectColumnValuesToBeInSet", {"column": name, "value_set": [False]}
+            )
+        ),
         *(
             Rule(
                 "ExpectColumnValuesToBeBetween",
@@ -84,7 +110,31 @@ def class_rules(checks: Checks) -> list[Rule]:
             f"classes have fewer than {least} readable images",
             "add images, merge classes, or lower checks.min_images_per_class",
         ),
+        *Rule.of_check(
+            "imbalance",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "times_smaller", "max_value": checks.imbalance.threshold},
+        ),
     ]
+
+
+def shortcut_rules(checks: Checks) -> list[Rule]:
+    """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
+    arguments = {"column": "skill", "max_value": checks.shortcut.threshold}
+    return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
+
+
+def drift_rules(checks: Checks) -> list[Rule]:
+    """Guard the data version: one row a property, with its distance from the version before."""
+    arguments = {"column": "distance", "max_value": checks.drift.threshold}
+    return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
+
+
+def suspect_rules(checks: Checks) -> list[Rule]:
+    """Guard the labels: one row an image that the probes have scored."""
+    arguments = {"column": "suspect", "value_set": [False]}
+    return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
 
 
 def image_rules(classes: list[str]) -> list[Rule]:
@@ -111,8 +161,13 @@ def image_rules(classes: list[str]) -> list[Rule]:
     ]
 
 
-def split_rules(split: Split) -> list[Rule]:
-    """Guard the split: one row an image, with the number of folds its duplicates lie in."""
+def split_rules(split: Split, *, given: bool) -> list[Rule]:
+    """Guard the split: one row an image, with the number of folds its cluster lies in.
+
+    Args:
+        split: The wanted shares.
+        given: Whether the source gives folds.
+    """
     return [
         Rule("ExpectColumnValuesToBeUnique", {"column": "id"}, "images are in two folds", "run `dvc repro` again"),
         Rule(
@@ -124,8 +179,8 @@ def split_rules(split: Split) -> list[Rule]:
         Rule(
             "ExpectColumnValuesToBeInSet",
             {"column": "folds_of_cluster", "value_set": [1]},
-            "copies of one image lie in different folds",
-            "run `dvc repro` again; if it stays, report it",
+            "copies of one image, or images of one group, lie in different folds",
+            "correct the folds that the source gives; if it gives none, report it",
         ),
         Rule(
             "ExpectColumnValuesToBeBetween",
@@ -133,11 +188,18 @@ def split_rules(split: Split) -> list[Rule]:
             "a fold holds one class only",
             "bring more images or change the shares in split",
         ),
-        Rule(
-            "ExpectColumnMeanToBeBetween",
-            {"column": "in_test", "min_value": max(0.0, split.test - 0.05), "max_value": split.test + 0.05},
-            "the test fold's share is off by more than 0.05",
-            "many duplicates hold together: remove them or change split.test",
+        # Folds that the source gives are as they are.
+        *(
+            []
+            if given
+            else [
+                Rule(
+                    "ExpectColumnValuesToBeBetween",
+                    {"column": "share_off", "max_value": split.tolerance},
+                    f"a fold's share of a class is off by more than {split.tolerance:g}",
+                    "bring more images of the class, set split.method=exact, or raise split.tolerance",
+                )
+            ]
         ),
     ]
 
@@ -192,7 +254,7 @@ def load_library() -> None:
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
 
 
-def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> list[str]:
+def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> dict[str, list[str]]:
     """Validate a table, write the result and its Data Docs, and return what is wrong.
 
     Args:
@@ -202,7 +264,7 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
         paths: Where results go.
 
     Returns:
-        A line a failed rule, with examples and remedy.
+        By level, `error` and `warning`: a line a failed rule, with examples and remedy.
     """
     load_library()
     import great_expectations as gx
@@ -212,7 +274,9 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
     files.remove(docs)
     expectations = [
         getattr(gx.expectations, rule.expectation)(
-            **rule.arguments, meta={"rule": number, "problem": rule.problem, "remedy": rule.remedy}
+            **rule.arguments,
+            severity="critical" if rule.level == "error" else "warning",
+            meta={"rule": number, "problem": rule.problem, "remedy": rule.remedy},
         )
         for number, rule in enumerate(rules)
     ]
@@ -248,25 +312,29 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> l
     )
     outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
     results = next(iter(outcome.run_results.values())).results
-    problems, table = [], []
+    load_nothing_from_other_hosts(docs)
+    problems: dict[str, list[str]] = {"error": [], "warning": []}
+    table = []
     for result in results:
         rule = rules[result.expectation_config.meta["rule"]]
         table.append(
             {
                 "rule": result.expectation_config.type,
                 "column": result.expectation_config.kwargs.get("column"),
+                "level": rule.level,
                 "success": bool(result.success),
                 "unexpected": int(result.result.get("unexpected_count") or 0),
             }
         )
         if not result.success:
-            problems.append(f"{rule.problem}{_examples(frame, result)}: {rule.remedy}")
-    files.write_json(paths.checks(suite), {"success": not problems, "rows": len(frame), "expectations": table})
+            problems[rule.level].append(f"{rule.problem}{_examples(frame, result)}: {rule.remedy}")
+    summary = {"success": not problems["error"], "warnings": len(problems["warning"])}
+    files.write_json(paths.checks(suite), {**summary, "rows": len(frame), "expectations": table})
     return problems
 
 
 def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
-    """Validate a table and end the stage if anything is wrong.
+    """Validate a table, tell of every failed rule, and end the stage if one is an error.
 
     Args:
         suite: Name of the suite.
@@ -277,15 +345,39 @@ def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, ba
             with, so a collapse or a poor score of theirs is a result to be told and no fault.
 
     Raises:
-        UnfreezeError: Names each failed rule, examples and the remedy.
+        UnfreezeError: Names each failed rule that is an error, examples and the remedy.
     """
     problems = check(suite, frame, rules, paths)
-    fatal = backbone is None or files.read_json(paths.weights_record(backbone))["pretrained"]
-    if problems and fatal:
-        page = paths.data_docs / suite / "index.html"
-        raise UnfreezeError(f"{suite} check failed: {'; '.join(problems)}. Details: {page}")
-    for problem in problems:
+    for problem in problems["warning"]:
         log.warning("%s: %s", suite, problem)
+    fatal = backbone is None or files.read_json(paths.weights_record(backbone))["pretrained"]
+    if problems["error"] and fatal:
+        page = paths.data_docs / suite / "index.html"
+        raise UnfreezeError(f"{suite} check failed: {'; '.join(problems['error'])}. Details: {page}")
+    for problem in problems["error"]:
+        log.warning("%s: %s", suite, problem)
+
+
+def load_nothing_from_other_hosts(docs: Path) -> None:
+    """Rid the library's pages of all they fetch: they are read where there is no network, and tell nobody."""
+    for page in docs.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for pattern in FROM_OTHER_HOSTS:
+            text = re.sub(pattern, "", text, flags=re.DOTALL | re.IGNORECASE)
+        page.write_text(text.replace("</head>", f"{PAGE_STYLE}</head>", 1), encoding="utf-8")
+
+
+def pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
+    """Return title and relative address of every suite's pages, for a page that links them.
+
+    Args:
+        paths: Where the pages lie.
+        shown_on: The page with the links.
+    """
+    return [
+        (f"Great Expectations: {suite}", os.path.relpath(paths.data_docs / suite / "index.html", shown_on.parent))
+        for suite in SUITES
+    ]
 
 
 def _examples(frame: pd.DataFrame, result: Any) -> str:

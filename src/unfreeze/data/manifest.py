@@ -1,8 +1,6 @@
 """The manifest: one row an image, with what can be measured on it."""
 
 import hashlib
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,64 +11,78 @@ import pandas as pd
 from PIL import Image
 
 from unfreeze import console, files
+from unfreeze.data import decoding
+from unfreeze.isolation import Failure, run_isolated
+from unfreeze.params import Checks
 
 # Brightness, sharpness and entropy are compared between images, so all are measured at one size, pixels.
 MEASURED_SIZE = 256
+MEASURES = (
+    "width", "height", "mode", "format", "suffix_fits", "pixels_sha256", "perceptual_hash", "brightness", "dark_end",
+    "bright_end", "sharpness", "entropy",
+)  # fmt: skip
 
 
-def build(index: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Measure every image.
+def build(index: pd.DataFrame, root: Path, checks: Checks) -> pd.DataFrame:
+    """Measure every image, each decoded in a process that may crash or hang without harm.
 
     Args:
-        index: `path` and `label` of each image.
+        index: `path` and `label` of each image, and what else the source says of it.
         root: Folder the paths are relative to.
+        checks: What decoding an image may take.
 
     Returns:
-        One row an image: path, label, bytes, sha256, pixels_sha256, perceptual_hash, width, height, mode,
-        format, brightness, sharpness, entropy, cluster, verdict and reason. Images of one cluster show the
-        same pixels. The verdict is `ok`, `unreadable` or `conflict`: one image under two labels.
+        One row an image: what the index has, then `bytes`, `sha256`, `reason` (empty, or why it cannot be read),
+        and for readable images: `width` and `height` in pixels, `mode` and `format` as stored, `suffix_fits`,
+        `pixels_sha256`, `perceptual_hash`, the mean `brightness`, its 99th percentile `dark_end` and its 5th
+        `bright_end` (0..255), `sharpness` and `entropy` (bits).
     """
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        measured = pool.map(measure, [root / name for name in index["path"]], chunksize=16)
-        rows = list(console.track(measured, "checking images", len(index)))
-    return judge(pd.concat([index.reset_index(drop=True), pd.DataFrame(rows)], axis=1))
+    items = [(root / name, checks.most_pixels) for name in index["path"]]
+    measured = run_isolated(measure, items, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
+    rows = []
+    for (path, _), result in zip(items, console.track(measured, "checking images", len(items)), strict=True):
+        rows.append({**_of_file(path), "reason": result.reason} if isinstance(result, Failure) else result)
+    table = pd.DataFrame(rows, columns=["bytes", "sha256", "reason", *MEASURES])
+    return pd.concat([index.reset_index(drop=True), table], axis=1)
 
 
-def measure(path: Path) -> dict[str, Any]:
-    """Measure one image; one that cannot be read has a reason and no measures."""
-    row: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": files.sha256(path), "reason": ""}
+def measure(item: tuple[Path, int]) -> dict[str, Any]:
+    """Measure one image; one that cannot be read has a reason and no measures.
+
+    Args:
+        item: Its file, and the most pixels it may have.
+    """
+    path, most_pixels = item
+    row = {**_of_file(path), "reason": ""}
     try:
-        with Image.open(path) as image:
-            row |= {"width": image.width, "height": image.height, "mode": image.mode, "format": image.format}
-            rgb = image.convert("RGB")
-    # Damaged files make decoders raise nearly anything.
-    except Exception as error:
-        return row | {"reason": " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__}
-    grey = rgb.convert("L").resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BILINEAR)
+        image = decoding.open_image(path, max_pixels=most_pixels)
+    except decoding.Undecodable as error:
+        return {**row, "reason": str(error)}
+    grey = image.rgb.convert("L").resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BILINEAR)
     values = np.asarray(grey)
-    digest = hashlib.sha256(f"{rgb.size}".encode() + rgb.tobytes()).hexdigest()
+    dark_end, bright_end = np.percentile(values, (99, 5))
     return row | {
-        "pixels_sha256": digest,
+        "width": image.width,
+        "height": image.height,
+        "mode": image.mode,
+        "format": image.format,
+        "suffix_fits": decoding.has_matching_suffix(path, image.format),
+        "pixels_sha256": hashlib.sha256(f"{image.rgb.size}".encode() + image.rgb.tobytes()).hexdigest(),
         # Of 32x32 pixels, which are as good from here as from the whole image.
         "perceptual_hash": str(imagehash.phash(grey)),
         "brightness": float(values.mean()),
+        "dark_end": float(dark_end),
+        "bright_end": float(bright_end),
         # The variance of the Laplacian: low on blurred images (Pech-Pacheco et al. 2000).
         "sharpness": float(cv2.Laplacian(values, cv2.CV_32F).var(dtype=np.float64)),
         "entropy": float(grey.entropy()),
     }
 
 
-def judge(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the duplicate cluster and the verdict of each image."""
-    rows = rows.reindex(columns=[*rows.columns, *({"pixels_sha256", "reason"} - set(rows.columns))])
-    readable = rows["reason"] == ""
-    key = rows["pixels_sha256"].where(readable, rows["path"])
-    rows["cluster"] = pd.factorize(key)[0]
-    labels_of_cluster = rows.groupby("cluster")["label"].transform("nunique")
-    rows["verdict"] = np.select([~readable, labels_of_cluster > 1], ["unreadable", "conflict"], "ok")
-    return rows
-
-
 def usable(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of images that may be used."""
     return manifest[manifest["verdict"] == "ok"].reset_index(drop=True)
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}

@@ -1,30 +1,135 @@
-"""Measure every raw image and let Great Expectations decide whether the data may be used."""
+"""Measure every raw image, look for what is wrong, and let Great Expectations decide whether the data may be used."""
 
+from datetime import date
+
+import numpy as np
 import pandas as pd
 
-from unfreeze import files
+from unfreeze import files, gallery
 from unfreeze.console import log
-from unfreeze.data import expectations, manifest
-from unfreeze.params import Params
+from unfreeze.data import checks, duplicates, expectations, findings, manifest, profile, shortcuts, waivers
+from unfreeze.data.expectations import Rule
+from unfreeze.data.waivers import Waiver
+from unfreeze.gallery import Card, Section, Table
+from unfreeze.params import Checks, Params
 from unfreeze.paths import Paths
+from unfreeze.processes import beside
 
-PARAMS = ("checks",)
+PARAMS = ("seed", "checks")
+
+TEXT = ("path", "label", "group", "fold")
+
+
+def measured(params: Params, paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure all images and look for what is wrong with them.
+
+    Returns:
+        The manifest's rows with cluster and verdict, and one bool column a check.
+    """
+    index = pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
+    rows = manifest.build(index, paths.raw, params.checks)
+    near = near_pairs(rows, params, paths)
+    rows["cluster"] = duplicates.clusters(rows, near)
+    rows["verdict"] = np.where(rows["reason"] == "", "ok", "unreadable")
+    in_images, in_clusters = (
+        checks.found_in_image(rows, params.checks),
+        checks.found_in_clusters(rows, near, params.checks),
+    )
+    return rows, pd.concat([in_images, in_clusters], axis=1)
+
+
+def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
+    """Return the pairs of row numbers that show the same, though not pixel by pixel."""
+    settings = params.checks.near_duplicates
+    if settings.level == "off":
+        return np.empty((0, 2), np.int64)
+    readable = np.flatnonzero(rows["reason"] == "")
+    pairs = readable[duplicates.candidates(rows.iloc[readable], settings.threshold, params.seed)]
+    return duplicates.confirmed(pairs, [paths.raw / name for name in rows["path"]], params.checks, params.seed)
 
 
 def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a class with its number of usable images; classes without any count too."""
-    counts = manifest.usable(rows)["label"].value_counts()
+    """Return one row a class: its number of usable images, and how many times the largest class's that is."""
     labels = sorted(rows["label"].unique())
-    return pd.DataFrame({"label": labels, "images": [int(counts.get(label, 0)) for label in labels]})
+    counts = manifest.usable(rows)["label"].value_counts().reindex(labels, fill_value=0)
+    times = counts.max() / counts.clip(lower=1)
+    return pd.DataFrame({"label": labels, "images": counts.to_numpy(), "times_smaller": times.to_numpy()})
+
+
+def drift_since(described: dict[str, object], paths: Paths) -> pd.DataFrame:
+    """Return the distance of each property from the data version before; no row where there is none."""
+    before = profile.previous(paths.profile, str(described["digest"]))
+    return profile.drift(before, described) if before else pd.DataFrame(columns=["property", "distance"])
+
+
+def sections_of(table: pd.DataFrame, names: list[str], settings: Checks) -> list[Section]:
+    """Return what the page shows of each check that is on."""
+    sections = []
+    for name in names:
+        of_check = table[table["check"] == name]
+        groups = [
+            [
+                Card(str(path), [f"label {label}", *([detail] if detail else [])], has_picture=name != "unreadable")
+                for path, label, detail in zip(group["path"], group["label"], group["detail"], strict=True)
+            ]
+            for group in findings.grouped(of_check)
+        ]
+        waived = int(of_check["waived"].sum())
+        sections.append(Section(name, settings.level_of(name), len(of_check) - waived, waived, groups))
+    return sections
+
+
+def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tuple[pd.DataFrame, list[Rule]]]:
+    """Write manifest, findings and their page.
+
+    Args:
+        params: Needs `seed` and `checks`.
+        paths: Where the images are and where all goes.
+        let_pass: Waivers.
+
+    Returns:
+        What the gate looks at, and by which rules, suite by suite.
+    """
+    rows, found = measured(params, paths)
+    waived = waivers.waived(found, rows["sha256"], let_pass)
+    listed = findings.listed(rows, found, waived)
+    usable, classes = manifest.usable(rows), images_per_class(rows)
+    skills = shortcuts.skills(usable, params.seed)
+    described = profile.profile(usable)
+    drift = drift_since(described, paths)
+    with files.atomic(paths.manifest) as partial:
+        pd.concat([rows, found], axis=1).to_parquet(partial, index=False)
+    files.write_csv(paths.findings, listed)
+    files.write_json(paths.profile, described)
+    counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
+    page = gallery.page(
+        "What the checks found",
+        f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
+        sections_of(listed, list(found.columns), params.checks),
+        [
+            Table.of("Classes", classes),
+            Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
+            Table.of("Distance from the previous data version, 0 to 1", drift),
+        ],
+        root=paths.raw,
+        most_pixels=params.checks.most_pixels,
+        links=[("Suspect labels", paths.suspects_page.name), *expectations.pages(paths, paths.findings_page)],
+    )
+    files.write_text(paths.findings_page, page)
+    log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
+    judged = pd.concat([rows, found & ~waived], axis=1)
+    return {
+        "manifest": (judged, expectations.manifest_rules(params.checks)),
+        "classes": (classes, expectations.class_rules(params.checks)),
+        "shortcuts": (skills, expectations.shortcut_rules(params.checks)),
+        "drift": (drift, expectations.drift_rules(params.checks)),
+    }
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Write the manifest, then end the stage if an expectation fails."""
-    index = pd.read_csv(paths.raw_index, dtype=str, keep_default_na=False)
-    rows = manifest.build(index, paths.raw)
-    with files.atomic(paths.manifest) as partial:
-        rows.to_parquet(partial, index=False)
-    expectations.gate("manifest", rows, expectations.manifest_rules(params.checks), paths)
-    expectations.gate("classes", images_per_class(rows), expectations.class_rules(params.checks), paths)
-    for row in rows[rows["verdict"] == "unreadable"].itertuples():
-        log.warning("left out: %s (%s)", row.path, row.reason)
+    """Look at all images, then end the stage if an expectation fails."""
+    let_pass = waivers.load(paths.waivers, date.today())
+    with beside(expectations.load_library) as process:
+        tables = look(params, paths, let_pass)
+        for suite, (table, rules) in tables.items():
+            process.submit(expectations.gate, suite, table, rules, paths).result()

@@ -1,0 +1,168 @@
+"""The checks of the images: what each looks for, what it means, and what to do about what it finds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unfreeze.params import Bounded, Check, Checks
+
+# Where all images have about one size, a pixel more is not odd: share of the median size that always is let pass.
+LEAST_SPREAD = 0.05
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a person is told of a check.
+
+    Args:
+        title: What it finds, in a few words.
+        meaning: Why that matters.
+        remedy: What to do.
+    """
+
+    title: str
+    meaning: str
+    remedy: str
+
+
+EXPLANATIONS = {
+    "unreadable": Explanation(
+        "images cannot be read",
+        "They are empty, cut short, damaged, too large, or no images. Nothing takes their place.",
+        "replace or remove them, or set checks.on_bad=quarantine to leave them out",
+    ),
+    "conflicting_labels": Explanation(
+        "the same image stands under two labels",
+        "One of the labels is wrong, and a model cannot learn both.",
+        "decide which label is right and remove the other copy",
+    ),
+    "exact_duplicates": Explanation(
+        "images are there more than once, pixel by pixel",
+        "Copies count several times in training and in scores. They stay in one fold, so none leaks into a test.",
+        "remove the copies",
+    ),
+    "near_duplicates": Explanation(
+        "images are nearly the same as others",
+        "They are copies all the same, or photographs of one thing, and stay in one fold. Their labels may "
+        "differ.",
+        "look at them, and remove the copies",
+    ),
+    "wrong_extension": Explanation(
+        "names end in another format's suffix",
+        "They are read by their content. Other programs may go by the name.",
+        "rename them",
+    ),
+    "blurry": Explanation(
+        "images are blurred",
+        "Sharpness, the variance of the Laplacian at 256 pixels, is below the threshold.",
+        "look at them, and remove those on which nothing can be told",
+    ),
+    "dark": Explanation(
+        "images are dark throughout",
+        "Ninety-nine of a hundred pixels are darker than the threshold, of 255.",
+        "look at them, and remove those on which nothing can be told",
+    ),
+    "bright": Explanation(
+        "images are bright throughout",
+        "Ninety-five of a hundred pixels are brighter than the threshold, of 255.",
+        "look at them, and remove those on which nothing can be told",
+    ),
+    "low_information": Explanation(
+        "images show next to nothing",
+        "The entropy of their grey levels is below the threshold, in bits; a photograph has about 7.",
+        "look at them, and remove those on which nothing can be told",
+    ),
+    "odd_size": Explanation(
+        "images are far larger or smaller than the others",
+        "Their side lies more interquartile ranges from the median than the threshold. They may come from elsewhere.",
+        "look at where they come from",
+    ),
+    "odd_aspect": Explanation(
+        "images are very long or very high",
+        "The shorter side is below the threshold times the longer one. Made square, they are distorted.",
+        "crop them",
+    ),
+    "imbalance": Explanation(
+        "the largest class has many times the images of the smallest",
+        "Accuracy then says little of the smallest class.",
+        "add images, or set train.class_weights=balanced and look at balanced accuracy",
+    ),
+    "shortcut": Explanation(
+        "a property of the files alone predicts the label",
+        "A model may learn it instead of what the images show: 0 is chance, 1 is always right.",
+        "bring images of all classes from the same source",
+    ),
+    "drift": Explanation(
+        "the images differ from those of the previous data version",
+        "The Kolmogorov-Smirnov distance of a property, or the total variation of the classes' shares, is large.",
+        "look whether the change is wanted; a model trained before may no longer fit",
+    ),
+    "suspect_labels": Explanation(
+        "labels look wrong",
+        "Probes on the backbone's features, each scoring images it has not seen, are sure of another class.",
+        "look at them, correct the wrong ones and leave the rest",
+    ),
+}  # fmt: skip
+
+
+def found_in_image(rows: pd.DataFrame, checks: Checks) -> pd.DataFrame:
+    """Tell for each image what is odd about it by itself.
+
+    Args:
+        rows: The manifest's measures.
+        checks: Thresholds.
+
+    Returns:
+        One bool column a check that is on, one row an image.
+    """
+    readable = rows["reason"] == ""
+    side = (rows["width"].astype(float) * rows["height"].astype(float)) ** 0.5
+    aspect = rows[["width", "height"]].min(axis=1) / rows[["width", "height"]].max(axis=1)
+    tests: dict[str, Callable[[float], pd.Series]] = {
+        "blurry": lambda threshold: rows["sharpness"] < threshold,
+        "dark": lambda threshold: rows["dark_end"] < threshold,
+        "bright": lambda threshold: rows["bright_end"] > threshold,
+        "low_information": lambda threshold: rows["entropy"] < threshold,
+        "odd_size": lambda threshold: spread_from_median(side) > threshold,
+        "odd_aspect": lambda threshold: aspect < threshold,
+    }
+    found = {"unreadable": ~readable}
+    if checks.wrong_extension.level != "off":
+        found["wrong_extension"] = readable & (rows["suffix_fits"] == False)  # noqa: E712
+    for name, test in tests.items():
+        check: Bounded = getattr(checks, name)
+        if check.level != "off":
+            found[name] = readable & test(check.threshold)
+    return pd.DataFrame(found)
+
+
+def spread_from_median(values: pd.Series) -> pd.Series:
+    """Return how many interquartile ranges each value lies from the median."""
+    low, middle, high = values.quantile([0.25, 0.5, 0.75])
+    return (values - middle).abs() / max(high - low, LEAST_SPREAD * middle)
+
+
+def found_in_clusters(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> pd.DataFrame:
+    """Tell for each image whether it is a copy of another, and whether copies have two labels.
+
+    Args:
+        rows: The manifest's measures.
+        near: Pairs of row numbers that show the same.
+        checks: What is looked for.
+
+    Returns:
+        One bool column a check that is on, one row an image.
+    """
+    readable = rows["reason"] == ""
+    same_pixels = rows.groupby("pixels_sha256")["label"]
+    is_near = np.zeros(len(rows), bool)
+    is_near[near.ravel()] = True
+    found = {
+        "conflicting_labels": (readable & (same_pixels.transform("nunique") > 1)).to_numpy(),
+        "exact_duplicates": (readable & (same_pixels.transform("size") > 1)).to_numpy(),
+        "near_duplicates": is_near,
+    }
+    levels: dict[str, Check] = {name: getattr(checks, name) for name in found}
+    return pd.DataFrame({name: values for name, values in found.items() if levels[name].level != "off"})

@@ -1,0 +1,63 @@
+"""Probes: linear classifiers on a backbone's features, and what they say of each label."""
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+FOLDS = 5
+# On many features a probe that is held less learns wrong labels by heart. Of 20 turned labels among 4,000 cats and
+# dogs 18 and 19 are among the 40 most suspect, on 160 features of MobileNetV2; from 1e-4 to 1e-2 16 to 19 are.
+INVERSE_REGULARIZATION = 1e-3
+MOST_STEPS = 500
+
+
+def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Let probes say what each image shows, each probe of images that it has not seen, nor any copy of them.
+
+    Args:
+        features: float32 array of shape (images, features).
+        labels: Class numbers, each class with images in at least `FOLDS` groups.
+        groups: A number an image; images that belong together have the same.
+        seed: Seed of the folds.
+
+    Returns:
+        Probabilities, float64 array of shape (images, classes).
+    """
+    probe = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=MOST_STEPS),
+    )
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return cross_val_predict(probe, features, labels, groups=groups, cv=folds, method="predict_proba")
+
+
+def opinions(paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Put the probes' opinion beside each label.
+
+    Args:
+        paths: Each image's path.
+        labels: Class numbers.
+        probabilities: What the probes say, of shape (images, classes).
+        classes: Class names by number.
+
+    Returns:
+        One row an image, the most suspect first: `path`, `label`, `opinion` (the class that the probes take it
+        for), `opinion_probability` and `label_quality`, the probability of its label (self-confidence of
+        confident learning; Northcutt et al. 2021).
+    """
+    from cleanlab.rank import get_label_quality_scores
+
+    names = np.array(classes)
+    table = pd.DataFrame(
+        {
+            "path": paths,
+            "label": names[labels],
+            "opinion": names[probabilities.argmax(axis=1)],
+            "opinion_probability": probabilities.max(axis=1).round(4),
+            "label_quality": get_label_quality_scores(labels, probabilities, method="self_confidence").round(4),
+        }
+    )
+    return table.sort_values(["label_quality", "path"], ignore_index=True)

@@ -1,0 +1,84 @@
+"""Look for wrong labels: probes on the cached features of the study's first backbone say what each image shows."""
+
+import numpy as np
+import pandas as pd
+
+from unfreeze import files, gallery
+from unfreeze.console import log
+from unfreeze.data import expectations, features, probes, store
+from unfreeze.data.features import Features
+from unfreeze.gallery import Card, Section
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+
+PARAMS = ("seed", "checks.suspect_labels", "checks.max_megapixels", "study.backbones")
+
+COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
+
+
+def pooled(cached: Features) -> np.ndarray:
+    """Return one vector an image: activations averaged over all places.
+
+    Args:
+        cached: Stored activations of shape (height, width, channels); of several views the first is taken.
+
+    Returns:
+        float32 array of shape (images, channels), training images first.
+    """
+    vectors = [
+        batch.reshape(len(batch), -1, batch.shape[-1]).mean(axis=1, dtype=np.float32) for batch in cached.batches()
+    ]
+    views = cached.plan.settings.augment.views
+    train = len(cached.plan.train)
+    rows = np.concatenate(vectors)
+    return np.concatenate([rows[: train // views], rows[train:]])
+
+
+def judged(params: Params, paths: Paths) -> pd.DataFrame:
+    """Return the probes' opinions of all images of the training and the validation fold, the most suspect first.
+
+    The test fold has no part in this: nothing but the verdict looks at it.
+
+    Returns:
+        Columns `COLUMNS`; no row where nothing is frozen, or classes have too few images.
+    """
+    backbone = params.study.backbones[0]
+    images = store.describe(paths.images)
+    cached = features.read(paths.features(backbone), {"images": images.digest})
+    plan = cached.plan
+    if not plan.position or not plan.stored:
+        log.info("labels are not probed: %s has no stored features, only pixels", backbone)
+        return pd.DataFrame(columns=COLUMNS)
+    rows = np.concatenate([plan.train.images[: len(plan.train) // plan.settings.augment.views], plan.val.images])
+    ids = [images.ids[row] for row in rows]
+    clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
+    groups, labels = clusters.loc[ids].to_numpy(), images.labels[rows]
+    if pd.Series(groups).groupby(labels).nunique().min() < probes.FOLDS:
+        log.info("labels are not probed: a class has fewer than %d different images", probes.FOLDS)
+        return pd.DataFrame(columns=COLUMNS)
+    probabilities = probes.cross_validated(pooled(cached), labels, groups, params.seed)
+    return probes.opinions(ids, labels, probabilities, images.classes)
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Write the opinions and the page of suspect labels, then let the gate judge."""
+    check = params.checks.suspect_labels
+    table = pd.DataFrame(columns=COLUMNS) if check.level == "off" else judged(params, paths)
+    table["suspect"] = (table["label_quality"] < check.threshold) & (table["opinion"] != table["label"])
+    cards = [
+        [Card(str(row.path), [f"label {row.label}", f"looks like {row.opinion} ({row.opinion_probability:.0%})"])]
+        for row in table[table["suspect"]].itertuples()
+    ]
+    text = gallery.page(
+        "Suspect labels",
+        f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
+        f"{params.study.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
+        [Section("suspect_labels", check.level, len(cards), 0, cards)],
+        [],
+        root=paths.raw,
+        most_pixels=params.checks.most_pixels,
+        links=[("What the other checks found", paths.findings_page.name)],
+    )
+    files.write_csv(paths.suspects, table)
+    files.write_text(paths.suspects_page, text)
+    expectations.gate("suspects", table, expectations.suspect_rules(params.checks), paths)
