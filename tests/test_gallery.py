@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from tests.conftest import draw
 from unfreeze import gallery
 from unfreeze.gallery import Card, Section
@@ -37,3 +39,9 @@ def test_a_long_list_is_cut_and_says_so(tmp_path: Path) -> None:
     text = page(tmp_path, groups)
     assert "The first 24 of 100 are shown." in text
     assert text.count("<figure>") == 24
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    table = gallery.Table.of("Classes", pd.DataFrame({"label": range(100_000), "share": 1 / 3}))
+    assert table.title == "Classes (the first 100 of 100,000)"
+    assert table.rows[:2] == [["0", "0.333"], ["1", "0.333"]]

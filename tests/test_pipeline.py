@@ -276,7 +276,8 @@ def test_quarantine_leaves_bad_images_out_and_says_so(
     (images / "red/broken.png").write_bytes(b"\x89PNG\r\n")
     checkout.compose("data=folder", f"data.source={images}", "checks.on_bad=quarantine")
     shown = checkout.run("dvc", "repro", "split")
-    assert "left out: red/broken.png" in shown
+    assert "images cannot be read (red/broken.png)" in shown
+    assert "red/broken.png" in checkout.paths.findings_page.read_text()
     assert len(pd.read_csv(checkout.paths.split)) == 32
 
 

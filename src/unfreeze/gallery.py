@@ -17,6 +17,7 @@ JPEG_QUALITY = 80
 # So many of a check's findings are shown; all are in the table that the page names.
 MOST_GROUPS = 24
 MOST_IN_GROUP = 8
+MOST_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ class Table:
 
     @classmethod
     def of(cls, title: str, frame: pd.DataFrame) -> "Table":
-        """Return the text of a data frame, numbers to three digits."""
+        """Return the text of a data frame's first rows, numbers to three digits."""
         rows = [
             [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
-            for row in frame.itertuples(index=False)
+            for row in frame.head(MOST_ROWS).itertuples(index=False)
         ]
-        return cls(title, list(frame.columns), rows)
+        more = f" (the first {MOST_ROWS} of {len(frame):,})" if len(frame) > MOST_ROWS else ""
+        return cls(title + more, list(frame.columns), rows)
 
 
 def page(

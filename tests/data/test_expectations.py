@@ -99,6 +99,15 @@ def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[
         expectations.gate("classes", pd.DataFrame(classes), expectations.class_rules(FAIL), Paths(tmp_path))
 
 
+def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
+    classes = pd.DataFrame(
+        {"label": [f"class {number}" for number in range(100_000)], "images": 1, "times_smaller": 1.0}
+    )
+    with pytest.raises(UnfreezeError, match=r"class 0, class 1, class 2 and 99997 more") as told:
+        expectations.gate("classes", classes, expectations.class_rules(FAIL), Paths(tmp_path))
+    assert len(str(told.value)) < 500
+
+
 FOLDS = pd.DataFrame(
     {
         "id": list("abcdefghij"),

@@ -19,7 +19,7 @@ def stored(folder: Path, count: int) -> Rows:
     values = np.arange(count, dtype="float16").repeat(4).reshape(count, 2, 2)
     path = folder / "rows"
     path.write_bytes(b"header!" + values.tobytes() + b"and more")
-    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2, np.ones(count))
+    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2, 1.0 + np.arange(count) % 3)
 
 
 def numbers(dataset: tf.data.Dataset) -> list[int]:
@@ -30,7 +30,7 @@ def numbers(dataset: tf.data.Dataset) -> list[int]:
         assert (rows == rows[:, :1, :1]).all()
         own = rows[:, 0, 0].astype(int)
         assert np.array_equal(labels, np.eye(2)[own % 2])
-        assert np.array_equal(weights, np.where(own % 2, 3.0, 1.0))
+        assert np.array_equal(weights, np.where(own % 2, 3.0, 1.0) * (1 + own % 3)), "a row's own times its class's"
         seen += own.tolist()
     return seen
 
