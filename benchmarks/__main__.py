@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, inputs, measure, pipeline, report
+from benchmarks import growth, inputs, measure, pages, pipeline, report
 from benchmarks.opponent import measure_guide
 from unfreeze import console, files
 
@@ -27,7 +27,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
         given = inputs.find(options.inputs, scratch)
-        results = _begun(given, again=options.again)
+        if options.again:
+            RESULTS.unlink(missing_ok=True)
+        results = {"runs": {}, "limits": {}, "growth": {}} | pages.begun(RESULTS, given)
         for case in given.cases:
             if not options.only or case.title in options.only:
                 _measure_case(results, case, given, scratch, options.repeats)
@@ -39,20 +41,6 @@ def main() -> None:
                 if count not in [row["images"] for row in rows]:
                     rows.append(growth.measure(case, given.images, scratch, count))
                     _keep(results)
-
-
-def _begun(given: inputs.Inputs, *, again: bool) -> dict[str, Any]:
-    """Return the results that are there, or none yet; those of other images or another machine are not mixed in."""
-    here = {"images": given.name, "machine": measure.machine()}
-    if again or not RESULTS.exists():
-        return {**here, "runs": {}, "limits": {}, "growth": {}}
-    results = files.read_json(RESULTS)
-    if {name: results[name] for name in here} != here:
-        sys.exit(
-            f"error: {RESULTS.name} holds results of {results['images']}, from another machine or other packages "
-            "than these: `python -m benchmarks --again` begins anew"
-        )
-    return results
 
 
 def _measure_case(

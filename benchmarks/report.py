@@ -1,43 +1,35 @@
 """The page of results, made from results.json."""
 
-import math
 import statistics
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from benchmarks import growth, pipeline
-from unfreeze import files
+from benchmarks import growth, pages, pipeline
 from unfreeze.cli import STAGES
 
-FOLDER = Path(__file__).parent
+PAGE = Path(__file__).with_name("results.md")
 # Of all images, as the split stage and the guide share them out.
 TRAIN, VAL, TEST = 0.6, 0.2, 0.2
 
 
 def write(results: dict[str, Any]) -> None:
     """Write results.md."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.get_template("results.md.j2")
     cases = [
         summary(title, runs, results["limits"].get(title))
         for title, runs in sorted(results["runs"].items())
         if runs["ours"] and runs["guide"]
     ]
     rows = results["growth"].get("rows", [])
-    text = template.render(
-        results=results,
-        cases=cases,
-        epochs=pipeline.EPOCHS,
-        size=pipeline.SIZE,
-        commits=sorted({run["commit"] for runs in results["runs"].values() for run in runs["ours"]}),
-        growth_rows=rows,
-        growth=growth.fit(rows) if len(rows) > 2 else None,
-    )
-    files.write_text(FOLDER / "results.md", text)
+    values = {
+        "results": results,
+        "cases": cases,
+        "epochs": pipeline.EPOCHS,
+        "size": pipeline.SIZE,
+        "commits": sorted({run["commit"] for runs in results["runs"].values() for run in runs["ours"]}),
+        "growth_rows": rows,
+        "growth": growth.fit(rows) if len(rows) > 2 else None,
+    }
+    pages.write("results.md.j2", PAGE, values)
 
 
 def summary(title: str, runs: dict[str, Any], limits: dict[str, Any] | None) -> dict[str, Any]:
@@ -58,11 +50,8 @@ def summary(title: str, runs: dict[str, Any], limits: dict[str, Any] | None) -> 
     result["ratio"] = result["guide"]["seconds"] / result["ours"]["seconds"]
     result["epoch_ratio"] = result["guide"]["epoch_seconds"] / result["ours"]["epoch_seconds"]
     result["difference"] = result["ours"]["accuracy"] - result["guide"]["accuracy"]
-    result["interval"] = 1.96 * math.sqrt(
-        sum(
-            side["accuracy"] * (1 - side["accuracy"]) / ours[0]["test_images"]
-            for side in (result["ours"], result["guide"])
-        )
+    result["interval"] = pages.half_width(
+        result["ours"]["accuracy"], result["guide"]["accuracy"], images=ours[0]["test_images"]
     )
     if limits:
         result["limits"] = limits

@@ -7,7 +7,6 @@ Parts are named as `parts` has them. One that is there is not measured again.
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import mlflow
 import pandas as pd
 
-from benchmarks import inputs, measure, pipeline
+from benchmarks import inputs, measure, pages, pipeline
 from benchmarks.inputs import Case
 from benchmarks.opponent import measure_guide
 from unfreeze import console, files
@@ -33,22 +31,26 @@ PAGE = inputs.ROOT / "docs/search.md"
 # Of what is not timed.
 QUICK_PRECISION = "bfloat16"
 
-# What a search finds at a larger size: accuracy comes from there, not from more trials.
+# What a search finds at a larger size: accuracy comes from there, not from more trials. By images the backbone, and
+# its settings; solar cells are unlike ImageNet's photographs, so there more of the backbone has to learn.
 FOUND = {
     "4,000 cats and dogs": (
+        "xception",
         "preprocess.image_size=224",
         "unfreeze.candidates.default=[none,block14_sepconv2,block14_sepconv1]",
         "search.max_trials=6",
         "search.epochs=3",
     ),
     "elpv": (
-        "preprocess.image_size=224",
-        "augment.views=4",
+        "efficientnetv2b0",
+        "preprocess.image_size=160",
+        "augment.views=2",
         "augment.vertical_flip=true",
-        "unfreeze.candidates.default=[{blocks: 1},{blocks: 2}]",
-        "search.max_trials=4",
-        "search.epochs=2",
-        "train.finetune.default.epochs=6",
+        "unfreeze.point.default=all",
+        "unfreeze.candidates.default=[all]",
+        "search.max_trials=2",
+        "search.epochs=1",
+        "train.finetune.default.epochs=3",
     ),
 }
 
@@ -68,6 +70,9 @@ WORTH_SIZE = 96
 # Two workers against one, each with a processor of its own.
 WORKERS_TRIALS = 9
 
+# Trials of the search whose memory is watched, from points whose own needs differ.
+MEMORY_POINTS = "[none,{blocks: 1},{blocks: 2}]"
+
 
 def main() -> None:
     """Measure the parts that are asked for."""
@@ -76,12 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
         given = inputs.find(options.inputs, scratch)
-        here = {"images": given.name, "machine": measure.machine()}
-        results = files.read_json(RESULTS) if RESULTS.exists() else here
-        if {name: results[name] for name in here} != here:
-            sys.exit(
-                f"error: {RESULTS} holds results of other images, packages or another machine: remove it to begin"
-            )
+        results = pages.begun(RESULTS, given)
         for title, part in parts(given).items():
             wanted = any(title.startswith(only) for only in options.only)
             if wanted and title not in results:
@@ -93,9 +93,10 @@ def main() -> None:
 def parts(given: inputs.Inputs) -> dict[str, Callable[[Path], Any]]:
     """Return what can be measured with some inputs, by name; each takes a folder for its clones."""
     sets: dict[str, Path | None] = {given.name: given.images, "elpv": None}
-    xception = given.pretrained[0]
+    cases = {case.name: case for case in given.pretrained}
+    xception, smallest = given.pretrained[0], given.pretrained[-1]
     return {
-        **{f"found {name}": partial(found, xception, name, images) for name, images in sets.items()},
+        **{f"found {name}": partial(found, cases[FOUND[name][0]], name, images) for name, images in sets.items()},
         **{
             f"unfreezing {case.name} {name}": partial(unfreezing, case, name, images)
             for case in given.pretrained
@@ -103,8 +104,8 @@ def parts(given: inputs.Inputs) -> dict[str, Callable[[Path], Any]]:
         },
         "full": partial(search, xception, given.images, "random"),
         "hyperband": partial(search, xception, given.images, "hyperband"),
-        # The smallest, where there is a choice.
-        "workers": partial(workers, given.pretrained[-1], given.images),
+        "memory": partial(memory, smallest, given.images),
+        "workers": partial(workers, smallest, given.images),
         # The first point that unfreezes anything, and the last.
         **{f"guide {point}": partial(guide, xception, point, given) for point in (POINTS[1], POINTS[-1])},
     }
@@ -113,7 +114,7 @@ def parts(given: inputs.Inputs) -> dict[str, Callable[[Path], Any]]:
 def found(case: Case, name: str, images: Path | None, scratch: Path) -> dict[str, Any]:
     """Search, fine-tune the winner and score it on the test images."""
     case = replace(case, precision=QUICK_PRECISION)
-    settings = FOUND[name]
+    settings = FOUND[name][1:]
     paths = pipeline.clone(scratch / "found", [*pipeline.settings_of(case, images), *settings])
     measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
     record, scores = (files.read_json(path(case.name)) for path in (paths.training, paths.evaluation))
@@ -159,6 +160,24 @@ def guide(case: Case, point: str, given: inputs.Inputs, scratch: Path) -> dict[s
         "epoch_seconds": said["fine_tune_s"] / GUIDE_EPOCHS,
         "head_epoch_seconds": said["head_s"],
     }
+
+
+def memory(case: Case, images: Path, scratch: Path) -> dict[str, Any]:
+    """Watch the memory of one search's process over its trials."""
+    paths = pipeline.clone(
+        scratch / "memory",
+        [
+            *pipeline.settings_of(case, images),
+            f"unfreeze.candidates.default={MEMORY_POINTS}",
+            f"search.max_trials={TRIALS}",
+            "search.epochs=1",
+        ],
+    )
+    measure.run(["dvc", "repro", f"search@{case.name}"], folder=paths.root)
+    runs = _trial_runs(paths)
+    trials = files.read_json(paths.search(case.name))["trials"]
+    rows = [(trial["unfreeze_from"], runs[f"trial {trial['trial']}"].data.metrics["peak_mb"]) for trial in trials]
+    return {"backbone": case.name, "rows": [{"unfreeze_from": point, "peak_mb": peak} for point, peak in rows]}
 
 
 def workers(case: Case, images: Path, scratch: Path) -> dict[str, Any]:
@@ -214,7 +233,6 @@ def search(case: Case, images: Path, oracle: str, scratch: Path) -> dict[str, An
                 "epochs": len(trial["epochs"]),
                 "epochs_of_its_own": len(trial["epochs"]) - inherited,
                 "seconds": logged["seconds"],
-                "peak_mb": logged["peak_mb"],
             }
         )
     return {
@@ -227,13 +245,7 @@ def search(case: Case, images: Path, oracle: str, scratch: Path) -> dict[str, An
 
 def write_page(results: dict[str, Any]) -> None:
     """Write docs/search.md from what is measured so far."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(RESULTS.parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    files.write_text(PAGE, environment.get_template("search.md.j2").render(summary(results)))
+    pages.write("search.md.j2", PAGE, summary(results))
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
@@ -270,29 +282,32 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "epochs": EPOCHS,
         "size": pipeline.SIZE,
         "workers": results.get("workers"),
-        "half_width": half_width,
+        "memory": _memory_summary(results["memory"]) if "memory" in results else None,
+        "half_width": pages.half_width,
     }
-
-
-def half_width(share: float, images: int) -> float:
-    """Return half of the 95 % interval of an accuracy, normal approximation."""
-    return 1.96 * math.sqrt(share * (1 - share) / images)
 
 
 def _search_summary(search: dict[str, Any]) -> dict[str, Any]:
     trials = search["trials"]
     best = min(trials, key=lambda trial: trial["score"])
-    peaks: dict[str, list[float]] = {}
-    for trial in trials:
-        peaks.setdefault(trial["unfreeze_from"], []).append(trial["peak_mb"])
     return {
         **search,
         "best": best,
-        "half_width": half_width(best["val_accuracy"], search["validation_images"]),
+        "half_width": pages.half_width(best["val_accuracy"], images=search["validation_images"]),
         "epochs": sum(trial["epochs_of_its_own"] for trial in trials),
-        # Of trials from the same point, the last against the first: a deeper point takes more by itself.
-        "memory": max(of_point[-1] / of_point[0] for of_point in peaks.values()),
     }
+
+
+def _memory_summary(memory: dict[str, Any]) -> dict[str, Any]:
+    """Add, of trials from the same point, the peak of the last over that of the first: deeper ones take more."""
+    peaks: dict[str, list[float]] = {}
+    for row in memory["rows"]:
+        peaks.setdefault(row["unfreeze_from"], []).append(row["peak_mb"])
+    points = [
+        {"unfreeze_from": point, "trials": len(of_point), "first": of_point[0], "last": of_point[-1]}
+        for point, of_point in peaks.items()
+    ]
+    return {**memory, "points": points, "ratio": max(point["last"] / point["first"] for point in points)}
 
 
 def _trial_runs(paths: Paths) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_the_bound_counts_what_is_left_to_do() -> None:
 
 
 def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "results.md")
     (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
     machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"}
     rows = [{"images": n, "seconds": 50 + n / 20, "peak_mb": 1000 + n / 100} for n in growth.COUNTS]
@@ -78,7 +78,7 @@ def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_committed_page_is_that_of_the_committed_measurements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "results.md")
     (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
     report.write(json.loads((PROJECT / "benchmarks/results.json").read_text()))
     assert (tmp_path / "results.md").read_text() == (PROJECT / "benchmarks/results.md").read_text()
@@ -94,7 +94,7 @@ SEARCHED: dict[str, Any] = {
     "full": {
         "seconds": 1000.0,
         "stages": {"search": 900.0},
-        "trials": [TRIAL, TRIAL, TRIAL | {"score": 0.04, "val_accuracy": 0.99, "peak_mb": 1100.0}],
+        "trials": [TRIAL, TRIAL, TRIAL | {"score": 0.04, "val_accuracy": 0.99}],
         "validation_images": 800,
     },
     "guide a": {"unfreeze_from": "a", "epoch_seconds": 118.0, "head_epoch_seconds": 100.0},
@@ -108,15 +108,20 @@ def test_a_search_is_compared_with_as_many_trials_the_guides_way() -> None:
     assert found["ratio"] == pytest.approx((300 + 4 * 300 + 16 * 384) / 1000)
     assert found["best"]["val_accuracy"] == 0.99
     assert found["half_width"] == pytest.approx(1.96 * math.sqrt(0.99 * 0.01 / 800))
-    assert found["memory"] == 1.1
 
 
 def test_the_search_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "PAGE", tmp_path / "search.md")
-    search.write_page(SEARCHED | {"workers": {"backbone": "x", "trials": 8, "one": 90.0, "two": 50.0}})
+    rows = [{"unfreeze_from": point, "peak_mb": peak} for point, peak in (("a", 100.0), ("b", 150.0), ("a", 110.0))]
+    measured = {
+        "workers": {"backbone": "x", "trials": 8, "one": 90.0, "two": 50.0},
+        "memory": {"backbone": "x", "rows": rows},
+    }
+    search.write_page(SEARCHED | measured)
     text = (tmp_path / "search.md").read_text()
     assert "| random, every trial to its end | 3 | 9 | 1000 | 7.6 | none | 1.0e-04 | 0.9900 |" in text
     assert "1.80 times the trials an hour" in text
+    assert "The last takes at most 1.10 times the first." in text
     assert "What unfreezing is worth\n" not in text
 
 
