@@ -13,8 +13,7 @@ import pandas as pd
 
 from benchmarks import inputs, measure, pipeline
 from unfreeze import console, files
-from unfreeze.data import expectations
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data import expectations, rules
 from unfreeze.params import load
 from unfreeze.paths import Paths
 
@@ -70,11 +69,10 @@ def validate_rows(paths: Paths) -> None:
     random = np.random.default_rng(0)
     rows = pd.DataFrame({"path": [f"class/{number:07}.jpg" for number in range(ROWS)], "label": "class"})
     rows["width"], rows["height"] = random.integers(100, 4000, (2, ROWS))
-    for name in EXPLANATIONS:
-        if name not in expectations.OF_THE_SET:
-            rows[name] = random.random(ROWS) < SHARE_FOUND
+    for name in rules.IN_MANIFEST:
+        rows[name] = random.random(ROWS) < SHARE_FOUND
     settings = load(inputs.ROOT / "params.yaml").checks.model_copy(update={"on_bad": "quarantine"})
-    expectations.check("manifest", rows, expectations.manifest_rules(settings), paths)
+    expectations.check("manifest", rows, rules.of_manifest(settings), paths)
 
 
 def _options() -> argparse.Namespace:

@@ -56,7 +56,8 @@ def test_a_tie_goes_to_fewer_trained_parameters() -> None:
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "x.png")
-    page = report.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"})
+    page = report.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"}, {"the checks": "data.html"})
+    assert '<a href="data.html">the checks</a>' in page
     addresses: list[str] = []
 
     class Reader(HTMLParser):

@@ -184,6 +184,11 @@ class Checks(Section):
     shortcut: Bounded
     drift: Bounded
     suspect_labels: Bounded
+    single_colour: Bounded
+    dead_features: Bounded
+    collapsed_features: Check
+    one_class: Check
+    below_majority: Check
 
     @property
     def most_pixels(self) -> int:

@@ -61,12 +61,13 @@ def markdown(comparison: dict[str, Any]) -> str:
     return f"# {comparison['study']} on {comparison['data']}\n\n{summary(comparison)}\n\n{table(comparison)}\n"
 
 
-def page(comparison: dict[str, Any], pictures: Mapping[str, Path]) -> str:
+def page(comparison: dict[str, Any], pictures: Mapping[str, Path], links: Mapping[str, str]) -> str:
     """Return the report as one HTML file that loads nothing.
 
     Args:
         comparison: The content of reports/comparison.json.
         pictures: PNG files by title.
+        links: Addresses of other pages by title, relative to this one.
     """
     return rendering.page(
         "report.html.j2",
@@ -74,6 +75,7 @@ def page(comparison: dict[str, Any], pictures: Mapping[str, Path]) -> str:
         summary=summary(comparison),
         titles=TITLES,
         rows=[cells(row) for row in comparison["rows"]],
+        links=list(links.items()),
         pictures={title: base64.b64encode(path.read_bytes()).decode() for title, path in pictures.items()},
     )
 

@@ -7,8 +7,7 @@ import pytest
 
 from tests.conftest import CHECKS
 from unfreeze import files
-from unfreeze.data import expectations
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data import expectations, rules
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Bounded, Split
 from unfreeze.paths import Paths
@@ -17,17 +16,17 @@ FAIL = CHECKS.model_copy(update={"min_images_per_class": 5})
 SPLIT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 GOOD = pd.DataFrame(
     {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9]}
-    | {name: [False, False] for name in EXPLANATIONS if name not in expectations.OF_THE_SET}
+    | {name: [False, False] for name in rules.IN_MANIFEST}
 )
 
 
 def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    expectations.gate("manifest", GOOD, expectations.manifest_rules(FAIL), paths)
+    expectations.gate("manifest", GOOD, rules.of_manifest(FAIL), paths)
     result = json.loads(paths.checks("manifest").read_text())
     assert result["success"]
     assert result["rows"] == 2
-    assert len(result["expectations"]) == len(expectations.manifest_rules(FAIL))
+    assert len(result["expectations"]) == len(rules.of_manifest(FAIL))
     assert "manifest" in (paths.data_docs / "manifest/index.html").read_text()
 
 
@@ -43,21 +42,19 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
 )
 def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message) as caught:
-        expectations.gate("manifest", GOOD.assign(**change), expectations.manifest_rules(FAIL), Paths(tmp_path))
+        expectations.gate("manifest", GOOD.assign(**change), rules.of_manifest(FAIL), Paths(tmp_path))
     assert "\n" not in str(caught.value)
     assert not json.loads(Paths(tmp_path).checks("manifest").read_text())["success"]
 
 
 def test_a_missing_column_fails(tmp_path: Path) -> None:
     with pytest.raises(UnfreezeError, match="unreadable"):
-        expectations.gate(
-            "manifest", GOOD.drop(columns="unreadable"), expectations.manifest_rules(FAIL), Paths(tmp_path)
-        )
+        expectations.gate("manifest", GOOD.drop(columns="unreadable"), rules.of_manifest(FAIL), Paths(tmp_path))
 
 
 def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
-    rules = expectations.manifest_rules(FAIL.model_copy(update={"on_bad": "quarantine"}))
-    expectations.gate("manifest", GOOD.assign(unreadable=[False, True]), rules, Paths(tmp_path))
+    wanted = rules.of_manifest(FAIL.model_copy(update={"on_bad": "quarantine"}))
+    expectations.gate("manifest", GOOD.assign(unreadable=[False, True]), wanted, Paths(tmp_path))
 
 
 def test_a_warning_is_told_and_a_check_that_is_off_is_not(
@@ -65,19 +62,19 @@ def test_a_warning_is_told_and_a_check_that_is_off_is_not(
 ) -> None:
     monkeypatch.setattr(expectations.log, "propagate", True)
     blurred = GOOD.assign(blurry=[True, False])
-    expectations.gate("manifest", blurred, expectations.manifest_rules(FAIL), Paths(tmp_path))
+    expectations.gate("manifest", blurred, rules.of_manifest(FAIL), Paths(tmp_path))
     assert "images are blurred (a): look at them" in caplog.text
     result = json.loads(Paths(tmp_path).checks("manifest").read_text())
     assert result["success"]
     assert result["warnings"] == 1
     off = FAIL.model_copy(update={"blurry": Bounded(level="off", threshold=1)})
-    expectations.gate("manifest", blurred, expectations.manifest_rules(off), Paths(tmp_path))
+    expectations.gate("manifest", blurred, rules.of_manifest(off), Paths(tmp_path))
     assert json.loads(Paths(tmp_path).checks("manifest").read_text())["warnings"] == 0
 
 
 def test_pages_load_nothing_from_another_host(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    expectations.gate("manifest", GOOD, expectations.manifest_rules(FAIL), paths)
+    expectations.gate("manifest", GOOD, rules.of_manifest(FAIL), paths)
     pages = list(paths.data_docs.rglob("*.html"))
     assert len(pages) >= 3
     loads = re.compile(r"<(?:script|img|iframe)[^>]*\bsrc=.?https?:|<link[^>]*\bhref=.?https?:|url\(.?https?:", re.I)
@@ -96,7 +93,7 @@ def test_pages_load_nothing_from_another_host(tmp_path: Path) -> None:
 )
 def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message):
-        expectations.gate("classes", pd.DataFrame(classes), expectations.class_rules(FAIL), Paths(tmp_path))
+        expectations.gate("classes", pd.DataFrame(classes), rules.of_classes(FAIL), Paths(tmp_path))
 
 
 def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
@@ -104,7 +101,7 @@ def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
         {"label": [f"class {number}" for number in range(100_000)], "images": 1, "times_smaller": 1.0}
     )
     with pytest.raises(UnfreezeError, match=r"class 0, class 1, class 2 and 99997 more") as told:
-        expectations.gate("classes", classes, expectations.class_rules(FAIL), Paths(tmp_path))
+        expectations.gate("classes", classes, rules.of_classes(FAIL), Paths(tmp_path))
     assert len(str(told.value)) < 500
 
 
@@ -131,22 +128,22 @@ FOLDS = pd.DataFrame(
     ],
 )
 def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:
-    rules = expectations.split_rules(SPLIT, given=False)
-    problems = expectations.check("split", FOLDS.assign(**change), rules, Paths(tmp_path))["error"]
+    wanted = rules.of_split(SPLIT, given=False)
+    problems = expectations.check("split", FOLDS.assign(**change), wanted, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or any(re.search(message, problem) for problem in problems)
 
 
 def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
-    rules = expectations.prediction_rules(2, 0.5)
+    wanted = rules.of_predictions(2, 0.5, FAIL)
     paths = Paths(tmp_path)
     files.write_json(paths.weights_record("resnet50"), {"pretrained": False})
     files.write_json(paths.weights_record("xception"), {"pretrained": True})
-    expectations.gate("predictions", frame, rules, paths, backbone="resnet50")
+    expectations.gate("predictions", frame, wanted, paths, backbone="resnet50")
     assert not json.loads(paths.checks("predictions").read_text())["success"]
     with pytest.raises(UnfreezeError, match="one class for every image"):
-        expectations.gate("predictions", frame, rules, paths, backbone="xception")
+        expectations.gate("predictions", frame, wanted, paths, backbone="xception")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], m
     good = pd.DataFrame(
         {"row": [0, 1, 2], "finite": [True] * 3, "mean": [1.0, 2.0, 3.0], "deviation": [1.0, 1.0, 1.0]}
     )
-    problems = expectations.check("features", good.assign(**change), expectations.feature_rules(), Paths(tmp_path))[
+    problems = expectations.check("features", good.assign(**change), rules.of_features(FAIL), Paths(tmp_path))[
         "error"
     ]
     assert bool(problems) == bool(message)
@@ -174,14 +171,14 @@ def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], m
     [
         (["x", "y", "x"], [True, True, True], None),
         (["x", "x", "x"], [True, True, True], "one class for every image"),
-        (["x", "y", "x"], [False, True, False], "below the share of the largest class, 0.500"),
+        (["x", "y", "x"], [False, True, False], "below the share of the largest class (found 0.3"),
     ],
 )
 def test_predictions_are_guarded(
     tmp_path: Path, predicted: list[str], correct: list[bool], message: str | None
 ) -> None:
     frame = pd.DataFrame({"id": [1, 2, 3], "predicted": predicted, "correct": correct})
-    rules = expectations.prediction_rules(2, 0.5)
-    problems = expectations.check("predictions", frame, rules, Paths(tmp_path))["error"]
+    wanted = rules.of_predictions(2, 0.5, FAIL)
+    problems = expectations.check("predictions", frame, wanted, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]

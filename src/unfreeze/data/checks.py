@@ -104,6 +104,31 @@ EXPLANATIONS = {
         "Probes on the backbone's features, each scoring images it has not seen, are sure of another class.",
         "look at them, correct the wrong ones and leave the rest",
     ),
+    "single_colour": Explanation(
+        "images are of one colour throughout",
+        "More of the stored images than the threshold, a share, show nothing at all.",
+        "look at them: the source is probably damaged",
+    ),
+    "dead_features": Explanation(
+        "activations of an image are all the same: the backbone is collapsed",
+        "Of more images than the threshold, a share, the frozen layers tell nothing.",
+        "check the weights and how they scale pixels",
+    ),
+    "collapsed_features": Explanation(
+        "all images have the same activations: the backbone is collapsed",
+        "The frozen layers do not tell one image from another.",
+        "check the weights and how they scale pixels",
+    ),
+    "one_class": Explanation(
+        "the model predicts one class for every image",
+        "It has learnt nothing of the images.",
+        "lower the learning rate, train longer, or check the weights",
+    ),
+    "below_majority": Explanation(
+        "the model is below the share of the largest class",
+        "Always naming that class would score higher.",
+        "lower the learning rate, train longer, or check the weights",
+    ),
 }  # fmt: skip
 
 

@@ -1,9 +1,8 @@
-"""Great Expectations: the suites that guard each artifact, and the gate that ends a stage on a failure."""
+"""Great Expectations: runs a suite, keeps its result and pages, and ends a stage on a failure."""
 
 import logging
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.console import log
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data.rules import Rule
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import FOLDS, Checks, Split
 from unfreeze.paths import Paths
 
 # Must be set before Great Expectations is imported: nothing is reported.
@@ -21,9 +19,6 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 # Suites of the data itself, in the order in which they run.
 SUITES = ("manifest", "classes", "shortcuts", "drift", "images", "split", "suspects")
-# Checks that are no column of the manifest.
-OF_THE_SET = ("imbalance", "shortcut", "drift", "suspect_labels")
-SMALLEST_SIDE = 8
 EXAMPLES = 3
 # What the library's pages fetch from other hosts: styles, pictures, and scripts that do nothing without them.
 FROM_OTHER_HOSTS = (
@@ -39,211 +34,6 @@ table { border-collapse: collapse; margin: .5rem 0; } td, th { border: 1px solid
 .modal, .modal-backdrop, .dropdown-menu, .navbar-toggler, button { display: none; }
 .badge { border: 1px solid #8884; border-radius: .3rem; padding: 0 .4rem; } pre { white-space: pre-wrap; }
 </style>"""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One expectation, with what its failure means and what to do about it.
-
-    Args:
-        expectation: Its class in `great_expectations.expectations`, by name: whoever makes rules need not load it.
-        arguments: What the class takes.
-        problem: What is wrong where it fails.
-        remedy: What to do then.
-        level: Whether a failure ends the stage or is told.
-    """
-
-    expectation: str
-    arguments: dict[str, Any]
-    problem: str
-    remedy: str
-    level: str = "error"
-
-    @classmethod
-    def of_check(cls, name: str, checks: Checks, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
-        """Return the expectation of a check that is on, with what people are told of it; none where it is off."""
-        level = checks.level_of(name)
-        if level == "off":
-            return []
-        told = EXPLANATIONS[name]
-        return [cls(expectation, arguments, told.title, told.remedy, level)]
-
-
-def manifest_rules(checks: Checks) -> list[Rule]:
-    """Guard the manifest: one row an image, with a bool column a check."""
-    return [
-        Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
-        Rule("ExpectColumnValuesToNotBeNull", {"column": "label"}, "images have no label", "label or remove them"),
-        *(
-            rule
-            for name in EXPLANATIONS
-            if name not in OF_THE_SET
-            for rule in Rule.of_check(
-                name, checks, "ExpectColumnValuesToBeInSet", {"column": name, "value_set": [False]}
-            )
-        ),
-        *(
-            Rule(
-                "ExpectColumnValuesToBeBetween",
-                {"column": side, "min_value": SMALLEST_SIDE},
-                f"images are under {SMALLEST_SIDE} pixels in {side}",
-                "remove them or bring larger ones",
-            )
-            for side in ("width", "height")
-        ),
-    ]
-
-
-def class_rules(checks: Checks) -> list[Rule]:
-    """Guard the classes: one row a class, with its number of readable images."""
-    least = checks.min_images_per_class
-    return [
-        Rule(
-            "ExpectTableRowCountToBeBetween",
-            {"min_value": 2},
-            "there are not at least two classes",
-            "bring images of two or more classes, one folder each",
-        ),
-        Rule(
-            "ExpectColumnValuesToBeBetween",
-            {"column": "images", "min_value": least},
-            f"classes have fewer than {least} readable images",
-            "add images, merge classes, or lower checks.min_images_per_class",
-        ),
-        *Rule.of_check(
-            "imbalance",
-            checks,
-            "ExpectColumnValuesToBeBetween",
-            {"column": "times_smaller", "max_value": checks.imbalance.threshold},
-        ),
-    ]
-
-
-def shortcut_rules(checks: Checks) -> list[Rule]:
-    """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
-    arguments = {"column": "skill", "max_value": checks.shortcut.threshold}
-    return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
-
-
-def drift_rules(checks: Checks) -> list[Rule]:
-    """Guard the data version: one row a property, with its distance from the version before."""
-    arguments = {"column": "distance", "max_value": checks.drift.threshold}
-    return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
-
-
-def suspect_rules(checks: Checks) -> list[Rule]:
-    """Guard the labels: one row an image that the probes have scored."""
-    arguments = {"column": "suspect", "value_set": [False]}
-    return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
-
-
-def image_rules(classes: list[str]) -> list[Rule]:
-    """Guard the store: one row an image, with statistics of its pixels."""
-    return [
-        Rule(
-            "ExpectColumnValuesToBeUnique",
-            {"column": "path"},
-            "images are stored twice",
-            "run `dvc repro` again",
-        ),
-        Rule(
-            "ExpectColumnDistinctValuesToEqualSet",
-            {"column": "label", "value_set": classes},
-            "a class has no image in the store",
-            "look at data/manifest.parquet for its images",
-        ),
-        Rule(
-            "ExpectColumnValuesToBeBetween",
-            {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 0.99},
-            "images are of one colour throughout",
-            "look at them: the source is probably damaged",
-        ),
-    ]
-
-
-def split_rules(split: Split, *, given: bool) -> list[Rule]:
-    """Guard the split: one row an image, with the number of folds its cluster lies in.
-
-    Args:
-        split: The wanted shares.
-        given: Whether the source gives folds.
-    """
-    return [
-        Rule("ExpectColumnValuesToBeUnique", {"column": "id"}, "images are in two folds", "run `dvc repro` again"),
-        Rule(
-            "ExpectColumnDistinctValuesToEqualSet",
-            {"column": "fold", "value_set": list(FOLDS)},
-            "a fold is empty",
-            "bring more images or change the shares in split",
-        ),
-        Rule(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "folds_of_cluster", "value_set": [1]},
-            "copies of one image, or images of one group, lie in different folds",
-            "correct the folds that the source gives; if it gives none, report it",
-        ),
-        Rule(
-            "ExpectColumnValuesToBeBetween",
-            {"column": "classes_of_fold", "min_value": 2},
-            "a fold holds one class only",
-            "bring more images or change the shares in split",
-        ),
-        # Folds that the source gives are as they are.
-        *(
-            []
-            if given
-            else [
-                Rule(
-                    "ExpectColumnValuesToBeBetween",
-                    {"column": "share_off", "max_value": split.tolerance},
-                    f"a fold's share of a class is off by more than {split.tolerance:g}",
-                    "bring more images of the class, set split.method=exact, or raise split.tolerance",
-                )
-            ]
-        ),
-    ]
-
-
-def feature_rules() -> list[Rule]:
-    """Guard the activations: one row an image, with their statistics."""
-    return [
-        Rule(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "finite", "value_set": [True]},
-            "activations are not finite",
-            "set extract.precision=float32 and extract.dtype=float32, or check the weights",
-        ),
-        Rule(
-            "ExpectColumnValuesToBeBetween",
-            {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 0.99},
-            "activations of an image are all the same: the backbone is collapsed",
-            "check the weights and how they scale pixels",
-        ),
-        Rule(
-            "ExpectColumnUniqueValueCountToBeBetween",
-            {"column": "mean", "min_value": 2},
-            "all images have the same activations: the backbone is collapsed",
-            "check the weights and how they scale pixels",
-        ),
-    ]
-
-
-def prediction_rules(classes: int, majority: float) -> list[Rule]:
-    """Guard the predictions: one row a test image."""
-    return [
-        Rule(
-            "ExpectColumnUniqueValueCountToBeBetween",
-            {"column": "predicted", "min_value": 2, "max_value": classes},
-            "the model predicts one class for every image",
-            "lower the learning rate, train longer, or check the weights",
-        ),
-        Rule(
-            "ExpectColumnMeanToBeBetween",
-            {"column": "correct", "min_value": majority},
-            f"the model is below the share of the largest class, {majority:.3f}",
-            "lower the learning rate, train longer, or check the weights",
-        ),
-    ]
 
 
 def load_library() -> None:

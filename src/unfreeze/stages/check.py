@@ -7,8 +7,8 @@ import pandas as pd
 
 from unfreeze import files, gallery
 from unfreeze.console import log
-from unfreeze.data import checks, duplicates, expectations, findings, manifest, profile, shortcuts, waivers
-from unfreeze.data.expectations import Rule
+from unfreeze.data import checks, duplicates, expectations, findings, manifest, profile, rules, shortcuts, waivers
+from unfreeze.data.rules import Rule
 from unfreeze.data.waivers import Waiver
 from unfreeze.gallery import Card, Section, Table
 from unfreeze.params import Checks, Params
@@ -119,10 +119,10 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tupl
     log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
     judged = pd.concat([rows, found & ~waived], axis=1)
     return {
-        "manifest": (judged, expectations.manifest_rules(params.checks)),
-        "classes": (classes, expectations.class_rules(params.checks)),
-        "shortcuts": (skills, expectations.shortcut_rules(params.checks)),
-        "drift": (drift, expectations.drift_rules(params.checks)),
+        "manifest": (judged, rules.of_manifest(params.checks)),
+        "classes": (classes, rules.of_classes(params.checks)),
+        "shortcuts": (skills, rules.of_shortcuts(params.checks)),
+        "drift": (drift, rules.of_drift(params.checks)),
     }
 
 

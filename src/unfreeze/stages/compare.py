@@ -59,7 +59,8 @@ def run(params: Params, paths: Paths) -> None:
     for name in names:
         pictures[f"{name}: curves"] = paths.history_picture(name)
         pictures[f"{name}: confusion matrix"] = paths.confusion_picture(name)
-    files.write_text(paths.report_html, report.page(comparison, pictures))
+    links = {"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name}
+    files.write_text(paths.report_html, report.page(comparison, pictures, links))
     tracking.Ledger(paths, params.tracking.experiment).log_study(names)
     console.log.info(
         "best: %s, accuracy %.4f; the report is %s, `make ui` shows the runs",

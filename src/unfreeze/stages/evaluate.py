@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import console, files, plots, scores, tracking
-from unfreeze.data import expectations, store
+from unfreeze.data import expectations, rules, store
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("extract", "tracking")
+PARAMS = ("extract", "tracking", "checks.one_class", "checks.below_majority")
 
 
 def predictions_table(
@@ -33,8 +33,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     with beside(expectations.load_library, tracking.load_library) as process:
         table, result = score_test_fold(params, paths, backbone)
         process.submit(tracking.Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
-        rules = expectations.prediction_rules(len(result["classes"]), result["majority"])
-        process.submit(expectations.gate, f"predictions_{backbone}", table, rules, paths, backbone=backbone).result()
+        wanted = rules.of_predictions(len(result["classes"]), result["majority"], params.checks)
+        process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
 def score_test_fold(params: Params, paths: Paths, backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import console, files
-from unfreeze.data import expectations, features, statistics, store
+from unfreeze.data import expectations, features, rules, statistics, store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Fold, Plan
 from unfreeze.models import backbones
@@ -15,7 +15,15 @@ from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("seed", "augment", "extract", "unfreeze", "search.enabled")
+PARAMS = (
+    "seed",
+    "augment",
+    "extract",
+    "unfreeze",
+    "search.enabled",
+    "checks.dead_features",
+    "checks.collapsed_features",
+)
 
 
 def fitting(plans: list[Plan], room: int) -> Plan:
@@ -48,8 +56,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     """Store the activations and check them."""
     with beside(expectations.load_library) as process:
         table = store_activations(params, paths, backbone)
-        rules = expectations.feature_rules()
-        process.submit(expectations.gate, f"features_{backbone}", table, rules, paths, backbone=backbone).result()
+        wanted = rules.of_features(params.checks)
+        process.submit(expectations.gate, f"features_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
 def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import expectations, manifest, statistics, store
+from unfreeze.data import expectations, manifest, rules, statistics, store
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("preprocess",)
+PARAMS = ("preprocess", "checks.single_colour")
 
 
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
@@ -33,5 +33,5 @@ def run(params: Params, paths: Paths) -> None:
             size=params.preprocess.image_size,
             manifest_sha256=files.sha256(paths.manifest),
         )
-        rules = expectations.image_rules(sorted(rows["label"].unique()))
-        process.submit(expectations.gate, "images", pixel_statistics(paths), rules, paths).result()
+        wanted = rules.of_images(sorted(rows["label"].unique()), params.checks)
+        process.submit(expectations.gate, "images", pixel_statistics(paths), wanted, paths).result()

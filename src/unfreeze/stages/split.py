@@ -105,11 +105,11 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
 
 def run(params: Params, paths: Paths) -> None:
     """Write data/split.csv and check it."""
-    from unfreeze.data import expectations
+    from unfreeze.data import expectations, rules
 
     rows = manifest.usable(pd.read_parquet(paths.manifest))
     folds = assign_folds(rows, params.split, params.seed)
     files.write_csv(paths.split, folds)
-    rules = expectations.split_rules(params.split, given="fold" in rows)
-    expectations.gate("split", describe_folds(folds, rows, params.split), rules, paths)
+    wanted = rules.of_split(params.split, given="fold" in rows)
+    expectations.gate("split", describe_folds(folds, rows, params.split), wanted, paths)
     log.info("folds: %s", ", ".join(f"{name} {count}" for name, count in folds["fold"].value_counts().items()))

@@ -5,7 +5,7 @@ import pandas as pd
 
 from unfreeze import files, gallery
 from unfreeze.console import log
-from unfreeze.data import expectations, features, probes, store
+from unfreeze.data import expectations, features, probes, rules, store
 from unfreeze.data.features import Features
 from unfreeze.gallery import Card, Section
 from unfreeze.params import Params
@@ -81,4 +81,4 @@ def run(params: Params, paths: Paths) -> None:
     )
     files.write_csv(paths.suspects, table)
     files.write_text(paths.suspects_page, text)
-    expectations.gate("suspects", table, expectations.suspect_rules(params.checks), paths)
+    expectations.gate("suspects", table, rules.of_suspects(params.checks), paths)
