@@ -57,7 +57,6 @@ def test_a_tie_goes_to_fewer_trained_parameters() -> None:
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "x.png")
     page = report.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"}, {"the checks": "data.html"})
-    assert '<a href="data.html">the checks</a>' in page
     addresses: list[str] = []
 
     class Reader(HTMLParser):
@@ -65,8 +64,8 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
             addresses.extend(value or "" for name, value in attributes if name in ("src", "href"))
 
     Reader().feed(page)
-    assert addresses
-    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert "data.html" in addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses if address != "data.html")
     assert "a &lt;picture&gt;" in page
 
 
