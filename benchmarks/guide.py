@@ -36,7 +36,7 @@ def main() -> None:
         ]
     )
     rows["cluster"] = range(len(rows))
-    folds = assign_folds(rows, Split(train=0.6, val=0.2, test=0.2), options.seed)
+    folds = assign_folds(rows, Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.1), options.seed)
     classes = sorted(rows["label"].unique())
     datasets = {
         name: _dataset(folds.loc[folds["fold"] == name, "id"], classes, options, shuffled=name == "train")

@@ -41,6 +41,12 @@ def test_a_long_list_is_cut_and_says_so(tmp_path: Path) -> None:
     assert text.count("<figure>") == 24
 
 
+def test_a_large_group_is_cut_and_says_so(tmp_path: Path) -> None:
+    text = page(tmp_path, [[Card(f"{number}", [], has_picture=False) for number in range(11)]])
+    assert text.count("<figure>") == 8
+    assert "and 3 more" in text
+
+
 def test_a_long_table_is_cut_and_says_so() -> None:
     table = gallery.Table.of("Classes", pd.DataFrame({"label": range(100_000), "share": 1 / 3}))
     assert table.title == "Classes (the first 100 of 100,000)"

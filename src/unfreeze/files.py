@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -99,6 +99,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table with a header, without an index."""
     with atomic(path) as partial:
         frame.to_csv(partial, index=False, lineterminator="\n")
+
+
+def read_csv(source: Path | TextIO) -> pd.DataFrame:
+    """Read a table as text: a name such as 007 or NA stays what it is."""
+    return pd.read_csv(source, dtype=str, keep_default_na=False)
 
 
 def digest(value: Any) -> str:

@@ -95,14 +95,14 @@ def page(
         links: Title and address of other pages, addresses relative to this one.
     """
     shown = [
-        (section, [group[:MOST_IN_GROUP] for group in section.groups[:MOST_GROUPS]])
+        (section, [(group[:MOST_IN_GROUP], len(group[MOST_IN_GROUP:])) for group in section.groups[:MOST_GROUPS]])
         for section in sections
         if section.groups
     ]
     pictures = {
         card.path: thumbnail(root / card.path, most_pixels)
         for _, groups in shown
-        for group in groups
+        for group, _ in groups
         for card in group
         if card.has_picture
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from unfreeze.errors import UnfreezeError
 
@@ -52,6 +52,8 @@ class ByBackbone(RootModel[dict[str, T]], Generic[T]):
         return self.root.get(backbone, self.root["default"])
 
 
+# Numbers are labels too, and a command line cannot quote them.
+Label = Annotated[str, BeforeValidator(str)]
 Column = Annotated[int, Field(ge=0)] | str
 
 
@@ -71,7 +73,7 @@ class LabelTable(Section):
         threshold: With it the label is a number, and the class is the first of `classes` up to the
             threshold and the second above it.
         classes: The two class names that a threshold parts.
-        label_map: Class names by label, such as {"0": cat}; a label that it lacks is an error.
+        label_map: Class names by label, such as {0: cat}; a label that it lacks is an error.
     """
 
     file: str
@@ -83,7 +85,7 @@ class LabelTable(Section):
     fold_column: Column | None = None
     threshold: float | None = None
     classes: tuple[str, str] | None = None
-    label_map: dict[str, str] | None = None
+    label_map: dict[Label, Annotated[str, Field(min_length=1)]] | None = None
 
     @model_validator(mode="after")
     def _labels_are_read_in_one_way(self) -> "LabelTable":
@@ -148,6 +150,12 @@ class Bounded(Check):
     threshold: float = Field(ge=0)
 
 
+class ShareBounded(Bounded):
+    """A check whose threshold is a share."""
+
+    threshold: float = Field(ge=0, lt=1)
+
+
 class Calibrated(Check):
     """A check whose threshold is a number, or taken from the set itself."""
 
@@ -173,6 +181,7 @@ class Checks(Section):
     conflicting_labels: Check
     exact_duplicates: Check
     near_duplicates: Calibrated
+    near_conflicts: Check
     wrong_extension: Check
     blurry: Bounded
     dark: Bounded
@@ -184,8 +193,8 @@ class Checks(Section):
     shortcut: Bounded
     drift: Bounded
     suspect_labels: Bounded
-    single_colour: Bounded
-    dead_features: Bounded
+    single_colour: ShareBounded
+    dead_features: ShareBounded
     collapsed_features: Check
     one_class: Check
     below_majority: Check
@@ -216,7 +225,7 @@ class Split(Section):
         val: Share of the validation fold.
         test: Share of the test fold.
         method: `exact` gives the shares as closely as the clusters allow; `stable` places each cluster by the hash
-            of its content, so that new images move none that was there.
+            of its content, so that new images move none that was there, save those they are near copies of.
         tolerance: Most that a fold's share of any class may be off.
     """
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import FOLDS
 from unfreeze.paths import Paths
@@ -54,17 +56,18 @@ def read(paths: Paths, revision: str | None) -> pd.DataFrame:
     if revision is None:
         if not paths.split.exists():
             raise UnfreezeError("there is no data/split.csv yet: run `dvc repro split`")
-        return pd.read_csv(paths.split)
+        return files.read_csv(paths.split)
     name = str(paths.split.relative_to(paths.root))
     from dvc.api import read as read_version
     from dvc.exceptions import DvcException
 
     try:
-        return pd.read_csv(io.StringIO(read_version(name, repo=str(paths.root), rev=revision)))
+        text = read_version(name, repo=str(paths.root), rev=revision)
     except (DvcException, OSError) as error:
         raise UnfreezeError(
             f"{name} of {revision} is not here ({error}): name a revision that has it, or `dvc fetch --all-commits`"
         ) from error
+    return files.read_csv(io.StringIO(text))
 
 
 def show(result: dict[str, Any]) -> None:
@@ -78,7 +81,7 @@ def show(result: dict[str, Any]) -> None:
     if result["moved"]:
         moved = Table("image", "from", "to")
         for row in result["moved"][:EXAMPLES]:
-            moved.add_row(row["id"], row["before"], row["after"])
+            moved.add_row(escape(row["id"]), row["before"], row["after"])
         console.print(moved)
     if len(result["moved"]) > EXAMPLES:
         console.print(f"The first {EXAMPLES} are shown, --json lists all.")

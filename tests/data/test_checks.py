@@ -49,16 +49,23 @@ def test_copies_and_conflicts_are_told_apart() -> None:
     table = rows(
         {"pixels_sha256": "0"}, {"pixels_sha256": "1", "label": "y"}, {"reason": "bad", "pixels_sha256": None}
     )
-    found = checks.found_in_clusters(table, NO_PAIRS, CHECKS)
+    found = checks.found_in_copies(table, NO_PAIRS, CHECKS)
     assert np.flatnonzero(found["exact_duplicates"]).tolist() == [0, 1, 5, 6]
     assert np.flatnonzero(found["conflicting_labels"]).tolist() == [1, 6]
     assert not found["near_duplicates"].any()
 
 
 def test_near_copies_may_have_two_labels() -> None:
-    found = checks.found_in_clusters(rows({"label": "y"}, {}), np.array([[0, 5], [1, 6]]), CHECKS)
+    found = checks.found_in_copies(rows({"label": "y"}, {}), np.array([[0, 5], [1, 6]]), CHECKS)
     assert np.flatnonzero(found["near_duplicates"]).tolist() == [0, 1, 5, 6]
+    assert np.flatnonzero(found["near_conflicts"]).tolist() == [0, 5]
     assert not found["conflicting_labels"].any()
+
+
+def test_the_columns_are_those_that_the_gate_looks_at() -> None:
+    table = rows()
+    found = [*checks.found_in_image(table, CHECKS).columns, *checks.found_in_copies(table, NO_PAIRS, CHECKS).columns]
+    assert tuple(found) == checks.IN_MANIFEST
 
 
 def test_every_check_of_the_params_is_explained() -> None:

@@ -66,6 +66,24 @@ def test_resized_and_reencoded_copies_are_found_and_others_are_not(tmp_path: Pat
     assert found(tmp_path, names) == {("0.png", "small.png"), ("1.png", "coarse.jpg"), ("2.png", "large.webp")}
 
 
+def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
+    names = []
+    for number in range(30):
+        for quality in (95, 70, 50, 35):
+            names.append(f"{number:02}-{quality}.jpg")
+            scene(number).save(tmp_path / names[-1], quality=quality)
+    pairs = found(tmp_path, names)
+    assert all(first[:2] == second[:2] for first, second in pairs)
+    assert len({name for pair in pairs for name in pair}) == len(names)
+
+
+def test_images_of_one_hash_are_all_compared() -> None:
+    rows = pd.DataFrame({"pixels_sha256": list("abcd"), "perceptual_hash": ["0" * 16] * 3 + ["f" * 16]})
+    assert duplicates.candidates(rows, 0, 0).tolist() == [[0, 1], [0, 2], [1, 2]]
+    near = rows.assign(perceptual_hash=["0" * 16, "0" * 16, "0" * 15 + "1", "f" * 16])
+    assert sorted(duplicates.candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
+
+
 def test_digits_are_no_copies_of_each_other(tmp_path: Path) -> None:
     for number, image in enumerate(load_digits().images[:600]):
         Image.fromarray((image * 15.9).astype("uint8")).resize((28, 28)).save(tmp_path / f"{number:03}.png")

@@ -36,7 +36,7 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
         ({"unreadable": [False, True]}, r"images cannot be read \(b\): replace or remove them"),
         ({"conflicting_labels": [False, True]}, r"the same image stands under two labels \(b\)"),
         ({"path": ["a", "a"]}, "paths come twice"),
-        ({"label": ["x", None]}, "images have no label"),
+        ({"label": ["x", ""]}, r"images have no label \(b\)"),
         ({"width": [9, 2]}, r"images are under 8 pixels in width \(b\)"),
     ],
 )

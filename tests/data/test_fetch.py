@@ -2,7 +2,7 @@ import datetime
 import functools
 import hashlib
 import http.server
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from unfreeze import files
 from unfreeze.data import fetch
 from unfreeze.errors import UnfreezeError
 
-CONTENT = os.urandom(500_000)
+CONTENT = random.Random(0).randbytes(500_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 # What one read may leave on the way when a line breaks.
 LOST = fetch.CHUNK
@@ -106,7 +106,7 @@ def test_a_file_that_changes_between_tries_is_fetched_anew(
     server: Server, target: Path, checks_version: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = server.add("set.zip", CONTENT, break_after=[300_000], checks_version=checks_version)
-    newer = os.urandom(len(CONTENT))
+    newer = random.Random(1).randbytes(len(CONTENT))
     monkeypatch.setattr(time, "sleep", lambda _: setattr(served, "content", newer))
     assert fetch.download(server.url("set.zip"), target, sha256=None) == hashlib.sha256(newer).hexdigest()
 

@@ -4,7 +4,7 @@ from unfreeze.data import findings
 
 ROWS = pd.DataFrame(
     {
-        "path": list("abcd"), "label": list("xyxx"), "cluster": [0, 1, 1, 2], "sha256": list("1234"),
+        "path": list("abcd"), "label": list("xyxx"), "copies": [0, 1, 1, 2], "sha256": list("1234"),
         "reason": ["", "", "", "cut short"], "sharpness": [9.0, 3.0, 700.0, None],
     }
 )  # fmt: skip

@@ -165,6 +165,17 @@ def test_columns_are_found_by_number(images: Path) -> None:
     assert index.values.tolist() == [["a.png", "NA"], ["b.png", "cat"], ["c.png", "dog"]]
 
 
+def test_images_without_a_group_or_a_fold_stay_without(images: Path) -> None:
+    (images / "labels.csv").write_text("path,label,group,fold\na.png,x,,\nb.png,y,p,test\nc.png,y,,\n")
+    table = LabelTable(
+        file="labels.csv", delimiter=",", path_column="path", label_column="label", group_column="group",
+        fold_column="fold",
+    )  # fmt: skip
+    index = labels.from_table(images, table)[1]
+    assert index["group"].tolist() == ["", "p", ""]
+    assert index["fold"].tolist() == ["", "test", ""]
+
+
 def test_weights_groups_and_folds_come_along(images: Path) -> None:
     _, index = table(
         images,
@@ -250,7 +261,7 @@ def test_any_label_comes_back_as_it_was_written(values: list[str]) -> None:
             {"fold_column": "set"},
             "unknown folds (1): 'dev': use train, val and test",
         ),
-        ("path,label,group\na.png,x,\n", {"group_column": "group"}, "images without a group (1): 'a.png'"),
+        ('path,label,group\na.png,x,"p\n1"\n', {"group_column": "group"}, "a group with control characters (1)"),
         ("path,label\na.png,x\n", {"delimiter": "(("}, "data.labels.delimiter"),
         ("path,label\na.png,x\n", {"file": "../labels.csv"}, "holds no '../labels.csv'"),
         ("path,label\na.png,x\n", {"file": "lables.csv"}, "which holds 'a.png', 'b.png', 'c.png' and 1 more"),

@@ -141,7 +141,7 @@ def test_cmyk_sixteen_bit_and_rotated_images_are_read(planted: Planted, rows: pd
 
 
 def test_every_exact_copy_and_every_conflict_is_found(planted: Planted, rows: pd.DataFrame, near: np.ndarray) -> None:
-    found = checks.found_in_clusters(rows, near, CHECKS)
+    found = checks.found_in_copies(rows, near, CHECKS)
     assert sorted(rows.loc[found["exact_duplicates"], "path"]) == sorted(planted.exact)
     assert sorted(rows.loc[found["conflicting_labels"], "path"]) == sorted(planted.conflicting)
 

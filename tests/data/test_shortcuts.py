@@ -40,7 +40,14 @@ def test_one_class_or_too_few_images_give_nothing() -> None:
     assert shortcuts.skills(images(6), 0).empty
 
 
-def test_many_images_are_sampled_and_rare_classes_left_out() -> None:
+def test_many_images_are_sampled_and_classes_of_a_few_left_out() -> None:
     rows = pd.concat([images(60_000), images(2).assign(label="rare")], ignore_index=True)
     rows["mode"] = np.where(rows["label"] == "cat", "L", "RGB")
     assert skills(rows)["mode"] == 1
+
+
+def test_a_rare_class_outlives_the_sampling() -> None:
+    rows = pd.concat([images(90_000).assign(label="good"), images(20).assign(label="bad", width=99)])
+    assert skills(rows)["width"] == 1
+    many = pd.concat([images(10).assign(label=f"class {number}") for number in range(2500)])
+    assert max(skills(many).values()) < 0.1

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.data.http_server import Server, running
-from unfreeze import wheels
+from unfreeze import files, wheels
 from unfreeze.data import fetch, sources
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import ArchiveSource, FolderSource, LabelTable, WheelSource
@@ -275,7 +275,10 @@ def test_the_stage_records_what_came(tmp_path: Path, make_images: Callable[..., 
     table = TABLE.model_copy(update={"weight_column": "w"})
     record = run(tmp_path, folder(images, table))
     size = sum((images / name).stat().st_size for name in ("red/000.png", "blue/000.png"))
-    assert record == {"source": str(images), "sha256": None, "images": 2, "classes": 2, "bytes": size}
+    assert record == {
+        "source": str(images), "source_sha256": files.digest(str(images)), "sha256": None,
+        "images": 2, "classes": 2, "bytes": size,
+    }  # fmt: skip
     written = (tmp_path / "checkout/data/raw_index.csv").read_text()
     assert written == "path,label,weight\nblue/000.png,blue,0.5\nred/000.png,red,2.0\n"
 

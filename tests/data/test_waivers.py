@@ -39,12 +39,13 @@ def test_no_file_and_an_empty_one_waive_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (ENTRY.replace("2030-01-01", "2029-12-31"), r"waiver of blurry for a{64} expired on 2029-12-31 \(fog\)"),
-        (ENTRY.replace("blurry", "blury"), "no check 'blury': there are unreadable, conflicting_labels"),
+        (ENTRY.replace("blurry", "blury"), "called 'blury': there are unreadable, wrong_extension"),
         (ENTRY.replace(DIGEST, "abc"), "image"),
         (ENTRY.replace("fog", '""'), "reason"),
         (ENTRY + "  author: me\n", "author"),
         ("blurry: all\n", "expected a list of check"),
         ("- [\n", "not valid YAML"),
+        (ENTRY.replace("blurry", "drift"), "has a level in params.yaml"),
     ],
 )
 def test_a_waiver_that_says_too_little_or_has_expired_is_an_error(tmp_path: Path, text: str, message: str) -> None:

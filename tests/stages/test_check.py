@@ -20,7 +20,8 @@ from unfreeze.stages import check
 def paths(tmp_path: Path, make_images: Callable[..., Path]) -> Paths:
     """Return a checkout with twelve images of each of two classes and their index."""
     paths = Paths(tmp_path)
-    make_images(paths.raw, images=12)
+    # Small ones would count as blurred.
+    make_images(paths.raw, images=12, side=200)
     index(paths)
     return paths
 
@@ -110,3 +111,30 @@ def test_groups_of_the_source_are_clusters(paths: Paths) -> None:
     files.write_csv(paths.raw_index, table.assign(group=["a", "a", "b"] * 8))
     check.run(params(paths), paths)
     assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 2
+
+
+def test_every_suite_is_told_not_only_the_first(paths: Paths) -> None:
+    (paths.raw / "red/bad.png").write_bytes(b"no image")
+    index(paths)
+    with pytest.raises(UnfreezeError, match=r"images cannot be read .*classes have fewer than 20 readable images"):
+        check.run(params(paths, "checks.min_images_per_class=20"), paths)
+
+
+def test_a_set_without_one_readable_image_is_refused_in_one_line(paths: Paths) -> None:
+    for path in paths.raw.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(UnfreezeError, match=r"fewer than 10 readable images \(blue, red\)"):
+        check.run(params(paths, "checks.on_bad=quarantine"), paths)
+
+
+def test_checks_that_are_off_leave_empty_results(paths: Paths) -> None:
+    check.run(params(paths, "checks.shortcut.level=off", "checks.drift.level=off"), paths)
+    assert json.loads(paths.checks("shortcuts").read_text())["expectations"] == []
+
+
+def test_a_threshold_changes_no_manifest(paths: Paths) -> None:
+    check.run(params(paths), paths)
+    before = paths.manifest.read_bytes()
+    check.run(params(paths, "checks.blurry.threshold=1e9"), paths)
+    assert (pd.read_csv(paths.findings)["check"] == "blurry").sum() == 24
+    assert paths.manifest.read_bytes() == before

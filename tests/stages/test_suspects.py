@@ -1,11 +1,38 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
+from unfreeze.data.waivers import Waiver
+from unfreeze.stages import suspects
 
-pytestmark = pytest.mark.xdist_group("studied")
+OPINIONS = pd.DataFrame(
+    {
+        "path": ["a", "b", "c", "d"], "label": ["cat"] * 4, "opinion": ["dog", "dog", "dog", "cat"],
+        "opinion_probability": [0.99, 0.97, 0.6, 0.9], "label_quality": [0.01, 0.03, 0.4, 0.9],
+    }
+)  # fmt: skip
+DIGESTS = pd.Series({name: name * 64 for name in "abcd"})
 
 
+def test_labels_that_the_probes_are_sure_to_be_wrong_are_suspect() -> None:
+    assert suspects.with_suspects(OPINIONS, DIGESTS, 0.05, [])["suspect"].tolist() == [True, True, False, False]
+    # Of a hundred classes every probability is low: what counts is how far the label lies behind.
+    flat = OPINIONS.assign(opinion_probability=0.04, label_quality=[0.001, 0.02, 0.03, 0.04])
+    assert suspects.with_suspects(flat, DIGESTS, 0.05, [])["suspect"].tolist() == [True, False, False, False]
+
+
+def test_a_suspect_that_someone_has_looked_at_is_let_pass() -> None:
+    waiver = Waiver.model_validate(
+        {"check": "suspect_labels", "image": "b" * 64, "reason": "a fox", "expires": "2030-01-01"}
+    )
+    table = suspects.with_suspects(OPINIONS, DIGESTS, 0.05, [waiver])
+    assert table["suspect"].tolist() == [True, False, False, False]
+    assert table["waived"].tolist() == [False, True, False, False]
+
+
+@pytest.mark.xdist_group("studied")
 def test_every_training_and_validation_image_gets_an_opinion(studied: Checkout) -> None:
     table = pd.read_csv(studied.paths.suspects)
     folds = pd.read_csv(studied.paths.split).set_index("id")["fold"]
@@ -14,3 +41,14 @@ def test_every_training_and_validation_image_gets_an_opinion(studied: Checkout) 
     # Red and blue squares are easily told apart, even by untrained layers.
     assert (table["opinion"] == table["label"]).mean() > 0.9
     assert "Suspect labels" in studied.paths.suspects_page.read_text()
+
+
+@pytest.mark.xdist_group("studied")
+def test_pixels_alone_are_not_probed(studied: Checkout) -> None:
+    with studied.changed_params(study={"backbones": ["from_scratch"]}):
+        before = {path: path.read_bytes() for path in (studied.paths.suspects, studied.paths.suspects_page)}
+        shown = studied.run("unfreeze", "suspects")
+        assert "labels are not probed: from_scratch has no stored features, only pixels" in shown
+        assert pd.read_csv(studied.paths.suspects).empty
+        for path, content in before.items():
+            Path(path).write_bytes(content)

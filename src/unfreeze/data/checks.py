@@ -8,6 +8,13 @@ import pandas as pd
 
 from unfreeze.params import Bounded, Check, Checks
 
+# Checks that find images in the manifest, one column each.
+IN_MANIFEST = (
+    "unreadable", "wrong_extension", "blurry", "dark", "bright", "low_information", "odd_size", "odd_aspect",
+    "conflicting_labels", "exact_duplicates", "near_duplicates", "near_conflicts",
+)  # fmt: skip
+# All that find single images, and so can be waived.
+OF_IMAGES = (*IN_MANIFEST, "suspect_labels")
 # Where all images have about one size, a pixel more is not odd: share of the median size that always is let pass.
 LEAST_SPREAD = 0.05
 
@@ -48,6 +55,11 @@ EXPLANATIONS = {
         "They are copies all the same, or photographs of one thing, and stay in one fold. Their labels may "
         "differ.",
         "look at them, and remove the copies",
+    ),
+    "near_conflicts": Explanation(
+        "images stand under two labels with only small differences",
+        "Either one label is wrong, or the small difference is what matters.",
+        "look at them, and correct the wrong labels",
     ),
     "wrong_extension": Explanation(
         "names end in another format's suffix",
@@ -169,7 +181,7 @@ def spread_from_median(values: pd.Series) -> pd.Series:
     return (values - middle).abs() / max(high - low, LEAST_SPREAD * middle)
 
 
-def found_in_clusters(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> pd.DataFrame:
+def found_in_copies(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> pd.DataFrame:
     """Tell for each image whether it is a copy of another, and whether copies have two labels.
 
     Args:
@@ -182,12 +194,19 @@ def found_in_clusters(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> p
     """
     readable = rows["reason"] == ""
     same_pixels = rows.groupby("pixels_sha256")["label"]
-    is_near = np.zeros(len(rows), bool)
-    is_near[near.ravel()] = True
+    labels = rows["label"].to_numpy()
     found = {
         "conflicting_labels": (readable & (same_pixels.transform("nunique") > 1)).to_numpy(),
         "exact_duplicates": (readable & (same_pixels.transform("size") > 1)).to_numpy(),
-        "near_duplicates": is_near,
+        "near_duplicates": _members(near, len(rows)),
+        "near_conflicts": _members(near[labels[near[:, 0]] != labels[near[:, 1]]], len(rows)),
     }
     levels: dict[str, Check] = {name: getattr(checks, name) for name in found}
     return pd.DataFrame({name: values for name, values in found.items() if levels[name].level != "off"})
+
+
+def _members(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Tell which of so many rows are in a pair."""
+    found = np.zeros(count, bool)
+    found[pairs.ravel()] = True
+    return found

@@ -1,6 +1,7 @@
 """Copies of one image: exact ones by their pixels, near ones by perceptual hash, confirmed on the pixels."""
 
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ HASH_BITS = 64
 SAMPLED_PAIRS = 100_000
 # So many pairs an image that chance alone brings are few enough to look at their pixels.
 CHANCE_PAIRS = 0.1
+LOW = 0.1
+# Images of one hash that are compared with each other, and for each of two close hashes: photographs of one wall can
+# be many, and those that are copies are found through these.
+MOST_OF_A_HASH = 32
+MOST_OF_A_PAIR = 4
 # Hashes of resized and re-encoded photographs differ in 0 to 6 bits; past this only chance pairs come.
 LARGEST_DISTANCE = 12
 # Side of what two images are compared on, pixels: what makes two photographs of one scene differ is still there,
@@ -54,13 +60,12 @@ def calibrated_distance(hashes: np.ndarray, seed: int) -> int:
         return 0
     first, second = np.random.default_rng(seed).integers(0, len(hashes), (2, SAMPLED_PAIRS))
     distances = np.bitwise_count(hashes[first] ^ hashes[second])[first != second]
-    # Copies that the set holds are no unrelated images.
-    distances = distances[distances > 0]
-    if len(distances) < 2:
-        return 0
+    # The lower half tells how close unrelated images come; a tenth of the pairs may be copies without moving it.
+    low, middle = np.quantile(distances, (LOW, 0.5))
+    scale = max((middle - low) / -norm.ppf(LOW), 1.0)
     by_chance = CHANCE_PAIRS * len(hashes) / (len(hashes) * (len(hashes) - 1) / 2)
     # A distance of d covers all below d + 1/2 of the continuous approximation.
-    bound = norm.ppf(min(by_chance, 1.0), loc=distances.mean(), scale=max(distances.std(), 1e-9)) - 0.5
+    bound = norm.ppf(min(by_chance, 0.5), loc=middle, scale=scale) - 0.5
     return int(np.clip(np.floor(bound), 0, LARGEST_DISTANCE))
 
 
@@ -112,24 +117,34 @@ def candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.ndarray
         seed: Seed of what `auto` samples.
 
     Returns:
-        int64 array of shape (pairs, 2): row numbers. Of images with equal hashes each is paired with the first.
+        int64 array of shape (pairs, 2): row numbers.
     """
     different = rows.reset_index(drop=True).drop_duplicates("pixels_sha256")
     if different.empty:
         return np.empty((0, 2), np.int64)
     hashes = different["perceptual_hash"].map(lambda text: int(text, 16)).to_numpy(np.uint64)
     numbers = different.index.to_numpy()
-    values, firsts, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    equal = np.stack([numbers[firsts[inverse]], numbers], axis=1)
+    values, inverse = np.unique(hashes, return_inverse=True)
+    members = np.split(numbers[np.argsort(inverse, kind="stable")], np.cumsum(np.bincount(inverse))[:-1])
     most = calibrated_distance(hashes, seed) if distance == "auto" else int(distance)
-    return np.concatenate([equal[equal[:, 0] != equal[:, 1]], numbers[firsts[close_pairs(values, most)]]])
+    pairs = [
+        *(pair for of_hash in members for pair in combinations(of_hash[:MOST_OF_A_HASH], 2)),
+        *((of_hash[0], other) for of_hash in members for other in of_hash[MOST_OF_A_HASH:]),
+        *(
+            pair
+            for first, second in close_pairs(values, most)
+            for pair in product(members[first][:MOST_OF_A_PAIR], members[second][:MOST_OF_A_PAIR])
+        ),
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -> np.ndarray:
     """Keep the pairs whose pixels show the same.
 
     What all images of the set have in common says nothing: it is taken out, as principal components of some of them,
-    and the rest of both must agree.
+    and the rest of both must agree. Of images that may be copies one stands for all, or they would be taken for what
+    is common.
 
     Args:
         pairs: Row numbers of readable images, of shape (pairs, 2).
@@ -143,7 +158,8 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
     if not len(pairs):
         return pairs
     rows = np.unique(pairs)
-    sample = np.random.default_rng(seed).permutation(len(paths))[:SAMPLED_IMAGES]
+    _, different = np.unique(_components(pairs, len(paths)), return_index=True)
+    sample = np.random.default_rng(seed).permutation(different)[:SAMPLED_IMAGES]
     shown = thumbnails([paths[row] for row in [*sample, *rows]], checks)
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
     common = PCA(patterns, svd_solver="randomized", random_state=seed).fit(shown[: len(sample)])
@@ -204,6 +220,10 @@ def clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
     for node in nodes:
         first = pd.Series(range(count)).groupby(node).transform("first").to_numpy()
         ties.append(np.stack([first, np.arange(count)], axis=1))
-    edges = np.concatenate(ties)
-    graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    return pd.factorize(connected_components(graph, directed=False)[1])[0]
+    return pd.factorize(_components(np.concatenate(ties), count))[0]
+
+
+def _components(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Number the groups that pairs hold together, of so many things."""
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1]

@@ -39,7 +39,7 @@ WEB_PAGE = {"text/html", "application/xhtml+xml"}
 TRANSIENT = {408, 429}
 
 # A user and a password before the host; what is only digits up to the path is a port.
-PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@")
+PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@|(?<=http)s?://[^/?#@]+@")
 ELSEWHERE = "download it elsewhere, unpack it and use -S data=folder -S data.source=PATH"
 
 T = TypeVar("T")

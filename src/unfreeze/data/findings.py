@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-COLUMNS = ("check", "path", "label", "detail", "cluster", "sha256", "waived")
+COLUMNS = ("check", "path", "label", "detail", "copies", "sha256", "waived")
 # What a finding says of its image, by the manifest's columns.
 DETAILS = {
     "unreadable": "{reason}",
@@ -24,14 +24,14 @@ WORST_FIRST = {
     "low_information": ("entropy", True),
 }
 # Checks whose findings are groups of images.
-OF_COPIES = ("conflicting_labels", "exact_duplicates", "near_duplicates")
+OF_COPIES = ("conflicting_labels", "exact_duplicates", "near_duplicates", "near_conflicts")
 
 
 def listed(rows: pd.DataFrame, found: pd.DataFrame, waived: pd.DataFrame) -> pd.DataFrame:
     """List all findings.
 
     Args:
-        rows: The manifest's measures and clusters.
+        rows: The manifest's measures, and `copies`: a number for those that show the same.
         found: One bool column a check, one row an image.
         waived: Of the same form: which findings are let pass.
 
@@ -47,7 +47,7 @@ def listed(rows: pd.DataFrame, found: pd.DataFrame, waived: pd.DataFrame) -> pd.
             column, low_is_bad = WORST_FIRST[name]
             of_check = of_check.sort_values(column, ascending=low_is_bad, kind="stable")
         elif name in OF_COPIES:
-            of_check = of_check.sort_values("cluster", kind="stable")
+            of_check = of_check.sort_values("copies", kind="stable")
         detail = [DETAILS.get(name, "").format_map(row) for row in of_check.to_dict("records")]
         part = of_check.assign(check=name, detail=detail, waived=waived.loc[of_check.index, name])
         parts.append(part[list(COLUMNS)])
@@ -57,5 +57,5 @@ def listed(rows: pd.DataFrame, found: pd.DataFrame, waived: pd.DataFrame) -> pd.
 def grouped(of_check: pd.DataFrame) -> Sequence[pd.DataFrame]:
     """Part the findings of one check into images that belong together: copies, or else single images."""
     if of_check["check"].isin(OF_COPIES).any():
-        return [group for _, group in of_check.groupby("cluster", sort=False)]
+        return [group for _, group in of_check.groupby("copies", sort=False)]
     return [of_check.iloc[[place]] for place in range(len(of_check))]

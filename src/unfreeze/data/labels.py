@@ -73,7 +73,7 @@ def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
 
     Returns:
         The table's folder, which paths are relative to, and one row an image, sorted: `path`, `label` and, where the
-        table has them, `weight`, `group` and `fold` (train, val or test).
+        table has them, `weight`, `group` and `fold` (train, val or test); the last two are empty where they are so.
 
     Raises:
         UnfreezeError: The table is missing or cannot be read, lacks a column, or has rows that cannot be used.
@@ -99,16 +99,15 @@ def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
     if table.weight_column is not None:
         index["weight"] = _weights(_texts(rows, table.weight_column, name), paths, name)
     if table.group_column is not None:
-        index["group"] = _texts(rows, table.group_column, name)
-        blank = index["group"].str.strip() == ""
-        _require_none(
-            paths[blank], name, "images without a group", "give one that belongs to none a group of its own"
-        )
+        index["group"] = _texts(rows, table.group_column, name).str.strip()
     if table.fold_column is not None:
         folds = _texts(rows, table.fold_column, name)
-        unknown = folds[~folds.isin(FOLDS)]
-        _require_none(unknown.unique(), name, "unknown folds", "use train, val and test")
-        index["fold"] = folds.map(FOLDS)
+        unknown = folds[~folds.isin({*FOLDS, ""})]
+        _require_none(unknown.unique(), name, "unknown folds", "use train, val and test, or nothing to have one made")
+        index["fold"] = folds.map({**FOLDS, "": ""})
+    for column in {"label", "group"} & set(index):
+        bad = index.loc[index[column].map(lambda text: any(ord(letter) < 32 for letter in text)), column].unique()
+        _require_none(bad, name, f"a {column} with control characters", "correct it")
     _compare_with_files(paths, file, name)
     return file.parent, index.sort_values("path", ignore_index=True)
 

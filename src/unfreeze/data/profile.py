@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,17 +20,19 @@ SHARES = np.linspace(0, 1, 101)
 MOST_COMMITS = 200
 
 
-def profile(rows: pd.DataFrame) -> dict[str, Any]:
+def profile(rows: pd.DataFrame, name: str) -> dict[str, Any]:
     """Describe the usable images.
 
     Args:
         rows: The manifest's rows of usable images.
+        name: The data set's name.
 
     Returns:
-        `digest` of all images and labels, number of `images`, `classes` with their shares, and `quantiles` of
-        each measured property.
+        The `name`, `digest` of all images and labels, number of `images`, `classes` with their shares, and
+        `quantiles` of each measured property.
     """
     return {
+        "name": name,
         "digest": files.digest(sorted(zip(rows["sha256"], rows["label"], strict=True))),
         "images": len(rows),
         "classes": {str(name): float(share) for name, share in rows["label"].value_counts(normalize=True).items()},
@@ -37,15 +40,15 @@ def profile(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def previous(path: Path, digest: str) -> dict[str, Any] | None:
-    """Return the profile of the data version before, the last one in git's history with other images.
+def previous(path: Path, now: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the profile of the data version before, the last one in git's history with other images of the set.
 
     Args:
         path: Where profiles lie, in a git checkout.
-        digest: Digest of today's images.
+        now: Today's profile.
 
     Returns:
-        None where there is no history or it holds no other images.
+        None where there is no history or it holds no other version.
     """
 
     def git(*arguments: str) -> str | None:
@@ -57,8 +60,11 @@ def previous(path: Path, digest: str) -> dict[str, Any] | None:
     commits = git("log", "--format=%H", f"--max-count={MOST_COMMITS}", "--", path.name) or ""
     for commit in commits.split():
         text = git("show", f"{commit}:./{path.name}")
-        if text and (before := json.loads(text))["digest"] != digest:
-            return before
+        # A version that was committed half merged is none.
+        with suppress(ValueError, KeyError, TypeError):
+            before = json.loads(text or "")
+            if before["name"] == now["name"] and before["digest"] != now["digest"]:
+                return before
     return None
 
 

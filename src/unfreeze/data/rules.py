@@ -3,14 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data.checks import EXPLANATIONS, IN_MANIFEST
 from unfreeze.params import FOLDS, Bounded, Checks, Split
 
-# Checks that are columns of the manifest, true where an image is found.
-IN_MANIFEST = (
-    "unreadable", "conflicting_labels", "exact_duplicates", "near_duplicates", "wrong_extension", "blurry", "dark",
-    "bright", "low_information", "odd_size", "odd_aspect",
-)  # fmt: skip
 SMALLEST_SIDE = 8
 
 
@@ -46,7 +41,12 @@ def of_manifest(checks: Checks) -> list[Rule]:
     """Guard the manifest: one row an image, with a bool column a check."""
     return [
         Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
-        Rule("ExpectColumnValuesToNotBeNull", {"column": "label"}, "images have no label", "label or remove them"),
+        Rule(
+            "ExpectColumnValueLengthsToBeBetween",
+            {"column": "label", "min_value": 1},
+            "images have no label",
+            "label or remove them",
+        ),
         *(
             rule
             for name in IN_MANIFEST

@@ -26,13 +26,16 @@ def skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     counts = rows["label"].value_counts()
     rows = rows[rows["label"].isin(counts[counts >= FOLDS].index)]
-    classes = rows["label"].nunique()
-    if classes < 2:
+    if rows["label"].nunique() < 2:
         return pd.DataFrame(columns=["property", "skill"])
     if len(rows) > MOST_IMAGES:
-        rows = rows.groupby("label").sample(frac=MOST_IMAGES / len(rows), random_state=seed)
-        counts = rows["label"].value_counts()
-        rows = rows[rows["label"].isin(counts[counts >= FOLDS].index)]
+        share = MOST_IMAGES / len(rows)
+        # A rare class keeps as many images as there are folds.
+        kept = [
+            of_class.sample(max(FOLDS, round(share * len(of_class))), random_state=seed)
+            for _, of_class in rows.groupby("label")
+        ]
+        rows = pd.concat(kept)
     values = properties_of(rows)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     tree = DecisionTreeClassifier(max_depth=DEPTH, class_weight="balanced", random_state=seed)

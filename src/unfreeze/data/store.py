@@ -118,7 +118,8 @@ def write(
         store.create_dataset("labels", data=numbers.astype(np.int64))
         store.create_dataset("weights", data=np.ones(len(ids)) if weights is None else weights, dtype="float32")
         store.create_dataset("ids", data=list(ids), dtype=h5py.string_dtype())
-        store.attrs["classes"] = classes.tolist()
+        # An attribute holds no more than some thousands.
+        store.create_dataset("classes", data=classes.tolist(), dtype=h5py.string_dtype())
         store.attrs["size"] = size
         store.attrs["manifest_sha256"] = manifest_sha256
         store.attrs["resize"] = "JPEG halved by its decoder, then bicubic to a square, aspect ignored"
@@ -146,7 +147,7 @@ def describe(path: Path) -> Images:
                 ids=[name.decode() for name in store["ids"][...]],
                 labels=store["labels"][...],
                 weights=store["weights"][...],
-                classes=[str(name) for name in store.attrs["classes"]],
+                classes=[name.decode() for name in store["classes"][...]],
                 size=int(store.attrs["size"]),
                 manifest_sha256=str(store.attrs["manifest_sha256"]),
                 resize=str(store.attrs["resize"]),

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data.checks import OF_IMAGES
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Section, Sha256
 
@@ -44,8 +44,8 @@ def load(path: Path, today: date) -> list[Waiver]:
     name = f"{path.parent.name}/{path.name}"
     try:
         waivers = TypeAdapter(list[Waiver]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
-    except yaml.YAMLError as error:
-        raise UnfreezeError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnfreezeError(f"{name} is not valid YAML in UTF-8: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
@@ -53,8 +53,11 @@ def load(path: Path, today: date) -> list[Waiver]:
             f'{name}: {place}: {first["msg"]}; expected a list of check, image (a SHA-256 or "*"), reason, expires'
         ) from error
     for waiver in waivers:
-        if waiver.check not in EXPLANATIONS:
-            raise UnfreezeError(f"{name}: no check {waiver.check!r}: there are {', '.join(EXPLANATIONS)}")
+        if waiver.check not in OF_IMAGES:
+            raise UnfreezeError(
+                f"{name}: no check of single images is called {waiver.check!r}: there are {', '.join(OF_IMAGES)}; "
+                "what concerns the set as a whole has a level in params.yaml"
+            )
         if waiver.expires < today:
             raise UnfreezeError(
                 f"{name}: the waiver of {waiver.check} for {waiver.image} expired on {waiver.expires} "

@@ -118,7 +118,7 @@ class Transfer:
         self.features = features
         self.seed = seed
         self.train = train
-        self.weights = _class_weights(features.plan.train.labels, features.plan.classes, train.class_weights)
+        self.weights = _class_weights(features.plan.train, features.plan.classes, train.class_weights)
         self.max_gb = max_gb
         self._images = images
         self._folder = folder
@@ -460,9 +460,9 @@ class _Progress(keras.callbacks.Callback):
         self.advance(note=f"validation loss {logs['val_loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
 
 
-def _class_weights(labels: np.ndarray, classes: int, kind: str) -> list[float]:
-    """Return a weight a class; `balanced` is n / (classes * images of the class), as in scikit-learn."""
+def _class_weights(fold: cache.Fold, classes: int, kind: str) -> list[float]:
+    """Return a weight a class; `balanced` is all images' weight / (classes * the class's), as in scikit-learn."""
     if kind == "none":
         return [1.0] * classes
-    counts = np.bincount(labels, minlength=classes)
-    return [float(len(labels) / (classes * count)) if count else 0.0 for count in counts]
+    counts = np.bincount(fold.labels, fold.weights, minlength=classes)
+    return [float(counts.sum() / (classes * count)) if count else 0.0 for count in counts]

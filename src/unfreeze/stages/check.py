@@ -10,12 +10,17 @@ from unfreeze.console import log
 from unfreeze.data import checks, duplicates, expectations, findings, manifest, profile, rules, shortcuts, waivers
 from unfreeze.data.rules import Rule
 from unfreeze.data.waivers import Waiver
+from unfreeze.errors import UnfreezeError
 from unfreeze.gallery import Card, Section, Table
 from unfreeze.params import Checks, Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("seed", "checks")
+LIMITS = ("on_bad", "max_megapixels", "seconds_per_image", "worker_gb", "min_images_per_class")
+OF_THE_SET = ("imbalance", "shortcut", "drift")
+PARAMS = (
+    "seed", "data.name", *(f"checks.{name}" for name in (*LIMITS, *checks.IN_MANIFEST[1:], *OF_THE_SET)),
+)  # fmt: skip
 
 TEXT = ("path", "label", "group", "fold")
 
@@ -30,12 +35,11 @@ def measured(params: Params, paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = manifest.build(index, paths.raw, params.checks)
     near = near_pairs(rows, params, paths)
     rows["cluster"] = duplicates.clusters(rows, near)
+    # Those that show the same; a cluster also holds what the source groups.
+    rows["copies"] = duplicates.clusters(rows.drop(columns="group", errors="ignore"), near)
     rows["verdict"] = np.where(rows["reason"] == "", "ok", "unreadable")
-    in_images, in_clusters = (
-        checks.found_in_image(rows, params.checks),
-        checks.found_in_clusters(rows, near, params.checks),
-    )
-    return rows, pd.concat([in_images, in_clusters], axis=1)
+    in_images = checks.found_in_image(rows, params.checks)
+    return rows, pd.concat([in_images, checks.found_in_copies(rows, near, params.checks)], axis=1)
 
 
 def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
@@ -49,7 +53,7 @@ def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
 
 
 def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a class: its number of usable images, and how many times the largest class's that is."""
+    """Return one row a class: its number of usable images, and how many times as many the largest class has."""
     labels = sorted(rows["label"].unique())
     counts = manifest.usable(rows)["label"].value_counts().reindex(labels, fill_value=0)
     times = counts.max() / counts.clip(lower=1)
@@ -58,7 +62,7 @@ def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
 
 def drift_since(described: dict[str, object], paths: Paths) -> pd.DataFrame:
     """Return the distance of each property from the data version before; no row where there is none."""
-    before = profile.previous(paths.profile, str(described["digest"]))
+    before = profile.previous(paths.profile, described)
     return profile.drift(before, described) if before else pd.DataFrame(columns=["property", "distance"])
 
 
@@ -69,8 +73,12 @@ def sections_of(table: pd.DataFrame, names: list[str], settings: Checks) -> list
         of_check = table[table["check"] == name]
         groups = [
             [
-                Card(str(path), [f"label {label}", *([detail] if detail else [])], has_picture=name != "unreadable")
-                for path, label, detail in zip(group["path"], group["label"], group["detail"], strict=True)
+                Card(
+                    row["path"],
+                    [f"label {row['label']}", *filter(None, [row["detail"], "let pass" if row["waived"] else ""])],
+                    has_picture=name != "unreadable",
+                )
+                for row in group.to_dict("records")
             ]
             for group in findings.grouped(of_check)
         ]
@@ -95,10 +103,10 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tupl
     listed = findings.listed(rows, found, waived)
     usable, classes = manifest.usable(rows), images_per_class(rows)
     skills = shortcuts.skills(usable, params.seed)
-    described = profile.profile(usable)
+    described = profile.profile(usable, params.data.name)
     drift = drift_since(described, paths)
     with files.atomic(paths.manifest) as partial:
-        pd.concat([rows, found], axis=1).to_parquet(partial, index=False)
+        rows.to_parquet(partial, index=False)
     files.write_csv(paths.findings, listed)
     files.write_json(paths.profile, described)
     counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
@@ -130,6 +138,11 @@ def run(params: Params, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     let_pass = waivers.load(paths.waivers, date.today())
     with beside(expectations.load_library) as process:
-        tables = look(params, paths, let_pass)
-        for suite, (table, rules) in tables.items():
-            process.submit(expectations.gate, suite, table, rules, paths).result()
+        problems = []
+        for suite, (table, wanted) in look(params, paths, let_pass).items():
+            try:
+                process.submit(expectations.gate, suite, table, wanted, paths).result()
+            except UnfreezeError as error:
+                problems.append(str(error))
+    if problems:
+        raise UnfreezeError(f"{'; '.join(problems)}. What was found is shown in {paths.findings_page}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unfreeze import files
 from unfreeze.console import log
-from unfreeze.data import sources
+from unfreeze.data import fetch, sources
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
@@ -27,7 +27,9 @@ def run(params: Params, paths: Paths) -> None:
     files.write_json(
         paths.download_record,
         {
-            "source": source,
+            # An address may hold a signature, which git need not know.
+            "source": fetch.shown(source),
+            "source_sha256": files.digest(source),
             "sha256": collected.sha256,
             "images": len(collected.index),
             "classes": classes,
@@ -47,7 +49,7 @@ def recorded_digest(record: Path, source: str) -> str | None:
         return None
     try:
         before = files.read_json(record)
-        return before["sha256"] if before["source"] == source else None
+        return before["sha256"] if before["source_sha256"] == files.digest(source) else None
     except (ValueError, KeyError, TypeError) as error:
         raise UnfreezeError(
             f"{record.name} is no record of a download: `git checkout {record}`, or delete it to accept what comes"

@@ -49,7 +49,7 @@ def score_test_fold(params: Params, paths: Paths, backbone: str) -> tuple[pd.Dat
     from unfreeze.models.engine import engine_of
 
     images = store.describe(paths.images)
-    rows = images.rows_of(pd.read_csv(paths.split), "test")
+    rows = images.rows_of(files.read_csv(paths.split), "test")
     labels = images.labels[rows]
     model = keras.models.load_model(paths.model(backbone), compile=False)
     engine = engine_of(model, params.extract)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unfreeze import console, files
@@ -52,6 +53,11 @@ def fitting(plans: list[Plan], room: int) -> Plan:
     return plan
 
 
+def of_mean_one(weights: np.ndarray) -> np.ndarray:
+    """Scale weights, so that a learning rate means what it does without them."""
+    return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+
+
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Store the activations and check them."""
     with beside(expectations.load_library) as process:
@@ -75,15 +81,15 @@ def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFra
     points: list[Any] = [params.unfreeze.point.of(backbone)]
     if params.search.enabled.of(backbone):
         points += network.candidates(params.unfreeze.candidates.of(backbone)).values()
-    folds = pd.read_csv(paths.split)
+    folds = files.read_csv(paths.split)
     train = Views(paths.images, images.rows_of(folds, "train"), params.augment, params.seed)
     val = Views(paths.images, images.rows_of(folds, "val"), None, params.seed)
     plan = features.Plan(
         position=0,
         row_shape=(images.size, images.size, 3),
         dtype="uint8",
-        train=Fold(train.rows, images.labels[train.rows], images.weights[train.rows]),
-        val=Fold(val.rows, images.labels[val.rows], images.weights[val.rows]),
+        train=Fold(train.rows, images.labels[train.rows], of_mean_one(images.weights[train.rows])),
+        val=Fold(val.rows, images.labels[val.rows], np.ones(len(val.rows), np.float32)),
         classes=len(images.classes),
         determined_by={
             "images": images.digest,

@@ -14,6 +14,9 @@ from unfreeze.paths import Paths
 
 PARAMS = ("seed", "split")
 
+# Standard deviations of a share that chance may bring: one fold in 370 leaves them.
+CHANCE = 3
+
 
 def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """Give every cluster of images a fold.
@@ -42,9 +45,15 @@ def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame
     missing = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
     if not missing.empty and missing.to_numpy().min() == 0:
         label = missing.min(axis=1).idxmin()
+        of_class = rows[rows["label"] == label]
+        remedy = "add images or merge classes"
+        if is_given[of_class.index].any():
+            remedy = "correct the folds that the source gives"
+        elif settings.method == "stable":
+            remedy += ", or set split.method=exact"
         raise UnfreezeError(
-            f"class {label!r} has {rows.loc[rows['label'] == label, 'cluster'].nunique()} different images, too few "
-            "for three folds: add images or merge classes"
+            f"class {label!r} has {of_class['cluster'].nunique()} different images and none of them in fold "
+            f"{FOLDS[int(missing.loc[[label]].to_numpy().argmin())]}: {remedy}"
         )
     return pd.DataFrame({"id": rows["path"], "fold": folds})
 
@@ -73,10 +82,13 @@ def _placed_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> 
 def _placed_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
     """Return each cluster's fold by the hash of its content, whatever else there is.
 
-    A new copy of an image has the image's own pixels or is told by the smallest digest of the cluster, so it moves
-    the cluster only if it is a near copy whose digest is smaller.
+    A group goes by its name, an image by its pixels. Of several that make one cluster the smallest name or digest
+    counts, so a new near copy, or one that joins two groups, may move those it joins.
     """
-    content = rows.groupby("cluster")["pixels_sha256"].min()
+    named = rows["pixels_sha256"]
+    if "group" in rows:
+        named = named.where(rows["group"] == "", "group " + rows["group"])
+    content = named.groupby(rows["cluster"]).min()
     # 52 bits, as many as a float holds.
     places = content.map(lambda digest: int(files.digest([seed, digest])[:13], 16) / 16**13)
     ends = np.cumsum([shares[fold] for fold in FOLDS[:-1]])
@@ -92,14 +104,19 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
 
     Returns:
         One row an image: id, label, fold, `folds_of_cluster`, `classes_of_fold`, and `share_off`: by how much the
-        share of its fold in its class misses the wanted one.
+        share of its fold in its class misses the wanted one; by how much more than chance may, where folds are drawn
+        by content.
     """
     table = folds.merge(rows.drop(columns="fold", errors="ignore"), left_on="id", right_on="path")
     table["folds_of_cluster"] = table.groupby("cluster")["fold"].transform("nunique")
     table["classes_of_fold"] = table.groupby("fold")["label"].transform("nunique")
     of_class = table.groupby("label")["id"].transform("size")
     share = table.groupby(["label", "fold"])["id"].transform("size") / of_class
-    table["share_off"] = (share - table["fold"].map(shares_of(settings))).abs()
+    wanted = table["fold"].map(shares_of(settings))
+    table["share_off"] = (share - wanted).abs()
+    if settings.method == "stable":
+        by_chance = CHANCE * (wanted * (1 - wanted) / of_class) ** 0.5
+        table["share_off"] = (table["share_off"] - by_chance).clip(lower=0)
     return table[["id", "label", "fold", "folds_of_cluster", "classes_of_fold", "share_off"]]
 
 

@@ -1,12 +1,15 @@
 """Look for wrong labels: probes on the cached features of the study's first backbone say what each image shows."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
 from unfreeze import files, gallery
 from unfreeze.console import log
-from unfreeze.data import expectations, features, probes, rules, store
+from unfreeze.data import expectations, features, probes, rules, store, waivers
 from unfreeze.data.features import Features
+from unfreeze.data.waivers import Waiver
 from unfreeze.gallery import Card, Section
 from unfreeze.params import Params
 from unfreeze.paths import Paths
@@ -60,20 +63,43 @@ def judged(params: Params, paths: Paths) -> pd.DataFrame:
     return probes.opinions(ids, labels, probabilities, images.classes)
 
 
+def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:
+    """Tell which labels are suspect, and which of those are waived.
+
+    Args:
+        table: The probes' opinions.
+        digests: SHA-256 of each image's file, by path.
+        threshold: Most that the label's probability may be of the opinion's.
+        let_pass: Waivers.
+
+    Returns:
+        The table with bool columns `suspect`, the waived ones left out, and `waived`.
+    """
+    found = pd.DataFrame({"suspect_labels": table["label_quality"] < threshold * table["opinion_probability"]})
+    waived = waivers.waived(found, table["path"].map(digests), let_pass)
+    return table.assign(suspect=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
+
+
 def run(params: Params, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
     check = params.checks.suspect_labels
-    table = pd.DataFrame(columns=COLUMNS) if check.level == "off" else judged(params, paths)
-    table["suspect"] = (table["label_quality"] < check.threshold) & (table["opinion"] != table["label"])
+    opinions = pd.DataFrame(columns=COLUMNS) if check.level == "off" else judged(params, paths)
+    digests = pd.read_parquet(paths.manifest, columns=["path", "sha256"]).set_index("path")["sha256"]
+    table = with_suspects(opinions, digests, check.threshold, waivers.load(paths.waivers, date.today()))
     cards = [
-        [Card(str(row.path), [f"label {row.label}", f"looks like {row.opinion} ({row.opinion_probability:.0%})"])]
-        for row in table[table["suspect"]].itertuples()
+        [
+            Card(
+                row["path"],
+                [f"label {row['label']}", f"looks like {row['opinion']} ({row['opinion_probability']:.0%})"],
+            )
+        ]
+        for row in table[table["suspect"]].to_dict("records")
     ]
     text = gallery.page(
         "Suspect labels",
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
         f"{params.study.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
-        [Section("suspect_labels", check.level, len(cards), 0, cards)],
+        [Section("suspect_labels", check.level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
         most_pixels=params.checks.most_pixels,
