@@ -92,8 +92,11 @@ def test_telemetry_is_off() -> None:
 
 def test_readme_shows_the_committed_results() -> None:
     comparison = json.loads((PROJECT / "reports/comparison.json").read_text())
+    checked = [
+        json.loads((PROJECT / f"metrics/checks/{suite}.json").read_text()) for suite in ("manifest", "suspects")
+    ]
     readme = (PROJECT / "README.md").read_text()
-    assert report.readme_with_results(readme, comparison) == readme
+    assert report.readme_with_results(readme, comparison, checked) == readme
 
 
 def test_make_help_lists_the_targets() -> None:

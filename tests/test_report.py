@@ -69,13 +69,30 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     assert "a &lt;picture&gt;" in page
 
 
+CHECKED = [
+    {
+        "rows": 2000,
+        "expectations": [
+            {"column": "blurry", "level": "warning", "unexpected": 12},
+            {"column": "dark", "level": "warning", "unexpected": 0},
+        ],
+    }
+]
+
+
 def test_the_readmes_results_are_replaced() -> None:
-    readme = f"before\n{report.README_BEGIN}\nold\n{report.README_END}\nafter\n"
-    new = report.readme_with_results(readme, comparison(ROW, BETTER))
+    def marked(text: str) -> str:
+        blocks = [
+            f"<!-- {name}: written by `make readme` -->\n{text}\n<!-- end of {name} -->"
+            for name in ("results", "findings")
+        ]
+        return "before\n" + "\nbetween\n".join(blocks) + "\nafter\n"
+
+    new = report.readme_with_results(marked("old"), comparison(ROW, BETTER), CHECKED)
     assert "old" not in new
     assert "| xception |" in new
-    assert new.startswith("before\n")
-    assert new.endswith("\nafter\n")
-    assert report.readme_with_results(new, comparison(ROW, BETTER)) == new
+    assert "| `blurry` | warning | 12 of 2,000 |\n<!-- end" in new
+    assert [new.count(word) for word in ("before", "between", "after")] == [1, 1, 1]
+    assert report.readme_with_results(new, comparison(ROW, BETTER), CHECKED) == new
     with pytest.raises(UnfreezeError, match="lacks"):
-        report.readme_with_results("nothing", comparison(ROW))
+        report.readme_with_results("nothing", comparison(ROW), CHECKED)

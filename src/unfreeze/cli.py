@@ -129,7 +129,9 @@ def _write_readme(options: argparse.Namespace) -> None:
     from unfreeze import report
 
     paths = Paths.here()
-    text = report.readme_with_results(paths.readme.read_text(encoding="utf-8"), files.read_json(paths.comparison))
+    checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
+    comparison = files.read_json(paths.comparison)
+    text = report.readme_with_results(paths.readme.read_text(encoding="utf-8"), comparison, checked)
     files.write_text(paths.readme, text)
 
 

@@ -1,7 +1,7 @@
 """The comparison as a table for people: Markdown, a page, and the README's results."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ TITLES = (
     "backbone", "weights", "unfrozen from", "rate", "accuracy", "gain", "balanced", "macro F1", "log-loss",
     "AUC", "parameters", "trained",
 )  # fmt: skip
-README_BEGIN = "<!-- results: written by `make readme` -->"
-README_END = "<!-- end of results -->"
 
 
 def summary(comparison: dict[str, Any]) -> str:
@@ -80,14 +78,40 @@ def page(comparison: dict[str, Any], pictures: Mapping[str, Path], links: Mappin
     )
 
 
-def readme_with_results(readme: str, comparison: dict[str, Any]) -> str:
-    """Return the README with its results replaced by those of a comparison.
+def findings_table(checked: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the checks of single images found, as a Markdown table.
+
+    Args:
+        checked: Results of suites whose columns are checks, as in metrics/checks/.
+    """
+    rows = [
+        f"| `{rule['column']}` | {rule['level']} | {rule['unexpected']:,} of {suite['rows']:,} |"
+        for suite in checked
+        for rule in suite["expectations"]
+        if rule["unexpected"]
+    ]
+    return "\n".join(["| check | level | images |", "| --- | --- | --- |", *rows])
+
+
+def readme_with_results(readme: str, comparison: dict[str, Any], checked: Sequence[Mapping[str, Any]]) -> str:
+    """Return the README with its results and findings replaced.
+
+    Args:
+        readme: Its text.
+        comparison: The content of reports/comparison.json.
+        checked: Results of suites, as `findings_table` takes them.
 
     Raises:
-        UnfreezeError: The README lacks the two marks.
+        UnfreezeError: The README lacks one of the marks.
     """
-    before, begin, rest = readme.partition(README_BEGIN)
-    _, end, after = rest.partition(README_END)
+    readme = _replaced(readme, "results", f"{summary(comparison)}\n\n{table(comparison)}")
+    return _replaced(readme, "findings", findings_table(checked))
+
+
+def _replaced(readme: str, name: str, text: str) -> str:
+    marks = f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->"
+    before, begin, rest = readme.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise UnfreezeError(f"README.md lacks {README_BEGIN!r} or {README_END!r}: put both where the results belong")
-    return f"{before}{begin}\n{summary(comparison)}\n\n{table(comparison)}\n{end}{after}"
+        raise UnfreezeError(f"README.md lacks {marks[0]!r} or {marks[1]!r}: put both where the {name} belong")
+    return f"{before}{begin}\n{text}\n{end}{after}"

@@ -52,5 +52,6 @@ def recorded_digest(record: Path, source: str) -> str | None:
         return before["sha256"] if before["source_sha256"] == files.digest(source) else None
     except (ValueError, KeyError, TypeError) as error:
         raise UnfreezeError(
-            f"{record.name} is no record of a download: `git checkout {record}`, or delete it to accept what comes"
+            f"{record.parent.name}/{record.name} is no record of a download: delete it to accept what comes, or take "
+            "the one that git has"
         ) from error
