@@ -43,14 +43,14 @@ FOUND = {
     ),
     "elpv": (
         "efficientnetv2b0",
-        "preprocess.image_size=160",
+        "preprocess.image_size=128",
         "augment.views=2",
         "augment.vertical_flip=true",
         "unfreeze.point.default=all",
-        "unfreeze.candidates.default=[all]",
+        "unfreeze.candidates.default=[{share: 0.8},all]",
         "search.max_trials=2",
         "search.epochs=1",
-        "train.finetune.default.epochs=3",
+        "train.finetune.default.epochs=4",
     ),
 }
 

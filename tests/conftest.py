@@ -83,7 +83,7 @@ class Checkout:
         self.paths = Paths(root)
         root.mkdir(parents=True)
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for name in ("src", "conf"):
+        for name in ("src", "conf", "checks"):
             shutil.copytree(PROJECT / name, root / name, ignore=ignored)
         for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
             shutil.copy(PROJECT / name, root / name)

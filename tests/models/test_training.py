@@ -306,4 +306,10 @@ def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> N
 
 @pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])
 def test_balanced_weights_make_classes_count_alike(kind: str, expected: list[float]) -> None:
-    assert training._class_weights(np.array([0, 0, 0, 1]), 2, kind) == pytest.approx(expected)
+    fold = features.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
+    assert training._class_weights(fold, 2, kind) == pytest.approx(expected)
+
+
+def test_balanced_weights_go_by_what_images_count() -> None:
+    fold = features.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
+    assert training._class_weights(fold, 2, "balanced") == [1.0, 1.0]

@@ -91,7 +91,7 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tupl
     """Write manifest, findings and their page.
 
     Args:
-        params: Needs `seed` and `checks`.
+        params: Those of this stage.
         paths: Where the images are and where all goes.
         let_pass: Waivers.
 
