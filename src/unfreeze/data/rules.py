@@ -105,7 +105,7 @@ def of_drift(checks: Checks) -> list[Rule]:
 
 def of_suspects(checks: Checks) -> list[Rule]:
     """Guard the labels: one row an image that the probes have scored."""
-    arguments = {"column": "suspect", "value_set": [False]}
+    arguments = {"column": "suspect_labels", "value_set": [False]}
     return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
 
 

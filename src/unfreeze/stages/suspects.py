@@ -73,11 +73,11 @@ def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let
         let_pass: Waivers.
 
     Returns:
-        The table with bool columns `suspect`, the waived ones left out, and `waived`.
+        The table with bool columns `suspect_labels`, the waived ones left out, and `waived`.
     """
     found = pd.DataFrame({"suspect_labels": table["label_quality"] < threshold * table["opinion_probability"]})
     waived = waivers.waived(found, table["path"].map(digests), let_pass)
-    return table.assign(suspect=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
+    return table.assign(suspect_labels=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -93,7 +93,7 @@ def run(params: Params, paths: Paths) -> None:
                 [f"label {row['label']}", f"looks like {row['opinion']} ({row['opinion_probability']:.0%})"],
             )
         ]
-        for row in table[table["suspect"]].to_dict("records")
+        for row in table[table["suspect_labels"]].to_dict("records")
     ]
     text = gallery.page(
         "Suspect labels",
