@@ -1,7 +1,8 @@
-"""What the tests of sources share: a server on this machine, and downloads that do not wait for anything."""
+"""What the tests of sources share: a server, a store in memory, and downloads that do not wait for anything."""
 
 from collections.abc import Iterator
 
+import fsspec
 import pytest
 
 from tests.data.http_server import Server, running
@@ -12,6 +13,14 @@ from unfreeze.data import fetch
 def server() -> Iterator[Server]:
     with running() as served:
         yield served
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store.clear()
+    yield filesystem
+    filesystem.store.clear()
 
 
 @pytest.fixture

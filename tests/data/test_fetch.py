@@ -369,14 +369,6 @@ def test_an_unknown_protocol_is_named(target: Path) -> None:
     assert "unknown protocol 'htps'" in refused("htps://example.org/set.zip", target)
 
 
-@pytest.fixture
-def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    filesystem = fsspec.filesystem("memory")
-    filesystem.store.clear()
-    yield filesystem
-    filesystem.store.clear()
-
-
 def test_a_file_comes_through_fsspec(memory: fsspec.AbstractFileSystem, target: Path) -> None:
     memory.pipe("/bucket/set.zip", CONTENT)
     assert fetch.download("memory://bucket/set.zip", target, sha256=DIGEST) == DIGEST

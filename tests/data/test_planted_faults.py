@@ -120,9 +120,10 @@ def rows(planted: Planted) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def near(planted: Planted, rows: pd.DataFrame) -> np.ndarray:
-    readable = np.flatnonzero(rows["reason"] == "")
-    pairs = readable[duplicates.candidates(rows.iloc[readable], "auto", 0)]
-    return duplicates.confirmed(pairs, [planted.root / name for name in rows["path"]], CHECKS, 0)
+    numbers = np.flatnonzero(rows["reason"] == "")
+    readable = rows.iloc[numbers]
+    pairs = duplicates.candidates(readable, "auto", 0)
+    return numbers[duplicates.confirmed(pairs, [planted.root / name for name in readable["path"]], CHECKS, 0)]
 
 
 def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.DataFrame) -> None:

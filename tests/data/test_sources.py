@@ -3,7 +3,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -152,14 +152,6 @@ def test_a_mistyped_column_does_not_cost_a_second_download(
     right = archive(server.url("pets.zip"), class_folders="pets/*/*")
     assert len(sources.collect(right, tmp_path / "raw", downloads=downloads).index) == 4
     assert [request.status for request in server.log] == [200, 416]
-
-
-@pytest.fixture
-def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    filesystem = fsspec.filesystem("memory")
-    filesystem.store.clear()
-    yield filesystem
-    filesystem.store.clear()
 
 
 @pytest.mark.parametrize("labels", [None, TABLE])

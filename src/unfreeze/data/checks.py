@@ -1,12 +1,11 @@
 """The checks of the images: what each looks for, what it means, and what to do about what it finds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from unfreeze.params import Bounded, Check, Checks
+from unfreeze.params import Checks
 
 # Checks that find images in the manifest, one column each.
 IN_MANIFEST = (
@@ -154,25 +153,21 @@ def found_in_image(rows: pd.DataFrame, checks: Checks) -> pd.DataFrame:
     Returns:
         One bool column a check that is on, one row an image.
     """
+    # What cannot be read has no measures, and no comparison with nothing holds.
     readable = rows["reason"] == ""
     side = (rows["width"].astype(float) * rows["height"].astype(float)) ** 0.5
     aspect = rows[["width", "height"]].min(axis=1) / rows[["width", "height"]].max(axis=1)
-    tests: dict[str, Callable[[float], pd.Series]] = {
-        "blurry": lambda threshold: rows["sharpness"] < threshold,
-        "dark": lambda threshold: rows["dark_end"] < threshold,
-        "bright": lambda threshold: rows["bright_end"] > threshold,
-        "low_information": lambda threshold: rows["entropy"] < threshold,
-        "odd_size": lambda threshold: spread_from_median(side) > threshold,
-        "odd_aspect": lambda threshold: aspect < threshold,
+    found = {
+        "unreadable": ~readable,
+        "wrong_extension": readable & (rows["suffix_fits"] == False),  # noqa: E712
+        "blurry": rows["sharpness"] < checks.blurry.threshold,
+        "dark": rows["dark_end"] < checks.dark.threshold,
+        "bright": rows["bright_end"] > checks.bright.threshold,
+        "low_information": rows["entropy"] < checks.low_information.threshold,
+        "odd_size": spread_from_median(side) > checks.odd_size.threshold,
+        "odd_aspect": aspect < checks.odd_aspect.threshold,
     }
-    found = {"unreadable": ~readable}
-    if checks.wrong_extension.level != "off":
-        found["wrong_extension"] = readable & (rows["suffix_fits"] == False)  # noqa: E712
-    for name, test in tests.items():
-        check: Bounded = getattr(checks, name)
-        if check.level != "off":
-            found[name] = readable & test(check.threshold)
-    return pd.DataFrame(found)
+    return pd.DataFrame({name: values for name, values in found.items() if checks.level_of(name) != "off"})
 
 
 def spread_from_median(values: pd.Series) -> pd.Series:
@@ -201,8 +196,7 @@ def found_in_copies(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> pd.
         "near_duplicates": _members(near, len(rows)),
         "near_conflicts": _members(near[labels[near[:, 0]] != labels[near[:, 1]]], len(rows)),
     }
-    levels: dict[str, Check] = {name: getattr(checks, name) for name in found}
-    return pd.DataFrame({name: values for name, values in found.items() if levels[name].level != "off"})
+    return pd.DataFrame({name: values for name, values in found.items() if checks.level_of(name) != "off"})
 
 
 def _members(pairs: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Copies of one image: exact ones by their pixels, near ones by perceptual hash, confirmed on the pixels."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
@@ -147,8 +148,8 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
     is common.
 
     Args:
-        pairs: Row numbers of readable images, of shape (pairs, 2).
-        paths: The file of each row.
+        pairs: Row numbers, of shape (pairs, 2).
+        paths: The file of each row, all of them readable.
         checks: What decoding an image may take.
         seed: Seed of the images that stand for the set.
 
@@ -170,24 +171,16 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
 
 
 def thumbnails(paths: list[Path], checks: Checks) -> np.ndarray:
-    """Return what images are compared on: float32 array of shape (images, 64 * 64), zeros for what cannot be read."""
-    items = [(path, checks.most_pixels) for path in paths]
-    shown = run_isolated(thumbnail, items, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
+    """Return what images are compared on: float32 array of shape (images, 64 * 64), zeros where decoding failed."""
+    draw = partial(thumbnail, max_pixels=checks.most_pixels)
+    shown = run_isolated(draw, paths, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
     nothing = np.zeros(COMPARED_SIZE**2, np.float32)
     return np.stack([nothing if isinstance(one, Failure) else one for one in shown])
 
 
-def thumbnail(item: tuple[Path, int]) -> np.ndarray:
-    """Return the grey levels of a small square version of an image, of mean 0 and norm 1.
-
-    Args:
-        item: Its file, and the most pixels it may have.
-    """
-    path, most_pixels = item
-    try:
-        rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
-    except decoding.Undecodable:
-        return np.zeros(COMPARED_SIZE**2, np.float32)
+def thumbnail(path: Path, *, max_pixels: int) -> np.ndarray:
+    """Return the grey levels of a small square version of an image, of mean 0 and norm 1."""
+    rgb = decoding.open_image(path, max_pixels=max_pixels).rgb
     size = (COMPARED_SIZE, COMPARED_SIZE)
     grey = np.asarray(rgb.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0), np.float32).ravel()
     grey = grey - grey.mean()

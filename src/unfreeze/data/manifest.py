@@ -1,6 +1,7 @@
 """The manifest: one row an image, with what can be measured on it."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +38,21 @@ def build(index: pd.DataFrame, root: Path, checks: Checks) -> pd.DataFrame:
         `pixels_sha256`, `perceptual_hash`, the mean `brightness`, its 99th percentile `dark_end` and its 5th
         `bright_end` (0..255), `sharpness` and `entropy` (bits).
     """
-    items = [(root / name, checks.most_pixels) for name in index["path"]]
-    measured = run_isolated(measure, items, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
+    paths = [root / name for name in index["path"]]
+    look = partial(measure, max_pixels=checks.most_pixels)
+    measured = run_isolated(look, paths, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
     rows = []
-    for (path, _), result in zip(items, console.track(measured, "checking images", len(items)), strict=True):
+    for path, result in zip(paths, console.track(measured, "checking images", len(paths)), strict=True):
         rows.append({**_of_file(path), "reason": result.reason} if isinstance(result, Failure) else result)
     table = pd.DataFrame(rows, columns=["bytes", "sha256", "reason", *MEASURES])
     return pd.concat([index.reset_index(drop=True), table], axis=1)
 
 
-def measure(item: tuple[Path, int]) -> dict[str, Any]:
-    """Measure one image; one that cannot be read has a reason and no measures.
-
-    Args:
-        item: Its file, and the most pixels it may have.
-    """
-    path, most_pixels = item
+def measure(path: Path, *, max_pixels: int) -> dict[str, Any]:
+    """Measure one image; one that cannot be read has a reason and no measures."""
     row = {**_of_file(path), "reason": ""}
     try:
-        image = decoding.open_image(path, max_pixels=most_pixels)
+        image = decoding.open_image(path, max_pixels=max_pixels)
     except decoding.Undecodable as error:
         return {**row, "reason": str(error)}
     grey = image.rgb.convert("L").resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BILINEAR)

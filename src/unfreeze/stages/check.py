@@ -47,9 +47,11 @@ def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
     settings = params.checks.near_duplicates
     if settings.level == "off":
         return np.empty((0, 2), np.int64)
-    readable = np.flatnonzero(rows["reason"] == "")
-    pairs = readable[duplicates.candidates(rows.iloc[readable], settings.threshold, params.seed)]
-    return duplicates.confirmed(pairs, [paths.raw / name for name in rows["path"]], params.checks, params.seed)
+    numbers = np.flatnonzero(rows["reason"] == "")
+    readable = rows.iloc[numbers]
+    pairs = duplicates.candidates(readable, settings.threshold, params.seed)
+    files_of = [paths.raw / name for name in readable["path"]]
+    return numbers[duplicates.confirmed(pairs, files_of, params.checks, params.seed)]
 
 
 def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
