@@ -11,12 +11,12 @@ import yaml
 
 from tests.conftest import PROJECT
 from tests.import_closure import import_closure
-from unfreeze import report
 from unfreeze.cli import STAGES
+from unfreeze.report import readme
 
 PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 # Which template a module fills; a test finds one that none does.
-TEMPLATES = {"src/unfreeze/report.py": "report.html.j2", "src/unfreeze/gallery.py": "findings.html.j2"}
+TEMPLATES = {"src/unfreeze/report/page.py": "report.html.j2", "src/unfreeze/gallery.py": "findings.html.j2"}
 
 
 def test_dvc_yaml_has_the_stages_of_the_command_in_order() -> None:
@@ -95,8 +95,8 @@ def test_readme_shows_the_committed_results() -> None:
     checked = [
         json.loads((PROJECT / f"metrics/checks/{suite}.json").read_text()) for suite in ("manifest", "suspects")
     ]
-    readme = (PROJECT / "README.md").read_text()
-    assert report.readme_with_results(readme, comparison, checked) == readme
+    text = (PROJECT / "README.md").read_text()
+    assert readme.with_results(text, comparison, checked) == text
 
 
 def test_make_help_lists_the_targets() -> None:

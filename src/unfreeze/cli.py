@@ -126,12 +126,12 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _write_readme(options: argparse.Namespace) -> None:
-    from unfreeze import report
+    from unfreeze.report import readme
 
     paths = Paths.here()
     checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
     comparison = files.read_json(paths.comparison)
-    text = report.readme_with_results(paths.readme.read_text(encoding="utf-8"), comparison, checked)
+    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), comparison, checked)
     files.write_text(paths.readme, text)
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from unfreeze import console, files, plots, report, tracking
+from unfreeze import console, files, plots, tracking
 from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.report import page, text
 
 PARAMS = ("study", "data", "preprocess", "tracking")
 
@@ -54,13 +55,13 @@ def run(params: Params, paths: Paths) -> None:
     }
     plots.training_curves({name: pd.read_csv(paths.history(name)) for name in names}, paths.curves_picture)
     files.write_json(paths.comparison, comparison)
-    files.write_text(paths.report_markdown, report.markdown(comparison))
+    files.write_text(paths.report_markdown, text.markdown(comparison))
     pictures = {"all backbones": paths.curves_picture}
     for name in names:
         pictures[f"{name}: curves"] = paths.history_picture(name)
         pictures[f"{name}: confusion matrix"] = paths.confusion_picture(name)
     links = {"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name}
-    files.write_text(paths.report_html, report.page(comparison, pictures, links))
+    files.write_text(paths.report_html, page.page(comparison, pictures, links))
     tracking.Ledger(paths, params.tracking.experiment).log_study(names)
     console.log.info(
         "best: %s, accuracy %.4f; the report is %s, `make ui` shows the runs",

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unfreeze import console, files, plots, scores, tracking
+from unfreeze import console, files, plots, tracking
 from unfreeze.data import expectations, rules, store
+from unfreeze.evaluation import scores
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside

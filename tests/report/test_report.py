@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from unfreeze import report
 from unfreeze.errors import UnfreezeError
+from unfreeze.report import page as pages
+from unfreeze.report import readme, text
 from unfreeze.stages.compare import with_gain
 
 ROW = {
@@ -30,23 +31,23 @@ def comparison(*rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_best_comes_first_with_its_gain() -> None:
-    text = report.markdown(comparison(ROW, BETTER))
-    assert text.index("| xception") < text.index("| from_scratch")
-    assert "| 0.8500 | +10.0 |" in text
-    assert "xception, accuracy 0.8500 (always naming the largest class: 0.6000)" in text
-    assert "10.0 points above from_scratch" in text
+    written = text.markdown(comparison(ROW, BETTER))
+    assert written.index("| xception") < written.index("| from_scratch")
+    assert "| 0.8500 | +10.0 |" in written
+    assert "xception, accuracy 0.8500 (always naming the largest class: 0.6000)" in written
+    assert "10.0 points above from_scratch" in written
 
 
 def test_random_weights_are_marked() -> None:
-    text = report.markdown(comparison(ROW, NOISE))
-    assert "| vgg16 | RANDOM |" in text
-    assert "RANDOM weights, so no measure of transfer: vgg16" in text
+    written = text.markdown(comparison(ROW, NOISE))
+    assert "| vgg16 | RANDOM |" in written
+    assert "RANDOM weights, so no measure of transfer: vgg16" in written
 
 
 def test_without_the_baseline_there_is_no_gain() -> None:
     (row,) = comparison(BETTER)["rows"]
     assert row["gain"] is None
-    assert "points above" not in report.markdown(comparison(BETTER))
+    assert "points above" not in text.markdown(comparison(BETTER))
 
 
 def test_a_tie_goes_to_fewer_trained_parameters() -> None:
@@ -56,7 +57,7 @@ def test_a_tie_goes_to_fewer_trained_parameters() -> None:
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "x.png")
-    page = report.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"}, {"the checks": "data.html"})
+    page = pages.page(comparison(ROW, BETTER), {"a <picture>": tmp_path / "x.png"}, {"the checks": "data.html"})
     addresses: list[str] = []
 
     class Reader(HTMLParser):
@@ -88,11 +89,11 @@ def test_the_readmes_results_are_replaced() -> None:
         ]
         return "before\n" + "\nbetween\n".join(blocks) + "\nafter\n"
 
-    new = report.readme_with_results(marked("old"), comparison(ROW, BETTER), CHECKED)
+    new = readme.with_results(marked("old"), comparison(ROW, BETTER), CHECKED)
     assert "old" not in new
     assert "| xception |" in new
     assert "| `blurry` | warning | 12 of 2,000 |\n<!-- end" in new
     assert [new.count(word) for word in ("before", "between", "after")] == [1, 1, 1]
-    assert report.readme_with_results(new, comparison(ROW, BETTER), CHECKED) == new
+    assert readme.with_results(new, comparison(ROW, BETTER), CHECKED) == new
     with pytest.raises(UnfreezeError, match="lacks"):
-        report.readme_with_results("nothing", comparison(ROW), CHECKED)
+        readme.with_results("nothing", comparison(ROW), CHECKED)

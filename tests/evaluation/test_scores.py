@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unfreeze import scores
+from unfreeze.evaluation import scores
 
 LABELS = np.array([0, 0, 0, 1])
 PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])

@@ -1,0 +1,1 @@
+"""What predictions tell: scores, intervals, tests, calibration."""

@@ -1,0 +1,1 @@
+"""The study for people: a page, Markdown and the tables of the README."""

@@ -1,0 +1,46 @@
+"""The generated tables of the README."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.report import text as texts
+
+
+def findings_table(checked: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the checks of single images found, as a Markdown table.
+
+    Args:
+        checked: Results of suites whose columns are checks, as in metrics/checks/.
+    """
+    rows = [
+        f"| `{rule['column']}` | {rule['level']} | {rule['unexpected']:,} of {suite['rows']:,} |"
+        for suite in checked
+        for rule in suite["expectations"]
+        if rule["unexpected"]
+    ]
+    return "\n".join(["| check | level | images |", "| --- | --- | --- |", *rows])
+
+
+def with_results(readme: str, comparison: dict[str, Any], checked: Sequence[Mapping[str, Any]]) -> str:
+    """Return the README with its results and findings replaced.
+
+    Args:
+        readme: Its text.
+        comparison: The content of reports/comparison.json.
+        checked: Results of suites, as `findings_table` takes them.
+
+    Raises:
+        UnfreezeError: The README lacks one of the marks.
+    """
+    readme = _replaced(readme, "results", f"{texts.summary(comparison)}\n\n{texts.table(comparison)}")
+    return _replaced(readme, "findings", findings_table(checked))
+
+
+def _replaced(readme: str, name: str, text: str) -> str:
+    marks = f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->"
+    before, begin, rest = readme.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise UnfreezeError(f"README.md lacks {marks[0]!r} or {marks[1]!r}: put both where the {name} belong")
+    return f"{before}{begin}\n{text}\n{end}{after}"
