@@ -1,10 +1,38 @@
-"""Scores of a classifier on a fold, by scikit-learn."""
+"""Scores of a classifier on a fold, by scikit-learn.
 
+A class that the fold lacks has no scores: its own are None, and averages over classes leave it out.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics
+
+from unfreeze.errors import UnfreezeError
+
+# More points do not show in a plot a few hundred pixels wide.
+MOST_POINTS = 200
+
+
+def require_probabilities(probabilities: np.ndarray, what: str) -> None:
+    """Refuse what a broken network gives in place of probabilities.
+
+    Args:
+        probabilities: Shape (images, classes).
+        what: Whose they are, for the message.
+
+    Raises:
+        UnfreezeError: Where one is not finite or is negative.
+    """
+    good = (np.isfinite(probabilities) & (probabilities >= 0)).all(axis=1)
+    if not good.all():
+        raise UnfreezeError(
+            f"{what}: {(~good).sum()} of {len(good)} images got probabilities that are not numbers, infinite or "
+            "negative, expected finite ones from 0 to 1: training diverged or the arithmetic overflowed. Lower "
+            "train.finetune.default.learning_rate, and set extract.precision=float32 and train.precision=float32"
+        )
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:
@@ -16,43 +44,140 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> 
         classes: Class names by number.
 
     Returns:
-        accuracy, balanced_accuracy, log_loss, auc (one class against the rest, mean over classes), macro and
-        weighted averages, each class's precision, recall, f1 and support, and the confusion matrix with true
-        classes as rows.
+        accuracy, balanced_accuracy, log_loss, auc (one class against the rest, mean over classes; None where the
+        fold has one class only), macro and weighted averages, each class's precision, recall, f1 and support, and
+        the confusion matrix with true classes as rows. A class that is never predicted has precision 0.
     """
     numbers = list(range(len(classes)))
     predicted = probabilities.argmax(axis=1)
-    report = metrics.classification_report(
-        labels, predicted, labels=numbers, target_names=classes, output_dict=True, zero_division=0
+    rows = np.stack(
+        metrics.precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0), axis=1
     )
-    scores = probabilities[:, 1] if len(classes) == 2 else probabilities
+    support = rows[:, 3]
+    there = rows[support > 0]
+    macro = there[:, :3].mean(axis=0)
+    weighted = np.average(there[:, :3], axis=0, weights=there[:, 3])
     return {
         "images": len(labels),
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
+        # The mean recall of the classes that are there, by definition.
+        "balanced_accuracy": float(macro[1]),
         "log_loss": float(metrics.log_loss(labels, probabilities, labels=numbers)),
-        "auc": float(metrics.roc_auc_score(labels, scores, multi_class="ovr", labels=numbers)),
-        "macro": _averages(report["macro avg"]),
-        "weighted": _averages(report["weighted avg"]),
-        "classes": {name: _averages(report[name]) for name in classes},
+        "auc": _auc(labels, probabilities),
+        "macro": _named(macro, len(labels)),
+        "weighted": _named(weighted, len(labels)),
+        "classes": {
+            name: _named(row[:3] if row[3] else None, int(row[3])) for name, row in zip(classes, rows, strict=True)
+        },
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
     }
 
 
 def roc_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Return the ROC curve of each class against the rest: class, fpr and tpr."""
-    curves = []
-    # With two classes the first one's curve is the second one's mirrored.
-    for number in range(1 if len(classes) == 2 else 0, len(classes)):
-        fpr, tpr, _ = metrics.roc_curve(labels == number, probabilities[:, number])
-        curves.append(pd.DataFrame({"class": classes[number], "fpr": fpr, "tpr": tpr}))
-    return pd.concat(curves, ignore_index=True)
+    """Return the ROC curve of each class against the rest.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes).
+        classes: Class names by number.
+
+    Returns:
+        class, fpr and tpr, at most 200 points a class; none of a class that the fold lacks or that has no rest.
+        Of two classes the second alone: the first one's curve is the same, mirrored.
+    """
+    return _curves(contrasted(labels, probabilities), labels, probabilities, classes, ("fpr", "tpr"), _roc)
 
 
-def _averages(row: dict[str, float]) -> dict[str, float]:
-    return {
-        "precision": float(row["precision"]),
-        "recall": float(row["recall"]),
-        "f1": float(row["f1-score"]),
-        "support": int(row["support"]),
-    }
+def precision_recall_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Return the precision-recall curve of each class against the rest.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes).
+        classes: Class names by number.
+
+    Returns:
+        class, recall and precision, at most 200 points a class, from recall 0 to 1; none of a class that the fold
+        lacks.
+    """
+    there = np.unique(labels).tolist()
+    return _curves(there, labels, probabilities, classes, ("recall", "precision"), _precision_recall)
+
+
+def most_confused(confusion: list[list[int]], classes: list[str], *, most: int = 10) -> list[dict[str, Any]]:
+    """Return the pairs of classes that are taken for each other, the one with most images first.
+
+    Args:
+        confusion: Images, with true classes as rows.
+        classes: Class names by number.
+        most: Most pairs to return.
+
+    Returns:
+        label (the true class), predicted, images, and their share of the true class.
+    """
+    counts = np.array(confusion)
+    pairs = [
+        {
+            "label": classes[row],
+            "predicted": classes[column],
+            "images": int(counts[row, column]),
+            "share": float(counts[row, column] / counts[row].sum()),
+        }
+        for row, column in np.argwhere(counts)
+        if row != column
+    ]
+    return sorted(pairs, key=lambda pair: (-pair["images"], -pair["share"]))[:most]
+
+
+def contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
+    """Return the classes that have a ROC curve of their own against the rest: of two, the second alone."""
+    there = np.unique(labels).tolist()
+    if len(there) < 2:
+        return []
+    return [1] if probabilities.shape[1] == 2 else there
+
+
+def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    areas = [
+        metrics.roc_auc_score(labels == number, probabilities[:, number])
+        for number in contrasted(labels, probabilities)
+    ]
+    return float(np.mean(areas)) if areas else None
+
+
+def _named(values: np.ndarray | None, support: int) -> dict[str, float | int | None]:
+    precision, recall, f1 = (None, None, None) if values is None else map(float, values)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+
+
+def _roc(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    fpr, tpr, _ = metrics.roc_curve(truth, scores)
+    return fpr, tpr
+
+
+def _precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    precision, recall, _ = metrics.precision_recall_curve(truth, scores)
+    return recall[::-1], precision[::-1]
+
+
+def _curves(
+    numbers: list[int],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
+    axes: tuple[str, str],
+    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> pd.DataFrame:
+    parts = [pd.DataFrame(columns=["class", *axes])]
+    for number in numbers:
+        points = _thinned(np.stack(curve(labels == number, probabilities[:, number]), axis=1))
+        parts.append(pd.DataFrame(points, columns=list(axes)).assign(**{"class": classes[number]}))
+    return pd.concat(parts[1:] or parts, ignore_index=True)[["class", *axes]]
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """Keep at most 200 points, evenly along the curve, and both of its ends."""
+    if len(points) <= MOST_POINTS:
+        return points
+    length = np.concatenate([[0], np.abs(np.diff(points, axis=0)).sum(axis=1).cumsum()])
+    return points[np.unique(np.searchsorted(length, np.linspace(0, length[-1], MOST_POINTS)))]

@@ -1,0 +1,110 @@
+"""Calibration: whether predictions are right as often as their probabilities say."""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+# Guo et al. 2017 use 15 bins.
+BINS = 15
+# Networks are found at 1 to 4; past these bounds probabilities are all but even, or all but 0 and 1.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+# What float64 can tell from 0 beside 1; scikit-learn's log loss clips there too.
+LEAST_PROBABILITY = np.finfo(np.float64).eps
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> pd.DataFrame:
+    """Compare confidence, the probability of the predicted class, with accuracy.
+
+    Images are put into bins of equal width by their confidence (Guo, Pleiss, Sun and Weinberger 2017, On
+    calibration of modern neural networks).
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes); rows add up to 1.
+        bins: Number of bins.
+
+    Returns:
+        One row a bin: low (outside the bin), high (inside), images, and their mean confidence and accuracy, which
+        are NaN where the bin is empty.
+    """
+    numbers = bin_numbers(probabilities, bins)
+    images = np.bincount(numbers, minlength=bins)
+    filled = np.where(images > 0, images, np.nan)
+    edges = np.linspace(0, 1, bins + 1)
+    correct = probabilities.argmax(axis=1) == labels
+    return pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "images": images,
+            "confidence": np.bincount(numbers, probabilities.max(axis=1), minlength=bins) / filled,
+            "accuracy": np.bincount(numbers, correct, minlength=bins) / filled,
+        }
+    )
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> float:
+    """Return the expected calibration error: the mean gap between confidence and accuracy, from 0 to 1.
+
+    Each bin of `reliability` counts by its images (Guo et al. 2017). Chance alone makes it larger than 0, the more
+    so in a small fold.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes); rows add up to 1.
+        bins: Number of bins.
+    """
+    table = reliability(labels, probabilities, bins=bins)
+    gaps = (table["confidence"] - table["accuracy"]).abs() * table["images"]
+    return float(gaps.sum() / len(labels))
+
+
+def bin_numbers(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Return the number of each image's bin, from 0; a bin holds its upper edge and not its lower one."""
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    return np.searchsorted(inner, probabilities.max(axis=1), side="left")
+
+
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Find the temperature that makes probabilities fit the labels of a validation fold best.
+
+    It minimises the log loss (temperature scaling, Guo et al. 2017). Above 1 the network was too sure of itself.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes); rows add up to 1.
+
+    Returns:
+        0.05 to 20. 1 where the fold cannot tell: all images are right, so that the loss falls until every
+        probability is 0 or 1, or no temperature changes the loss.
+    """
+    if (probabilities.argmax(axis=1) == labels).all():
+        return 1.0
+    logits = _logits(probabilities)
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
+
+    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded")
+    # A flat loss has its least value anywhere.
+    return float(np.exp(found.x)) if loss(0.0) - found.fun > 1e-9 else 1.0
+
+
+def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return probabilities as they are at a temperature; the predicted classes stay.
+
+    Args:
+        probabilities: Shape (images, classes); rows add up to 1.
+        temperature: Above 0; 1 changes nothing, above it they come closer to each other.
+
+    Returns:
+        Probabilities of the same shape; rows add up to 1.
+    """
+    return softmax(_logits(probabilities) / temperature, axis=1)
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(probabilities, LEAST_PROBABILITY, 1))
