@@ -152,7 +152,7 @@ def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> 
         ({}, None),
         ({"finite": [True, True, False]}, "not finite"),
         ({"deviation": [0.0, 0.0, 0.0]}, "collapsed"),
-        ({"mean": [1.0, 1.0, 1.0]}, "all images have the same activations"),
+        ({"mean": [1.0, 1.0, 1.0]}, "all images have nearly the same activations"),
     ],
 )
 def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:

@@ -126,9 +126,20 @@ EXPLANATIONS = {
         "check the weights and how they scale pixels",
     ),
     "collapsed_features": Explanation(
-        "all images have the same activations: the backbone is collapsed",
-        "The frozen layers do not tell one image from another.",
+        "all images have nearly the same activations: the backbone is collapsed",
+        "The frozen layers do not tell one image from another: their features have fewer effective dimensions than "
+        "the threshold.",
         "check the weights and how they scale pixels",
+    ),
+    "pixel_scaling": Explanation(
+        "pixels are scaled wrongly for the backbone",
+        "What reaches its first layer is not what it was trained on, so its features are of little use.",
+        "set pixels=native",
+    ),
+    "uninformative_features": Explanation(
+        "the frozen features do not tell the classes apart",
+        "A linear probe on them is no better than always naming the largest class.",
+        "unfreeze more layers, take another backbone, or look whether the labels are right",
     ),
     "one_class": Explanation(
         "the model predicts one class for every image",
@@ -139,6 +150,11 @@ EXPLANATIONS = {
         "the model is below the share of the largest class",
         "Always naming that class would score higher.",
         "lower the learning rate, train longer, or check the weights",
+    ),
+    "no_gain": Explanation(
+        "the backbone is no better than the baseline",
+        "The 95 % interval of what it gains over study.baseline includes 0.",
+        "take another backbone, unfreeze more, or bring more test images",
     ),
 }  # fmt: skip
 

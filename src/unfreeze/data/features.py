@@ -82,8 +82,8 @@ class Plan:
         train: The training fold.
         val: The validation fold.
         classes: Number of classes.
-        determined_by: What the activations depend on: digests of images, weights and split, the name of the layer
-            before the cut, and the engine.
+        determined_by: What the activations depend on: digests of images, weights and split, how pixels are scaled,
+            the name of the layer before the cut, and the engine.
         settings: How they are made.
         stored: False if there is no room for them: they are computed each time they are needed.
     """

@@ -7,6 +7,8 @@ from unfreeze.data.checks import EXPLANATIONS, IN_MANIFEST
 from unfreeze.params import FOLDS, Bounded, Checks, Split
 
 SMALLEST_SIDE = 8
+# Of the range of what a network was trained on; rounding takes a millionth.
+SCALING_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,34 @@ def of_features(checks: Checks) -> list[Rule]:
             checks,
             "ExpectColumnUniqueValueCountToBeBetween",
             {"column": "mean", "min_value": 2},
+        ),
+    ]
+
+
+def of_scaling(checks: Checks) -> list[Rule]:
+    """Guard what reaches the backbone: one row, with how far it is from what the network was trained on."""
+    return Rule.of_check(
+        "pixel_scaling",
+        checks,
+        "ExpectColumnValuesToBeBetween",
+        {"column": "scaling_error", "max_value": SCALING_TOLERANCE},
+    )
+
+
+def of_feature_space(checks: Checks) -> list[Rule]:
+    """Guard the space of the pooled features: one row, with its dimensions and what a probe makes of it."""
+    return [
+        *Rule.of_check(
+            "collapsed_features",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "effective_dimensions", "min_value": checks.collapsed_features.threshold},
+        ),
+        *Rule.of_check(
+            "uninformative_features",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "probe_above_majority", "min_value": 0, "strict_min": True},
         ),
     ]
 

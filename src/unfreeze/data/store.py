@@ -172,3 +172,10 @@ def batches(path: Path, rows: Sequence[int] | np.ndarray, batch_size: int) -> It
         for start in range(0, len(rows), batch_size):
             # Row by row: h5py's selection of a list of rows takes ten times as long.
             yield np.stack([pixels[row] for row in rows[start : start + batch_size]])
+
+
+def pixels(path: Path, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the pixels of a few rows, in their order: uint8 of shape (rows, size, size, 3)."""
+    with h5py.File(path) as store:
+        images = store["images"]
+        return np.array([images[row] for row in rows], np.uint8).reshape(len(rows), *images.shape[1:])

@@ -2,13 +2,11 @@
 
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
 from unfreeze import files, gallery
 from unfreeze.console import log
-from unfreeze.data import expectations, features, probes, rules, store, waivers
-from unfreeze.data.features import Features
+from unfreeze.data import expectations, pooled, probes, rules, waivers
 from unfreeze.data.waivers import Waiver
 from unfreeze.gallery import Card, Section
 from unfreeze.params import Params
@@ -19,48 +17,22 @@ PARAMS = ("seed", "checks.suspect_labels", "checks.max_megapixels", "study.backb
 COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
 
 
-def pooled(cached: Features) -> np.ndarray:
-    """Return one vector an image: activations averaged over all places.
-
-    Args:
-        cached: Stored activations of shape (height, width, channels); of several views the first is taken.
-
-    Returns:
-        float32 array of shape (images, channels), training images first.
-    """
-    vectors = [
-        batch.reshape(len(batch), -1, batch.shape[-1]).mean(axis=1, dtype=np.float32) for batch in cached.batches()
-    ]
-    views = cached.plan.settings.augment.views
-    train = len(cached.plan.train)
-    rows = np.concatenate(vectors)
-    return np.concatenate([rows[: train // views], rows[train:]])
-
-
 def judged(params: Params, paths: Paths) -> pd.DataFrame:
     """Return the probes' opinions of all images of the training and the validation fold, the most suspect first.
-
-    The test fold has no part in this: nothing but the verdict looks at it.
 
     Returns:
         Columns `COLUMNS`; no row where nothing is frozen, or classes have too few images.
     """
     backbone = params.study.backbones[0]
-    images = store.describe(paths.images)
-    cached = features.read(paths.features(backbone), {"images": images.digest})
-    plan = cached.plan
-    if not plan.position or not plan.stored:
+    of_images = pooled.read(paths, backbone)
+    if of_images is None:
         log.info("labels are not probed: %s has no stored features, only pixels", backbone)
         return pd.DataFrame(columns=COLUMNS)
-    rows = np.concatenate([plan.train.images[: len(plan.train) // plan.settings.augment.views], plan.val.images])
-    ids = [images.ids[row] for row in rows]
-    clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
-    groups, labels = clusters.loc[ids].to_numpy(), images.labels[rows]
-    if pd.Series(groups).groupby(labels).nunique().min() < probes.FOLDS:
+    if of_images.smallest_class < probes.FOLDS:
         log.info("labels are not probed: a class has fewer than %d different images", probes.FOLDS)
         return pd.DataFrame(columns=COLUMNS)
-    probabilities = probes.cross_validated(pooled(cached), labels, groups, params.seed)
-    return probes.opinions(ids, labels, probabilities, images.classes)
+    probabilities = probes.cross_validated(of_images.vectors, of_images.labels, of_images.groups, params.seed)
+    return probes.opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
 
 
 def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:
