@@ -22,6 +22,7 @@ import tensorflow as tf
 from unfreeze.data import features, store
 from unfreeze.models import graph
 from unfreeze.models.backbones import Backbone, row_of
+from unfreeze.models.cost import multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
 from unfreeze.models.heads import build_head
 from unfreeze.params import Precision
@@ -54,25 +55,6 @@ def main(folder: str, name: str, point: str, precision: Precision) -> dict[str, 
         "preprocess_seconds": _preprocess_seconds(paths, images.size),
         "layouts": _layouts(paths.images),
     }
-
-
-def multiply_accumulates(model: keras.Model) -> int:
-    """Return the multiply-accumulates of one image, counted by TensorFlow's profiler: half its operations."""
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    (shape,) = (tensor.shape[1:] for tensor in model.inputs)
-    function = tf.function(lambda rows: model(rows, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec((1, *shape), model.inputs[0].dtype))
-    frozen = convert_variables_to_constants_v2(concrete)
-    options = (
-        tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
-        .with_empty_output()
-        .build()
-    )
-    with tf.Graph().as_default() as graph_of_model:
-        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
-        counted = tf.compat.v1.profiler.profile(graph=graph_of_model, cmd="op", options=options)
-    return counted.total_float_ops // 2
 
 
 def alternate(ways: dict[str, Callable[[], Any]], units: int) -> dict[str, float]:

@@ -53,10 +53,12 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("kind: wheel", "kind: flopy", "'folder', 'archive', 'wheel'"),
         ("image_size: 160", "image_size: big", "preprocess.image_size: Input should be a valid integer"),
         ("- xception\n  - from_scratch", "- xception\n  - xception", "backbones: xception is there twice"),
+        ("seeds: []", "seeds: [1, 0]", "seed 0 and study.seeds [1, 0] hold a seed twice"),
+        ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
         ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
         (
-            "views: null\ntracking",
-            "views: [1, 4]\ntracking",
+            "views: null\nevaluate",
+            "views: [1, 4]\nevaluate",
             "views 4 in train or search is more than augment.views 1",
         ),
         (

@@ -20,6 +20,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
 Optimizer = Literal["adam", "sgd", "rmsprop", "adagrad"]
+PixelScaling = Literal["native", "unit"]
 
 
 class Section(BaseModel):
@@ -195,9 +196,12 @@ class Checks(Section):
     suspect_labels: Bounded
     single_colour: ShareBounded
     dead_features: ShareBounded
-    collapsed_features: Check
+    pixel_scaling: Check
+    collapsed_features: Bounded
+    uninformative_features: Check
     one_class: Check
     below_majority: Check
+    no_gain: Check
 
     @property
     def most_pixels(self) -> int:
@@ -492,6 +496,18 @@ class Search(Section):
         return self
 
 
+class Evaluate(Section):
+    """What is found out about a trained model besides its scores.
+
+    Args:
+        pictures: How many of the most confident mistakes, and as many of the most doubtful hits, are shown.
+        corruption_images: How many test images are corrupted to see how the score drops; 0 leaves that out.
+    """
+
+    pictures: int = Field(ge=0)
+    corruption_images: int = Field(ge=0)
+
+
 class Study(Section):
     """What is compared.
 
@@ -499,11 +515,13 @@ class Study(Section):
         name: The study's name, shown in tables and in MLflow.
         backbones: Names from the table, or of any builder in keras.applications.
         baseline: The backbone that gains are counted from, if it is among them.
+        seeds: Further seeds with which each backbone is trained again, on the same folds, to see the spread.
     """
 
     name: str
     backbones: tuple[str, ...] = Field(min_length=1)
     baseline: str
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
 
     @model_validator(mode="after")
     def _no_backbone_twice(self) -> "Study":
@@ -520,9 +538,15 @@ class Tracking(Section):
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """All of params.yaml.
+
+    Args:
+        seed: Seed of the split, the initial weights, the order of images, the search and the resampling of scores.
+        pixels: `native` feeds every pretrained network as it was trained; `unit` feeds all of them 1/255.
+    """
 
     seed: int = Field(ge=0, lt=2**31)
+    pixels: PixelScaling
     data: FolderSource | ArchiveSource | WheelSource = Field(discriminator="kind")
     checks: Checks
     preprocess: Preprocess
@@ -534,8 +558,16 @@ class Params(Section):
     head: Head
     train: Train
     search: Search
+    evaluate: Evaluate
     study: Study
     tracking: Tracking
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "Params":
+        seeds = (self.seed, *self.study.seeds)
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seed {self.seed} and study.seeds {list(self.study.seeds)} hold a seed twice")
+        return self
 
     @model_validator(mode="after")
     def _views_are_stored(self) -> "Params":

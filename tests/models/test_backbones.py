@@ -52,6 +52,27 @@ def test_pixels_are_scaled_as_keras_scales_them(row: backbones.Row) -> None:
     np.testing.assert_allclose(scaled, own(pixels.astype("float32")), atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "fed"), [("mobilenetv2", "unit"), ("vgg16", "unit"), ("from_scratch", "inside")])
+def test_a_study_may_feed_every_pretrained_network_0_to_1(name: str, fed: backbones.Pixels) -> None:
+    network = backbones.Backbone(backbones.row_of(name), 32, "unit")
+    head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    inputs = keras.Input((32, 32, 3), dtype="uint8")
+    scaled = keras.Model(inputs, backbones.scale_pixels(fed, inputs)).predict_on_batch(pixels)
+    features = network.base(scaled, training=False)
+    np.testing.assert_allclose(network.part(0, network.end).predict_on_batch(pixels), features, atol=1e-5)
+    np.testing.assert_allclose(network.classifier(head).predict_on_batch(pixels), head(features), atol=1e-5)
+
+
+def test_a_whole_model_is_taken_apart_from_its_end() -> None:
+    network = backbones.Backbone(backbones.row_of("vgg16"), 32)
+    head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
+    model = network.classifier(head)
+    features = backbones.fed_to(model.output)
+    assert features.shape[1:] == network.feature_shape
+    assert backbones.fed_to(features).shape[1:] == (32, 32, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "pixels"), [("DenseNet121", "torch"), ("resnet50v2", "tf"), ("ConvNeXtTiny", "inside")]
 )

@@ -2,7 +2,7 @@
 
 Each network was trained on pixels scaled its own way, and is of no use on others: EfficientNetV2B0 on cats
 and dogs falls from 0.985 to 0.584 if it is fed 1/255. So scaling is a property of the backbone and lives
-inside the model, built of standard Keras layers.
+inside the model, built of standard Keras layers. A study may feed 1/255 all the same, to show that.
 """
 
 import sys
@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
+from unfreeze.params import BlockCount, DropoutSpec, HeadLayer, PixelScaling, UnfreezePoint
 
-Pixels = Literal["inside", "tf", "caffe", "torch"]
+Pixels = Literal["inside", "tf", "caffe", "torch", "unit"]
 
 # Means and deviations of the ImageNet training images, RGB, as keras.applications uses them: caffe's on
 # 0..255, torch's on 0..1.
@@ -140,10 +140,10 @@ def build(row: Row, size: int) -> Any:
 
 
 def scale_pixels(pixels: Pixels, x: Any) -> Any:
-    """Apply what a backbone does to pixels 0..255, with standard layers and no weights.
+    """Scale pixels 0..255 in one of the known ways, with standard layers and no weights.
 
     Args:
-        pixels: The row's kind of scaling.
+        pixels: A row's kind of scaling, or `unit`: 0..1, which none of the table's networks was trained on.
         x: Keras tensor of shape (batch, height, width, 3), RGB.
 
     Returns:
@@ -155,6 +155,8 @@ def scale_pixels(pixels: Pixels, x: Any) -> Any:
         return layers.Rescaling(1.0, name="pixels_as_they_are")(x)
     if pixels == "tf":
         return layers.Rescaling(1 / 127.5, offset=-1.0, name="pixels_to_minus_one_to_one")(x)
+    if pixels == "unit":
+        return layers.Rescaling(1 / 255, name="pixels_to_unit")(x)
     if pixels == "torch":
         mean = [255 * value for value in TORCH_MEAN]
         variance = [(255 * value) ** 2 for value in TORCH_STD]
@@ -170,6 +172,18 @@ def scale_pixels(pixels: Pixels, x: Any) -> Any:
     return layers.Permute((2, 3, 1), name="channels_last")(bgr)
 
 
+def preprocess_input(builder: str) -> Callable[[Any], Any]:
+    """Return a network's own scaling of pixels 0..255, which may change the array it is given.
+
+    Args:
+        builder: Name of the function in keras.applications that builds the network.
+    """
+    import keras
+
+    own: Callable[[Any], Any] = sys.modules[getattr(keras.applications, builder).__module__].preprocess_input
+    return own
+
+
 class Backbone:
     """A backbone with its scaling, cut where asked; every part shares one set of weights.
 
@@ -178,12 +192,20 @@ class Backbone:
     Args:
         row: Its line in the table.
         size: Image side, pixels.
+        pixels: `native` scales pixels as the network was trained; `unit` feeds 1/255 to every network but the CNN
+            from scratch.
     """
 
-    def __init__(self, row: Row, size: int) -> None:
+    def __init__(self, row: Row, size: int, pixels: PixelScaling = "native") -> None:
         self.row = row
         self.size = size
+        self.pixels = pixels
         self.base = build(row, size)
+
+    @property
+    def scaling(self) -> Pixels:
+        """How pixels are scaled before they reach the network."""
+        return "unit" if self.pixels == "unit" and self.row.builder else self.row.pixels
 
     @cached_property
     def end(self) -> int:
@@ -266,7 +288,7 @@ class Backbone:
             x = inputs
         else:
             inputs = keras.Input((self.size, self.size, 3), dtype="uint8", name="pixels")
-            x = scale_pixels(self.row.pixels, inputs) if stop else inputs
+            x = scale_pixels(self.scaling, inputs) if stop else inputs
         if stop:
             x = graph.segment(self.base, start, stop)(x, training=False)
         return keras.Model(inputs, x)
@@ -276,8 +298,21 @@ class Backbone:
         import keras
 
         inputs = keras.Input((self.size, self.size, 3), dtype="uint8", name="pixels")
-        features = self.base(scale_pixels(self.row.pixels, inputs), training=False)
+        features = self.base(scale_pixels(self.scaling, inputs), training=False)
         return keras.Model(inputs, head(features), name=self.row.name)
+
+
+def fed_to(output: Any) -> Any:
+    """Return what the layer or nested model that made a symbolic tensor was called with, in the same graph.
+
+    So a whole model is taken apart from its end: the head's input, then the backbone's.
+
+    Args:
+        output: The only output of a call with one tensor.
+    """
+    history = output._keras_history
+    (tensor,) = history.operation._inbound_nodes[history.node_index].input_tensors
+    return tensor
 
 
 def _small_cnn(size: int) -> Any:
@@ -302,9 +337,8 @@ def _pixels_of(builder: str) -> Pixels:
     import keras
     import numpy as np
 
-    own: Callable[[Any], Any] = sys.modules[getattr(keras.applications, builder).__module__].preprocess_input
     pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype("float32")
-    expected = own(pixels.copy())
+    expected = preprocess_input(builder)(pixels.copy())
     kinds: tuple[Pixels, ...] = ("inside", "tf", "caffe", "torch")
     for kind in kinds:
         inputs = keras.Input((4, 4, 3))

@@ -144,7 +144,7 @@ class Transfer:
         """Load a backbone's weights and features and put a new head on it; the process becomes deterministic.
 
         Args:
-            params: Needs `seed`, `head` and `train`.
+            params: Needs `seed`, `pixels`, `head` and `train`.
             paths: Where weights, images and features lie.
             name: The backbone.
             max_gb: Most room that derived activations may take together, GB; that of the cached ones by default.
@@ -155,7 +155,7 @@ class Transfer:
         """
         deterministic(params.seed)
         images = store.describe(paths.images)
-        backbone = Backbone(row_of(name), images.size)
+        backbone = Backbone(row_of(name), images.size, params.pixels)
         backbone.base.load_weights(paths.weights(name))
         layers = params.head.layers.of(name)
         head = build_head(
@@ -164,7 +164,11 @@ class Transfer:
             classes=len(images.classes),
             output=params.head.output,
         )
-        expected = {"images": images.digest, "weights": files.sha256(paths.weights(name))}
+        expected = {
+            "images": images.digest,
+            "weights": files.sha256(paths.weights(name)),
+            "pixels": params.pixels,
+        }
         cached = cache.read(paths.features(name), expected)
         with files.scratch(paths.derived_features(name, worker)) as folder:
             yield cls(

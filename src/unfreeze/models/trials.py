@@ -1,10 +1,7 @@
 """One trial of a search: fine-tune from the shared head, score it, and keep what it gave."""
 
 import copy
-import ctypes
-import gc
 import math
-import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,10 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from tensorflow.python.framework import ops
 
 from unfreeze import console, files
 from unfreeze.history import CURVES
+from unfreeze.models import memory
 from unfreeze.models.training import OUT_OF_MEMORY, Result, State, Transfer
 from unfreeze.params import Phase, UnfreezePoint
 
@@ -139,7 +136,7 @@ class Trials:
             "failed": None,
         }
         begun = time.monotonic()
-        _reset_peak_memory()
+        memory.forget_peak()
         try:
             with _Deaths(self._path(number, "deaths")):
                 self._train(row, until)
@@ -149,8 +146,8 @@ class Trials:
         finally:
             # Before the next model is built over the same layers, which would keep this one.
             self.transfer.release()
-            _free_memory()
-        return row | {"seconds": time.monotonic() - begun, "peak_mb": _peak_memory()}
+            memory.free()
+        return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.peak()}
 
     def _train(self, row: Row, until: int | None) -> None:
         """Train and score; the row is filled on the way."""
@@ -260,33 +257,3 @@ class _Deaths:
 
     def __exit__(self, *_: object) -> None:
         files.remove(self.path)
-
-
-def _free_memory() -> None:
-    """Give back what a trial took, so that the hundredth needs no more than the first."""
-    # Each function that is traced registers its custom gradients under new names, for good, and with them all of its
-    # graph, tens of MB a trial. They are asked for while a gradient is traced, and the next trial traces anew.
-    registered = ops.gradient_registry._registry
-    for name in [name for name in registered if name.startswith("CustomGradient-")]:
-        del registered[name]
-    # Models refer to themselves, and the C library keeps what they free.
-    gc.collect()
-    # Of the GNU library; others have no such call.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _reset_peak_memory() -> None:
-    # Linux forgets the peak so far when told 5 (proc(5)); a system that refuses keeps it.
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak_memory() -> float:
-    """Return the peak of this process' resident memory, MB of 2^20 bytes."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    kilobytes = (int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    return next(kilobytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024

@@ -1,0 +1,81 @@
+"""What a model costs to use: arithmetic, time and room on disk."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unfreeze.models.engine import Engine
+from unfreeze.params import Extract
+
+# No further call is timed after so long: calls that take a second differ little, and a few of them are enough.
+MOST_SECONDS = 3.0
+
+
+def multiply_accumulates(model: keras.Model) -> int:
+    """Return the multiply-accumulates of one image, counted by TensorFlow's profiler: half its operations.
+
+    Args:
+        model: A functional model with one input.
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    (shape,) = (tensor.shape[1:] for tensor in model.inputs)
+    function = tf.function(lambda rows: model(rows, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, *shape), model.inputs[0].dtype))
+    frozen = convert_variables_to_constants_v2(concrete)
+    options = (
+        tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
+        .with_empty_output()
+        .build()
+    )
+    with tf.Graph().as_default() as graph_of_model:
+        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
+        counted = tf.compat.v1.profiler.profile(graph=graph_of_model, cmd="op", options=options)
+    return counted.total_float_ops // 2
+
+
+def latency(
+    model: keras.Model, settings: Extract, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20
+) -> dict[str, float]:
+    """Measure how long a call takes, one after the other, in the engine that scores the model.
+
+    A size takes a few seconds at most: slow models are called less often, at least once.
+
+    Args:
+        model: A model from uint8 pixels.
+        settings: Which engine, and its precision.
+        batch_sizes: Images a call.
+        repeats: Most calls of each size that are timed.
+
+    Returns:
+        The median of each size in milliseconds a call, by the size as text, as JSON has keys.
+    """
+    return {str(size): _median_ms(model, settings, size, repeats) for size in batch_sizes}
+
+
+def size_mb(path: Path) -> float:
+    """Return a file's size in MB of 10^6 bytes."""
+    return path.stat().st_size / 1e6
+
+
+def _median_ms(model: keras.Model, settings: Extract, batch_size: int, repeats: int) -> float:
+    engine = Engine(model, kind=settings.engine, precision=settings.precision, batch_size=batch_size)
+    shape = (batch_size, *model.inputs[0].shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(model.inputs[0].dtype)
+
+    def seconds() -> float:
+        begun = time.perf_counter()
+        list(engine.run([pixels]))
+        return time.perf_counter() - begun
+
+    # The first call allocates.
+    seconds()
+    taken: list[float] = []
+    while len(taken) < repeats and sum(taken) < MOST_SECONDS:
+        taken.append(seconds())
+    return 1000 * statistics.median(taken)
