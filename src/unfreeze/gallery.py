@@ -1,19 +1,17 @@
 """A page of findings with thumbnails, for people: one HTML file that loads nothing."""
 
 import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from unfreeze import rendering
+from unfreeze import pictures, rendering
 from unfreeze.data import decoding
 from unfreeze.data.checks import EXPLANATIONS
 
 THUMBNAIL_SIDE = 128
-JPEG_QUALITY = 80
 # So many of a check's findings are shown; all are in the table that the page names.
 MOST_GROUPS = 24
 MOST_IN_GROUP = 8
@@ -99,7 +97,7 @@ def page(
         for section in sections
         if section.groups
     ]
-    pictures = {
+    thumbnails = {
         card.path: thumbnail(root / card.path, most_pixels)
         for _, groups in shown
         for group, _ in groups
@@ -114,7 +112,7 @@ def page(
         shown=shown,
         explanations=EXPLANATIONS,
         tables=tables,
-        pictures=pictures,
+        pictures=thumbnails,
         links=list(links),
     )
 
@@ -122,7 +120,4 @@ def page(
 def thumbnail(path: Path, most_pixels: int) -> str:
     """Return a small version of an image as the text of a data address (JPEG, base64)."""
     rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
-    rgb.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    stream = io.BytesIO()
-    rgb.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return base64.b64encode(stream.getvalue()).decode()
+    return base64.b64encode(pictures.jpeg(rgb, side=THUMBNAIL_SIDE)).decode()

@@ -38,6 +38,10 @@ class Paths:
         return self.root / "params.yaml"
 
     @property
+    def lock(self) -> Path:
+        return self.root / "requirements.lock"
+
+    @property
     def params_valid(self) -> Path:
         return self.root / "data/params_valid.txt"
 
@@ -98,8 +102,12 @@ class Paths:
         return self.root / "reports/data_docs"
 
     @property
-    def comparison(self) -> Path:
-        return self.root / "reports/comparison.json"
+    def verdict(self) -> Path:
+        return self.root / "metrics/verdict.json"
+
+    @property
+    def report_json(self) -> Path:
+        return self.root / "reports/report.json"
 
     @property
     def report_html(self) -> Path:
@@ -159,8 +167,52 @@ class Paths:
     def evaluation(self, backbone: str) -> Path:
         return self.root / f"metrics/evaluate/{backbone}.json"
 
+    def repeats(self, backbone: str) -> Path:
+        return self.root / f"models/repeats/{backbone}"
+
+    def repeat(self, backbone: str, seed: int) -> Path:
+        return self.repeats(backbone) / f"{seed}.keras"
+
+    def training_time(self, backbone: str) -> Path:
+        return self.root / f"metrics/training_time/{backbone}.json"
+
+    def selftest(self, backbone: str) -> Path:
+        return self.root / f"metrics/selftest/{backbone}.json"
+
+    def learning_curve(self, backbone: str) -> Path:
+        return self.root / f"metrics/learning_curve/{backbone}.json"
+
+    def cost(self, backbone: str) -> Path:
+        return self.root / f"metrics/cost/{backbone}.json"
+
+    @property
+    def all_looks(self) -> list[Path]:
+        """Ledgers of all backbones, those that left the study too."""
+        return sorted((self.root / "metrics/looks").glob("*.json"))
+
+    def looks(self, backbone: str) -> Path:
+        return self.root / f"metrics/looks/{backbone}.json"
+
     def predictions(self, backbone: str) -> Path:
         return self.root / f"data/predictions/{backbone}.csv"
+
+    def mistakes(self, backbone: str) -> Path:
+        return self.root / f"data/mistakes/{backbone}.parquet"
+
+    def precision_recall(self, backbone: str) -> Path:
+        return self.root / f"plots/precision_recall/{backbone}.csv"
+
+    def reliability(self, backbone: str) -> Path:
+        return self.root / f"plots/reliability/{backbone}.csv"
+
+    def reliability_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_reliability.png"
+
+    def precision_recall_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_precision_recall.png"
+
+    def mistakes_picture(self, backbone: str) -> Path:
+        return self.root / f"plots/pictures/{backbone}_mistakes.png"
 
     def confusion(self, backbone: str) -> Path:
         return self.root / f"plots/confusion/{backbone}.csv"

@@ -12,9 +12,13 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from unfreeze import files
+from unfreeze import files, pictures
 
 DPI = 110
+# A legend of more hides the curves.
+MOST_IN_LEGEND = 12
+MOST_WITH_COUNTS = 20
+MOST_WITH_NAMES = 60
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame], path: Path) -> None:
@@ -85,10 +89,11 @@ def confusion(matrix: list[list[int]], classes: list[str], title: str, path: Pat
     """Draw a confusion matrix with counts; colours are shares of the true class."""
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.7 * len(classes)
+    side = 2.5 + 0.7 * min(len(classes), MOST_WITH_COUNTS)
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
+    # Past that the numbers would overlap: colours alone remain, and then no names either.
+    for (row, column), count in np.ndenumerate(counts) if len(classes) <= MOST_WITH_COUNTS else ():
         axis.text(
             column,
             row,
@@ -97,8 +102,9 @@ def confusion(matrix: list[list[int]], classes: list[str], title: str, path: Pat
             va="center",
             color="white" if shares[row, column] > 0.5 else "black",
         )
-    axis.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    axis.set_yticks(range(len(classes)), classes)
+    if len(classes) <= MOST_WITH_NAMES:
+        axis.set_xticks(range(len(classes)), classes, rotation=30, ha="right", parse_math=False)
+        axis.set_yticks(range(len(classes)), classes, parse_math=False)
     axis.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(picture, label="share of the true class", shrink=0.8)
     _save(figure, path)
@@ -106,14 +112,67 @@ def confusion(matrix: list[list[int]], classes: list[str], title: str, path: Pat
 
 def roc(curves: pd.DataFrame, title: str, path: Path) -> None:
     """Draw ROC curves, one a class."""
+    _threshold_curves(curves, ("fpr", "false positive rate"), ("tpr", "true positive rate"), title, path)
+
+
+def precision_recall(curves: pd.DataFrame, title: str, path: Path) -> None:
+    """Draw precision over recall, one curve a class."""
+    _threshold_curves(curves, ("recall", "recall"), ("precision", "precision"), title, path)
+
+
+def reliability(bins: pd.DataFrame, title: str, path: Path) -> None:
+    """Draw how often the model is right over how sure it is; the bars below tell how many images a bin holds."""
+    figure, axes = plt.subplots(2, 1, figsize=(4.5, 5), layout="constrained", sharex=True, height_ratios=(3, 1))
+    filled = bins[bins["images"] > 0]
+    axes[0].plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    axes[0].plot(filled["confidence"], filled["accuracy"], marker="o", label="the model")
+    axes[0].set(ylabel="share that is right", title=title, ylim=(0, 1.02))
+    axes[0].legend(fontsize=8)
+    axes[1].bar(bins["low"], bins["images"], width=bins["high"] - bins["low"], align="edge", edgecolor="white")
+    axes[1].set(xlabel="probability of the predicted class", ylabel="images", xlim=(0, 1))
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def mistakes(shown: pd.DataFrame, title: str, path: Path) -> None:
+    """Draw pictures that the model got wrong or was in doubt about, each with Grad-CAM beside it.
+
+    Args:
+        shown: Rows with picture, heatmap (JPEG), label, predicted, probability and kind.
+        title: Heading.
+        path: PNG to write.
+    """
+    columns = 4
+    rows = max(-(-len(shown) // columns), 1)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.6 * columns, 2.1 * rows), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, row in zip(axes.flat, shown.to_dict("records"), strict=False):
+        axis.imshow(np.concatenate([pictures.pixels(row["picture"]), pictures.pixels(row["heatmap"])], axis=1))
+        said = f"says {row['predicted']} {row['probability']:.0%}"
+        said += f", is {row['label']}" if row["kind"] == "mistake" else ", right but in doubt"
+        axis.set_title(said, fontsize=8, parse_math=False)
+    figure.suptitle(title if len(shown) else f"{title}: nothing to show")
+    _save(figure, path)
+
+
+def _threshold_curves(curves: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str, path: Path) -> None:
     figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
     for name, curve in curves.groupby("class", sort=False):
-        axis.plot(curve["fpr"], curve["tpr"], label=str(name))
-    axis.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
-    axis.legend(fontsize=8)
+        axis.plot(curve[x[0]], curve[y[0]], label=_plain(str(name)))
+    axis.set(xlabel=x[1], ylabel=y[1], title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    if curves["class"].nunique() <= MOST_IN_LEGEND:
+        axis.legend(fontsize=8)
     axis.grid(alpha=0.3)
     _save(figure, path)
+
+
+def _plain(name: str) -> str:
+    """Keep a legend from reading a name with dollars as a formula."""
+    return name.replace("$", r"\$")
 
 
 def _save(figure: Figure, path: Path) -> None:

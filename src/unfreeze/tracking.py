@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from typing import Any, Concatenate, Literal, ParamSpec
 import pandas as pd
 import yaml
 
-from unfreeze import files
+from unfreeze import console, files, lineage
 from unfreeze.console import log
 from unfreeze.history import CURVES
 from unfreeze.params import load, settings_of
@@ -126,23 +125,23 @@ class Ledger:
 
     @never_fatal
     def log_study(self, backbones: list[str]) -> None:
-        """Log the comparison in the study's run, and all of its backbones that is missing."""
+        """Log the report in the study's run, and all of its backbones that is missing."""
         for backbone in backbones:
             self._complete(backbone, "evaluation")
         run = self._study()
-        comparison = files.read_json(self.paths.comparison)
-        if self._is_logged(run, "comparison"):
+        if self._is_logged(run, "report"):
             return
         for path in (
             self.paths.report_html,
             self.paths.report_markdown,
-            self.paths.comparison,
+            self.paths.report_json,
             self.paths.curves_picture,
         ):
             self._client.log_artifact(run, str(path), "report")
-        scores = {f"{row['backbone']} test accuracy": row["accuracy"] for row in comparison["rows"]}
+        rows = files.read_json(self.paths.verdict)["rows"]
+        scores = {f"{row['backbone']} test accuracy": row["scores"]["accuracy"]["value"] for row in rows}
         self._log(run, metrics=[(name, value, 0) for name, value in scores.items()])
-        self._mark_logged(run, "comparison")
+        self._mark_logged(run, "report")
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -171,9 +170,9 @@ class Ledger:
     def _key(self) -> str:
         """Digest of what determines the results: parameters, data, code and locked libraries."""
         digest = hashlib.sha256()
-        lock = self.paths.root / "requirements.lock"
         code = sorted(Path(__file__).parent.rglob("*.py"))
-        for path in (self.paths.params, self.paths.manifest, *([lock] if lock.exists() else []), *code):
+        lock = [self.paths.lock] if self.paths.lock.exists() else []
+        for path in (self.paths.params, self.paths.manifest, *lock, *code):
             digest.update(files.sha256(path).encode())
         return digest.hexdigest()[:16]
 
@@ -182,7 +181,7 @@ class Ledger:
         tags = {
             "data": params.data.name,
             "data_sha256": files.sha256(self.paths.manifest),
-            "mlflow.source.git.commit": _git_commit(self.paths.root),
+            "mlflow.source.git.commit": lineage.git_commit(self.paths.root),
             "mlflow.source.name": "dvc repro",
         }
         return self._run("study", f"{params.study.name} {params.data.name}", None, tags)
@@ -194,7 +193,7 @@ class Ledger:
             "weights": weights["source"],
             "weights_sha256": weights["sha256"],
             "data_sha256": files.sha256(self.paths.manifest),
-            "mlflow.source.git.commit": _git_commit(self.paths.root),
+            "mlflow.source.git.commit": lineage.git_commit(self.paths.root),
             "mlflow.source.name": "dvc repro",
         }
         return self._run(backbone, backbone, self._study(), tags)
@@ -262,13 +261,23 @@ class Ledger:
         for group in ("macro", "weighted"):
             metrics += [(f"test_{group}_{key}", value, 0) for key, value in result[group].items() if key != "support"]
         for name, values in result["classes"].items():
-            metrics += [(f"test_{key}/{_metric_name(name)}", value, 0) for key, value in values.items()]
+            metrics += [
+                (f"test_{key}/{_metric_name(name)}", value, 0) for key, value in values.items() if value is not None
+            ]
+        metrics += [(f"test_{key}", value, 0) for key, value in result["calibration"].items() if key != "log_loss"]
         self._log(run, metrics=metrics)
-        for picture in (self.paths.confusion_picture(backbone), self.paths.roc_picture(backbone)):
+        for picture in (
+            self.paths.confusion_picture(backbone),
+            self.paths.roc_picture(backbone),
+            self.paths.precision_recall_picture(backbone),
+            self.paths.reliability_picture(backbone),
+            self.paths.mistakes_picture(backbone),
+        ):
             self._client.log_artifact(run, str(picture), "plots")
         self._client.log_artifact(run, str(self.paths.predictions(backbone)))
 
     def _model(self, run: str, backbone: str) -> None:
+        console.import_tensorflow()
         import keras
         import mlflow.tensorflow
         import numpy as np
@@ -347,11 +356,6 @@ def _curves(history: pd.DataFrame) -> list[tuple[str, float, int]]:
 def _metric_name(text: str) -> str:
     """Replace what MLflow does not take in a metric's name."""
     return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)
-
-
-def _git_commit(root: Path) -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "none"
 
 
 def _tensorflow_version() -> str:

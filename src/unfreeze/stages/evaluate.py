@@ -1,18 +1,35 @@
-"""Score a saved model on the test fold: the only stage that reads it."""
+"""Score a saved model on the test fold and show where and why it errs: the only stage that reads that fold."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import metrics
 
-from unfreeze import console, files, plots, tracking
-from unfreeze.data import expectations, rules, store
-from unfreeze.evaluation import scores
+from unfreeze import console, files, looks, pictures, plots, tracking
+from unfreeze.data import corruptions, expectations, features, pooled, rules, store
+from unfreeze.evaluation import calibration, diagnosis, intervals, scores
+from unfreeze.models import backbones
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("extract", "tracking", "checks.one_class", "checks.below_majority")
+# Pixels of what is shown: six backbones with all their pictures then fit into a page of 15 MB.
+PICTURE_SIDE = 160
+NEIGHBOUR_SIDE = 96
+
+PARAMS = (
+    "seed",
+    "pixels",
+    "extract",
+    "evaluate",
+    "study.seeds",
+    "tracking",
+    "checks.collapsed_features",
+    "checks.one_class",
+    "checks.below_majority",
+)
 
 
 def predictions_table(
@@ -24,56 +41,236 @@ def predictions_table(
     table = pd.DataFrame(
         {"id": ids, "label": names[labels], "predicted": names[predicted], "correct": labels == predicted}
     )
-    for number, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, number]
-    return table
+    columns = [f"p_{name}" for name in classes]
+    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataFrame:
+    """Pick the images that people should see.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes).
+        most: How many of each kind.
+
+    Returns:
+        `place` in the fold, `kind` (mistake: the most confident first; doubtful: right, the least sure first), and
+        `probability` and number of the class that was `predicted`.
+    """
+    table = pd.DataFrame(
+        {
+            "place": np.arange(len(labels)),
+            "kind": np.where(probabilities.argmax(axis=1) == labels, "doubtful", "mistake"),
+            "probability": probabilities.max(axis=1),
+            "predicted": probabilities.argmax(axis=1),
+        }
+    ).sort_values("probability", kind="stable")
+    doubtful = table[table["kind"] == "doubtful"].head(most)
+    mistakes = table[table["kind"] == "mistake"].tail(most).iloc[::-1]
+    return pd.concat([mistakes, doubtful], ignore_index=True)
 
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
-    """Score the test fold, log the scores, and check the predictions."""
+    """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
+    console.import_tensorflow()
+    from unfreeze.models import cost
+    from unfreeze.models.scoring import Scorer
+
     with beside(expectations.load_library, tracking.load_library) as process:
-        table, result = score_test_fold(params, paths, backbone)
+        images = store.describe(paths.images)
+        folds = files.read_csv(paths.split)
+        rows = images.rows_of(folds, "test")
+        ids, labels = [images.ids[row] for row in rows], images.labels[rows]
+        looks.record(
+            paths, backbone, model=files.sha256(paths.model(backbone)), fold=files.digest([images.digest, ids])
+        )
+        scorer = Scorer(paths.model(backbone), paths.images, params.extract)
+        probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
+        val = images.rows_of(folds, "val")
+        temperature = calibration.fit_temperature(
+            images.labels[val], scorer.probabilities(val, f"{backbone}: {len(val)} validation images")
+        )
+        result = scores.score(labels, probabilities, images.classes)
+        result["majority"] = float(np.bincount(labels).max() / len(labels))
+        result["calibration"] = calibrated(labels, probabilities, temperature)
+        result["corruptions"] = corrupted(scorer, rows, labels, probabilities, params)
+        result["seeds"] = {
+            str(seed): repeated(Scorer(paths.repeat(backbone, seed), paths.images, params.extract), rows, labels)
+            for seed in params.study.seeds
+        }
+        table = predictions_table(ids, labels, probabilities, images.classes)
+        files.write_csv(paths.predictions(backbone), table)
+        files.write_json(paths.evaluation(backbone), result)
+        measured = {
+            "parameters": int(scorer.model.count_params()),
+            "multiply_accumulates": cost.multiply_accumulates(scorer.model),
+            "size_mb": cost.size_mb(paths.model(backbone)),
+            "engine": scorer.engine.name,
+            "latency_ms": cost.latency(scorer.model, params.extract),
+        }
+        files.write_json(paths.cost(backbone), measured)
+        shown = explained(
+            params, paths, backbone, scorer, rows, picked(labels, probabilities, params.evaluate.pictures)
+        )
+        with files.atomic(paths.mistakes(backbone)) as partial:
+            shown.to_parquet(partial, index=False)
+        draw(paths, backbone, labels, probabilities, images.classes, result["confusion"], shown)
+        console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
         process.submit(tracking.Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
-        wanted = rules.of_predictions(len(result["classes"]), result["majority"], params.checks)
+        for finding in diagnosis.of_backbone(
+            backbone,
+            checks=params.checks,
+            selftest=files.read_json(paths.selftest(backbone)),
+            weights=files.read_json(paths.weights_record(backbone)),
+            history=pd.read_csv(paths.history(backbone)),
+            evaluation=result,
+        ):
+            console.log.warning(
+                "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
+            )
+        wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
-def score_test_fold(params: Params, paths: Paths, backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Run the whole model, from pixels, over the test images; features from the cache have no part in it.
+def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> dict[str, float]:
+    """Return how well probabilities tell how often the model is right, before and after scaling by a temperature."""
+    after = calibration.with_temperature(probabilities, temperature)
+    classes = np.arange(probabilities.shape[1])
+    return {
+        "temperature": temperature,
+        "calibration_error": calibration.calibration_error(labels, probabilities),
+        "calibrated_error": calibration.calibration_error(labels, after),
+        "log_loss": float(metrics.log_loss(labels, probabilities, labels=classes)),
+        "calibrated_log_loss": float(metrics.log_loss(labels, after, labels=classes)),
+    }
+
+
+def repeated(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy of a model that was trained again with another seed."""
+    probabilities = scorer.probabilities(rows, f"{len(rows)} test images, another seed")
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def corrupted(
+    scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, params: Params
+) -> list[dict[str, Any]]:
+    """Return how far the accuracy drops under each corruption, on the first so many images of a random order."""
+    random = np.random.default_rng(params.seed)
+    some = np.sort(random.permutation(len(rows))[: params.evaluate.corruption_images])
+    if not len(some):
+        return []
+    before = probabilities[some].argmax(axis=1) == labels[some]
+    found = []
+    for name, strength in itertools.product(corruptions.CORRUPTIONS, corruptions.STRENGTHS):
+
+        def change(pixels: np.ndarray, part: np.ndarray, name: str = name, strength: int = strength) -> np.ndarray:
+            return corruptions.corrupt(pixels, name, strength, params.seed, rows=part)
+
+        said = scorer.probabilities(rows[some], f"{name} of strength {strength}", change=change)
+        after = said.argmax(axis=1) == labels[some]
+        found.append(
+            {
+                "corruption": name,
+                "strength": strength,
+                "accuracy": float(after.mean()),
+                "drop": intervals.difference(labels[some], before, after, seed=params.seed),
+            }
+        )
+    return found
+
+
+def explained(
+    params: Params, paths: Paths, backbone: str, scorer: Any, rows: np.ndarray, picks: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
+
+    Args:
+        params: Needs `pixels` and `extract`.
+        paths: Where images and features lie.
+        backbone: The backbone.
+        scorer: Its model.
+        rows: Rows of the test fold in the store.
+        picks: From `picked`.
 
     Returns:
-        The predictions, one row an image, and the scores.
+        Columns kind, id, label, predicted, probability, picture, heatmap (JPEG) and neighbours, a list of mappings.
     """
-    console.import_tensorflow()
-    import keras
-
-    from unfreeze.models.engine import engine_of
+    from unfreeze.models import explanations
 
     images = store.describe(paths.images)
-    rows = images.rows_of(files.read_csv(paths.split), "test")
-    labels = images.labels[rows]
-    model = keras.models.load_model(paths.model(backbone), compile=False)
-    engine = engine_of(model, params.extract)
-    batches = store.batches(paths.images, rows, engine.batch_size)
-    with console.progress(f"{backbone}: {len(rows)} test images ({engine.name})", len(rows)) as advance:
-        parts = []
-        for part in engine.run(batches):
-            parts.append(part)
-            advance(len(part))
-    # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
-    probabilities = np.concatenate(parts).astype("float64")
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    shown = rows[picks["place"]]
+    pixels = store.pixels(paths.images, shown)
+    heat = explanations.grad_cam(scorer.model, pixels, picks["predicted"].to_numpy())
+    names = np.array(images.classes)
+    return pd.DataFrame(
+        {
+            "kind": picks["kind"],
+            "id": [images.ids[row] for row in shown],
+            "label": names[images.labels[shown]],
+            "predicted": names[picks["predicted"]],
+            "probability": picks["probability"],
+            "picture": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
+            "heatmap": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, heat)],
+            "neighbours": neighbours(params, paths, backbone, pixels),
+        }
+    )
 
-    result = scores.score(labels, probabilities, images.classes)
-    result["majority"] = float(np.bincount(labels).max() / len(labels))
-    table = predictions_table([images.ids[row] for row in rows], labels, probabilities, images.classes)
-    curves = scores.roc_points(labels, probabilities, images.classes)
-    files.write_csv(paths.predictions(backbone), table)
-    files.write_csv(paths.confusion(backbone), table[["label", "predicted"]])
-    files.write_csv(paths.roc(backbone), curves)
-    title = f"{backbone}, {len(rows)} test images"
-    plots.confusion(result["confusion"], images.classes, title, paths.confusion_picture(backbone))
-    plots.roc(curves, title, paths.roc_picture(backbone))
-    files.write_json(paths.evaluation(backbone), result)
-    console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
-    return table, result
+
+def neighbours(params: Params, paths: Paths, backbone: str, pixels: np.ndarray) -> list[list[dict[str, Any]]]:
+    """Return for each picture the training images with the most similar features; none if none are stored."""
+    from unfreeze.models import explanations
+    from unfreeze.models.engine import engine_of
+
+    of_images = pooled.read(paths, backbone)
+    if of_images is None or not len(pixels):
+        return [[] for _ in pixels]
+    images = store.describe(paths.images)
+    network = backbones.Backbone(backbones.row_of(backbone), images.size, params.pixels)
+    network.base.load_weights(paths.weights(backbone))
+    cached = features.read(paths.features(backbone), {"images": images.digest, "pixels": params.pixels})
+    engine = engine_of(network.part(0, cached.plan.position), params.extract)
+    size = engine.batch_size
+    parts = engine.run(pixels[start : start + size] for start in range(0, len(pixels), size))
+    queries = np.concatenate([pooled.over_places(part) for part in parts])
+    indices, distances = explanations.nearest(of_images.of("train").vectors, queries)
+    found = cached.plan.train.images[indices]
+    alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, *pixels.shape[1:])
+    return [
+        [
+            {
+                "id": images.ids[row],
+                "label": images.classes[images.labels[row]],
+                "distance": float(distance),
+                "picture": pictures.jpeg(picture, side=NEIGHBOUR_SIDE),
+            }
+            for row, distance, picture in zip(*one, strict=True)
+        ]
+        for one in zip(found, distances, alike, strict=True)
+    ]
+
+
+def draw(
+    paths: Paths,
+    backbone: str,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
+    confusion: list[list[int]],
+    shown: pd.DataFrame,
+) -> None:
+    """Write curves and pictures."""
+    title = f"{backbone}, {len(labels)} test images"
+    roc = scores.roc_points(labels, probabilities, classes)
+    precision_recall = scores.precision_recall_points(labels, probabilities, classes)
+    bins = calibration.reliability(labels, probabilities)
+    names = np.array(classes)
+    pairs = pd.DataFrame({"label": names[labels], "predicted": names[probabilities.argmax(axis=1)]})
+    files.write_csv(paths.confusion(backbone), pairs)
+    files.write_csv(paths.roc(backbone), roc)
+    files.write_csv(paths.precision_recall(backbone), precision_recall)
+    files.write_csv(paths.reliability(backbone), bins)
+    plots.confusion(confusion, classes, title, paths.confusion_picture(backbone))
+    plots.roc(roc, title, paths.roc_picture(backbone))
+    plots.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
+    plots.reliability(bins, title, paths.reliability_picture(backbone))
+    plots.mistakes(shown, title, paths.mistakes_picture(backbone))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import console, files
-from unfreeze.data import expectations, features, rules, statistics, store
+from unfreeze.data import expectations, feature_space, features, pooled, rules, statistics, store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Fold, Plan
 from unfreeze.models import backbones
@@ -18,12 +18,15 @@ from unfreeze.processes import beside
 
 PARAMS = (
     "seed",
+    "pixels",
     "augment",
     "extract",
     "unfreeze",
     "search.enabled",
     "checks.dead_features",
     "checks.collapsed_features",
+    "checks.pixel_scaling",
+    "checks.uninformative_features",
 )
 
 
@@ -58,25 +61,62 @@ def of_mean_one(weights: np.ndarray) -> np.ndarray:
     return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
 
 
+def space_of(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
+    """Return what the stored features are worth; None where there are none."""
+    of_images = pooled.read(paths, backbone)
+    if of_images is None:
+        return None
+    return {
+        "effective_dimensions": feature_space.effective_dimensions(of_images.vectors),
+        "probe": feature_space.probe_skill(of_images.vectors, of_images.labels, of_images.groups, seed),
+    }
+
+
+def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
+    """Return the row that the gate judges, and none where nothing is stored."""
+    columns = ["effective_dimensions", "probe_above_majority"]
+    if space is None:
+        return pd.DataFrame(columns=columns)
+    probe = space["probe"]
+    # A probe that could not be made says nothing against the features.
+    above = probe["low"] - probe["majority"] if probe else 1.0
+    return pd.DataFrame([[space["effective_dimensions"], above]], columns=columns)
+
+
 def run(params: Params, paths: Paths, backbone: str) -> None:
-    """Store the activations and check them."""
+    """Check what the backbone is fed, store its activations, and check them and the space they span."""
+    console.import_tensorflow()
+    from unfreeze.models import selftest
+
     with beside(expectations.load_library) as process:
-        table = store_activations(params, paths, backbone)
-        wanted = rules.of_features(params.checks)
-        process.submit(expectations.gate, f"features_{backbone}", table, wanted, paths, backbone=backbone).result()
+
+        def gate(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
+            process.submit(expectations.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
+
+        network = backbones.Backbone(backbones.row_of(backbone), store.describe(paths.images).size, params.pixels)
+        fed = {"scaling_error": selftest.scaling_error(network), "fed": selftest.explain(network)}
+        files.write_json(paths.selftest(backbone), fed)
+        gate(
+            "scaling",
+            pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
+            rules.of_scaling(params.checks),
+        )
+        gate("features", store_activations(params, paths, network), rules.of_features(params.checks))
+        space = process.submit(space_of, paths, backbone, params.seed).result()
+        files.write_json(paths.selftest(backbone), {**fed, **(space or {})})
+        gate("space", space_table(space), rules.of_feature_space(params.checks))
 
 
-def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFrame:
+def store_activations(params: Params, paths: Paths, network: backbones.Backbone) -> pd.DataFrame:
     """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
 
     Returns:
         Statistics of each row that was stored.
     """
-    console.import_tensorflow()
     from unfreeze.models.engine import engine_of
 
+    backbone = network.row.name
     images = store.describe(paths.images)
-    network = backbones.Backbone(backbones.row_of(backbone), images.size)
     network.base.load_weights(paths.weights(backbone))
     points: list[Any] = [params.unfreeze.point.of(backbone)]
     if params.search.enabled.of(backbone):
@@ -95,6 +135,7 @@ def store_activations(params: Params, paths: Paths, backbone: str) -> pd.DataFra
             "images": images.digest,
             "weights": files.sha256(paths.weights(backbone)),
             "split": files.sha256(paths.split),
+            "pixels": params.pixels,
             "cut": "pixels",
         },
         settings=features.Settings(seed=params.seed, augment=params.augment, extract=params.extract),

@@ -17,7 +17,7 @@ from unfreeze.params import Params, settings_of
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
 
-PARAMS = ("seed", "head", "train", "unfreeze", "search", "tracking")
+PARAMS = ("seed", "pixels", "head", "train", "unfreeze", "search", "tracking")
 
 RESAMPLES = 2000
 # What may change while a search is stopped: its bounds, and what stands in the points already.
