@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT, Checkout, draw
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.stages import check, download
 
@@ -28,7 +29,8 @@ def test_every_promised_file_is_there(studied: Checkout) -> None:
     for name in ("mobilenetv2", "from_scratch"):
         for path in (
             paths.weights(name), paths.features(name), paths.search(name), paths.model(name), paths.history(name),
-            paths.evaluation(name), paths.predictions(name), paths.confusion_picture(name),
+            paths.evaluation(name), paths.predictions(name), paths.confusion_picture(name), paths.mistakes(name),
+            paths.mistakes_picture(name), paths.selftest(name), paths.learning_curve(name), paths.cost(name),
         ):  # fmt: skip
             assert path.stat().st_size, path
     assert paths.report_html.read_text().startswith("<!doctype html>")
@@ -54,12 +56,44 @@ def test_a_forced_run_changes_nothing(studied: Checkout) -> None:
     assert lock_without_times(studied) == before
 
 
+# What shows how long something took, and the ledger of looks, which grows.
+CHANGING = re.compile(r"plots/search/.*\.png|metrics/(cost|training_time|looks)/.*")
+
+
 def lock_without_times(studied: Checkout) -> dict[str, Any]:
-    """Return dvc.lock without the pictures that show how long trials took."""
+    """Return dvc.lock without what differs from run to run."""
     lock = yaml.safe_load((studied.root / "dvc.lock").read_text())
     for stage in lock["stages"].values():
-        stage["outs"] = [out for out in stage["outs"] if not re.fullmatch(r"plots/search/.*\.png", out["path"])]
+        stage["outs"] = [out for out in stage["outs"] if not CHANGING.fullmatch(out["path"])]
     return lock
+
+
+def test_every_look_at_the_test_fold_is_written_down(studied: Checkout) -> None:
+    before = json.loads(studied.paths.looks("from_scratch").read_text())
+    studied.run("dvc", "repro", "--force", "--single-item", "evaluate@from_scratch")
+    after = json.loads(studied.paths.looks("from_scratch").read_text())
+    assert after[:-1] == before
+    assert after[-1]["model"] == before[-1]["model"] == files.sha256(studied.paths.model("from_scratch"))
+    assert after[-1]["fold"] == before[-1]["fold"]
+    assert len(after[-1]["commit"]) == 40
+    studied.run("dvc", "repro")
+    looks = json.loads(studied.paths.verdict.read_text())["looks"]
+    assert looks["this"] == len(after) + len(json.loads(studied.paths.looks("mobilenetv2").read_text()))
+    assert looks["models"] == 2
+
+
+def test_people_and_machines_can_ask(studied: Checkout) -> None:
+    verdict = json.loads(studied.run("unfreeze", "compare", "--json"))
+    best = verdict["rows"][0]["backbone"]
+    assert verdict["verdict"]["best"] == best
+    assert json.loads(studied.run("unfreeze", "show", best, "--json"))["backbone"] == best
+    shown = json.loads(studied.run("unfreeze", "mistakes", best, "--json"))
+    assert {row["kind"] for row in shown} <= {"mistake", "doubtful"}
+    for command in (["compare"], ["show", best], ["mistakes", best]):
+        assert best in studied.run("unfreeze", *command)
+    done = studied.try_run("unfreeze", "show", "vgg61")
+    assert done.returncode == 1
+    assert "backbone 'vgg61' is not in the last study: take one of" in done.stderr
 
 
 def test_dvc_shows_the_pipeline_its_metrics_and_plots(studied: Checkout) -> None:
@@ -95,6 +129,9 @@ def test_a_rate_or_a_head_never_extracts_again(studied: Checkout) -> None:
     studied.run("git", "checkout", "params.yaml")
     assert "search@mobilenetv2" in planned
     assert "extract@mobilenetv2" not in planned
+
+
+PICTURES = ("history", "confusion", "roc", "precision_recall", "reliability", "mistakes")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +178,7 @@ def test_a_backbones_run_is_complete(client: mlflow.MlflowClient, studied: Check
     assert len(run.data.tags["mlflow.source.git.commit"]) == 40
     assert len(run.data.tags["data_sha256"]) == 64
     pictures = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
-    expected = {f"plots/mobilenetv2_{name}.png" for name in ("history", "confusion", "roc")}
+    expected = {f"plots/mobilenetv2_{name}.png" for name in PICTURES}
     assert pictures == {*expected, "plots/mobilenetv2.png"}
 
 

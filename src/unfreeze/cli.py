@@ -26,10 +26,12 @@ STAGES = {
     "pretrained": True,
     "extract": True,
     "suspects": False,
+    "learning_curve": True,
     "search": True,
     "finetune": True,
     "evaluate": True,
-    "compare": False,
+    "verdict": False,
+    "report": False,
 }
 
 # What a full or limited disk answers.
@@ -75,6 +77,18 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("after", nargs="?", help="a git revision; the split in this folder if none is named")
     diff.add_argument("--json", action="store_true", help="print JSON")
     diff.set_defaults(run=_print_split_diff)
+    compare = commands.add_parser("compare", help="print how the backbones of the study compare")
+    compare.set_defaults(run=_print_comparison)
+    show = commands.add_parser("show", help="print all that is known of a backbone")
+    show.add_argument("backbone")
+    show.set_defaults(run=_print_backbone)
+    mistakes = commands.add_parser(
+        "mistakes", help="print a backbone's most confident mistakes and most doubtful hits"
+    )
+    mistakes.add_argument("backbone")
+    mistakes.set_defaults(run=_print_mistakes)
+    for command in (compare, show, mistakes):
+        command.add_argument("--json", action="store_true", help="print JSON")
     sync = commands.add_parser("sync", help="log what MLflow does not have yet, from DVC's files")
     sync.set_defaults(run=_sync)
     readme = commands.add_parser("readme", help="write the results in reports/ into README.md")
@@ -114,6 +128,56 @@ def _print_split_diff(options: argparse.Namespace) -> None:
         split_diff.show(result)
 
 
+def _print_comparison(options: argparse.Namespace) -> None:
+    from unfreeze.report import console as tables
+
+    verdict = _verdict(Paths.here())
+    if options.json:
+        sys.stdout.write(json.dumps(verdict, indent=2) + "\n")
+    else:
+        tables.show_comparison(verdict)
+
+
+def _print_backbone(options: argparse.Namespace) -> None:
+    from unfreeze.report import console as tables
+
+    verdict = _verdict(Paths.here())
+    row = _row_of(verdict, options.backbone)
+    if options.json:
+        sys.stdout.write(json.dumps(row, indent=2) + "\n")
+    else:
+        tables.show_backbone(row, verdict)
+
+
+def _print_mistakes(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from unfreeze.report import console as tables
+
+    paths = Paths.here()
+    _row_of(_verdict(paths), options.backbone)
+    mistakes = pd.read_parquet(paths.mistakes(options.backbone))
+    if options.json:
+        shown = mistakes[["kind", "id", "label", "predicted", "probability"]].to_dict("records")
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    else:
+        tables.show_mistakes(options.backbone, mistakes)
+
+
+def _verdict(paths: Paths) -> Any:
+    if not paths.verdict.exists():
+        raise UnfreezeError(f"{paths.verdict.relative_to(paths.root)} is missing: run `dvc repro` first")
+    return files.read_json(paths.verdict)
+
+
+def _row_of(verdict: Any, backbone: str) -> Any:
+    for row in verdict["rows"]:
+        if row["backbone"] == backbone:
+            return row
+    names = ", ".join(row["backbone"] for row in verdict["rows"])
+    raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {names}")
+
+
 def _sync(options: argparse.Namespace) -> None:
     from unfreeze.tracking import Ledger
 
@@ -130,8 +194,7 @@ def _write_readme(options: argparse.Namespace) -> None:
 
     paths = Paths.here()
     checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
-    comparison = files.read_json(paths.comparison)
-    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), comparison, checked)
+    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), _verdict(paths), checked)
     files.write_text(paths.readme, text)
 
 

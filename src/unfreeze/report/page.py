@@ -1,28 +1,134 @@
-"""The comparison as one HTML file that loads nothing."""
+"""The study as one HTML file that loads nothing."""
 
 import base64
+import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
 
 from unfreeze import rendering
-from unfreeze.report.text import TITLES, cells, summary
+from unfreeze.report import backbone_charts, comparison_charts, curve_charts, pictures, tables, vega
+from unfreeze.report.formats import percent
+from unfreeze.report.parts import Chart, Table
+from unfreeze.report.study import Study
+from unfreeze.report.text import by_level
+
+Row = Mapping[str, Any]
 
 
-def page(comparison: dict[str, Any], pictures: Mapping[str, Path], links: Mapping[str, str]) -> str:
-    """Return the report as one HTML file that loads nothing.
+def page(study: Study) -> str:
+    """Return the report.
+
+    Its charts are drawn by a script in the page that may evaluate no text as code; a policy in the page keeps every
+    other script from running and everything from being loaded.
 
     Args:
-        comparison: The content of reports/comparison.json.
-        pictures: PNG files by title.
-        links: Addresses of other pages by title, relative to this one.
+        study: What to tell.
     """
+    verdict = study.verdict
+    scripts = [vega.bundle(), rendering.page("report.js.j2")]
     return rendering.page(
         "report.html.j2",
-        comparison=comparison,
-        summary=summary(comparison),
-        titles=TITLES,
-        rows=[cells(row) for row in comparison["rows"]],
-        links=list(links.items()),
-        pictures={title: base64.b64encode(path.read_bytes()).decode() for title, path in pictures.items()},
+        title=f"{verdict['study']['name']} on {verdict['study']['data']}",
+        verdict=verdict,
+        facts=facts(verdict),
+        findings=by_level(verdict["findings"]),
+        comparison=tables.comparison(verdict),
+        accuracy=comparison_charts.accuracy(verdict),
+        pairs=tables.pairs(verdict),
+        pairs_chart=comparison_charts.pairs(verdict) if verdict["pairs"] else None,
+        smallest_difference=tables.smallest_difference(verdict),
+        cost=tables.cost(verdict),
+        costs=comparison_charts.costs(verdict),
+        training=[curve_charts.training(study, metric) for metric in ("accuracy", "loss")],
+        curves_note=_curves_note(verdict),
+        curves=_curves(study),
+        backbones=[_backbone(row, study) for row in verdict["rows"]],
+        checks=tables.checks(study.checks),
+        looks=tables.looks(verdict),
+        lineage=study.lineage,
+        links=study.links,
+        # The libraries and the project's own script: nothing in them comes from the study.
+        scripts=[Markup(script) for script in scripts],
+        digests=[digest(script) for script in scripts],
     )
+
+
+def facts(verdict: Row) -> dict[str, str]:
+    """Return what to know at a glance, by title."""
+    best = verdict["rows"][0]
+    named = verdict["verdict"]
+    told = {
+        "Best": f"{best['backbone']}, {tables.with_interval(best['scores']['accuracy'], percent)}",
+        "As good": ", ".join(named["as_good"]) or "none",
+        "As good and cheaper": ", ".join(named["cheaper"]) or "none",
+        "Baseline": verdict["study"]["baseline"],
+        "Largest class": f"{percent(verdict['majority'])} of the images",
+        "Test fold": f"{verdict['test_images']:,} images, {len(verdict['classes'])} classes",
+        "Image side": f"{verdict['study']['image_size']} pixels",
+    }
+    return {title: text for title, text in told.items() if text}
+
+
+def digest(script: str) -> str:
+    """Return a script's digest as a Content-Security-Policy names it.
+
+    The form is that of https://www.w3.org/TR/CSP3/, section 2.3.1.
+    """
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _curves(study: Study) -> list[Chart]:
+    names = curve_charts.classes_shown(study.verdict)
+    drawn = [chart(study, name) for name in names for chart in (curve_charts.roc, curve_charts.precision_recall)]
+    return [chart for chart in drawn if chart]
+
+
+def _curves_note(verdict: Row) -> str:
+    classes, shown = len(verdict["classes"]), len(curve_charts.classes_shown(verdict))
+    if classes == 2:
+        return "With two classes the curves of one tell those of the other."
+    if shown == classes:
+        return "Each class against all others."
+    return f"Each class against all others: the {shown} of {classes} classes with the lowest mean recall."
+
+
+def _backbone(row: Row, study: Study) -> dict[str, Any]:
+    """Return what the section of a backbone shows."""
+    verdict, name = study.verdict, row["backbone"]
+    tabled = [
+        tables.settings(row),
+        tables.scores(row),
+        tables.classes(row),
+        tables.confused(row),
+        tables.calibration(row),
+    ]
+    charts = [
+        backbone_charts.confusion(row, verdict["classes"]),
+        backbone_charts.reliability(row, study.reliability[name]) if name in study.reliability else None,
+        backbone_charts.corruptions(row),
+        backbone_charts.learning_curve(row),
+    ]
+    return {
+        "anchor": f"backbone-{quote(name, safe='')}",
+        "name": name,
+        "marked": tables.name_of(row, verdict),
+        "is_random": row["weights"] == tables.RANDOM,
+        "findings": [found for found in by_level(verdict["findings"]) if found["backbone"] == name],
+        "tables": _filled(tabled),
+        "charts": [chart for chart in charts if chart],
+        "seeds": tables.seeds(row),
+        "more_tables": _filled([tables.slices(row), tables.cost(verdict, [row])]),
+        "mistakes": _cards(study, name, "mistake"),
+        "doubtful": _cards(study, name, "doubtful"),
+    }
+
+
+def _cards(study: Study, name: str, kind: str) -> list[pictures.Card]:
+    return pictures.cards(study.mistakes[name], kind) if name in study.mistakes else []
+
+
+def _filled(of: list[Table]) -> list[Table]:
+    return [table for table in of if table.rows]

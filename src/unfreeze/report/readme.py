@@ -22,18 +22,19 @@ def findings_table(checked: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(["| check | level | images |", "| --- | --- | --- |", *rows])
 
 
-def with_results(readme: str, comparison: dict[str, Any], checked: Sequence[Mapping[str, Any]]) -> str:
+def with_results(readme: str, verdict: Mapping[str, Any], checked: Sequence[Mapping[str, Any]]) -> str:
     """Return the README with its results and findings replaced.
 
     Args:
         readme: Its text.
-        comparison: The content of reports/comparison.json.
+        verdict: The content of metrics/verdict.json.
         checked: Results of suites, as `findings_table` takes them.
 
     Raises:
         UnfreezeError: The README lacks one of the marks.
     """
-    readme = _replaced(readme, "results", f"{texts.summary(comparison)}\n\n{texts.table(comparison)}")
+    results = f"{texts.escaped(texts.summary(verdict))}\n\n{texts.table(verdict)}"
+    readme = _replaced(readme, "results", results)
     return _replaced(readme, "findings", findings_table(checked))
 
 

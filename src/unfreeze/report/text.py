@@ -1,53 +1,81 @@
-"""The comparison as text: a sentence, a Markdown table, and the report in Markdown."""
+"""The study as text: its result in a sentence or two, a Markdown table, and the report in Markdown."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
-TITLES = (
-    "backbone", "weights", "unfrozen from", "rate", "accuracy", "gain", "balanced", "macro F1", "log-loss",
-    "AUC", "parameters", "trained",
-)  # fmt: skip
+from unfreeze.report import tables
+from unfreeze.report.formats import percent
+from unfreeze.report.parts import Table
+from unfreeze.report.study import Study
+
+# What Markdown, HTML in it, and GitHub's mentions, links and formulas are made from; an underscore only where it
+# does not lie within a word.
+_MARKUP = re.compile(r"[\\`*\[\]~#|$]|(?<!\w)_|_(?!\w)")
+_AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//"}
 
 
-def summary(comparison: dict[str, Any]) -> str:
-    """Return the result in a sentence or two."""
-    best = comparison["rows"][0]
+def summary(verdict: Mapping[str, Any]) -> str:
+    """Return the result in a few sentences of plain text."""
+    study = verdict["study"]
     text = (
-        f"Best on {best['images']} test images of {comparison['data']} at {comparison['image_size']} pixels: "
-        f"{best['backbone']}, accuracy {best['accuracy']:.4f} "
-        f"(always naming the largest class: {best['majority']:.4f})."
+        f"{verdict['verdict']['text']} Measured on {verdict['test_images']:,} test images of {study['data']} at "
+        f"{study['image_size']} pixels; always naming the largest class is right on {percent(verdict['majority'])}."
     )
-    if best["gain"] is not None and best["backbone"] != comparison["baseline"]:
-        text += f" That is {100 * best['gain']:.1f} points above {comparison['baseline']}."
-    if random := [row["backbone"] for row in comparison["rows"] if row["weights"] == "RANDOM"]:
-        text += f" RANDOM weights, so no measure of transfer: {', '.join(random)}."
+    random = [row["backbone"] for row in verdict["rows"] if row["weights"] == tables.RANDOM]
+    return f"{text} RANDOM weights, so no measure of transfer: {', '.join(random)}." if random else text
+
+
+def table(verdict: Mapping[str, Any]) -> str:
+    """Return the comparison as a Markdown table, without what changes from run to run, such as times."""
+    return as_markdown(tables.lasting(verdict))
+
+
+def markdown(study: Study) -> str:
+    """Return the report as Markdown, short enough for a pull request."""
+    verdict = study.verdict
+    title = f"# {escaped(verdict['study']['name'])} on {escaped(verdict['study']['data'])}"
+    parts = [title, escaped(summary(verdict)), table(verdict), *_pairs(verdict), *_findings(verdict)]
+    lineage = "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in study.lineage.items())
+    parts += [escaped(tables.looks(verdict)), *(["## Made from", lineage] if lineage else [])]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_markdown(of: Table) -> str:
+    """Return a table as Markdown; its caption is left out."""
+    marks = ["---" if number < of.words else "---:" for number in range(len(of.header))]
+    lines = [[escaped(title) for title in of.header], marks]
+    lines += [[escaped(str(cell)) for cell in row] for row in of.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Return a text so that Markdown shows it as it is, in one line, also in a cell of a table."""
+    text = _MARKUP.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
+    for mark, entity in _AS_ENTITY.items():
+        text = text.replace(mark, entity)
     return text
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Return one backbone's line as text."""
-    gain = "" if row["gain"] is None else f"{100 * row['gain']:+.1f}"
-    return [
-        row["backbone"],
-        row["weights"],
-        row["unfreeze_from"],
-        f"{row['learning_rate']:.1e}",
-        f"{row['accuracy']:.4f}",
-        gain,
-        f"{row['balanced_accuracy']:.4f}",
-        f"{row['macro_f1']:.4f}",
-        f"{row['log_loss']:.4f}",
-        f"{row['auc']:.4f}",
-        f"{row['parameters']:,}",
-        f"{row['trainable_parameters']:,}",
+def _pairs(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the pairs that differ by more than chance, and how small a difference can be found."""
+    if not verdict["pairs"]:
+        return []
+    differing = [pair for pair in verdict["pairs"] if pair["significant"]]
+    shown = as_markdown(tables.pairs({**verdict, "pairs": differing})) if differing else "No two models differ."
+    closing = tables.smallest_difference(verdict)
+    return ["## Pairs that differ", shown, *([escaped(closing)] if closing else [])]
+
+
+def _findings(verdict: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"- **{finding['level']}** {escaped(finding['backbone'] or 'study')}: {escaped(finding['what'])} "
+        f"Cause: {escaped(finding['cause'])} Remedy: {escaped(finding['remedy'])}"
+        for finding in by_level(verdict["findings"])
     ]
+    return ["## Findings", "\n".join(lines)] if lines else []
 
 
-def table(comparison: dict[str, Any]) -> str:
-    """Return the comparison as a Markdown table."""
-    lines = [list(TITLES), ["---"] * len(TITLES), *(cells(row) for row in comparison["rows"])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def markdown(comparison: dict[str, Any]) -> str:
-    """Return the report as Markdown."""
-    return f"# {comparison['study']} on {comparison['data']}\n\n{summary(comparison)}\n\n{table(comparison)}\n"
+def by_level(findings: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return findings, errors before warnings, else in their order."""
+    return sorted(findings, key=lambda finding: finding["level"] != "error")

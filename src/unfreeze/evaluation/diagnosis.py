@@ -1,0 +1,279 @@
+"""Diagnosis: what is wrong with a backbone's result, the likely cause of it, and what to do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.data.rules import SCALING_TOLERANCE
+from unfreeze.params import Checks
+
+# Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
+LEAST_MOVE = 0.05
+# Training accuracy from which the images are learnt, and by how much validation may then lie below it.
+LEARNT = 0.9
+MOST_GAP = 0.15
+# Validation accuracy that fine-tuning may cost and never win back.
+MOST_LOSS = 0.02
+# What sets the rate of each phase of the history.
+RATES = {
+    "head": "train.head.learning_rate",
+    "fine-tuning": "train.finetune.learning_rate and search.learning_rate",
+}
+
+
+class Cause(NamedTuple):
+    """Why a result is poor, and what to do about it."""
+
+    cause: str
+    remedy: str
+
+
+NONE_FOUND = Cause(
+    "no cause found",
+    "look at the mistakes and the learning curve in reports/index.html, and at the labels in reports/suspects.html",
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the stages have found out about a backbone.
+
+    Args:
+        selftest: `scaling_error` and `fed`; and where features are stored, `effective_dimensions` and `probe`, with
+            `low`, `high` and `majority`, or None.
+        weights: `source` and `pretrained`.
+        history: One row an epoch: `phase`, `loss`, `accuracy` and `val_accuracy`.
+        evaluation: Of the test fold: `accuracy`, `majority`, `confusion` and `classes`.
+        gain: Interval of the accuracy gained over the baseline; None where there is no other baseline.
+        least_dimensions: Effective dimensions below which features are collapsed.
+    """
+
+    selftest: Mapping[str, Any]
+    weights: Mapping[str, Any]
+    history: pd.DataFrame
+    evaluation: Mapping[str, Any]
+    gain: Mapping[str, float] | None
+    least_dimensions: float
+
+    def phases(self) -> dict[str, pd.DataFrame]:
+        """Return the epochs of each phase, in their order."""
+        return {str(name): epochs for name, epochs in self.history.groupby("phase", sort=False)}
+
+
+def of_backbone(
+    backbone: str,
+    *,
+    checks: Checks,
+    selftest: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    history: pd.DataFrame,
+    evaluation: Mapping[str, Any],
+    gain: Mapping[str, float] | None = None,
+) -> list[dict[str, str]]:
+    """Find what is wrong with a backbone's result, and why.
+
+    Args:
+        backbone: The backbone.
+        checks: Levels; a check that is off, or that the stage has not declared, finds nothing.
+        selftest: Content of metrics/selftest/<backbone>.json.
+        weights: Content of metrics/pretrained/<backbone>.json.
+        history: Content of plots/history/<backbone>.csv.
+        evaluation: Content of metrics/evaluate/<backbone>.json.
+        gain: Interval of the accuracy gained over the baseline; None where there is no other baseline.
+
+    Returns:
+        One dict a finding: `backbone`, `check`, `level`, `what`, `cause` and `remedy`; none for a sound backbone. A
+        finding on untrained weights is a warning at most: they are there to be compared with.
+    """
+    collapsed = getattr(checks, "collapsed_features", None)
+    evidence = Evidence(
+        selftest, weights, history, evaluation, gain, least_dimensions=collapsed.threshold if collapsed else 0.0
+    )
+    findings = []
+    for check, (symptom, causes) in SYMPTOMS.items():
+        level = getattr(getattr(checks, check, None), "level", "off")
+        what = symptom(evidence)
+        if level == "off" or what is None:
+            continue
+        found = next(filter(None, (cause(evidence) for cause in causes)), NONE_FOUND)
+        findings.append(
+            {
+                "backbone": backbone,
+                "check": check,
+                "level": level if weights["pretrained"] else "warning",
+                "what": what,
+                **found._asdict(),
+            }
+        )
+    return findings
+
+
+def told_scaling(evidence: Evidence) -> str | None:
+    """Tell if pixels do not reach the backbone as it was trained on them."""
+    error = evidence.selftest["scaling_error"]
+    if error <= SCALING_TOLERANCE:
+        return None
+    return f"{EXPLANATIONS['pixel_scaling'].title}: off by up to {error:.0%} of the range it was trained on"
+
+
+def told_collapse(evidence: Evidence) -> str | None:
+    """Tell if the features have hardly a direction."""
+    dimensions = evidence.selftest.get("effective_dimensions")
+    if dimensions is None or dimensions >= evidence.least_dimensions:
+        return None
+    return f"{EXPLANATIONS['collapsed_features'].title}: {dimensions:.1f} effective dimensions"
+
+
+def told_no_information(evidence: Evidence) -> str | None:
+    """Tell if a probe on the features is no better than the largest class."""
+    probe = evidence.selftest.get("probe")
+    if probe is None or probe["low"] > probe["majority"]:
+        return None
+    return (
+        f"{EXPLANATIONS['uninformative_features'].title}: a probe is right on {_percent(probe['low'])} to "
+        f"{_percent(probe['high'])}, the largest class on {_percent(probe['majority'])}"
+    )
+
+
+def told_one_class(evidence: Evidence) -> str | None:
+    """Tell if one class is predicted for every image."""
+    predicted = np.flatnonzero(np.sum(evidence.evaluation["confusion"], axis=0))
+    if len(predicted) > 1:
+        return None
+    return f"{EXPLANATIONS['one_class'].title}: {list(evidence.evaluation['classes'])[predicted[0]]}"
+
+
+def told_below_majority(evidence: Evidence) -> str | None:
+    """Tell if always naming the largest class would score higher."""
+    accuracy, majority = evidence.evaluation["accuracy"], evidence.evaluation["majority"]
+    if accuracy >= majority:
+        return None
+    return f"{EXPLANATIONS['below_majority'].title}: {_percent(accuracy)} against {_percent(majority)}"
+
+
+def told_no_gain(evidence: Evidence) -> str | None:
+    """Tell if nothing is surely gained over the baseline."""
+    gain = evidence.gain
+    if gain is None or gain["low"] > 0:
+        return None
+    value, low, high = (f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high"))
+    return f"{EXPLANATIONS['no_gain'].title}: {value} points ({low} to {high})"
+
+
+def wrong_scaling(evidence: Evidence) -> Cause | None:
+    """Features of wrongly scaled pixels are of little use."""
+    if told_scaling(evidence) is None:
+        return None
+    fed, _, remedy = evidence.selftest["fed"].rpartition(": ")
+    return Cause(fed, remedy)
+
+
+def random_weights(evidence: Evidence) -> Cause | None:
+    """Weights that were learnt nowhere have nothing to transfer."""
+    if evidence.weights["source"] != "RANDOM":
+        return None
+    return Cause("its weights are random: nothing was learnt before", "set weights to imagenet, a file or a wheel")
+
+
+def collapsed_features(evidence: Evidence) -> Cause | None:
+    """A head cannot tell apart what the frozen layers do not."""
+    what = told_collapse(evidence)
+    return Cause(what, "check the file that weights names, or unfreeze more by unfreeze.point") if what else None
+
+
+def too_high_rate(evidence: Evidence) -> Cause | None:
+    """Steps that are too long lead up, or to and fro."""
+    if _has_learnt(evidence):
+        return None
+    for phase, epochs in evidence.phases().items():
+        moved = trend(epochs["loss"])
+        if moved not in ("fell", "stayed flat"):
+            return Cause(
+                f"the training loss {moved} ({phase}): the learning rate is too high", f"lower {RATES[phase]}"
+            )
+    return None
+
+
+def too_low_rate(evidence: Evidence) -> Cause | None:
+    """Steps that are too short lead nowhere."""
+    if _has_learnt(evidence):
+        return None
+    # A head that has learnt leaves fine-tuning little to do: the rate is to blame only where no phase moves. One
+    # epoch shows no move.
+    phases = {phase: epochs["loss"] for phase, epochs in evidence.phases().items() if len(epochs) > 1}
+    if not phases or any(trend(loss) != "stayed flat" for loss in phases.values()):
+        return None
+    rates = ", ".join(RATES[phase] for phase in phases)
+    return Cause("the training loss stayed flat: the learning rate is too low", f"raise {rates}, or train longer")
+
+
+def forgetting(evidence: Evidence) -> Cause | None:
+    """Fine-tuning can overwrite what was learnt before (catastrophic forgetting; McCloskey & Cohen 1989)."""
+    phases = evidence.phases()
+    if not {"head", "fine-tuning"} <= set(phases):
+        return None
+    before, best = phases["head"]["val_accuracy"].iloc[-1], phases["fine-tuning"]["val_accuracy"].max()
+    if not best < before - MOST_LOSS:
+        return None
+    return Cause(
+        f"validation accuracy fell from {_percent(before)} to {_percent(best)} when fine-tuning began: "
+        "what was learnt before is overwritten",
+        f"lower {RATES['fine-tuning']}, or unfreeze fewer layers by unfreeze.point and unfreeze.candidates",
+    )
+
+
+def learnt_by_heart(evidence: Evidence) -> Cause | None:
+    """A model can know the training images and little else (overfitting)."""
+    last = evidence.history.iloc[-1]
+    if not (_has_learnt(evidence) and last["accuracy"] - last["val_accuracy"] > MOST_GAP):
+        return None
+    return Cause(
+        f"the training images are learnt by heart: accuracy {_percent(last['accuracy'])} on them, "
+        f"{_percent(last['val_accuracy'])} on validation images",
+        "unfreeze fewer layers by unfreeze.point, bring more images, or augment them (augment.views and its changes)",
+    )
+
+
+def no_information(evidence: Evidence) -> Cause | None:
+    """What the frozen layers leave out cannot be learnt behind them."""
+    what = told_no_information(evidence)
+    return Cause(what, "unfreeze more by unfreeze.point, or take another of study.backbones") if what else None
+
+
+def trend(loss: pd.Series) -> str:
+    """Return how a training loss moved: `fell`, `rose`, `is not finite`, `went up and down` or `stayed flat`."""
+    if not np.isfinite(loss).all():
+        return "is not finite"
+    first, last = loss.iloc[0], loss.iloc[-1]
+    if first - last >= LEAST_MOVE * first:
+        return "fell"
+    if last - first >= LEAST_MOVE * first:
+        return "rose"
+    steps = loss.diff().abs().iloc[1:]
+    return "went up and down" if len(steps) and steps.mean() >= LEAST_MOVE * first else "stayed flat"
+
+
+# By check: what tells of it, and what may cause it, the likeliest first. What shows before training is not caused by
+# it. Of forgetting and learning by heart, which may come together, the first says more.
+OF_FEATURES = (wrong_scaling, random_weights, collapsed_features)
+OF_TRAINING = (*OF_FEATURES, too_high_rate, too_low_rate, forgetting, learnt_by_heart, no_information)
+SYMPTOMS: dict[str, tuple[Callable[[Evidence], str | None], tuple[Callable[[Evidence], Cause | None], ...]]] = {
+    "pixel_scaling": (told_scaling, (wrong_scaling,)),
+    "collapsed_features": (told_collapse, (wrong_scaling, random_weights)),
+    "uninformative_features": (told_no_information, OF_FEATURES),
+    "one_class": (told_one_class, OF_TRAINING),
+    "below_majority": (told_below_majority, OF_TRAINING),
+    "no_gain": (told_no_gain, OF_TRAINING),
+}
+
+
+def _has_learnt(evidence: Evidence) -> bool:
+    return bool(evidence.history["accuracy"].iloc[-1] >= LEARNT)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

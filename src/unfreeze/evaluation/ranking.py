@@ -1,0 +1,108 @@
+"""Ranking: which backbone to take, as far as the test fold can tell."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Of the batch sizes whose latency is measured, the one that is compared: more images a second is what many need.
+BATCH = "32"
+# Times differ by some percent from run to run.
+LEAST_SAVING = 0.1
+RANDOM = "RANDOM"
+
+
+def verdict(
+    rows: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Mapping[str, Any]],
+    smallest_difference: float,
+    *,
+    baseline: str,
+) -> dict[str, Any]:
+    """Name the best backbone, those as good, and the cheaper of them.
+
+    Args:
+        rows: One a backbone, the best accuracy first, as in metrics/verdict.json.
+        pairs: The paired tests of all backbones, adjusted for their number.
+        smallest_difference: Of accuracy, that such a test would find.
+        baseline: The backbone that gains are counted from.
+
+    Returns:
+        `best`; `as_good`, those that do not differ from it significantly; `cheaper`, those of them that take clearly
+        less time for 32 images, or fewer multiply-accumulates where times are lacking; and `text`, the same in words.
+    """
+    best = rows[0]
+    differ = {frozenset((pair["first"], pair["second"])): pair["significant"] for pair in pairs}
+    as_good = [row for row in rows[1:] if not differ[frozenset((best["backbone"], row["backbone"]))]]
+    cheaper = [row for row in as_good if _saving(row, best)]
+    sentences = [
+        _of_best(best, baseline, alone=len(rows) == 1),
+        _of_others(as_good, smallest_difference, alone=len(rows) == 1),
+        *([_of_costs(cheaper, best)] if cheaper else []),
+        *_of_random([row["backbone"] for row in rows if row["weights"] == RANDOM]),
+    ]
+    return {
+        "best": best["backbone"],
+        "as_good": [row["backbone"] for row in as_good],
+        "cheaper": [row["backbone"] for row in cheaper],
+        "text": " ".join(sentences),
+    }
+
+
+def _of_best(best: Mapping[str, Any], baseline: str, *, alone: bool) -> str:
+    accuracy, gain = best["scores"]["accuracy"], best["gain"]
+    images = sum(map(sum, best["confusion"]))
+    value, low, high = (f"{100 * accuracy[name]:.1f}" for name in ("value", "low", "high"))
+    has = "has" if alone else "is best, with"
+    text = f"{best['backbone']} {has} {value} % of {images:,} test images right ({low} to {high} %)"
+    if best["backbone"] == baseline and not alone:
+        return f"{text}; it is the baseline, so nothing is gained by transfer."
+    if gain is None:
+        return f"{text}."
+    value, low, high = (f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high"))
+    sure = "" if gain["low"] > 0 else ", which may be chance"
+    return f"{text}, {value} points over {baseline} ({low} to {high}){sure}."
+
+
+def _of_others(as_good: Sequence[Mapping[str, Any]], smallest_difference: float, *, alone: bool) -> str:
+    shown = (
+        "a test fold of this size shows no difference at all"
+        if smallest_difference >= 1
+        else f"a test fold of this size shows differences from about {100 * smallest_difference:.1f} points on"
+    )
+    if alone:
+        return f"No other backbone was tried; {shown}."
+    if not as_good:
+        return f"All others are worse by more than chance; {shown}."
+    names = _listed([row["backbone"] for row in as_good])
+    return f"{names} {_are(as_good)} as good as far as can be told: {shown}."
+
+
+def _of_costs(cheaper: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
+    costs = _listed([f"{row['backbone']} ({_saving(row, best)})" for row in cheaper])
+    return f"{costs} {_are(cheaper)} cheaper at the same score."
+
+
+def _of_random(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"Scores with {RANDOM} weights are no measure of transfer: {_listed(names)}."]
+
+
+def _saving(row: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    """Return what a backbone takes instead of the best one, in words; nothing where it takes no less."""
+    times = [of["cost"]["latency_ms"].get(BATCH) for of in (row, best)]
+    operations = [of["cost"]["multiply_accumulates"] / 1e9 for of in (row, best)]
+    timed = None not in times
+    less, more = times if timed else operations
+    if less > (1 - LEAST_SAVING) * more:
+        return ""
+    if timed:
+        return f"{less:.1f} instead of {more:.1f} ms for {BATCH} images"
+    return f"{less:.2f} instead of {more:.2f} billion multiply-accumulates"
+
+
+def _are(rows: Sequence[Any]) -> str:
+    return "is" if len(rows) == 1 else "are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

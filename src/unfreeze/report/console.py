@@ -1,0 +1,101 @@
+"""The study as tables of a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from unfreeze.report import tables, text
+from unfreeze.report.formats import percent
+from unfreeze.report.parts import Cell, Table
+
+# Wide enough for every column where the output is not a terminal.
+WIDTH = 200
+
+
+def show_comparison(verdict: Mapping[str, Any]) -> None:
+    """Print the verdict, all backbones' scores and costs, and what their pairs say."""
+    console = _console()
+    console.print(Text(text.summary(verdict)))
+    shown = [tables.comparison(verdict), tables.cost(verdict)] + ([tables.pairs(verdict)] if verdict["pairs"] else [])
+    for table in shown:
+        console.print(_rich(table))
+    for sentence in filter(None, [tables.smallest_difference(verdict), tables.looks(verdict)]):
+        console.print(Text(sentence))
+    _show_findings(console, verdict["findings"])
+
+
+def show_backbone(row: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
+    """Print all that the verdict tells of one backbone.
+
+    Args:
+        row: Its row of the verdict.
+        verdict: The content of metrics/verdict.json.
+    """
+    console = _console()
+    console.print(Text(tables.name_of(row, verdict), style="bold"))
+    of_row = [tables.settings(row), tables.scores(row), tables.classes(row), tables.confused(row)]
+    of_row += [tables.calibration(row), tables.slices(row), tables.cost(verdict, [row])]
+    for table in of_row:
+        if table.rows:
+            console.print(_rich(table))
+    curve = row["learning_curve"]
+    for sentence in filter(None, [tables.seeds(row), curve and curve["text"]]):
+        console.print(Text(sentence))
+    _show_findings(console, [found for found in verdict["findings"] if found["backbone"] == row["backbone"]])
+
+
+def show_mistakes(name: str, mistakes: pd.DataFrame) -> None:
+    """Print which images a backbone got wrong with most confidence, and which right with least.
+
+    Args:
+        name: The backbone.
+        mistakes: One row a picture, as data/mistakes/ holds them.
+    """
+    rows = [
+        [
+            row["id"],
+            row["kind"],
+            row["predicted"],
+            row["label"],
+            ", ".join(near["label"] for near in row["neighbours"]),
+            percent(row["probability"]),
+        ]
+        for row in mistakes.to_dict("records")
+    ]
+    header = ["image", "kind", "says", "is", "nearest training images are", "probability"]
+    _console().print(_rich(Table(f"Most telling pictures of {name}", header, rows, words=5)))
+
+
+def _show_findings(console: Console, findings: list[Mapping[str, Any]]) -> None:
+    for found in text.by_level(findings):
+        console.print(
+            Text.assemble(
+                (f"{found['level']} ", "bold"),
+                f"{found['backbone'] or 'study'}: {found['what']} Cause: {found['cause']} Remedy: {found['remedy']}",
+            )
+        )
+
+
+def _rich(table: Table) -> RichTable:
+    # Plain text, since rich takes [red] and :smile: in a string as markup.
+    shown = RichTable(title=Text(table.caption), title_justify="left")
+    for number, title in enumerate(table.header):
+        shown.add_column(Text(title), justify="left" if number < table.words else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(_text, row))
+    return shown
+
+
+def _text(cell: Cell | str) -> Text:
+    """Return a cell with its note below, since intervals beside their values make tables too wide."""
+    if isinstance(cell, str) or not cell.note:
+        return Text(str(cell))
+    return Text.assemble(cell.text, (f"\n{cell.note}", "dim"))
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else WIDTH, highlight=False)

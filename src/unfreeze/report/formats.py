@@ -1,0 +1,72 @@
+"""Numbers as people read them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unfreeze.report.parts import Cell
+
+# Stands where there is no such number.
+NONE = "–"
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+Number = float | None
+
+
+def percent(value: Number) -> str:
+    """Return a share as 96.4 %."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def points(value: Number) -> str:
+    """Return a difference of shares in points, with its sign."""
+    return NONE if value is None else f"{100 * value:+.1f}"
+
+
+def decimal(value: Number) -> str:
+    """Return a number to three decimals."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def count(value: Number) -> str:
+    """Return a whole number with its thousands parted."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def digits(value: Number) -> str:
+    """Return a number to three digits."""
+    return NONE if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def scaled(value: Number) -> str:
+    """Return a large number to three digits with its unit: 2.30 G."""
+    if value is None:
+        return NONE
+    for size, unit in UNITS:
+        if value >= size:
+            return f"{value / size:#.3g} {unit}".replace(". ", " ")
+    return f"{value:.0f}"
+
+
+def rate(value: Number) -> str:
+    """Return a learning rate as 1.1e-04."""
+    return NONE if value is None else f"{value:.1e}"
+
+
+def probability(value: Number) -> str:
+    """Return a p-value: three decimals, or that it is smaller."""
+    return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def with_interval(interval: Mapping[str, Any] | None, write: Callable[[Number], str]) -> Cell:
+    """Return a value with the bounds of its interval.
+
+    Args:
+        interval: value, low and high, each of them or all None; None where there is no such value.
+        write: How one number is written.
+    """
+    if interval is None or interval["value"] is None:
+        return Cell(NONE)
+    bounds = [interval["low"], interval["high"]]
+    if None in bounds:
+        return Cell(write(interval["value"]))
+    return Cell(write(interval["value"]), " to ".join(write(bound).removesuffix(" %") for bound in bounds))

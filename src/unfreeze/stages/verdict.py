@@ -1,0 +1,187 @@
+"""Compare all backbones of the study: intervals, tests of all pairs, slices, findings and their causes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unfreeze import console, files, looks
+from unfreeze.evaluation import diagnosis, intervals, pairs, ranking, scores, slices
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+
+# What the columns of probabilities begin with.
+PROBABILITY = "p_"
+
+PARAMS = (
+    "seed",
+    "pixels",
+    "study",
+    "data.name",
+    "preprocess.image_size",
+    "checks.pixel_scaling",
+    "checks.collapsed_features",
+    "checks.uninformative_features",
+    "checks.one_class",
+    "checks.below_majority",
+    "checks.no_gain",
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of the test fold.
+
+    Args:
+        table: One row an image: `id`, `label`, `predicted`, `correct` and the probability of each class.
+        classes: Class names by number.
+    """
+
+    table: pd.DataFrame
+    classes: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """Read data/predictions/<backbone>.csv; names such as 007 or NA stay what they are."""
+        table = files.read_csv(path)
+        columns = [column for column in table.columns if column.startswith(PROBABILITY)]
+        table = table.assign(correct=table["correct"] == "True").astype(dict.fromkeys(columns, "float64"))
+        return cls(table, [column.removeprefix(PROBABILITY) for column in columns])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class numbers."""
+        return pd.Index(self.classes).get_indexer(pd.Index(self.table["label"]))
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Array of shape (images, classes)."""
+        return self.table[[PROBABILITY + name for name in self.classes]].to_numpy("float64")
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Class numbers."""
+        return self.probabilities.argmax(axis=1)
+
+
+def spread(seed: int, accuracy: float, further: dict[str, float]) -> dict[str, Any] | None:
+    """Return how the accuracy differs from seed to seed; None with one seed."""
+    if not further:
+        return None
+    accuracies = [accuracy, *further.values()]
+    return {
+        "seeds": [seed, *(int(name) for name in further)],
+        "accuracies": accuracies,
+        "mean": float(np.mean(accuracies)),
+        "deviation": float(np.std(accuracies, ddof=1)),
+        "lowest": min(accuracies),
+        "highest": max(accuracies),
+    }
+
+
+def row_of(
+    params: Params, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what is known of one backbone."""
+    weights = files.read_json(paths.weights_record(backbone))
+    training = files.read_json(paths.training(backbone))
+    evaluation = files.read_json(paths.evaluation(backbone))
+    cost = files.read_json(paths.cost(backbone))
+    return {
+        "backbone": backbone,
+        "weights": weights["source"],
+        "pretrained": weights["pretrained"],
+        "unfreeze_from": training["unfreeze_from"],
+        "learning_rate": training["learning_rate"],
+        "chosen_by": training["chosen_by"],
+        **intervals.score_intervals(
+            predictions.labels, predictions.probabilities, predictions.classes, seed=params.seed
+        ),
+        "averages": {name: evaluation[name] for name in ("macro", "weighted")},
+        "confusion": evaluation["confusion"],
+        "confused": scores.most_confused(evaluation["confusion"], predictions.classes),
+        "calibration": evaluation["calibration"],
+        "cost": {
+            **cost,
+            "trainable_parameters": training["trainable_parameters"],
+            "training_seconds": files.read_json(paths.training_time(backbone))["seconds"],
+        },
+        "seeds": spread(params.seed, evaluation["accuracy"], evaluation["seeds"]),
+        "corruptions": evaluation["corruptions"],
+        "learning_curve": files.read_json(paths.learning_curve(backbone)),
+        "slices": slices.slices(predictions.table, manifest, seed=params.seed),
+    }
+
+
+def with_gains(rows: list[dict[str, Any]], compared: list[dict[str, Any]], baseline: str) -> list[dict[str, Any]]:
+    """Sort rows by accuracy, best first, ties by fewer trained parameters, and add the gain over the baseline.
+
+    Args:
+        rows: One a backbone.
+        compared: All pairs of backbones.
+        baseline: The backbone that gains are counted from; without it, and for itself, the gain is None.
+    """
+    gains: dict[str, Any] = {}
+    for pair in compared:
+        difference = pair["difference"]
+        if pair["second"] == baseline:
+            gains[pair["first"]] = difference
+        elif pair["first"] == baseline:
+            turned = {"value": -difference["value"], "low": -difference["high"], "high": -difference["low"]}
+            gains[pair["second"]] = turned
+    ranked = sorted(
+        rows,
+        key=lambda row: (
+            -row["scores"]["accuracy"]["value"], row["cost"]["trainable_parameters"], row["backbone"]
+        ),
+    )  # fmt: skip
+    return [{**row, "gain": gains.get(row["backbone"])} for row in ranked]
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Write metrics/verdict.json."""
+    names = list(params.study.backbones)
+    manifest = pd.read_parquet(paths.manifest)
+    predictions = {name: Predictions.read(paths.predictions(name)) for name in names}
+    rows = [row_of(params, paths, name, predictions[name], manifest) for name in names]
+    labels = predictions[names[0]].labels
+    predicted = {name: said.predicted for name, said in predictions.items()}
+    compared = pairs.compare_pairs(labels, predicted, seed=params.seed)
+    rows = with_gains(rows, compared, params.study.baseline)
+    smallest = pairs.smallest_difference(len(labels), pairs.discordant_share(labels, predicted), pairs=len(compared))
+    findings = [
+        finding
+        for row in rows
+        for finding in diagnosis.of_backbone(
+            row["backbone"],
+            checks=params.checks,
+            selftest=files.read_json(paths.selftest(row["backbone"])),
+            weights=files.read_json(paths.weights_record(row["backbone"])),
+            history=pd.read_csv(paths.history(row["backbone"])),
+            evaluation=files.read_json(paths.evaluation(row["backbone"])),
+            gain=row["gain"],
+        )
+    ]
+    judged = ranking.verdict(rows, compared, smallest, baseline=params.study.baseline)
+    result = {
+        "study": {
+            "name": params.study.name,
+            "data": params.data.name,
+            "image_size": params.preprocess.image_size,
+            "baseline": params.study.baseline,
+            "pixels": params.pixels,
+        },
+        "test_images": len(labels),
+        "classes": predictions[names[0]].classes,
+        "majority": float(np.bincount(labels).max() / len(labels)),
+        "rows": rows,
+        "pairs": compared,
+        "smallest_difference": smallest,
+        "verdict": judged,
+        "findings": findings,
+        "looks": looks.count(paths, names),
+    }
+    files.write_json(paths.verdict, result)
+    console.log.info("%s", judged["text"])

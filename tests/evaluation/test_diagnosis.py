@@ -1,0 +1,203 @@
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import CHECKS
+from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.evaluation import diagnosis
+from unfreeze.params import Check, Checks
+
+FED = "vgg16 is fed pixels scaled as divided by 255, and was trained on BGR without the mean: set pixels=native"
+WRONG_SCALING = {"scaling_error": 0.6, "fed": FED}
+NO_INFORMATION = {"probe": {"accuracy": 0.52, "low": 0.48, "high": 0.56, "majority": 0.5}}
+COLLAPSED = {"effective_dimensions": 1.2}
+RANDOM = {"source": "RANDOM", "pretrained": False}
+
+
+def epochs(phase: str, *rows: tuple[float, float, float]) -> list[dict[str, Any]]:
+    """Return epochs of a phase: loss, accuracy and validation accuracy of each."""
+    columns = ("loss", "accuracy", "val_accuracy")
+    return [{"phase": phase, **dict(zip(columns, row, strict=True))} for row in rows]
+
+
+HEAD = epochs("head", (0.6, 0.7, 0.75), (0.4, 0.8, 0.8))
+HEALTHY = HEAD + epochs("fine-tuning", (0.45, 0.8, 0.79), (0.3, 0.9, 0.86))
+# The network learns something, but not enough: nothing in its training tells why.
+DULL = epochs("head", (0.7, 0.5, 0.5), (0.6, 0.6, 0.5))
+GOOD = {"accuracy": 0.85, "majority": 0.5, "confusion": [[85, 15], [15, 85]], "classes": {"cat": {}, "dog": {}}}
+POOR = {**GOOD, "accuracy": 0.45, "confusion": [[45, 55], [55, 45]]}
+
+
+def found(
+    *,
+    checks: Checks = CHECKS,
+    selftest: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Any] | None = None,
+    history: list[dict[str, Any]] | None = None,
+    evaluation: Mapping[str, Any] = GOOD,
+    gain: dict[str, float] | None = None,
+) -> list[dict[str, str]]:
+    """Return the findings on a sound backbone, but for what is given."""
+    sound = {
+        "scaling_error": 1e-6,
+        "fed": "vgg16 is fed pixels scaled as BGR without the mean, which is right",
+        "effective_dimensions": 40.0,
+        "probe": {"accuracy": 0.8, "low": 0.77, "high": 0.83, "majority": 0.5},
+    }
+    return diagnosis.of_backbone(
+        "vgg16",
+        checks=checks,
+        selftest={**sound, **(selftest or {})},
+        weights=weights or {"source": "imagenet", "pretrained": True},
+        history=pd.DataFrame(history or HEALTHY),
+        evaluation=evaluation,
+        gain=gain,
+    )
+
+
+def test_nothing_is_found_on_a_sound_backbone() -> None:
+    assert found(gain={"value": 0.1, "low": 0.05, "high": 0.15}) == []
+
+
+def test_nothing_is_found_on_a_network_without_stored_features_nor_a_baseline() -> None:
+    scratch = {"source": "none (trained from scratch)", "pretrained": False}
+    only_fed = {"effective_dimensions": None, "probe": None}
+    assert found(weights=scratch, history=HEALTHY[2:], selftest=only_fed) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "evidence", "what"),
+    [
+        ("pixel_scaling", {"selftest": WRONG_SCALING}, "off by up to 60% of the range it was trained on"),
+        ("collapsed_features", {"selftest": COLLAPSED}, "1.2 effective dimensions"),
+        (
+            "uninformative_features",
+            {"selftest": NO_INFORMATION},
+            "a probe is right on 48.0 % to 56.0 %, the largest class on 50.0 %",
+        ),
+        (
+            "one_class",
+            {"evaluation": {**GOOD, "accuracy": 0.5, "confusion": [[0, 100], [0, 100]]}},
+            "the model predicts one class for every image: dog",
+        ),
+        ("below_majority", {"evaluation": POOR}, "45.0 % against 50.0 %"),
+        ("no_gain", {"gain": {"value": 0.02, "low": -0.01, "high": 0.05}}, "+2.0 points (-1.0 to +5.0)"),
+        ("no_gain", {"gain": {"value": -0.2, "low": -0.3, "high": -0.1}}, "-20.0 points (-30.0 to -10.0)"),
+    ],
+)
+def test_each_fault_is_found_by_itself(check: str, evidence: dict[str, Any], what: str) -> None:
+    (finding,) = found(**evidence)
+    assert (finding["backbone"], finding["check"]) == ("vgg16", check)
+    assert what in finding["what"]
+    assert finding["level"] == CHECKS.level_of(check)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "cause", "remedy"),
+    [
+        (
+            {"selftest": WRONG_SCALING},
+            "is fed pixels scaled as divided by 255, and was trained on BGR",
+            "pixels=native",
+        ),
+        ({"weights": RANDOM}, "its weights are random", "set weights to imagenet, a file or a wheel"),
+        ({"selftest": COLLAPSED}, "1.2 effective dimensions", "unfreeze.point"),
+        (
+            {"history": epochs("head", (0.7, 0.5, 0.5), (float("nan"), 0.5, 0.5))},
+            "the training loss is not finite (head): the learning rate is too high",
+            "lower train.head.learning_rate",
+        ),
+        (
+            {"history": HEAD + epochs("fine-tuning", (0.5, 0.7, 0.5), (0.9, 0.5, 0.5))},
+            "the training loss rose (fine-tuning): the learning rate is too high",
+            "lower train.finetune.learning_rate and search.learning_rate",
+        ),
+        (
+            {"history": epochs("head", (0.7, 0.5, 0.5), (1.4, 0.5, 0.5), (0.6, 0.5, 0.5), (0.7, 0.5, 0.5))},
+            "the training loss went up and down (head): the learning rate is too high",
+            "lower train.head.learning_rate",
+        ),
+        (
+            {"history": epochs("head", (0.70, 0.5, 0.5), (0.695, 0.5, 0.5), (0.69, 0.5, 0.5))},
+            "the training loss stayed flat: the learning rate is too low",
+            "raise train.head.learning_rate, or train longer",
+        ),
+        (
+            {"history": HEAD + epochs("fine-tuning", (0.5, 0.7, 0.6), (0.1, 0.97, 0.7))},
+            "validation accuracy fell from 80.0 % to 70.0 % when fine-tuning began",
+            "unfreeze fewer layers by unfreeze.point",
+        ),
+        (
+            {"history": epochs("fine-tuning", (0.7, 0.5, 0.5), (0.1, 0.97, 0.7))},
+            "learnt by heart: accuracy 97.0 % on them, 70.0 % on validation images",
+            "augment.views",
+        ),
+        ({"selftest": NO_INFORMATION, "history": DULL}, "do not tell the classes apart", "study.backbones"),
+        ({"history": DULL}, "no cause found", "look at the mistakes"),
+    ],
+)
+def test_a_poor_score_has_the_likeliest_cause(evidence: dict[str, Any], cause: str, remedy: str) -> None:
+    finding = next(each for each in found(evaluation=POOR, **evidence) if each["check"] == "below_majority")
+    assert cause in finding["cause"]
+    assert remedy in finding["remedy"]
+
+
+def test_of_several_causes_the_first_of_the_table_is_told() -> None:
+    # Each leaves out what comes before it in the table.
+    evidence: list[dict[str, Any]] = [
+        {"selftest": {**WRONG_SCALING, **COLLAPSED, **NO_INFORMATION}, "weights": RANDOM},
+        {"selftest": {**COLLAPSED, **NO_INFORMATION}, "weights": RANDOM},
+        {"selftest": {**COLLAPSED, **NO_INFORMATION}},
+        {"selftest": NO_INFORMATION},
+    ]
+    flat = epochs("head", (0.7, 0.5, 0.5), (0.7, 0.5, 0.5))
+    causes = [found(evaluation=POOR, history=flat, **each)[-1]["cause"] for each in evidence]
+    for told, expected in zip(causes, ("divided by 255", "random", "dimensions", "too low"), strict=True):
+        assert expected in told
+
+
+def test_what_shows_before_training_is_not_laid_to_its_charge() -> None:
+    flat = epochs("head", (0.7, 0.5, 0.5), (0.7, 0.5, 0.5))
+    (finding,) = found(selftest=NO_INFORMATION, history=flat)
+    assert finding["cause"] == "no cause found"
+
+
+def test_a_loss_of_next_to_nothing_may_stay_where_it_is() -> None:
+    learnt = epochs("head", (0.01, 1.0, 0.95), (0.01, 1.0, 0.95))
+    (finding,) = found(history=learnt, gain={"value": 0.0, "low": -0.01, "high": 0.01})
+    assert finding["cause"] == "no cause found"
+
+
+def test_a_head_that_has_learnt_leaves_fine_tuning_little_to_do() -> None:
+    still = HEAD + epochs("fine-tuning", (0.4, 0.8, 0.8), (0.4, 0.8, 0.8))
+    (finding,) = found(history=still, gain={"value": 0.0, "low": -0.01, "high": 0.01})
+    assert finding["cause"] == "no cause found"
+
+
+def test_one_epoch_says_nothing_of_the_rate() -> None:
+    (finding,) = found(history=HEAD[:1], evaluation=POOR)
+    assert finding["cause"] == "no cause found"
+
+
+def test_untrained_weights_are_warned_of_and_no_more() -> None:
+    assert {finding["level"] for finding in found(evaluation=POOR, weights=RANDOM)} == {"warning"}
+
+
+def test_a_check_that_is_off_or_not_declared_finds_nothing() -> None:
+    off = CHECKS.model_copy(update={"below_majority": Check(level="off")})
+    assert found(evaluation=POOR, checks=off) == []
+    assert found(evaluation=POOR, selftest=COLLAPSED, checks=Checks.model_construct()) == []
+
+
+def test_every_check_is_one_that_people_are_told_of() -> None:
+    assert set(diagnosis.SYMPTOMS) <= set(EXPLANATIONS)
+    assert all(CHECKS.level_of(check) in ("error", "warning") for check in diagnosis.SYMPTOMS)
+
+
+def test_any_mix_of_what_may_be_missing_is_borne() -> None:
+    probes, dimensions = (None, NO_INFORMATION["probe"]), (None, 1.0, 40.0)
+    for probe, size, history in itertools.product(probes, dimensions, (HEALTHY, HEAD[:1], DULL)):
+        found(selftest={"probe": probe, "effective_dimensions": size}, history=history, evaluation=POOR)

@@ -1,0 +1,44 @@
+import pytest
+
+from tests.report.conftest import verdict
+from unfreeze.errors import UnfreezeError
+from unfreeze.report import readme
+
+CHECKED = [
+    {
+        "rows": 2000,
+        "expectations": [
+            {"column": "blurry", "level": "warning", "unexpected": 12},
+            {"column": "dark", "level": "warning", "unexpected": 0},
+        ],
+    }
+]
+
+
+def marked(text: str) -> str:
+    blocks = [
+        f"<!-- {name}: written by `make readme` -->\n{text}\n<!-- end of {name} -->"
+        for name in ("results", "findings")
+    ]
+    return "before\n" + "\nbetween\n".join(blocks) + "\nafter\n"
+
+
+def test_the_readmes_results_are_replaced() -> None:
+    new = readme.with_results(marked("old"), verdict(), CHECKED)
+    assert "old" not in new
+    assert "| xception |" in new
+    assert "| `blurry` | warning | 12 of 2,000 |\n<!-- end" in new
+    assert [new.count(word) for word in ("before\n", "\nbetween\n", "\nafter\n")] == [1, 1, 1]
+    assert readme.with_results(new, verdict(), CHECKED) == new
+
+
+def test_no_name_ends_the_results_early() -> None:
+    named = verdict({"<!-- end of results -->": 0.9})
+    new = readme.with_results(marked("old"), named, CHECKED)
+    assert new.count("<!-- end of results -->") == 1
+    assert readme.with_results(new, named, CHECKED) == new
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    with pytest.raises(UnfreezeError, match="lacks"):
+        readme.with_results("nothing", verdict(), CHECKED)

@@ -1,0 +1,220 @@
+"""The verdict and the report of studies that are made up here, file by file."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import PROJECT
+from unfreeze import files, params, pictures
+from unfreeze.evaluation import calibration, scores
+from unfreeze.paths import Paths
+from unfreeze.stages import report, verdict
+from unfreeze.stages.evaluate import calibrated, predictions_table
+
+
+def made_up(
+    root: Path,
+    backbones: Sequence[str],
+    labels: np.ndarray,
+    classes: list[str],
+    *,
+    skill: Sequence[float],
+    shown: int = 1,
+) -> Paths:
+    """Write what the stages before leave of models that are right as often as their skill says."""
+    paths = Paths(root)
+    random = np.random.default_rng(0)
+    ids = [f"{number:05}.png" for number in range(len(labels))]
+    files.write_text(paths.params, (PROJECT / "params.yaml").read_text())
+    paths.manifest.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(
+        {
+            "path": ids, "label": np.array(classes)[labels], "format": "PNG", "mode": "RGB",
+            "width": 100, "height": 100, "brightness": random.uniform(0, 255, len(ids)),
+            "sharpness": 100.0, "entropy": 7.0,
+        }
+    ).to_parquet(paths.manifest)  # fmt: skip
+    files.write_json(paths.checks("manifest"), {"success": True, "warnings": 0, "rows": len(ids), "expectations": []})
+    for backbone, share in zip(backbones, skill, strict=True):
+        right = random.random(len(labels)) < share
+        said = np.where(right, labels, (labels + 1) % len(classes))
+        probabilities = np.full((len(labels), len(classes)), 0.2 / max(len(classes) - 1, 1))
+        probabilities[np.arange(len(labels)), said] = 0.8
+        result = scores.score(labels, probabilities, classes)
+        result |= {
+            "majority": float(np.bincount(labels).max() / len(labels)),
+            "calibration": calibrated(labels, probabilities, 1.0),
+            "corruptions": [],
+            "seeds": {},
+        }
+        files.write_json(paths.evaluation(backbone), result)
+        files.write_csv(paths.predictions(backbone), predictions_table(ids, labels, probabilities, classes))
+        files.write_csv(paths.roc(backbone), scores.roc_points(labels, probabilities, classes))
+        files.write_csv(
+            paths.precision_recall(backbone), scores.precision_recall_points(labels, probabilities, classes)
+        )
+        files.write_csv(paths.reliability(backbone), calibration.reliability(labels, probabilities))
+        files.write_csv(
+            paths.history(backbone),
+            pd.DataFrame(
+                {
+                    "step": [1, 2], "phase": ["head", "fine-tuning"], "loss": [0.7, 0.5], "accuracy": [0.6, 0.7],
+                    "val_loss": [0.7, 0.6], "val_accuracy": [0.6, 0.7],
+                }
+            ),
+        )  # fmt: skip
+        files.write_json(
+            paths.weights_record(backbone),
+            {"source": "imagenet", "pretrained": True, "parameters": 9, "sha256": "0" * 64},
+        )
+        files.write_json(
+            paths.training(backbone),
+            {
+                "unfreeze_from": "all", "learning_rate": 1e-3, "chosen_by": "params", "trainable_parameters": 9,
+                "head_parameters": 1,
+            },
+        )  # fmt: skip
+        files.write_json(paths.training_time(backbone), {"seconds": 1.0})
+        files.write_json(paths.learning_curve(backbone), None)
+        files.write_json(paths.selftest(backbone), {"scaling_error": 0.0, "fed": "what it was trained on"})
+        files.write_json(
+            paths.cost(backbone),
+            {
+                "parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0, "engine": "openvino",
+                "latency_ms": {"1": 1.0, "32": 20.0},
+            },
+        )  # fmt: skip
+        files.write_json(paths.looks(backbone), [{"time": "", "commit": "", "model": backbone, "fold": "f"}])
+        noise = [
+            pictures.jpeg(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)
+        ]
+        neighbours = [{"id": ids[0], "label": classes[labels[0]], "distance": 0.1, "picture": noise[1]}] * 3
+        paths.mistakes(backbone).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(
+            {
+                "kind": ["mistake"] * shown + ["doubtful"] * shown, "id": ids[: 2 * shown],
+                "label": np.array(classes)[labels[: 2 * shown]], "predicted": np.array(classes)[labels[: 2 * shown]],
+                "probability": 0.9, "picture": [noise[0]] * 2 * shown, "heatmap": [noise[0]] * 2 * shown,
+                "neighbours": [neighbours] * 2 * shown,
+            }
+        ).to_parquet(paths.mistakes(backbone))  # fmt: skip
+    return paths
+
+
+def judged(paths: Paths, backbones: Sequence[str]) -> dict[str, Any]:
+    """Run the verdict and the report, and return what machines get."""
+    whole = params.load(paths.params)
+    whole = whole.model_copy(update={"study": whole.study.model_copy(update={"backbones": tuple(backbones)})})
+    verdict.run(params.restrict(whole, verdict.PARAMS), paths)
+    report.run(params.restrict(whole, report.PARAMS), paths)
+    return json.loads(paths.report_json.read_text())
+
+
+@pytest.fixture(autouse=True)
+def _no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens there: what MLflow gets is tested elsewhere."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> None:
+    names = ["from_scratch", "vgg16", "xception"]
+    labels = np.arange(800) % 2
+    paths = made_up(tmp_path, names, labels, ["cat", "dog"], skill=[0.7, 0.94, 0.95])
+    told = judged(paths, names)
+    assert [row["backbone"] for row in told["rows"]] == ["xception", "vgg16", "from_scratch"]
+    best, _, baseline = told["rows"]
+    assert best["gain"]["value"] == pytest.approx(
+        best["scores"]["accuracy"]["value"] - baseline["scores"]["accuracy"]["value"]
+    )
+    assert best["gain"]["low"] > 0.15
+    assert baseline["gain"] is None
+    assert told["verdict"]["best"] == "xception"
+    assert told["verdict"]["as_good"] == ["vgg16"]
+    assert len(told["pairs"]) == 3
+    assert told["looks"] == {"this": 3, "models": 3}
+    assert told["findings"] == []
+
+
+def test_a_tie_goes_to_fewer_trained_parameters() -> None:
+    def row(name: str, trained: int) -> dict[str, Any]:
+        return {
+            "backbone": name,
+            "scores": {"accuracy": {"value": 0.9}},
+            "cost": {"trainable_parameters": trained},
+        }
+
+    ranked = verdict.with_gains([row("large", 10), row("small", 5)], [], "from_scratch")
+    assert [one["backbone"] for one in ranked] == ["small", "large"]
+    assert [one["gain"] for one in ranked] == [None, None]
+
+
+def test_the_gain_counts_from_the_baseline_whichever_way_the_pair_stands() -> None:
+    rows = [
+        {"backbone": name, "scores": {"accuracy": {"value": value}}, "cost": {"trainable_parameters": 1}}
+        for name, value in (("base", 0.7), ("better", 0.9))
+    ]
+    pair = {"first": "base", "second": "better", "difference": {"value": -0.2, "low": -0.3, "high": -0.1}}
+    better, base = verdict.with_gains(rows, [pair], "base")
+    assert better["gain"] == {"value": 0.2, "low": 0.1, "high": 0.3}
+    assert base["gain"] is None
+
+
+@pytest.mark.parametrize(("accuracies", "spread"), [({}, None), ({"1": 0.8, "2": 0.7}, (0.8, 0.1, 0.7, 0.9))])
+def test_seeds_have_a_spread(accuracies: dict[str, float], spread: tuple[float, ...] | None) -> None:
+    found = verdict.spread(0, 0.9, accuracies)
+    if spread is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found["seeds"] == [0, 1, 2]
+        assert [found[name] for name in ("mean", "deviation", "lowest", "highest")] == pytest.approx(spread)
+
+
+NASTY = ["<script>alert(1)</script>", "$\\frac{$ & 🐱\"'", "[red]NA[/red]|`x`"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "skill"),
+    [
+        (np.arange(90) % 2, ["cat", "dog", "fox"], 0.8),
+        (np.arange(3), ["cat", "dog", "fox"], 0.7),
+        (np.arange(400) % 200, [f"class {number:03}" for number in range(200)], 0.8),
+        (np.arange(60) % 2, ["cat", "dog"], 1.0),
+        (np.arange(60) % 2, ["cat", "dog"], 0.0),
+        (np.arange(90) % 3, NASTY, 0.8),
+        (np.arange(60) % 2, ["007", "NA"], 0.8),
+    ],
+    ids=["a class is missing", "one image a class", "200 classes", "perfect", "never right", "nasty names", "NA"],
+)
+def test_odd_studies_get_a_page(tmp_path: Path, labels: np.ndarray, classes: list[str], skill: float) -> None:
+    names = ["xception", "from_scratch"]
+    told = judged(made_up(tmp_path, names, labels, classes, skill=[skill, 0.5]), names)
+    assert told["classes"] == classes
+    row = next(row for row in told["rows"] if row["backbone"] == "xception")
+    accuracy = row["scores"]["accuracy"]
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert accuracy["low"] < accuracy["high"]
+    there = {classes[number] for number in labels}
+    assert {name for name, values in row["classes"].items() if values["recall"]["value"] is None} == (
+        set(classes) - there
+    )
+    page = Paths(tmp_path).report_html.read_text()
+    assert "<script>alert" not in page
+
+
+def test_six_backbones_and_ten_thousand_images_are_quick_and_small(tmp_path: Path) -> None:
+    names = ["efficientnetb0", "inceptionv3", "inceptionresnetv2", "resnet50", "vgg16", "xception"]
+    labels = np.arange(10_000) % 2
+    paths = made_up(tmp_path, names, labels, ["cat", "dog"], skill=[0.5, 0.88, 0.96, 0.62, 0.93, 0.95], shown=12)
+    begun = time.process_time()
+    judged(paths, names)
+    assert time.process_time() - begun < 60
+    # Of noise, which JPEG cannot make smaller: photographs take a third.
+    assert paths.report_html.stat().st_size < 30e6
