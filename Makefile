@@ -13,7 +13,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro test bench bench-search bench-checks lint ui docs lock readme clean
+.PHONY: help install repro test bench bench-search bench-checks bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench: install ## Measure against the Keras guide's way and the machine's limits
 
 bench-search: install ## Measure what a search costs and what unfreezing is worth, into docs/search.md (hours; goes on)
 	python -m benchmarks.search --inputs $(BENCH_INPUTS)
+
+bench-paper: install ## Run the course report's study again, with right and with wrong pixels, into docs/paper.md (hours; goes on)
+	python -m benchmarks.paper --inputs $(BENCH_INPUTS)
 
 bench-checks: install ## Measure the checks of the images, into benchmarks/checks.md (minutes)
 	python -m benchmarks.checks --inputs $(BENCH_INPUTS)

@@ -87,15 +87,20 @@ def settings_of(case: Case, images: Path | None) -> list[str]:
     """
     return [
         *(["data=folder", f"data.source={images}"] if images else []),
-        # A mapping that is there would be merged with the new one.
-        *([f"~weights.{case.name}"] if case.name in load(ROOT / "params.yaml").weights.root else []),
-        f"+weights.{case.name}={weights_setting(case)}",
+        *weights_settings(case),
         f"study.backbones=[{case.name}]",
         f"preprocess.image_size={SIZE}",
         f"unfreeze.point.default={case.point}",
         f"extract.precision={case.precision}",
         f"train.precision={case.precision}",
     ]
+
+
+def weights_settings(case: Case) -> list[str]:
+    """Return the settings that choose a case's weights."""
+    # A mapping that is there would be merged with the new one.
+    known = case.name in load(ROOT / "params.yaml").weights.root
+    return [*([f"~weights.{case.name}"] if known else []), f"+weights.{case.name}={weights_setting(case)}"]
 
 
 def run(paths: Paths, case: Case) -> Outcome:
