@@ -48,6 +48,6 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
 
 
 def _versions() -> list[str]:
-    # TensorFlow comes under one name or the other.
-    installed = {distribution.name for distribution in metadata.distributions()}
+    # TensorFlow comes under one name or the other; some distributions spell theirs with an underscore.
+    installed = {distribution.name.replace("_", "-") for distribution in metadata.distributions()}
     return [f"{name} {metadata.version(name)}" for name in LIBRARIES if name in installed]

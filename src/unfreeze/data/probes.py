@@ -23,6 +23,15 @@ def probe() -> Pipeline:
     )
 
 
+def one_thread() -> threadpool_limits:
+    """Return a context in which products of matrices go to one thread.
+
+    Several that wait for each other take up to thirty times as long for products as small as a probe's on a busy
+    machine, and their number would tell in the last digits.
+    """
+    return threadpool_limits(1)
+
+
 def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Let probes say what each image shows, each probe of images that it has not seen, nor any copy of them.
 
@@ -36,9 +45,7 @@ def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray
         Probabilities, float64 array of shape (images, classes).
     """
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    # Products this small go to one thread: several that wait for each other take up to thirty times as long on a busy
-    # machine, and their number would tell in the last digits.
-    with threadpool_limits(1):
+    with one_thread():
         return cross_val_predict(probe(), features, labels, groups=groups, cv=folds, method="predict_proba")
 
 

@@ -7,10 +7,9 @@ import numpy as np
 from scipy.optimize import curve_fit
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
-from threadpoolctl import threadpool_limits
 
 from unfreeze.data.pooled import Pooled
-from unfreeze.data.probes import probe
+from unfreeze.data.probes import one_thread, probe
 
 # Shares of the training fold that probes learn from; half of it is among them, see `fold_deviation`.
 SHARES = (0.1, 0.2, 0.5, 0.7, 1.0)
@@ -134,9 +133,7 @@ def drawn(images: Pooled, share: float, random: np.random.Generator) -> np.ndarr
 def scored(train: Pooled, val: Pooled, random: np.random.Generator) -> Draws:
     """Train probes on draws of each share and tell which validation images each gets right."""
     counts, right = [], []
-    # Products this small go to one thread: several that wait for each other take up to thirty times as long on a
-    # busy machine, and their number would tell in the last digits.
-    with threadpool_limits(1):
+    with one_thread():
         for share in SHARES:
             rows = [drawn(train, share, random) for _ in range(REPEATS if share < 1 else 1)]
             probes = [probe().fit(train.vectors[own], train.labels[own]) for own in rows]

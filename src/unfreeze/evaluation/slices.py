@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
-from statsmodels.stats.multitest import multipletests
 
-from unfreeze.evaluation import intervals
+from unfreeze.evaluation import intervals, pairs
 
 # Fewer tell nothing, neither of the slice nor of the rest.
 LEAST_IMAGES = 20
 # More values are no categories, or too many to read.
 MOST_VALUES = 12
-ERROR_RATE = 0.05
 # Numbers that are parted into thirds, with the names of the thirds.
 NUMBERS = {
     "size": ("smallest", "middle", "largest"),
@@ -64,7 +62,7 @@ def slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int) -> l
         )
     if not found:
         return []
-    differs = multipletests(p_values, ERROR_RATE, method="holm")[0]
+    differs = pairs.holm(np.array(p_values)) < pairs.SIGNIFICANCE
     told = [{**of_slice, "stands_out": bool(sure)} for of_slice, sure in zip(found, differs, strict=True)]
     return sorted(told, key=lambda of_slice: (not of_slice["stands_out"], of_slice["accuracy"]["value"]))
 

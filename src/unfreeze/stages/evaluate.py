@@ -73,7 +73,6 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
     console.import_tensorflow()
-    from unfreeze.models import cost
     from unfreeze.models.scoring import Scorer
 
     with beside(expectations.load_library, tracking.load_library) as process:
@@ -101,14 +100,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         table = predictions_table(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         files.write_json(paths.evaluation(backbone), result)
-        measured = {
-            "parameters": int(scorer.model.count_params()),
-            "multiply_accumulates": cost.multiply_accumulates(scorer.model),
-            "size_mb": cost.size_mb(paths.model(backbone)),
-            "engine": scorer.engine.name,
-            "latency_ms": cost.latency(scorer.model, params.extract),
-        }
-        files.write_json(paths.cost(backbone), measured)
+        files.write_json(paths.cost(backbone), cost_of(params, paths, backbone, scorer))
         shown = explained(
             params, paths, backbone, scorer, rows, picked(labels, probabilities, params.evaluate.pictures)
         )
@@ -117,19 +109,37 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         draw(paths, backbone, labels, probabilities, images.classes, result["confusion"], shown)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
         process.submit(tracking.Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
-        for finding in diagnosis.of_backbone(
-            backbone,
-            checks=params.checks,
-            selftest=files.read_json(paths.selftest(backbone)),
-            weights=files.read_json(paths.weights_record(backbone)),
-            history=pd.read_csv(paths.history(backbone)),
-            evaluation=result,
-        ):
-            console.log.warning(
-                "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
-            )
+        tell_findings(params, paths, backbone, result)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
+
+
+def cost_of(params: Params, paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
+    """Return what the model costs to use."""
+    from unfreeze.models import cost
+
+    return {
+        "parameters": int(scorer.model.count_params()),
+        "multiply_accumulates": cost.multiply_accumulates(scorer.model),
+        "size_mb": cost.size_mb(paths.model(backbone)),
+        "engine": scorer.engine.name,
+        "latency_ms": cost.latency(scorer.model, params.extract),
+    }
+
+
+def tell_findings(params: Params, paths: Paths, backbone: str, evaluation: dict[str, Any]) -> None:
+    """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
+    for finding in diagnosis.of_backbone(
+        backbone,
+        checks=params.checks,
+        selftest=files.read_json(paths.selftest(backbone)),
+        weights=files.read_json(paths.weights_record(backbone)),
+        history=pd.read_csv(paths.history(backbone)),
+        evaluation=evaluation,
+    ):
+        console.log.warning(
+            "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
+        )
 
 
 def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> dict[str, float]:
