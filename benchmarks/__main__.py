@@ -9,13 +9,12 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, inputs, measure, pages, pipeline, report
 from benchmarks.opponent import measure_guide
-from unfreeze import console, files
+from unfreeze import files
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -23,13 +22,10 @@ RESULTS = Path(__file__).parent / "results.json"
 def main() -> None:
     """Run what is asked for."""
     options = _options()
-    console.configure_logging()
-    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
-        scratch = Path(folder)
-        given = inputs.find(options.inputs, scratch)
-        if options.again:
-            RESULTS.unlink(missing_ok=True)
-        results = {"runs": {}, "limits": {}, "growth": {}} | pages.begun(RESULTS, given)
+    if options.again:
+        RESULTS.unlink(missing_ok=True)
+    with pages.session(RESULTS, options.inputs, options.scratch) as (given, begun, scratch):
+        results = {"runs": {}, "limits": {}, "growth": {}} | begun
         for case in given.cases:
             if not options.only or case.title in options.only:
                 _measure_case(results, case, given, scratch, options.repeats)

@@ -2,16 +2,37 @@
 
 import math
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from benchmarks import measure
+from benchmarks import inputs, measure
 from benchmarks.inputs import Inputs
-from unfreeze import files
+from unfreeze import console, files
 
 FOLDER = Path(__file__).parent
+
+
+@contextmanager
+def session(path: Path, folder: Path, scratch: Path | None) -> Iterator[tuple[Inputs, dict[str, Any], Path]]:
+    """Begin to measure, or go on.
+
+    Args:
+        path: The file that holds the measurements.
+        folder: Holds images, weights and the opponent's script.
+        scratch: Where clones are made; the system's folder for temporary files by default.
+
+    Yields:
+        The inputs, what was measured of them before, and a folder for clones that is removed when the block ends.
+    """
+    console.configure_logging()
+    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=scratch) as clones:
+        given = inputs.find(folder, Path(clones))
+        yield given, begun(path, given), Path(clones)
 
 
 def begun(path: Path, given: Inputs) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Parts are named as `PARTS` has them. One that is there is not run again.
 
 import argparse
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from benchmarks import inputs, measure, pages, pipeline
 from benchmarks.inputs import Case
-from unfreeze import console, files
+from unfreeze import files
 from unfreeze.evaluation import intervals
 from unfreeze.paths import Paths
 from unfreeze.stages.verdict import Predictions
@@ -60,15 +59,11 @@ PARTS = {
 def main() -> None:
     """Run the parts that are asked for."""
     options = _options()
-    console.configure_logging()
-    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
-        scratch = Path(folder)
-        given = inputs.find(options.inputs, scratch)
+    with pages.session(RESULTS, options.inputs, options.scratch) as (given, results, scratch):
         cases = [replace(case, precision=PRECISION) for case in given.pretrained]
         if options.download:
             known = {case.name for case in cases}
             cases += [Case(name, "", "auto", None, PRECISION, 0) for name in REPORTED if name not in known]
-        results = pages.begun(RESULTS, given)
         for title in PARTS:
             if any(title.startswith(only) for only in options.only) and title not in results:
                 results[title] = study(title, cases, given.images, scratch)

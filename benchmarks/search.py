@@ -8,7 +8,6 @@ Parts are named as `parts` has them. One that is there is not measured again.
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ import pandas as pd
 from benchmarks import inputs, measure, pages, pipeline
 from benchmarks.inputs import Case
 from benchmarks.opponent import measure_guide
-from unfreeze import console, files
+from unfreeze import files
 from unfreeze.params import load
 from unfreeze.paths import Paths
 
@@ -77,11 +76,7 @@ MEMORY_POINTS = "[none,{blocks: 1},{blocks: 2}]"
 def main() -> None:
     """Measure the parts that are asked for."""
     options = _options()
-    console.configure_logging()
-    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.scratch) as folder:
-        scratch = Path(folder)
-        given = inputs.find(options.inputs, scratch)
-        results = pages.begun(RESULTS, given)
+    with pages.session(RESULTS, options.inputs, options.scratch) as (given, results, scratch):
         for title, part in parts(given).items():
             wanted = any(title.startswith(only) for only in options.only)
             if wanted and title not in results:

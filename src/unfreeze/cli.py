@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 # Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
@@ -110,10 +111,7 @@ def _print_backbones(options: argparse.Namespace) -> None:
     from unfreeze.models import catalogue
 
     rows = catalogue.describe(options.names)
-    if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-    else:
-        catalogue.show(rows)
+    _tell(options, rows, lambda: catalogue.show(rows))
 
 
 def _print_split_diff(options: argparse.Namespace) -> None:
@@ -122,20 +120,14 @@ def _print_split_diff(options: argparse.Namespace) -> None:
     paths = Paths.here()
     versions = (split_diff.read(paths, revision) for revision in (options.before, options.after))
     result = split_diff.summary(split_diff.compare(*versions))
-    if options.json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
-    else:
-        split_diff.show(result)
+    _tell(options, result, lambda: split_diff.show(result))
 
 
 def _print_comparison(options: argparse.Namespace) -> None:
     from unfreeze.report import console as tables
 
     verdict = _verdict(Paths.here())
-    if options.json:
-        sys.stdout.write(json.dumps(verdict, indent=2) + "\n")
-    else:
-        tables.show_comparison(verdict)
+    _tell(options, verdict, lambda: tables.show_comparison(verdict))
 
 
 def _print_backbone(options: argparse.Namespace) -> None:
@@ -143,10 +135,7 @@ def _print_backbone(options: argparse.Namespace) -> None:
 
     verdict = _verdict(Paths.here())
     row = _row_of(verdict, options.backbone)
-    if options.json:
-        sys.stdout.write(json.dumps(row, indent=2) + "\n")
-    else:
-        tables.show_backbone(row, verdict)
+    _tell(options, row, lambda: tables.show_backbone(row, verdict))
 
 
 def _print_mistakes(options: argparse.Namespace) -> None:
@@ -157,11 +146,15 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     paths = Paths.here()
     _row_of(_verdict(paths), options.backbone)
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))
+    shown = mistakes[["kind", "id", "label", "predicted", "probability"]].to_dict("records")
+    _tell(options, shown, lambda: tables.show_mistakes(options.backbone, mistakes))
+
+
+def _tell(options: argparse.Namespace, value: Any, show: Callable[[], None]) -> None:
     if options.json:
-        shown = mistakes[["kind", "id", "label", "predicted", "probability"]].to_dict("records")
-        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
     else:
-        tables.show_mistakes(options.backbone, mistakes)
+        show()
 
 
 def _verdict(paths: Paths) -> Any:
