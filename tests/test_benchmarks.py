@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import keras
 import pytest
-from benchmarks import growth, inputs, limits, measure, report, search
+from benchmarks import growth, inputs, limits, measure, paper, report, search
 from PIL import Image
 
 from tests.conftest import PROJECT, fill_with_images
@@ -132,6 +133,45 @@ def test_the_committed_search_page_is_that_of_the_committed_measurements(
     monkeypatch.setattr(search, "PAGE", tmp_path / "search.md")
     search.write_page(json.loads(search.RESULTS.read_text()))
     assert (tmp_path / "search.md").read_text() == committed
+
+
+def studied(accuracy: float, right: list[int]) -> dict[str, Any]:
+    """Return a study of one backbone on four images."""
+    interval = {"value": accuracy, "low": accuracy - 0.1, "high": accuracy}
+    row = {
+        "backbone": "vgg16", "weights": "x", "unfreeze_from": "all", "learning_rate": 1e-4, "confusion": [[2, 0], [0, 2]],
+        "scores": dict.fromkeys(("accuracy", "macro_f1", "log_loss"), interval), "cost": {},
+        "classes": {"cat": {**dict.fromkeys(("precision", "recall", "f1"), interval), "support": 2}},
+        "averages": dict.fromkeys(("macro", "weighted"), dict.fromkeys(("precision", "recall", "f1"), 0.5)),
+    }  # fmt: skip
+    return {
+        "rows": [row], "pairs": [], "smallest_difference": 0.5, "verdict": {"text": "vgg16 is best."}, "findings": [],
+        "classes": ["cat", "dog"], "labels": [0, 0, 1, 1], "right": {"vgg16": right},
+    }  # fmt: skip
+
+
+def test_the_paper_page_shows_what_wrong_pixels_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "PAGE", tmp_path / "paper.md")
+    run = {"paper native": studied(1.0, [1, 1, 1, 1]), "paper unit": studied(0.5, [1, 0, 1, 0])}
+    paper.write_page({"images": "cats", "machine": SEARCHED["machine"], **run})
+    text = (tmp_path / "paper.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| vgg16 | 0.9337 |")]
+    assert "| 1.0000 (0.9000 to 1.0000) | 0.5000 (0.4000 to 0.5000) | +50.0 (" in row
+    # Against 771 of 800 right in the report.
+    assert "+3.6" in text
+    assert "## study=six" not in text
+
+
+def test_the_committed_paper_page_is_that_of_the_committed_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = paper.PAGE.read_text()
+    monkeypatch.setattr(paper, "PAGE", tmp_path / "paper.md")
+    paper.write_page(json.loads(paper.RESULTS.read_text()))
+    assert (tmp_path / "paper.md").read_text() == committed
+    pictures = re.findall(r"\((paper/[^)]+)\)", committed)
+    assert pictures
+    assert all((PROJECT / "docs" / name).exists() for name in pictures)
 
 
 # Linux counts what a process's parent held when it was started: pytest, with TensorFlow in it, holds more than these.
