@@ -139,7 +139,8 @@ def studied(accuracy: float, right: list[int]) -> dict[str, Any]:
     """Return a study of one backbone on four images."""
     interval = {"value": accuracy, "low": accuracy - 0.1, "high": accuracy}
     row = {
-        "backbone": "vgg16", "weights": "x", "unfreeze_from": "all", "learning_rate": 1e-4, "confusion": [[2, 0], [0, 2]],
+        "backbone": "vgg16", "weights": "x", "unfreeze_from": "all", "learning_rate": 1e-4,
+        "confusion": [[2, 0], [0, 2]],
         "scores": dict.fromkeys(("accuracy", "macro_f1", "log_loss"), interval), "cost": {},
         "classes": {"cat": {**dict.fromkeys(("precision", "recall", "f1"), interval), "support": 2}},
         "averages": dict.fromkeys(("macro", "weighted"), dict.fromkeys(("precision", "recall", "f1"), 0.5)),

@@ -145,6 +145,8 @@ def _print_mistakes(options: argparse.Namespace) -> None:
 
     paths = Paths.here()
     _row_of(_verdict(paths), options.backbone)
+    if not paths.mistakes(options.backbone).exists():
+        raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))
     shown = mistakes[["kind", "id", "label", "predicted", "probability"]].to_dict("records")
     _tell(options, shown, lambda: tables.show_mistakes(options.backbone, mistakes))

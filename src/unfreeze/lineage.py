@@ -1,15 +1,14 @@
 """Where results come from: the commit, the lock, the data, the weights and the versions of what computed them."""
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 
-from unfreeze import files
+from unfreeze import files, git
 from unfreeze.paths import Paths
 
-# What decides about numbers.
+# What decides about numbers: in the checkout, and of what is installed.
+DECIDING = ("src", "params.yaml", "dvc.yaml", "requirements.lock")
 LIBRARIES = (
     "keras",
     "tensorflow",
@@ -23,12 +22,6 @@ LIBRARIES = (
 )
 
 
-def git_commit(root: Path) -> str:
-    """Return the commit of a checkout, or `none` outside git."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "none"
-
-
 def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
     """Return what determines a study's results, by the name that people are shown.
 
@@ -36,9 +29,10 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
         paths: The checkout.
         backbones: Whose weights to name.
     """
+    changed = git.changed(paths.root, *DECIDING)
     weights = {name: files.read_json(paths.weights_record(name)) for name in backbones}
     return {
-        "commit": git_commit(paths.root),
+        "commit": git.commit(paths.root) + (f", with changes in {', '.join(changed)}" if changed else ""),
         "libraries' lock": files.sha256(paths.lock) if paths.lock.exists() else "none",
         "parameters": files.sha256(paths.params),
         "data": files.sha256(paths.manifest),

@@ -4,28 +4,24 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from unfreeze import files, lineage
+from unfreeze import files, git
 from unfreeze.paths import Paths
 
 
-def record(paths: Paths, backbone: str, *, model: str, fold: str) -> None:
-    """Write down that a model is about to be scored on the test fold.
+def record(paths: Paths, backbone: str, *, models: Iterable[str], fold: str) -> None:
+    """Write down that models are about to be scored on the test fold.
 
     Args:
         paths: The checkout; DVC keeps the ledger from run to run, git from version to version.
-        backbone: Whose model it is.
-        model: SHA-256 of the model's file.
-        fold: Digest of the fold's images.
+        backbone: Whose models they are.
+        models: SHA-256 of each model's file.
+        fold: Digest of the images in the fold, whatever their size here.
     """
     ledger = paths.looks(backbone)
     before = files.read_json(ledger) if ledger.exists() else []
-    look = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": lineage.git_commit(paths.root),
-        "model": model,
-        "fold": fold,
-    }
-    files.write_json(ledger, [*before, look])
+    now, commit = datetime.now(UTC).isoformat(timespec="seconds"), git.commit(paths.root)
+    new = [{"time": now, "commit": commit, "model": model, "fold": fold} for model in models]
+    files.write_json(ledger, [*before, *new])
 
 
 def count(paths: Paths, backbones: Iterable[str]) -> dict[str, Any]:
@@ -36,7 +32,7 @@ def count(paths: Paths, backbones: Iterable[str]) -> dict[str, Any]:
         backbones: The study's; the last look of the first of them tells the fold.
 
     Returns:
-        `this`, how often the fold was opened, and `models`, for how many different models.
+        `this`, how many scorings the fold has seen, and `models`, of how many different models.
     """
     fold = files.read_json(paths.looks(next(iter(backbones))))[-1]["fold"]
     ledgers = [files.read_json(ledger) for ledger in paths.all_looks]

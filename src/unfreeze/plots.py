@@ -12,7 +12,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from unfreeze import files, pictures
+from unfreeze import files
 
 DPI = 110
 # A legend of more hides the curves.
@@ -40,7 +40,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame], path: Path) -> None:
         axis.set(xlabel="epoch, on from head to fine-tuning", ylabel=metric)
         axis.grid(alpha=0.3)
     axes[0].legend(title="solid: validation, dashed: training", fontsize=8, title_fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def search(trials: list[dict[str, Any]], points: list[str], title: str, path: Path) -> None:
@@ -82,7 +82,7 @@ def search(trials: list[dict[str, Any]], points: list[str], title: str, path: Pa
         axis.set(xlabel=label, ylabel="score")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion(matrix: list[list[int]], classes: list[str], title: str, path: Path) -> None:
@@ -107,7 +107,7 @@ def confusion(matrix: list[list[int]], classes: list[str], title: str, path: Pat
         axis.set_yticks(range(len(classes)), classes, parse_math=False)
     axis.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(picture, label="share of the true class", shrink=0.8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def roc(curves: pd.DataFrame, title: str, path: Path) -> None:
@@ -132,31 +132,7 @@ def reliability(bins: pd.DataFrame, title: str, path: Path) -> None:
     axes[1].set(xlabel="probability of the predicted class", ylabel="images", xlim=(0, 1))
     for axis in axes:
         axis.grid(alpha=0.3)
-    _save(figure, path)
-
-
-def mistakes(shown: pd.DataFrame, title: str, path: Path) -> None:
-    """Draw pictures that the model got wrong or was in doubt about, each with Grad-CAM beside it.
-
-    Args:
-        shown: Rows with picture, heatmap (JPEG), label, predicted, probability and kind.
-        title: Heading.
-        path: PNG to write.
-    """
-    columns = 4
-    rows = max(-(-len(shown) // columns), 1)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.6 * columns, 2.1 * rows), layout="constrained", squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, row in zip(axes.flat, shown.to_dict("records"), strict=False):
-        axis.imshow(np.concatenate([pictures.pixels(row["picture"]), pictures.pixels(row["heatmap"])], axis=1))
-        said = f"says {row['predicted']} {row['probability']:.0%}"
-        said += f", is {row['label']}" if row["kind"] == "mistake" else ", right but in doubt"
-        axis.set_title(said, fontsize=8, parse_math=False)
-    figure.suptitle(title if len(shown) else f"{title}: nothing to show")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _threshold_curves(curves: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str, path: Path) -> None:
@@ -167,7 +143,7 @@ def _threshold_curves(curves: pd.DataFrame, x: tuple[str, str], y: tuple[str, st
     if curves["class"].nunique() <= MOST_IN_LEGEND:
         axis.legend(fontsize=8)
     axis.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _plain(name: str) -> str:
@@ -175,7 +151,8 @@ def _plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture so that its bytes depend on it alone."""
     with files.atomic(path) as partial:
         # Without the library's name and version the bytes depend on the picture alone.
         figure.savefig(partial, dpi=DPI, metadata={"Software": None})

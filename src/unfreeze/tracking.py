@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Literal, ParamSpec
 import pandas as pd
 import yaml
 
-from unfreeze import console, files, lineage
+from unfreeze import console, files, git
 from unfreeze.console import log
 from unfreeze.history import CURVES
 from unfreeze.params import load, settings_of
@@ -181,7 +181,7 @@ class Ledger:
         tags = {
             "data": params.data.name,
             "data_sha256": files.sha256(self.paths.manifest),
-            "mlflow.source.git.commit": lineage.git_commit(self.paths.root),
+            "mlflow.source.git.commit": git.commit(self.paths.root),
             "mlflow.source.name": "dvc repro",
         }
         return self._run("study", f"{params.study.name} {params.data.name}", None, tags)
@@ -193,7 +193,7 @@ class Ledger:
             "weights": weights["source"],
             "weights_sha256": weights["sha256"],
             "data_sha256": files.sha256(self.paths.manifest),
-            "mlflow.source.git.commit": lineage.git_commit(self.paths.root),
+            "mlflow.source.git.commit": git.commit(self.paths.root),
             "mlflow.source.name": "dvc repro",
         }
         return self._run(backbone, backbone, self._study(), tags)

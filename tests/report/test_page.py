@@ -113,7 +113,8 @@ def test_charts_are_told_in_words_and_numbers(read: Read) -> None:
 
 def test_the_verdict_comes_first_and_all_parts_follow(read: Read) -> None:
     parts = [
-        "Take xception", "This is look 3 at this test fold, by 2 models.", "Half of the dogs are missed.",
+        "Take xception", "This is look 3 at this test fold, each scoring of a model counted, by 2 models.",
+        "Half of the dogs are missed.",
         "from_scratch (baseline)", "a difference of 2.0 points", "xception is better",
         "Accuracy and latency, batch 32",
         "Training: accuracy", "ROC: dog", "Precision: dog", "Settings", "Most confused", "Trained with 3 seeds",
@@ -173,7 +174,7 @@ def test_one_backbone_has_no_pairs() -> None:
 
 def test_what_is_missing_is_left_out_or_marked() -> None:
     of = verdict(classes=["cat", "dog", "horse"], images=900)
-    of["smallest_difference"] = None
+    of["smallest_difference"] = 1.0
     for row in of["rows"]:
         row |= {"seeds": None, "corruptions": [], "learning_curve": None, "slices": [], "confused": [], "gain": None}
         row["classes"]["horse"] = {name: interval(None) for name in ("precision", "recall", "f1")} | {"support": 0}
@@ -202,8 +203,8 @@ def test_pictures_read_from_a_file_are_shown(tmp_path: Path) -> None:
     pictures.to_parquet(tmp_path / "b.parquet")
     read = Read(pages.page(study(verdict({"xception": 0.9}), pictures=pd.read_parquet(tmp_path / "b.parquet"))))
     shown = [held for tag, held in read.tags if tag == "img"]
-    # 24 of each kind, each with three neighbours and without a heatmap.
-    assert len(shown) == 2 * 24 * 4
+    # 30 of each kind, each with three neighbours and without a heatmap.
+    assert len(shown) == 2 * 30 * 4
     assert shown[0]["alt"] == "dog/0.png"
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import PROJECT
 from unfreeze import files, params, pictures
+from unfreeze.data import expectations
+from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
 from unfreeze.paths import Paths
 from unfreeze.stages import report, verdict
@@ -40,7 +42,10 @@ def made_up(
             "sharpness": 100.0, "entropy": 7.0,
         }
     ).to_parquet(paths.manifest)  # fmt: skip
-    files.write_json(paths.checks("manifest"), {"success": True, "warnings": 0, "rows": len(ids), "expectations": []})
+    passed = {"success": True, "warnings": 0, "rows": len(ids), "expectations": []}
+    of_backbones = [f"{suite}_{name}" for suite in report.OF_BACKBONES for name in backbones]
+    for suite in (*expectations.SUITES, *of_backbones):
+        files.write_json(paths.checks(suite), passed)
     for backbone, share in zip(backbones, skill, strict=True):
         right = random.random(len(labels)) < share
         said = np.where(right, labels, (labels + 1) % len(classes))
@@ -107,10 +112,15 @@ def made_up(
     return paths
 
 
-def judged(paths: Paths, backbones: Sequence[str]) -> dict[str, Any]:
+def judged(paths: Paths, backbones: Sequence[str], *, below_majority: str = "warning") -> dict[str, Any]:
     """Run the verdict and the report, and return what machines get."""
     whole = params.load(paths.params)
-    whole = whole.model_copy(update={"study": whole.study.model_copy(update={"backbones": tuple(backbones)})})
+    levels = {"below_majority": params.Check(level=below_majority), "one_class": params.Check(level="warning")}
+    changed = {
+        "study": whole.study.model_copy(update={"backbones": tuple(backbones)}),
+        "checks": whole.checks.model_copy(update=levels),
+    }
+    whole = whole.model_copy(update=changed)
     verdict.run(params.restrict(whole, verdict.PARAMS), paths)
     report.run(params.restrict(whole, report.PARAMS), paths)
     return json.loads(paths.report_json.read_text())
@@ -140,6 +150,16 @@ def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> No
     assert len(told["pairs"]) == 3
     assert told["looks"] == {"this": 3, "models": 3}
     assert told["findings"] == []
+
+
+def test_a_finding_that_is_an_error_ends_the_run_once_the_report_is_there(tmp_path: Path) -> None:
+    names = ["vgg16", "from_scratch"]
+    paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.2, 0.9])
+    with pytest.raises(
+        UnfreezeError, match="vgg16: the model is below the share.*The report is"
+    ):
+        judged(paths, names, below_majority="error")
+    assert paths.report_html.exists()
 
 
 def test_a_tie_goes_to_fewer_trained_parameters() -> None:

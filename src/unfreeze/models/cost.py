@@ -64,7 +64,7 @@ def size_mb(path: Path) -> float:
 
 
 def _median_ms(model: keras.Model, settings: Extract, batch_size: int, repeats: int) -> float:
-    engine = Engine(model, kind=settings.engine, precision=settings.precision, batch_size=batch_size)
+    engine = Engine(model, kind=settings.engine, precision=settings.precision, batch_size=batch_size, hint="latency")
     shape = (batch_size, *model.inputs[0].shape[1:])
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(model.inputs[0].dtype)
 

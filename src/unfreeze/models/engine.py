@@ -25,6 +25,7 @@ class Engine:
         precision: Arithmetic of convolutions and products; inputs and outputs are float32.
         batch_size: Rows a call; shorter batches are filled up and cut again, so that a row's result does not
             depend on its neighbours' number.
+        hint: What OpenVINO is set up for: many batches in flight, or one call at a time.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Engine:
         kind: Literal["auto", "openvino", "tensorflow"] = "auto",
         precision: Precision = "float32",
         batch_size: int = 8,
+        hint: Literal["throughput", "latency"] = "throughput",
     ) -> None:
         self.batch_size = batch_size
         self.model_output = model.output
@@ -41,7 +43,7 @@ class Engine:
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
             try:
-                self.compiled = _compile(model, precision, batch_size)
+                self.compiled = _compile(model, precision, batch_size, hint)
             except Exception as error:  # its converter raises many kinds
                 if kind == "openvino":
                     raise
@@ -89,7 +91,7 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return request.get_output_tensor(0).data[:count].copy()
 
 
-def _compile(model: keras.Model, precision: Precision, batch_size: int) -> Any:
+def _compile(model: keras.Model, precision: Precision, batch_size: int, hint: str) -> Any:
     # Without the telemetry package OpenVINO's converter uses its own silent stub: nothing is reported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -101,7 +103,7 @@ def _compile(model: keras.Model, precision: Precision, batch_size: int) -> Any:
     converted.reshape([batch_size, *model.inputs[0].shape[1:]])
     settings = {
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-        "PERFORMANCE_HINT": "THROUGHPUT",
+        "PERFORMANCE_HINT": hint.upper(),
     }
     return openvino.Core().compile_model(converted, "CPU", settings)
 

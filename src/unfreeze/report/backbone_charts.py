@@ -118,7 +118,8 @@ def corruptions(row: Row) -> Chart | None:
     measured = row["corruptions"]
     if not measured:
         return None
-    clean = row["scores"]["accuracy"]["value"]
+    # The drop is counted on the images that were spoilt, which are some of the test fold only.
+    clean = measured[0]["accuracy"] + measured[0]["drop"]["value"]
     kinds = list(dict.fromkeys(point["corruption"] for point in measured))
     points = [{"corruption": kind, "strength": 0, "accuracy": clean} for kind in kinds]
     points += [{name: point[name] for name in ("corruption", "strength", "accuracy")} for point in measured]

@@ -64,7 +64,7 @@ def facts(verdict: Row) -> dict[str, str]:
         "Best": f"{best['backbone']}, {tables.with_interval(best['scores']['accuracy'], percent)}",
         "As good": ", ".join(named["as_good"]) or "none",
         "As good and cheaper": ", ".join(named["cheaper"]) or "none",
-        "Baseline": verdict["study"]["baseline"],
+        "Baseline": verdict["study"]["baseline"] if any(row["gain"] for row in verdict["rows"]) else "",
         "Largest class": f"{percent(verdict['majority'])} of the images",
         "Test fold": f"{verdict['test_images']:,} images, {len(verdict['classes'])} classes",
         "Image side": f"{verdict['study']['image_size']} pixels",

@@ -9,8 +9,6 @@ import pandas as pd
 
 from unfreeze.report.formats import percent
 
-# Of each kind; the table that the pictures come from may hold more.
-MOST_PICTURES = 24
 MOST_NEIGHBOURS = 3
 
 
@@ -48,7 +46,7 @@ def cards(mistakes: pd.DataFrame, kind: str) -> list[Card]:
         mistakes: One row a picture, as data/mistakes/ holds them.
         kind: mistake or doubtful.
     """
-    return [_card(row) for row in mistakes[mistakes["kind"] == kind].head(MOST_PICTURES).to_dict("records")]
+    return [_card(row) for row in mistakes[mistakes["kind"] == kind].to_dict("records")]
 
 
 def _card(row: Mapping[Any, Any]) -> Card:

@@ -145,8 +145,8 @@ def in_words(pair: Row) -> str:
 
 def smallest_difference(verdict: Row) -> str:
     """Return the smallest difference that this test fold can show, as a sentence."""
-    if verdict["smallest_difference"] is None:
-        return ""
+    if verdict["smallest_difference"] >= 1:
+        return f"With {verdict['test_images']:,} test images no difference can be shown."
     return (
         f"With {verdict['test_images']:,} test images a difference of "
         f"{100 * verdict['smallest_difference']:.1f} points is found four times in five (80 % power); "
@@ -245,7 +245,7 @@ def looks(verdict: Row) -> str:
     of = verdict["looks"]
     models = f"{of['models']} model{'' if of['models'] == 1 else 's'}"
     return (
-        f"This is look {of['this']} at this test fold, by {models}. "
+        f"This is look {of['this']} at this test fold, each scoring of a model counted, by {models}. "
         "A test fold that is looked at often turns into a validation fold."
     )
 

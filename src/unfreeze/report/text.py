@@ -18,12 +18,10 @@ _AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58
 def summary(verdict: Mapping[str, Any]) -> str:
     """Return the result in a few sentences of plain text."""
     study = verdict["study"]
-    text = (
+    return (
         f"{verdict['verdict']['text']} Measured on {verdict['test_images']:,} test images of {study['data']} at "
         f"{study['image_size']} pixels; always naming the largest class is right on {percent(verdict['majority'])}."
     )
-    random = [row["backbone"] for row in verdict["rows"] if row["weights"] == tables.RANDOM]
-    return f"{text} RANDOM weights, so no measure of transfer: {', '.join(random)}." if random else text
 
 
 def table(verdict: Mapping[str, Any]) -> str:

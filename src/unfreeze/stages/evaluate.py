@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from unfreeze import console, files, looks, pictures, plots, tracking
+from unfreeze import console, files, looks, mistakes, pictures, plots, tracking
 from unfreeze.data import corruptions, expectations, features, pooled, rules, store
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
 from unfreeze.models import backbones
@@ -80,9 +80,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         folds = files.read_csv(paths.split)
         rows = images.rows_of(folds, "test")
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
-        looks.record(
-            paths, backbone, model=files.sha256(paths.model(backbone)), fold=files.digest([images.digest, ids])
-        )
+        models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in params.study.seeds)]
+        looks.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
         scorer = Scorer(paths.model(backbone), paths.images, params.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
         val = images.rows_of(folds, "val")
@@ -112,6 +111,12 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         tell_findings(params, paths, backbone, result)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
+
+
+def digest_of(paths: Paths, ids: list[str]) -> str:
+    """Return a digest of some images' own pixels: it stays when other images come, or another size is stored."""
+    pixels = pd.read_parquet(paths.manifest, columns=["path", "pixels_sha256"]).set_index("path")["pixels_sha256"]
+    return files.digest(sorted(pixels.loc[ids]))
 
 
 def cost_of(params: Params, paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
@@ -283,4 +288,4 @@ def draw(
     plots.roc(roc, title, paths.roc_picture(backbone))
     plots.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
     plots.reliability(bins, title, paths.reliability_picture(backbone))
-    plots.mistakes(shown, title, paths.mistakes_picture(backbone))
+    mistakes.draw(shown, title, paths.mistakes_picture(backbone))

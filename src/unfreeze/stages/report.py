@@ -3,12 +3,17 @@
 import pandas as pd
 
 from unfreeze import console, files, lineage, plots, tracking
+from unfreeze.data import expectations
+from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
 
 PARAMS = ("study.backbones", "tracking")
+
+# Suites that each backbone has its own of.
+OF_BACKBONES = ("scaling", "features", "space", "predictions")
 
 
 def read(paths: Paths, backbones: list[str]) -> Study:
@@ -18,7 +23,8 @@ def read(paths: Paths, backbones: list[str]) -> Study:
         paths: Where they left it.
         backbones: The study's.
     """
-    suites = sorted(paths.checks("x").parent.glob("*.json"))
+    # Those of backbones that left the study lie there too.
+    suites = [*expectations.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
     return Study(
         verdict=files.read_json(paths.verdict),
         histories={name: pd.read_csv(paths.history(name)) for name in backbones},
@@ -29,7 +35,7 @@ def read(paths: Paths, backbones: list[str]) -> Study:
         },
         reliability={name: pd.read_csv(paths.reliability(name)) for name in backbones},
         mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
-        checks=[{"suite": path.stem, **files.read_json(path)} for path in suites],
+        checks=[{"suite": suite, **files.read_json(paths.checks(suite))} for suite in suites],
         lineage=lineage.of_study(paths, backbones),
         links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
     )
@@ -44,4 +50,7 @@ def run(params: Params, paths: Paths) -> None:
     files.write_text(paths.report_markdown, text.markdown(study))
     files.write_text(paths.report_html, page.page(study))
     tracking.Ledger(paths, params.tracking.experiment).log_study(names)
+    if errors := [found for found in study.verdict["findings"] if found["level"] == "error"]:
+        told = "; ".join(f"{found['backbone']}: {found['what']} ({found['cause']})" for found in errors)
+        raise UnfreezeError(f"{told}. {errors[0]['remedy']}. The report is {paths.report_html}")
     console.log.info("the report is %s, `make ui` shows the runs", paths.report_html.relative_to(paths.root))
