@@ -129,6 +129,7 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "studies": studies,
         "precision": PRECISION,
         "reported": REPORTED,
+        "missing": [name for name in REPORTED if not any(name in one["right"] for one in studies.values())],
         "costs": _costs_of_unit(native, unit) if native and unit else [],
         "best": best,
         "against_report": _against_report(best[1]["scores"]["accuracy"]["value"], studies[best[0]]) if best else None,

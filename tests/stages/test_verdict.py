@@ -155,9 +155,7 @@ def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> No
 def test_a_finding_that_is_an_error_ends_the_run_once_the_report_is_there(tmp_path: Path) -> None:
     names = ["vgg16", "from_scratch"]
     paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.2, 0.9])
-    with pytest.raises(
-        UnfreezeError, match="vgg16: the model is below the share.*The report is"
-    ):
+    with pytest.raises(UnfreezeError, match="vgg16: the model is below the share.*The report is"):
         judged(paths, names, below_majority="error")
     assert paths.report_html.exists()
 
