@@ -174,7 +174,7 @@ def _row_of(verdict: Any, backbone: str) -> Any:
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from unfreeze.tracking import Ledger
+    from unfreeze.tracking.ledger import Ledger
 
     paths = Paths.here()
     params = load(paths.params)

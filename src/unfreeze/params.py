@@ -537,6 +537,25 @@ class Tracking(Section):
     experiment: str
 
 
+class Promote(Section):
+    """What a challenger must show before it becomes the champion.
+
+    Args:
+        model: The registered model's name in MLflow.
+        margin: Largest loss of accuracy that counts as none, a share: a challenger that surely loses less, and costs
+            less to run, is promoted too.
+        class_floor: Least recall of each class on the test fold.
+        max_size_mb: Largest model file, MB.
+        max_latency_ms: Longest answer on one image, milliseconds, on the machine that judges.
+    """
+
+    model: str = Field(min_length=1)
+    margin: float = Field(gt=0, lt=1)
+    class_floor: float = Field(ge=0, lt=1)
+    max_size_mb: float = Field(gt=0)
+    max_latency_ms: float = Field(gt=0)
+
+
 class Params(Section):
     """All of params.yaml.
 
@@ -561,6 +580,7 @@ class Params(Section):
     evaluate: Evaluate
     study: Study
     tracking: Tracking
+    promote: Promote
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> "Params":

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from unfreeze import console, files, looks, mistakes, pictures, plots, tracking
+from unfreeze import console, files, looks, mistakes, pictures, plots
 from unfreeze.data import corruptions, expectations, features, pooled, rules, store
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
 from unfreeze.models import backbones
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
+from unfreeze.tracking import server
+from unfreeze.tracking.ledger import Ledger
 
 # Pixels of what is shown: six backbones with all their pictures then fit into a page of 15 MB.
 PICTURE_SIDE = 160
@@ -75,7 +77,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     console.import_tensorflow()
     from unfreeze.models.scoring import Scorer
 
-    with beside(expectations.load_library, tracking.load_library) as process:
+    with beside(expectations.load_library, server.load_library) as process:
         images = store.describe(paths.images)
         folds = files.read_csv(paths.split)
         rows = images.rows_of(folds, "test")
@@ -107,7 +109,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
             shown.to_parquet(partial, index=False)
         draw(paths, backbone, labels, probabilities, images.classes, result["confusion"], shown)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
-        process.submit(tracking.Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
+        process.submit(Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
         tell_findings(params, paths, backbone, result)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from unfreeze import console, files, history, plots, tracking
+from unfreeze import console, files, history, plots
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params, Phase, UnfreezePoint
 from unfreeze.paths import Paths
+from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("seed", "pixels", "head", "train", "unfreeze.point", "study.seeds", "tracking")
 
@@ -91,4 +92,4 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     console.log.info(
         "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
     )
-    tracking.Ledger(paths, params.tracking.experiment).log_training(backbone)
+    Ledger(paths, params.tracking.experiment).log_training(backbone)

@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from unfreeze import console, files, lineage, plots, tracking
+from unfreeze import console, files, lineage, plots
 from unfreeze.data import expectations
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
+from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("study.backbones", "tracking")
 
@@ -49,7 +50,7 @@ def run(params: Params, paths: Paths) -> None:
     files.write_json(paths.report_json, content(study))
     files.write_text(paths.report_markdown, text.markdown(study))
     files.write_text(paths.report_html, page.page(study))
-    tracking.Ledger(paths, params.tracking.experiment).log_study(names)
+    Ledger(paths, params.tracking.experiment).log_study(names)
     if errors := [found for found in study.verdict["findings"] if found["level"] == "error"]:
         told = "; ".join(f"{found['backbone']}: {found['what']} ({found['cause']})" for found in errors)
         raise UnfreezeError(f"{told}. {errors[0]['remedy']}. The report is {paths.report_html}")

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from unfreeze import console, files, plots, tracking, workers
+from unfreeze import console, files, plots, workers
 from unfreeze.errors import UnfreezeError
 from unfreeze.journal import Journal
 from unfreeze.params import Params, settings_of
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
+from unfreeze.tracking import server
+from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("seed", "pixels", "head", "train", "unfreeze", "search", "tracking")
 
@@ -111,8 +113,8 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
         for left_by_a_killed_one in of_any_worker.parent.glob(of_any_worker.name):
             files.remove(left_by_a_killed_one)
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
-    with beside(tracking.load_library) as process, team:
-        ledger = tracking.Ledger(paths, params.tracking.experiment)
+    with beside(server.load_library) as process, team:
+        ledger = Ledger(paths, params.tracking.experiment)
 
         def report(row: Row) -> None:
             # Trials are worth more than their log; `finetune` logs what is missing.

@@ -1,4 +1,4 @@
-"""MLflow, and nothing else knows it: DVC's files become runs that a person can browse.
+"""DVC's files become runs that a person can browse.
 
 A study is a parent run, each backbone a child, each phase and each trial a child of that. Stages are separate
 processes; they find their run by a tag made of what determines its content. Everything logged is read from
@@ -7,8 +7,6 @@ the files that stages wrote, so it can be logged later too, and a server that is
 
 import functools
 import hashlib
-import logging
-import os
 import re
 import tempfile
 import time
@@ -24,11 +22,7 @@ from unfreeze.console import log
 from unfreeze.history import CURVES
 from unfreeze.params import load, settings_of
 from unfreeze.paths import Paths
-
-# Set before MLflow is imported: it reports nothing, and gives up soon on a server that does not answer.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+from unfreeze.tracking.server import Server
 
 KEY = "unfreeze.key"
 LOGGED = "unfreeze.logged"
@@ -39,11 +33,6 @@ Part = Literal["search", "training", "evaluation"]
 PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
 
 P = ParamSpec("P")
-
-
-def load_library() -> None:
-    """Import MLflow, which takes seconds."""
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def never_fatal(
@@ -70,7 +59,7 @@ def never_fatal(
             log.disabled = False
         log.warning(
             "not logged in MLflow: %s (%s: %s). The results are complete; `unfreeze sync` logs them later",
-            what, _without_password(self.uri), reason,
+            what, _without_password(self._server.uri), reason,
         )  # fmt: skip
 
     return guarded
@@ -93,8 +82,7 @@ class Ledger:
         self.paths = paths
         self.experiment = experiment
         self.out_of_reach = False
-        self.local = not os.environ.get("MLFLOW_TRACKING_URI")
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.ledger_root / 'mlflow.db'}"
+        self._server = Server(paths, experiment)
 
     def __reduce__(self) -> Any:
         return _ledger, (self.paths, self.experiment)
@@ -137,40 +125,17 @@ class Ledger:
             self.paths.report_json,
             self.paths.curves_picture,
         ):
-            self._client.log_artifact(run, str(path), "report")
+            self._server.client.log_artifact(run, str(path), "report")
         rows = files.read_json(self.paths.verdict)["rows"]
         scores = {f"{row['backbone']} test accuracy": row["scores"]["accuracy"]["value"] for row in rows}
         self._log(run, metrics=[(name, value, 0) for name, value in scores.items()])
         self._mark_logged(run, "report")
 
     @functools.cached_property
-    def _client(self) -> Any:
-        import mlflow
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        return mlflow.MlflowClient(self.uri)
-
-    @functools.cached_property
-    def _experiment_id(self) -> str:
-        artifacts = self.paths.ledger_root / "mlartifacts"
-        known = self._client.get_experiment_by_name(self.experiment)
-        if known is None:
-            # MLflow would otherwise put artifacts below the working folder.
-            location = artifacts.as_uri() if self.local else None
-            return self._client.create_experiment(self.experiment, artifact_location=location)
-        if self.local and known.artifact_location != artifacts.as_uri():
-            raise RuntimeError(
-                f"mlflow.db was made in another folder ({known.artifact_location}): "
-                "remove mlflow.db, then `unfreeze sync` makes it anew"
-            )
-        return known.experiment_id
-
-    @functools.cached_property
     def _key(self) -> str:
         """Digest of what determines the results: parameters, data, code and locked libraries."""
         digest = hashlib.sha256()
-        code = sorted(Path(__file__).parent.rglob("*.py"))
+        code = sorted(Path(__file__).parents[1].rglob("*.py"))
         lock = [self.paths.lock] if self.paths.lock.exists() else []
         for path in (self.paths.params, self.paths.manifest, *lock, *code):
             digest.update(files.sha256(path).encode())
@@ -210,19 +175,19 @@ class Ledger:
                 log_part[part](run, backbone)
                 self._mark_logged(run, part)
         if last == "evaluation":
-            self._client.set_terminated(run)
-            self._client.set_terminated(self._study())
+            self._server.client.set_terminated(run)
+            self._server.client.set_terminated(self._study())
 
     def _search(self, run: str, backbone: str) -> None:
         for trial in files.read_json(self.paths.search(backbone))["trials"]:
             self._trial(run, backbone, trial)
-        self._client.log_artifact(run, str(self.paths.search_picture(backbone)), "plots")
+        self._server.client.log_artifact(run, str(self.paths.search_picture(backbone)), "plots")
 
     def _trial(self, run: str, backbone: str, trial: dict[str, Any]) -> None:
         """Log the epochs of a trial that are new, and its end if it has one."""
         name = f"trial {trial['trial']}"
         child = self._run(f"{backbone}/{name}", name, run, {})
-        tags = self._client.get_run(child).data.tags
+        tags = self._server.client.get_run(child).data.tags
         if ENDED in tags:
             return
         known = int(tags.get(EPOCHS, -1))
@@ -233,13 +198,13 @@ class Ledger:
         metrics = [(key, value, step) for step, values in epochs for key, value in values.items()]
         if "seconds" not in trial and "score" not in trial and not trial["failed"]:
             self._log(child, metrics=metrics)
-            self._client.set_tag(child, EPOCHS, str(max(known, len(trial["epochs"]))))
+            self._server.client.set_tag(child, EPOCHS, str(max(known, len(trial["epochs"]))))
             return
         summary = ("score", "trainable_parameters", "seconds", "peak_mb")
         metrics += [(key, float(trial[key]), len(trial["epochs"])) for key in summary if key in trial]
         self._log(child, metrics=metrics)
-        self._client.set_tag(child, ENDED, trial["failed"] or "scored")
-        self._client.set_terminated(child, status="FAILED" if trial["failed"] else "FINISHED")
+        self._server.client.set_tag(child, ENDED, trial["failed"] or "scored")
+        self._server.client.set_terminated(child, status="FAILED" if trial["failed"] else "FINISHED")
 
     def _training(self, run: str, backbone: str) -> None:
         record = files.read_json(self.paths.training(backbone))
@@ -251,8 +216,8 @@ class Ledger:
         for phase, rows in history.groupby("phase", sort=False):
             child = self._run(f"{backbone}/{phase}", str(phase), run, {})
             self._log(child, metrics=_curves(rows))
-            self._client.set_terminated(child)
-        self._client.log_artifact(run, str(self.paths.history_picture(backbone)), "plots")
+            self._server.client.set_terminated(child)
+        self._server.client.log_artifact(run, str(self.paths.history_picture(backbone)), "plots")
         self._model(run, backbone)
 
     def _evaluation(self, run: str, backbone: str) -> None:
@@ -273,8 +238,8 @@ class Ledger:
             self.paths.reliability_picture(backbone),
             self.paths.mistakes_picture(backbone),
         ):
-            self._client.log_artifact(run, str(picture), "plots")
-        self._client.log_artifact(run, str(self.paths.predictions(backbone)))
+            self._server.client.log_artifact(run, str(picture), "plots")
+        self._server.client.log_artifact(run, str(self.paths.predictions(backbone)))
 
     def _model(self, run: str, backbone: str) -> None:
         console.import_tensorflow()
@@ -294,7 +259,7 @@ class Ledger:
             inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *pixels))]),
             outputs=Schema([TensorSpec(np.dtype("float32"), (-1, *probabilities))]),
         )
-        logged = self._client.create_logged_model(self._experiment_id, name=backbone, source_run_id=run)
+        logged = self._server.client.create_logged_model(self._server.experiment_id, name=backbone, source_run_id=run)
         # MLflow's own log_model loads what it has saved again and tries it, through a default store for the whole
         # process; evaluation tries the model on far more than one image.
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
@@ -312,25 +277,29 @@ class Ledger:
                 # Inferring them takes many seconds and names TensorFlow twice.
                 pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={_tensorflow_version()}"],
             )
-            self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
-        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+            self._server.client.log_model_artifacts(logged.model_id, f"{folder}/model")
+        self._server.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        self._server.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
 
     def _run(self, key: str, name: str, parent: str | None, tags: dict[str, str]) -> str:
         """Return the run with a key, made if it is missing."""
         full_key = f"{self._key}/{key}"
-        found = self._client.search_runs([self._experiment_id], f"tags.`{KEY}` = '{full_key}'", max_results=1)
+        found = self._server.client.search_runs(
+            [self._server.experiment_id], f"tags.`{KEY}` = '{full_key}'", max_results=1
+        )
         if found:
             return found[0].info.run_id
         parents = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._client.create_run(self._experiment_id, run_name=name, tags={**tags, **parents, KEY: full_key})
+        run = self._server.client.create_run(
+            self._server.experiment_id, run_name=name, tags={**tags, **parents, KEY: full_key}
+        )
         return run.info.run_id
 
     def _is_logged(self, run: str, part: str) -> bool:
-        return f"{LOGGED}.{part}" in self._client.get_run(run).data.tags
+        return f"{LOGGED}.{part}" in self._server.client.get_run(run).data.tags
 
     def _mark_logged(self, run: str, part: str) -> None:
-        self._client.set_tag(run, f"{LOGGED}.{part}", "yes")
+        self._server.client.set_tag(run, f"{LOGGED}.{part}", "yes")
 
     def _log(
         self,
@@ -342,7 +311,7 @@ class Ledger:
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
-        self._client.log_batch(
+        self._server.client.log_batch(
             run,
             metrics=[Metric(name, value, now, step) for name, value, step in metrics or []],
             params=[Param(name, str(value)) for name, value in (params or {}).items()],

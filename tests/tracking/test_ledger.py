@@ -15,7 +15,9 @@ import mlflow
 import pytest
 
 from tests.conftest import Checkout
-from unfreeze import tracking
+from unfreeze.console import log
+from unfreeze.paths import Paths
+from unfreeze.tracking.ledger import Ledger
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_server_out_of_reach_costs_no_result(
     studied: Checkout, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port}")
-    ledger = tracking.Ledger(studied.paths, "unfreeze")
+    ledger = Ledger(studied.paths, "unfreeze")
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
         ledger.log_evaluation("mobilenetv2")
@@ -84,20 +86,20 @@ class Captured(logging.Handler):
 
     def __enter__(self) -> list[str]:
         self.lines: list[str] = []
-        tracking.log.addHandler(self)
+        log.addHandler(self)
         return self.lines
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
 
     def __exit__(self, *_: object) -> None:
-        tracking.log.removeHandler(self)
+        log.removeHandler(self)
 
 
 def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(studied: Checkout, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(studied.root, moved, ignore=shutil.ignore_patterns("mlartifacts"))
-    ledger = tracking.Ledger(tracking.Paths(moved), "unfreeze")
+    ledger = Ledger(Paths(moved), "unfreeze")
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
     assert "mlflow.db was made in another folder" in lines[0]
