@@ -24,6 +24,7 @@ def made(fold: str, labels: np.ndarray, *, apart: float, seed: int, groups: np.n
         groups=numbers if groups is None else groups,
         folds=np.full(len(labels), fold),
         classes=CLASSES,
+        position=1,
     )
 
 

@@ -21,6 +21,7 @@ class Pooled:
         groups: A number an image; near copies, and what the source keeps together, have the same.
         folds: `train` or `val`.
         classes: Class names by number.
+        position: Where the backbone was cut, as `Backbone.part` takes it.
     """
 
     vectors: np.ndarray
@@ -29,6 +30,7 @@ class Pooled:
     groups: np.ndarray
     folds: np.ndarray
     classes: list[str]
+    position: int
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,6 +80,7 @@ def read(paths: Paths, backbone: str) -> Pooled | None:
         groups=clusters.loc[ids].to_numpy(),
         folds=np.repeat(features.FOLDS, [len(train), len(plan.val)]),
         classes=images.classes,
+        position=plan.position,
     )
 
 

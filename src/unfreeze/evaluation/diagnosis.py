@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from unfreeze import files
 from unfreeze.data.checks import EXPLANATIONS
 from unfreeze.data.rules import SCALING_TOLERANCE
+from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.params import Checks
+from unfreeze.paths import Paths
 
 # Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
 LEAST_MOVE = 0.05
@@ -62,6 +65,16 @@ class Evidence:
     def phases(self) -> dict[str, pd.DataFrame]:
         """Return the epochs of each phase, in their order."""
         return {str(name): epochs for name, epochs in self.history.groupby("phase", sort=False)}
+
+
+def records(paths: Paths, backbone: str) -> dict[str, Any]:
+    """Return what the stages wrote of a backbone, as `of_backbone` takes it."""
+    return {
+        "selftest": files.read_json(paths.selftest(backbone)),
+        "weights": files.read_json(paths.weights_record(backbone)),
+        "history": pd.read_csv(paths.history(backbone)),
+        "evaluation": files.read_json(paths.evaluation(backbone)),
+    }
 
 
 def of_backbone(
@@ -174,7 +187,7 @@ def wrong_scaling(evidence: Evidence) -> Cause | None:
 
 def random_weights(evidence: Evidence) -> Cause | None:
     """Weights that were learnt nowhere have nothing to transfer."""
-    if evidence.weights["source"] != "RANDOM":
+    if evidence.weights["source"] != RANDOM:
         return None
     return Cause("its weights are random: nothing was learnt before", "set weights to imagenet, a file or a wheel")
 

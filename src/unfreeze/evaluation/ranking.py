@@ -5,6 +5,7 @@ from typing import Any
 
 # A verdict does not hang on how busy the machine was: times are told beside it, and arithmetic decides.
 LEAST_SAVING = 0.1
+# How models/weights.py marks weights that were never trained.
 RANDOM = "RANDOM"
 
 

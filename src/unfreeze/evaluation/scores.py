@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn import metrics
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.evaluation import curves
 
 # More points do not show in a plot a few hundred pixels wide.
 MOST_POINTS = 200
@@ -170,14 +171,7 @@ def _curves(
 ) -> pd.DataFrame:
     parts = [pd.DataFrame(columns=["class", *axes])]
     for number in numbers:
-        points = _thinned(np.stack(curve(labels == number, probabilities[:, number]), axis=1))
-        parts.append(pd.DataFrame(points, columns=list(axes)).assign(**{"class": classes[number]}))
+        points = np.stack(curve(labels == number, probabilities[:, number]), axis=1)
+        whole = pd.DataFrame(points, columns=list(axes)).assign(**{"class": classes[number]})
+        parts.append(curves.thinned(whole, *axes, MOST_POINTS))
     return pd.concat(parts[1:] or parts, ignore_index=True)[["class", *axes]]
-
-
-def _thinned(points: np.ndarray) -> np.ndarray:
-    """Keep at most 200 points, evenly along the curve, and both of its ends."""
-    if len(points) <= MOST_POINTS:
-        return points
-    length = np.concatenate([[0], np.abs(np.diff(points, axis=0)).sum(axis=1).cumsum()])
-    return points[np.unique(np.searchsorted(length, np.linspace(0, length[-1], MOST_POINTS)))]

@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.report import encodings, labels, tables, vega
 from unfreeze.report.formats import Number, digits, percent, points, scaled
 from unfreeze.report.parts import Chart, Table
@@ -155,4 +156,4 @@ def _scaled(values: pd.Series, length: int) -> np.ndarray:
 
 def _marked(row: Row, verdict: Row) -> str:
     name = tables.name_of(row, verdict)
-    return f"{name}, {tables.RANDOM} weights" if row["weights"] == tables.RANDOM else name
+    return f"{name}, {RANDOM} weights" if row["weights"] == RANDOM else name

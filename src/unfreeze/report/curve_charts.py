@@ -8,7 +8,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from unfreeze.report import curves, encodings, vega
+from unfreeze.evaluation import curves
+from unfreeze.report import encodings, vega
 from unfreeze.report.formats import count, decimal, percent
 from unfreeze.report.parts import Chart, Table
 from unfreeze.report.study import Study

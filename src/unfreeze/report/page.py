@@ -9,6 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from unfreeze import rendering
+from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.report import backbone_charts, comparison_charts, curve_charts, pictures, tables, vega
 from unfreeze.report.formats import percent
 from unfreeze.report.parts import Chart, Table
@@ -115,7 +116,7 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
         "anchor": f"backbone-{quote(name, safe='')}",
         "name": name,
         "marked": tables.name_of(row, verdict),
-        "is_random": row["weights"] == tables.RANDOM,
+        "is_random": row["weights"] == RANDOM,
         "findings": [found for found in by_level(verdict["findings"]) if found["backbone"] == name],
         "tables": _filled(tabled),
         "charts": [chart for chart in charts if chart],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.report.formats import (
     count,
     decimal,
@@ -18,8 +19,6 @@ from unfreeze.report.parts import Cell, Table
 
 Row = Mapping[str, Any]
 
-# Weights that were never trained, as the pipeline marks them.
-RANDOM = "RANDOM"
 # So many of the classes and slices that do worst are listed; report.json holds all.
 MOST_ROWS = 20
 

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn import metrics
 
 from unfreeze import console, files, looks, mistakes, pictures, plots
-from unfreeze.data import corruptions, expectations, features, pooled, rules, store
+from unfreeze.data import corruptions, expectations, pooled, rules, store
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
 from unfreeze.models import backbones
 from unfreeze.params import Params
@@ -103,14 +103,14 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         files.write_json(paths.evaluation(backbone), result)
         files.write_json(paths.cost(backbone), cost_of(params, paths, backbone, scorer))
         shown = explained(
-            params, paths, backbone, scorer, rows, picked(labels, probabilities, params.evaluate.pictures)
+            params, paths, backbone, scorer, images, rows, picked(labels, probabilities, params.evaluate.pictures)
         )
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
         draw(paths, backbone, labels, probabilities, images.classes, result["confusion"], shown)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
         process.submit(Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
-        tell_findings(params, paths, backbone, result)
+        tell_findings(params, paths, backbone)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
@@ -134,16 +134,9 @@ def cost_of(params: Params, paths: Paths, backbone: str, scorer: Any) -> dict[st
     }
 
 
-def tell_findings(params: Params, paths: Paths, backbone: str, evaluation: dict[str, Any]) -> None:
+def tell_findings(params: Params, paths: Paths, backbone: str) -> None:
     """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
-    for finding in diagnosis.of_backbone(
-        backbone,
-        checks=params.checks,
-        selftest=files.read_json(paths.selftest(backbone)),
-        weights=files.read_json(paths.weights_record(backbone)),
-        history=pd.read_csv(paths.history(backbone)),
-        evaluation=evaluation,
-    ):
+    for finding in diagnosis.of_backbone(backbone, checks=params.checks, **diagnosis.records(paths, backbone)):
         console.log.warning(
             "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
         )
@@ -197,7 +190,13 @@ def corrupted(
 
 
 def explained(
-    params: Params, paths: Paths, backbone: str, scorer: Any, rows: np.ndarray, picks: pd.DataFrame
+    params: Params,
+    paths: Paths,
+    backbone: str,
+    scorer: Any,
+    images: store.Images,
+    rows: np.ndarray,
+    picks: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
 
@@ -206,6 +205,7 @@ def explained(
         paths: Where images and features lie.
         backbone: The backbone.
         scorer: Its model.
+        images: What the store says of itself.
         rows: Rows of the test fold in the store.
         picks: From `picked`.
 
@@ -214,7 +214,6 @@ def explained(
     """
     from unfreeze.models import explanations
 
-    images = store.describe(paths.images)
     shown = rows[picks["place"]]
     pixels = store.pixels(paths.images, shown)
     heat = explanations.grad_cam(scorer.model, pixels, picks["predicted"].to_numpy())
@@ -228,12 +227,14 @@ def explained(
             "probability": picks["probability"],
             "picture": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
             "heatmap": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, heat)],
-            "neighbours": neighbours(params, paths, backbone, pixels),
+            "neighbours": neighbours(params, paths, backbone, images, pixels),
         }
     )
 
 
-def neighbours(params: Params, paths: Paths, backbone: str, pixels: np.ndarray) -> list[list[dict[str, Any]]]:
+def neighbours(
+    params: Params, paths: Paths, backbone: str, images: store.Images, pixels: np.ndarray
+) -> list[list[dict[str, Any]]]:
     """Return for each picture the training images with the most similar features; none if none are stored."""
     from unfreeze.models import explanations
     from unfreeze.models.engine import engine_of
@@ -241,16 +242,15 @@ def neighbours(params: Params, paths: Paths, backbone: str, pixels: np.ndarray) 
     of_images = pooled.read(paths, backbone)
     if of_images is None or not len(pixels):
         return [[] for _ in pixels]
-    images = store.describe(paths.images)
     network = backbones.Backbone(backbones.row_of(backbone), images.size, params.pixels)
     network.base.load_weights(paths.weights(backbone))
-    cached = features.read(paths.features(backbone), {"images": images.digest, "pixels": params.pixels})
-    engine = engine_of(network.part(0, cached.plan.position), params.extract)
+    engine = engine_of(network.part(0, of_images.position), params.extract)
     size = engine.batch_size
     parts = engine.run(pixels[start : start + size] for start in range(0, len(pixels), size))
     queries = np.concatenate([pooled.over_places(part) for part in parts])
-    indices, distances = explanations.nearest(of_images.of("train").vectors, queries)
-    found = cached.plan.train.images[indices]
+    train = of_images.of("train")
+    indices, distances = explanations.nearest(train.vectors, queries)
+    found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
     alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, *pixels.shape[1:])
     return [
         [

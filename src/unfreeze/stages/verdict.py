@@ -157,11 +157,8 @@ def run(params: Params, paths: Paths) -> None:
         for finding in diagnosis.of_backbone(
             row["backbone"],
             checks=params.checks,
-            selftest=files.read_json(paths.selftest(row["backbone"])),
-            weights=files.read_json(paths.weights_record(row["backbone"])),
-            history=pd.read_csv(paths.history(row["backbone"])),
-            evaluation=files.read_json(paths.evaluation(row["backbone"])),
             gain=row["gain"],
+            **diagnosis.records(paths, row["backbone"]),
         )
     ]
     judged = ranking.verdict(rows, compared, smallest, baseline=params.study.baseline)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfreeze.report import curves
+from unfreeze.evaluation import curves
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=300), st.integers(2, 40))
