@@ -22,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from unfreeze import redaction
+
 log = logging.getLogger("unfreeze")
 
 # Without a terminal a line every so often is enough to see that work goes on.
@@ -41,13 +43,14 @@ class Advance(Protocol):
 
 
 def configure_logging() -> None:
-    """Send the project's log to stderr, in colour on a terminal and as plain lines elsewhere."""
+    """Send the project's log to stderr without secrets, in colour on a terminal and as plain lines elsewhere."""
     handler: logging.Handler
     if _console.is_terminal:
         handler = RichHandler(console=_console, show_path=False, show_time=False, markup=False)
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(redaction.hide)
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
