@@ -160,7 +160,7 @@ def test_mlflow_has_a_study_its_backbones_phases_and_trials(client: mlflow.Mlflo
             for run in group
             if run.data.tags.get("mlflow.parentRunId") == child.info.run_id
         }
-        expected = {"head", "fine-tuning", "trial 0", "trial 1"}
+        expected = {"head", "fine-tuning", f"{backbone} trial 0", f"{backbone} trial 1"}
         assert names == (expected if backbone == "mobilenetv2" else expected - {"head"})
         assert child.info.status == "FINISHED"
 

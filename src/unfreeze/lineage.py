@@ -6,6 +6,7 @@ from importlib import metadata
 
 from unfreeze import files, git
 from unfreeze.paths import Paths
+from unfreeze.redaction import redacted
 
 # What decides about numbers: in the checkout, and of what is installed.
 DECIDING = ("src", "params.yaml", "dvc.yaml", "requirements.lock")
@@ -23,7 +24,7 @@ LIBRARIES = (
 
 
 def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
-    """Return what determines a study's results, by the name that people are shown.
+    """Return what determines a study's results, by the name that people are shown, without secrets.
 
     Args:
         paths: The checkout.
@@ -36,9 +37,17 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
         "libraries' lock": files.sha256(paths.lock) if paths.lock.exists() else "none",
         "parameters": files.sha256(paths.params),
         "data": files.sha256(paths.manifest),
-        **{f"weights of {name}": f"{record['source']}, {record['sha256']}" for name, record in weights.items()},
-        "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
+        **{
+            f"weights of {name}": f"{redacted(record['source'])}, {record['sha256']}"
+            for name, record in weights.items()
+        },
+        "versions": environment(),
     }
+
+
+def environment() -> str:
+    """Return the versions of Python and of the libraries that decide about numbers."""
+    return ", ".join([f"Python {platform.python_version()}", *_versions()])
 
 
 def _versions() -> list[str]:

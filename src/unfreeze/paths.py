@@ -34,8 +34,24 @@ class Paths:
         return Path(os.environ.get("DVC_ROOT", self.root))
 
     @property
+    def mlflow_database(self) -> Path:
+        return self.ledger_root / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.ledger_root / "mlartifacts"
+
+    @property
     def params(self) -> Path:
         return self.root / "params.yaml"
+
+    @property
+    def conf(self) -> Path:
+        return self.root / "conf"
+
+    @property
+    def dvc_lock(self) -> Path:
+        return self.root / "dvc.lock"
 
     @property
     def lock(self) -> Path:
@@ -118,6 +134,14 @@ class Paths:
         return self.root / "reports/report.md"
 
     @property
+    def flips_picture(self) -> Path:
+        return self.root / "reports/flips.png"
+
+    @property
+    def pull_request(self) -> Path:
+        return self.root / "reports/pull_request.md"
+
+    @property
     def curves_picture(self) -> Path:
         return self.root / "plots/all_backbones.png"
 
@@ -175,6 +199,9 @@ class Paths:
 
     def training_time(self, backbone: str) -> Path:
         return self.root / f"metrics/training_time/{backbone}.json"
+
+    def system_metrics(self, backbone: str) -> Path:
+        return self.root / f"plots/system/{backbone}.csv"
 
     def selftest(self, backbone: str) -> Path:
         return self.root / f"metrics/selftest/{backbone}.json"

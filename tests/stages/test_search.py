@@ -102,7 +102,7 @@ def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
 def test_each_trial_is_a_run_with_its_epochs(searchable: Checkout) -> None:
     runs = runs_of(searchable)
     for trial in result(searchable)["trials"]:
-        run = runs[f"trial {trial['trial']}"]
+        run = runs[f"mobilenetv2 trial {trial['trial']}"]
         assert run.data.tags["mlflow.parentRunId"] == runs["mobilenetv2"].info.run_id
         assert run.data.params["unfreeze_from"] == trial["unfreeze_from"]
         assert float(run.data.params["learning_rate"]) == trial["settings"]["learning_rate"]

@@ -1,67 +1,171 @@
 """The ledger against stores that are there, that come back, and that are not there."""
 
-import logging
-import os
+import json
+import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
-from unfreeze.console import log
+from tests.tracking.stores import Captured, answering, backbone_run, contents, names
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.tracking.ledger import Ledger
 
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+BACKBONES = ["mobilenetv2", "from_scratch"]
 
 
-@pytest.fixture
-def server(tmp_path: Path, free_port: int) -> Iterator[str]:
-    address = f"http://127.0.0.1:{free_port}"
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--port", str(free_port),
-        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination", str(tmp_path / "artifacts"),
-    ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = (tmp_path / "server.log").open("w")
-    with subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True) as running:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield address
-        os.killpg(running.pid, 15)
+@pytest.fixture(scope="module")
+def synced(studied: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Return a copy of the study whose runs `sync` has made anew, as after `git clone` and `dvc pull`."""
+    root = tmp_path_factory.mktemp("synced") / "clone"
+    shutil.copytree(studied.root, root, ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
+    Ledger(Paths(root), "unfreeze").sync(BACKBONES)
+    return Paths(root)
 
 
-def names(address: str) -> list[str]:
-    client = mlflow.MlflowClient(address)
-    experiment = client.get_experiment_by_name("unfreeze")
-    assert experiment is not None
-    return sorted(run.info.run_name or "" for run in client.search_runs([experiment.experiment_id], max_results=500))
+def test_sync_fills_an_empty_store_and_a_second_adds_nothing(synced: Paths) -> None:
+    address = f"sqlite:///{synced.root}/mlflow.db"
+    first = contents(address)
+    assert names(address).count("mobilenetv2") == 1
+    assert names(address).count("mobilenetv2 trial 1") == 1
+    Ledger(synced, "unfreeze").sync(BACKBONES)
+    assert contents(address) == first
 
 
-def test_a_sync_fills_an_empty_server_and_a_second_adds_nothing(studied: Checkout, server: str) -> None:
-    studied.run("unfreeze", "sync", MLFLOW_TRACKING_URI=server)
-    first = names(server)
-    assert first.count("mobilenetv2") == 1
-    assert first.count("trial 1") == 2
-    studied.run("unfreeze", "sync", MLFLOW_TRACKING_URI=server)
-    assert names(server) == first
+def test_step_numbers_run_on_from_the_head_to_fine_tuning(synced: Paths) -> None:
+    run = backbone_run(synced)
+    history = Ledger(synced, "unfreeze").server.client.get_metric_history(run.info.run_id, "val_loss")
+    assert [point.step for point in history] == [1, 2, 3]
+
+
+def test_a_backbones_run_says_what_made_it(synced: Paths) -> None:
+    run = backbone_run(synced)
+    tags = run.data.tags
+    assert tags["dvc_lock_sha256"] == files.sha256(synced.root / "dvc.lock")
+    assert tags["data_sha256"] == files.sha256(synced.manifest)
+    assert tags["requirements_sha256"] == files.sha256(synced.lock)
+    assert tags["model_sha256"] == files.sha256(synced.model("mobilenetv2"))
+    assert tags["weights_sha256"] == files.sha256(synced.weights("mobilenetv2"))
+    assert tags["environment"].startswith("Python 3.11")
+    assert json.loads(tags["classes"]) == ["blue", "red"]
+    assert tags["image_size"] == "32"
+
+
+def test_the_folds_are_inputs_with_a_digest_each(synced: Paths) -> None:
+    run = backbone_run(synced)
+    given = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(given) == {"train", "val", "test"}
+    for fold, dataset in given.items():
+        assert dataset.digest == run.data.tags[f"{fold}_digest"]
+    assert json.loads(given["train"].profile)["classes"] == {"blue": 14, "red": 14}
+
+
+def test_a_backbones_run_says_how_good_how_sure_and_what_it_costs(synced: Paths) -> None:
+    metrics = backbone_run(synced).data.metrics
+    row = next(row for row in files.read_json(synced.verdict)["rows"] if row["backbone"] == "mobilenetv2")
+    accuracy = row["scores"]["accuracy"]
+    assert metrics["test_accuracy"] == accuracy["value"]
+    assert (metrics["test_accuracy_low"], metrics["test_accuracy_high"]) == (accuracy["low"], accuracy["high"])
+    assert metrics["gain"] == 100 * row["gain"]["value"]
+    assert metrics["latency_ms"] == row["cost"]["latency_ms"]["1"]
+    assert metrics["size_mb"] == row["cost"]["size_mb"]
+
+
+def test_a_backbones_run_has_the_machines_metrics(synced: Paths) -> None:
+    measured = pd.read_csv(synced.system_metrics("mobilenetv2"))
+    metrics = backbone_run(synced).data.metrics
+    assert metrics["system/cpu_utilization_percentage"] == measured["cpu_utilization_percentage"].iloc[-1]
+
+
+def test_the_logged_model_is_the_file_that_was_scored(synced: Paths, tmp_path: Path) -> None:
+    entry = Ledger(synced, "unfreeze").entry("from_scratch")
+    assert entry.run_id == backbone_run(synced, "from_scratch").info.run_id
+    client = Ledger(synced, "unfreeze").server.client
+    model = client.get_logged_model(entry.model_id)
+    copy = mlflow.artifacts.download_artifacts(f"{model.artifact_location}/data/model.keras", dst_path=str(tmp_path))
+    assert files.sha256(Path(copy)) == files.sha256(synced.model("from_scratch"))
+
+
+def test_sync_brings_the_whole_lock_digest(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("grown")
+    Ledger(paths, "unfreeze").sync(["from_scratch"])
+    lock = paths.root / "dvc.lock"
+    lock.write_text(lock.read_text() + "\n")
+    Ledger(paths, "unfreeze").sync(["from_scratch"])
+    assert backbone_run(paths, "from_scratch").data.tags["dvc_lock_sha256"] == files.sha256(lock)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from unfreeze.paths import Paths
+from unfreeze.tracking import server
+from unfreeze.tracking.ledger import Ledger
+
+WRITING = ("create", "log", "set", "finalize")
+left = int(sys.argv[2])
+
+class Mortal:
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        found = getattr(self.client, name)
+        if not name.startswith(WRITING):
+            return found
+        def counted(*args, **kwargs):
+            global left
+            left -= 1
+            # Every second time the call is done, but nobody hears of it.
+            if left == 0 and int(sys.argv[2]) % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            said = found(*args, **kwargs)
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return said
+        return counted
+
+ledger = Ledger(Paths(Path(sys.argv[1])), "unfreeze")
+vars(ledger.server)["client"] = Mortal(ledger.server.client)
+ledger.sync(["from_scratch"])
+"""
+
+
+def test_a_sync_that_is_killed_again_and_again_ends_as_one_that_never_was(copy_of: Callable[[str], Paths]) -> None:
+    killed, whole = copy_of("killed"), copy_of("whole")
+    attempts = 0
+    # About fifty calls write; those made before are not made again.
+    for calls in (1, 2, 3, 5, 7, 8, 9, 11, 100):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(killed.root), str(calls)], capture_output=True)
+        attempts += 1
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert done.returncode == 0
+    assert attempts > 5
+    Ledger(whole, "unfreeze").sync(["from_scratch"])
+    assert contents(f"sqlite:///{killed.root}/mlflow.db") == contents(f"sqlite:///{whole.root}/mlflow.db")
+
+
+def test_a_run_that_was_made_twice_is_left_once(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("twice")
+    ledger = Ledger(paths, "unfreeze")
+    ledger.sync(["from_scratch"])
+    first = backbone_run(paths, "from_scratch")
+    ledger.server.client.create_run(ledger.server.experiment_id, tags=first.data.tags)
+    ledger.sync(["from_scratch"])
+    assert backbone_run(paths, "from_scratch").info.run_id == first.info.run_id
 
 
 def test_a_server_out_of_reach_costs_no_result(
@@ -81,25 +185,86 @@ def test_a_server_out_of_reach_costs_no_result(
     assert shown.returncode == 1
 
 
-class Captured(logging.Handler):
-    """The project's warnings while the block runs."""
+def test_a_server_that_never_answers_costs_a_stage_less_than_a_minute(
+    studied: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        ledger = Ledger(studied.paths, "unfreeze")
+        begun = time.monotonic()
+        with Captured() as lines:
+            ledger.log_search("mobilenetv2")
+            ledger.log_training("mobilenetv2")
+            ledger.log_evaluation("mobilenetv2")
+        assert time.monotonic() - begun < 60
+    assert [line.split(": ")[1].split(" (")[0] for line in lines] == [
+        "search mobilenetv2", "training mobilenetv2", "evaluation mobilenetv2",
+    ]  # fmt: skip
 
-    def __enter__(self) -> list[str]:
-        self.lines: list[str] = []
-        log.addHandler(self)
-        return self.lines
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-    def __exit__(self, *_: object) -> None:
-        log.removeHandler(self)
+@pytest.mark.parametrize("status", [500, 507])
+def test_a_full_server_costs_no_result(studied: Checkout, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    with answering(status) as address, Captured() as lines:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        Ledger(studied.paths, "unfreeze").log_evaluation("mobilenetv2")
+    assert len(lines) == 1
+    assert lines[0].startswith("not logged in MLflow: evaluation mobilenetv2")
 
 
-def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(studied: Checkout, tmp_path: Path) -> None:
+def test_what_a_full_disk_kept_from_the_store_the_next_sync_sends(
+    copy_of: Callable[[str], Paths], synced: Paths
+) -> None:
+    paths = copy_of("full")
+    code = """
+import resource, sys
+from pathlib import Path
+from unfreeze.console import configure_logging
+from unfreeze.paths import Paths
+from unfreeze.tracking.ledger import Ledger
+configure_logging()
+ledger = Ledger(Paths(Path(sys.argv[1])), "unfreeze")
+ledger.server.experiment_id
+size = (Path(sys.argv[1]) / "mlflow.db").stat().st_size
+# A page of the database more, then the disk is full.
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, resource.RLIM_INFINITY))
+ledger.log_study(["mobilenetv2", "from_scratch"])
+sys.exit(not ledger.out_of_reach)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(paths.root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "not logged in MLflow: study" in done.stderr
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    Ledger(paths, "unfreeze").sync(BACKBONES)
+    assert contents(f"sqlite:///{paths.root}/mlflow.db") == contents(f"sqlite:///{synced.root}/mlflow.db")
+
+
+def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(synced: Paths, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
-    shutil.copytree(studied.root, moved, ignore=shutil.ignore_patterns("mlartifacts"))
+    shutil.copytree(synced.root, moved, ignore=shutil.ignore_patterns("mlartifacts"))
     ledger = Ledger(Paths(moved), "unfreeze")
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
     assert "mlflow.db was made in another folder" in lines[0]
+    with pytest.raises(UnfreezeError, match="remove mlflow.db"):
+        ledger.sync(BACKBONES)
+
+
+def test_a_study_that_is_not_finished_is_told_what_is_missing(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("begun")
+    paths.evaluation("from_scratch").unlink()
+    with pytest.raises(UnfreezeError, match="metrics/evaluate/from_scratch.json is missing: run `dvc repro`"):
+        Ledger(paths, "unfreeze").entry("from_scratch")
+
+
+def test_no_secret_of_the_settings_reaches_a_run(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("secret")
+    text = paths.params.read_text()
+    source = next(line for line in text.splitlines() if line.strip().startswith("source:"))
+    paths.params.write_text(
+        text.replace(source, "  source: https://ada:hunter22@host/x.zip?X-Amz-Signature=hunter22")
+    )
+    Ledger(paths, "unfreeze").sync(["from_scratch"])
+    run = backbone_run(paths, "from_scratch")
+    assert run.data.params["data.source"] == "https://host/x.zip?X-Amz-Signature=***"
+    stored = [paths.root / "mlflow.db", *(paths.root / "mlartifacts").rglob("*")]
+    assert not [path for path in stored if path.is_file() and b"hunter22" in path.read_bytes()]

@@ -9,6 +9,7 @@ from unfreeze import console, files, history, plots
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params, Phase, UnfreezePoint
 from unfreeze.paths import Paths
+from unfreeze.tracking import system
 from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("seed", "pixels", "head", "train", "unfreeze.point", "study.seeds", "tracking")
@@ -73,7 +74,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
 
     best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
     point, phase = chosen(params, backbone, best)
-    epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
+    with system.sampled(paths.system_metrics(backbone)):
+        epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
     files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
     files.write_csv(paths.history(backbone), epochs)
     plots.training_curves({backbone: epochs}, paths.history_picture(backbone))

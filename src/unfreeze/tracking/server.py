@@ -3,14 +3,30 @@
 import functools
 import logging
 import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from unfreeze import files
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.redaction import redacted
 
-# Set before MLflow is imported: it reports nothing, and gives up soon on a server that does not answer.
+# Set before MLflow is imported: it reports and draws nothing, and gives up soon on a server that does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# Of PostgreSQL's own client.
+os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+
+# The first version that holds models beside runs.
+OLDEST = "3.0"
 
 
 def load_library() -> None:
@@ -21,16 +37,36 @@ def load_library() -> None:
 class Server:
     """The store that MLFLOW_TRACKING_URI names, or a SQLite file in the checkout.
 
+    User and password may stand in the address or in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+
     Args:
         paths: The checkout.
         experiment: The experiment's name; it is made when it is first asked for.
+        patience: Seconds that calls may take together; without it as long as they take.
     """
 
-    def __init__(self, paths: Paths, experiment: str) -> None:
+    def __init__(self, paths: Paths, experiment: str, *, patience: float | None = None) -> None:
+        self.paths = paths
         self.experiment = experiment
-        self._artifacts = paths.ledger_root / "mlartifacts"
-        self.local = not os.environ.get("MLFLOW_TRACKING_URI")
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.ledger_root / 'mlflow.db'}"
+        self.patience = patience
+        uri = _without_user(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database}")
+        # SQLAlchemy would take another driver than the one MLflow names in its guides.
+        self.uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server answers over HTTP and keeps artifacts itself; a database leaves them to the checkout."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def is_of_checkout(self) -> bool:
+        """Whether it is the SQLite file that lies in the checkout."""
+        return self.uri == f"sqlite:///{self.paths.mlflow_database}"
+
+    @property
+    def shown_uri(self) -> str:
+        """The address without a password."""
+        return redacted(self.uri)
 
     @functools.cached_property
     def client(self) -> Any:
@@ -39,19 +75,198 @@ class Server:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        return mlflow.MlflowClient(self.uri)
+        if self.is_of_checkout:
+            _make_database(self.paths.mlflow_database)
+        elif not self.is_remote:
+            _try_database(self.uri)
+        client = mlflow.MlflowClient(self.uri)
+        return client if self.patience is None else _Patient(client, self.patience)
 
     @functools.cached_property
     def experiment_id(self) -> str:
-        """The experiment's id."""
+        """The experiment's id.
+
+        Raises:
+            UnfreezeError: Its artifacts lie where this checkout cannot keep them.
+        """
         known = self.client.get_experiment_by_name(self.experiment)
+        here = self.paths.mlflow_artifacts.as_uri()
         if known is None:
             # MLflow would otherwise put artifacts below the working folder.
-            location = self._artifacts.as_uri() if self.local else None
-            return self.client.create_experiment(self.experiment, artifact_location=location)
-        if self.local and known.artifact_location != self._artifacts.as_uri():
-            raise RuntimeError(
+            return self.client.create_experiment(self.experiment, artifact_location=None if self.is_remote else here)
+        if known.lifecycle_stage == "deleted":
+            self.client.restore_experiment(known.experiment_id)
+        if self.is_remote or known.artifact_location == here:
+            return known.experiment_id
+        if self.is_of_checkout:
+            raise UnfreezeError(
                 f"mlflow.db was made in another folder ({known.artifact_location}): "
                 "remove mlflow.db, then `unfreeze sync` makes it anew"
             )
+        folder = urlsplit(known.artifact_location)
+        if folder.scheme == "file" and not Path(unquote(folder.path)).exists():
+            raise UnfreezeError(
+                f"experiment {self.experiment!r} of {self.shown_uri} keeps its files in {known.artifact_location}, "
+                "which is not here: set tracking.experiment to a name of your own, or start `mlflow server` on it"
+            )
         return known.experiment_id
+
+    def require(self) -> None:
+        """Find out before the work whether the store can be used.
+
+        Raises:
+            UnfreezeError: It is out of reach, too old, or refuses user and password.
+        """
+        if self.is_remote:
+            self._require_version()
+        with self.in_one_line():
+            _ = self.experiment_id
+
+    @contextmanager
+    def in_one_line(self) -> Iterator[None]:
+        """Turn what MLflow raises in the block into one line with the remedy.
+
+        Raises:
+            UnfreezeError: The store is out of reach, or refused.
+        """
+        import requests
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, requests.RequestException, TimeoutError) as error:
+            raise UnfreezeError(self._remedy(error)) from error
+        finally:
+            # Alembic, which prepares MLflow's database, switches off every logger it does not know.
+            log.disabled = False
+
+    def _remedy(self, error: Exception) -> str:
+        text = first_line(error)
+        status = getattr(error, "get_http_status_code", int)()
+        if status == 401 or "error code 401" in text:
+            return (
+                f"{self.shown_uri} does not know this user or password: "
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        if status == 403 or "error code 403" in text:
+            user = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
+            return (
+                f"{self.shown_uri} does not let {user} do that ({text}): "
+                f"ask its administrator for the right to edit experiment {self.experiment!r} and its models"
+            )
+        return f"MLflow at {self.shown_uri} failed ({text}): start it, or set MLFLOW_TRACKING_URI to one that answers"
+
+    def _require_version(self) -> None:
+        import requests
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request
+        from packaging.version import InvalidVersion, Version
+
+        with self.in_one_line():
+            answer = http_request(get_default_host_creds(self.uri), "/version", "GET", raise_on_status=False)
+            if answer.status_code not in (200, 404):
+                raise requests.HTTPError(f"API request to /version failed with error code {answer.status_code}")
+        try:
+            version = Version(answer.text.strip().strip('"')) if answer.status_code == 200 else None
+        except InvalidVersion:
+            version = None
+        if version is None or version < Version(OLDEST):
+            told = f"is MLflow {version}" if version else "does not tell MLflow's version"
+            raise UnfreezeError(
+                f"{self.shown_uri} {told}, and {OLDEST} or later is needed: upgrade that server, "
+                "or set MLFLOW_TRACKING_URI to another"
+            )
+
+
+class _Patient:
+    """MLflow's client as long as its calls together take no longer than they may."""
+
+    # Takes as long as the model is large, and fails by itself when nothing moves any more.
+    UNCOUNTED = "log_model_artifacts"
+
+    def __init__(self, client: Any, seconds: float) -> None:
+        self._client = client
+        self._left = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        return self._counted(found) if callable(found) and name != self.UNCOUNTED else found
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            if self._left < 0:
+                raise TimeoutError("the server is too slow to wait for")
+            begun = time.monotonic()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._left -= time.monotonic() - begun
+
+        return counted
+
+
+def pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
+    """Yield all that one of the client's searches finds, page by page."""
+    token = None
+    while True:
+        page = search(*args, **kwargs, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's first line without secrets, shortened."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return redacted(lines[0])[:200]
+
+
+def _without_user(uri: str) -> str:
+    """Give user and password of a server's address to MLflow by its variables, where no log shows them."""
+    parts = urlsplit(uri)
+    if not parts.scheme.startswith("http") or "@" not in parts.netloc:
+        return uri
+    user, _, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(name), unquote(password)
+    return parts._replace(netloc=host).geturl()
+
+
+def _try_database(uri: str) -> None:
+    """Connect once; MLflow tries ten times, which takes minutes.
+
+    Raises:
+        UnfreezeError: The package that speaks to such a database is missing.
+    """
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+    except ModuleNotFoundError as error:
+        raise UnfreezeError(
+            f"{redacted(uri)} needs the package {error.name}: `pip install {error.name}`, which for PostgreSQL is "
+            "psycopg2-binary"
+        ) from error
+    with engine.connect():
+        pass
+    engine.dispose()
+
+
+def _make_database(path: Path) -> None:
+    """Make an empty store beside its place and move it there: one that was killed half-way could not be used."""
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # Each process makes its own: whichever is first is kept.
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        SqlAlchemyStore(f"sqlite:///{partial}", path.parent.as_uri()).engine.dispose()
+        path.hardlink_to(partial)
+    except FileExistsError:
+        pass
+    finally:
+        files.remove(partial)

@@ -1,0 +1,111 @@
+"""What the files that stages wrote say, by the names it has in MLflow."""
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from unfreeze import files, git, lineage
+from unfreeze.history import CURVES
+from unfreeze.params import settings_of
+from unfreeze.paths import Paths
+from unfreeze.tracking import keys
+from unfreeze.tracking.runs import Point
+
+# Of a trial: what is known at its end.
+SUMMARY = ("score", "trainable_parameters", "seconds", "peak_mb")
+# Of a score or a cost.
+DIGITS = 6
+
+
+def origin(paths: Paths) -> dict[str, str]:
+    """Return tags on where a study's runs come from."""
+    return {
+        keys.COMMIT: git.commit(paths.root),
+        keys.SOURCE: "dvc repro",
+        keys.DATA_SHA256: files.sha256(paths.manifest),
+        keys.REQUIREMENTS: _digest(paths.lock),
+        keys.DVC_LOCK: _digest(paths.dvc_lock),
+        keys.ENVIRONMENT: lineage.environment(),
+        keys.PLATFORM: platform.platform(),
+    }
+
+
+def weights(paths: Paths, backbone: str) -> dict[str, str]:
+    """Return tags on a backbone's weights before training."""
+    record = files.read_json(paths.weights_record(backbone))
+    return {keys.WEIGHTS: record["source"], keys.WEIGHTS_SHA256: record["sha256"]}
+
+
+def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
+    """Return a backbone's settings, and what its training came to."""
+    settings = settings_of(yaml.safe_load(paths.params.read_text(encoding="utf-8")), backbone)
+    return settings | files.read_json(paths.training(backbone))
+
+
+def curves(history: pd.DataFrame) -> list[Point]:
+    """Return the epochs of a training by step."""
+    return [(name, float(row[name]), int(row["step"])) for row in history.to_dict("records") for name in CURVES]
+
+
+def trial_params(backbone: str, trial: dict[str, Any]) -> dict[str, Any]:
+    """Return what a trial tried; the backbone too, by which charts of several can tell them apart."""
+    chosen = {key: trial[key] for key in ("unfreeze_from", "unfreeze_point", "continues")}
+    return {"backbone": backbone, **chosen, **trial["settings"]}
+
+
+def trial_metrics(trial: dict[str, Any], known: int) -> list[Point]:
+    """Return a trial's epochs from a number on, and what is known at its end."""
+    epochs = trial["epochs"]
+    points: list[Point] = [
+        (name, value, step) for step, row in enumerate(epochs, start=1) if step > known for name, value in row.items()
+    ]
+    return points + [(name, float(trial[name]), len(epochs)) for name in SUMMARY if name in trial]
+
+
+def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
+    """Yield a backbone's scores on the test fold, and what it costs to use."""
+    result = files.read_json(paths.evaluation(backbone))
+    scores = {key: value for key, value in result.items() if isinstance(value, float)}
+    for group in ("macro", "weighted"):
+        scores |= {f"{group}_{key}": value for key, value in result[group].items() if key != "support"}
+    for name, values in result["classes"].items():
+        scores |= {f"{key}/{metric_name(name)}": value for key, value in values.items() if value is not None}
+    scores |= {key: value for key, value in result["calibration"].items() if key != "log_loss"}
+    for name, value in scores.items():
+        yield f"test_{name}", _rounded(value), 0
+    cost = files.read_json(paths.cost(backbone))
+    yield "parameters", float(cost["parameters"]), 0
+    yield "multiply_adds", float(cost["multiply_accumulates"]), 0
+    yield "size_mb", _rounded(cost["size_mb"]), 0
+    yield "latency_ms", _rounded(cost["latency_ms"]["1"]), 0
+
+
+def verdict_metrics(row: dict[str, Any]) -> Iterator[Point]:
+    """Yield what the verdict adds to a backbone's scores: the interval, and the gain over the baseline in points.
+
+    Args:
+        row: The backbone's in metrics/verdict.json.
+    """
+    accuracy = row["scores"]["accuracy"]
+    yield "test_accuracy_low", _rounded(accuracy["low"]), 0
+    yield "test_accuracy_high", _rounded(accuracy["high"]), 0
+    if row["gain"]:
+        yield "gain", _rounded(100 * row["gain"]["value"]), 0
+
+
+def metric_name(text: str) -> str:
+    """Replace what MLflow does not take in a metric's name."""
+    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)
+
+
+def _rounded(value: float) -> float:
+    """MLflow shows every digit it is given, and its columns end before the last of them."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _digest(path: Path) -> str:
+    return files.sha256(path) if path.exists() else "none"

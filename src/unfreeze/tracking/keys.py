@@ -1,0 +1,41 @@
+"""The names of tags and metrics in the MLflow store that more than one module writes or reads."""
+
+# Digest of what determines a run's content: by it a run is found again.
+KEY = "unfreeze.key"
+# What a run stands for: study, backbone, phase, trial or judgement.
+KIND = "unfreeze.kind"
+STUDY, BACKBONE, PHASE, TRIAL, JUDGEMENT = "study", "backbone", "phase", "trial", "judgement"
+# Followed by a part's name: that part is logged.
+LOGGED = "unfreeze.logged."
+# Of a trial: how many epochs are logged, and how it ended.
+EPOCHS = "unfreeze.epochs"
+ENDED = "unfreeze.ended"
+
+# On the runs of studies and backbones, so that they can be filtered by it.
+OF_BACKBONE = "backbone"
+OF_STUDY = "study"
+OF_DATA = "data"
+
+# Where a run comes from.
+COMMIT = "mlflow.source.git.commit"
+DVC_LOCK = "dvc_lock_sha256"
+DATA_SHA256 = "data_sha256"
+WEIGHTS = "weights"
+WEIGHTS_SHA256 = "weights_sha256"
+REQUIREMENTS = "requirements_sha256"
+ENVIRONMENT = "environment"
+PLATFORM = "platform"
+
+# On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
+MODEL_SHA256 = "model_sha256"
+CLASSES = "classes"
+IMAGE_SIZE = "image_size"
+FOLD_DIGEST = {"train": "train_digest", "val": "val_digest", "test": "test_digest"}
+
+# Artifact of a study: each image's SHA-256, label and fold.
+FOLDS = "data/folds.csv"
+
+# MLflow's own.
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+SOURCE = "mlflow.source.name"

@@ -1,0 +1,212 @@
+"""The runs of one study: a parent, a child a backbone, under it its phases and trials."""
+
+import functools
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from unfreeze import files
+from unfreeze.data import store
+from unfreeze.params import Params, load
+from unfreeze.paths import Paths
+from unfreeze.tracking import contents, datasets, keys, models, system, views
+from unfreeze.tracking.runs import Run, Runs
+from unfreeze.tracking.server import Server
+
+Part = Literal["search", "training", "evaluation"]
+PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
+# Most of a call to a server is waiting. A SQLite file has one writer at a time.
+CALLS_AT_ONCE = 8
+
+
+class StudyRuns:
+    """What the store has of the study in a checkout, and how the rest gets there.
+
+    All of it is read from the files that stages wrote. A part is marked when it is whole, so that one which was
+    interrupted is logged again, to the same values.
+
+    Args:
+        paths: The checkout.
+        server: The store.
+    """
+
+    def __init__(self, paths: Paths, server: Server) -> None:
+        self.paths = paths
+        self.server = server
+
+    @functools.cached_property
+    def runs(self) -> Runs:
+        """The runs whose results the same parameters, data, code and locked libraries determine."""
+        digest = hashlib.sha256()
+        code = sorted(Path(__file__).parents[1].rglob("*.py"))
+        lock = [self.paths.lock] if self.paths.lock.exists() else []
+        for path in (self.paths.params, self.paths.manifest, *lock, *code):
+            digest.update(files.sha256(path).encode())
+        return Runs(self.server, digest.hexdigest()[:16])
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        return load(self.paths.params)
+
+    @functools.cached_property
+    def _folds(self) -> pd.DataFrame:
+        return datasets.folds_table(self.paths)
+
+    @functools.cached_property
+    def _names(self) -> dict[str, str]:
+        return {keys.OF_STUDY: self._params.study.name, keys.OF_DATA: self._params.data.name}
+
+    @functools.cached_property
+    def _of_all(self) -> dict[str, str]:
+        """Tags that the study and all of its backbones have."""
+        digests = datasets.fold_digests(self._folds)
+        return {
+            **contents.origin(self.paths),
+            **self._names,
+            **{keys.FOLD_DIGEST[fold]: digest for fold, digest in digests.items()},
+        }
+
+    @functools.cached_property
+    def _of_backbones(self) -> dict[str, str]:
+        images = store.describe(self.paths.images)
+        return {**self._of_all, keys.CLASSES: json.dumps(images.classes), keys.IMAGE_SIZE: str(images.size)}
+
+    def study(self) -> Run:
+        """Return the study's run, with its folds."""
+        name = f"{self._params.study.name} {self._params.data.name}"
+        run = self.runs.run("study", name, keys.STUDY, None, self._of_all)
+        if not self._is_logged(run, "folds"):
+            self.server.client.log_inputs(run.id, datasets.inputs(self._params, self._folds))
+            table = self._folds.to_csv(index=False, lineterminator="\n")
+            self.server.client.log_text(run.id, table, keys.FOLDS)
+            self._mark_logged(run, "folds")
+        return run
+
+    def backbone(self, backbone: str) -> Run:
+        """Return a backbone's run, with its folds as inputs."""
+        tags = {keys.OF_BACKBONE: backbone, **contents.weights(self.paths, backbone), **self._of_backbones}
+        run = self.runs.run(backbone, backbone, keys.BACKBONE, self.study(), tags)
+        if not self._is_logged(run, "folds"):
+            self.server.client.log_inputs(run.id, datasets.inputs(self._params, self._folds))
+            self._mark_logged(run, "folds")
+        return run
+
+    def complete(self, backbone: str, last: Part) -> Run:
+        """Log the parts of a backbone up to the last one that are not logged yet.
+
+        Later parts' files may still be those of an earlier run, so they are left alone.
+        """
+        run = self.backbone(backbone)
+        log_part = {"search": self._search, "training": self._training, "evaluation": self._evaluation}
+        for part in PARTS[: PARTS.index(last) + 1]:
+            if not self._is_logged(run, part):
+                log_part[part](run, backbone)
+                self._mark_logged(run, part)
+        if last == "evaluation":
+            self.runs.finish(run)
+        return run
+
+    def report(self, backbones: list[str]) -> None:
+        """Log all of the backbones, what the verdict says of them, and the report."""
+        self.runs.load()
+        rows = {row["backbone"]: row for row in files.read_json(self.paths.verdict)["rows"]}
+        for backbone in backbones:
+            run = self.complete(backbone, "evaluation")
+            if not self._is_logged(run, "verdict"):
+                self.runs.log(run, metrics=contents.verdict_metrics(rows[backbone]))
+                self._mark_logged(run, "verdict")
+            self._refresh_lock(run)
+        study = self.study()
+        self._refresh_lock(study)
+        if not self._is_logged(study, "report"):
+            for path in (
+                self.paths.report_html,
+                self.paths.report_markdown,
+                self.paths.report_json,
+                self.paths.curves_picture,
+            ):
+                self.runs.artifact(study, path, "report")
+            scores = {name: row["scores"]["accuracy"]["value"] for name, row in rows.items()}
+            self.runs.log(study, metrics=[(f"{name} test accuracy", value, 0) for name, value in scores.items()])
+            self._mark_logged(study, "report")
+        self.runs.finish(study)
+        views.write(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
+
+    def trial(self, backbone: str, trial: dict[str, Any]) -> None:
+        """Log the epochs of a trial that are new, and its end if it has one."""
+        self._trial(self.backbone(backbone), backbone, trial)
+
+    def _search(self, run: Run, backbone: str) -> None:
+        trials = files.read_json(self.paths.search(backbone))["trials"]
+        with ThreadPoolExecutor(CALLS_AT_ONCE if self.server.is_remote else 1) as pool:
+            waiting = [pool.submit(self._trial, run, backbone, trial) for trial in trials]
+            try:
+                for future in waiting:
+                    future.result()
+            finally:
+                # What one could not log the others cannot either.
+                pool.shutdown(cancel_futures=True)
+        self.runs.artifact(run, self.paths.search_picture(backbone), "plots")
+
+    def _trial(self, above: Run, backbone: str, trial: dict[str, Any]) -> None:
+        number = f"trial {trial['trial']}"
+        tags = {keys.OF_BACKBONE: backbone, **self._names}
+        run = self.runs.run(f"{backbone}/{number}", f"{backbone} {number}", keys.TRIAL, above, tags)
+        if keys.ENDED not in run.tags:
+            known = int(run.tags.get(keys.EPOCHS, 0))
+            has_ended = trial["failed"] or "score" in trial or "seconds" in trial
+            ended = {keys.ENDED: trial["failed"] or "scored"}
+            running = {keys.EPOCHS: str(max(known, len(trial["epochs"])))}
+            self.runs.log(
+                run,
+                params=contents.trial_params(backbone, trial),
+                metrics=contents.trial_metrics(trial, known),
+                tags=ended if has_ended else running,
+            )
+        if keys.ENDED in run.tags:
+            self.runs.finish(run, "FAILED" if trial["failed"] else "FINISHED")
+
+    def _training(self, run: Run, backbone: str) -> None:
+        history = pd.read_csv(self.paths.history(backbone))
+        params = contents.training_params(self.paths, backbone)
+        for phase, rows in history.groupby("phase", sort=False):
+            child = self.runs.run(
+                f"{backbone}/{phase}", str(phase), keys.PHASE, run, {keys.OF_BACKBONE: backbone, **self._names}
+            )
+            self.runs.log(child, metrics=contents.curves(rows))
+            self.runs.finish(child)
+        self.runs.artifact(run, self.paths.history_picture(backbone), "plots")
+        models.log(self.server, run, self.paths, backbone)
+        self.runs.log(
+            run,
+            params=params,
+            metrics=[*contents.curves(history), *system.read(self.paths.system_metrics(backbone))],
+            tags={keys.MODEL_SHA256: params["model_sha256"]},
+        )
+
+    def _evaluation(self, run: Run, backbone: str) -> None:
+        self.runs.log(run, metrics=contents.test_metrics(self.paths, backbone))
+        for picture in (
+            self.paths.confusion_picture(backbone),
+            self.paths.roc_picture(backbone),
+            self.paths.precision_recall_picture(backbone),
+            self.paths.reliability_picture(backbone),
+            self.paths.mistakes_picture(backbone),
+        ):
+            self.runs.artifact(run, picture, "plots")
+        self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
+
+    def _refresh_lock(self, run: Run) -> None:
+        """The lock is whole only after the stage that wrote the report has ended."""
+        if run.tags.get(keys.DVC_LOCK) != self._of_all[keys.DVC_LOCK]:
+            self.runs.log(run, tags={keys.DVC_LOCK: self._of_all[keys.DVC_LOCK]})
+
+    def _is_logged(self, run: Run, part: str) -> bool:
+        return f"{keys.LOGGED}{part}" in run.tags
+
+    def _mark_logged(self, run: Run, part: str) -> None:
+        self.runs.log(run, tags={f"{keys.LOGGED}{part}": "yes"})

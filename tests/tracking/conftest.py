@@ -1,0 +1,33 @@
+"""A server that is there, a port that is free, and copies of the finished study."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Checkout
+from tests.tracking.stores import free, serving
+from unfreeze.paths import Paths
+
+
+@pytest.fixture
+def free_port() -> int:
+    return free()
+
+
+@pytest.fixture
+def server(tmp_path: Path, free_port: int) -> Iterator[str]:
+    with serving(tmp_path, free_port) as address:
+        yield address
+
+
+@pytest.fixture
+def copy_of(studied: Checkout, tmp_path: Path) -> Callable[[str], Paths]:
+    """Copy the finished study, without what was logged of it, and name the folder."""
+
+    def copied(name: str) -> Paths:
+        shutil.copytree(studied.root, tmp_path / name, ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
+        return Paths(tmp_path / name)
+
+    return copied
