@@ -61,22 +61,41 @@ def browser(folder: Path) -> Iterator[str]:
 
 
 def visit(
-    address: str, page: Path, scripts: Sequence[str], *, width: int = 1200, dark: bool = False, pdf: bool = False
-) -> Seen:  # fmt: skip
-    """Open a page, print it if asked to, and evaluate scripts in it.
+    address: str,
+    page: str,
+    scripts: Sequence[str],
+    *,
+    width: int = 1200,
+    height: int = 900,
+    dark: bool = False,
+    pdf: Path | None = None,
+    picture: Path | None = None,
+) -> Seen:
+    """Open a page, print it if asked to, evaluate scripts in it, and take its picture if asked to.
 
     Args:
         address: That of a browser's protocol.
-        page: HTML file.
+        page: Address of the page.
         scripts: JavaScript expressions; promises are awaited.
         width: Of the window, in pixels.
+        height: Of the window, in pixels.
         dark: Whether the user prefers dark pages.
-        pdf: Whether to print the page before the scripts.
+        pdf: Where to print the page before the scripts.
+        picture: Where to put a PNG of the window after the scripts.
     """
-    return asyncio.run(_visit(address, page, scripts, width, dark, pdf))
+    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture))
 
 
-async def _visit(address: str, page: Path, scripts: Sequence[str], width: int, dark: bool, pdf: bool) -> Seen:
+async def _visit(
+    address: str,
+    page: str,
+    scripts: Sequence[str],
+    width: int,
+    height: int,
+    dark: bool,
+    pdf: Path | None,
+    picture: Path | None,
+) -> Seen:
     async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
         tab = _Tab(socket)
         target = await tab.call("Target.createTarget", url="about:blank")
@@ -84,23 +103,26 @@ async def _visit(address: str, page: Path, scripts: Sequence[str], width: int, d
         tab.session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             await tab.call(f"{domain}.enable")
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         await tab.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await tab.call("Emulation.setEmulatedMedia", features=[scheme])
-        await tab.call("Page.navigate", url=page.as_uri())
+        await tab.call("Page.navigate", url=page)
         await tab.until("Page.loadEventFired")
         if pdf:
             printed = await tab.call("Page.printToPDF")
-            page.with_suffix(".pdf").write_bytes(base64.b64decode(printed["data"]))
+            pdf.write_bytes(base64.b64decode(printed["data"]))
         for script in scripts:
             answer = await tab.call(
                 "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
             )
             assert "exceptionDetails" not in answer, answer
             tab.seen.values.append(answer["result"].get("value"))
+        if picture:
+            taken = await tab.call("Page.captureScreenshot")
+            picture.write_bytes(base64.b64decode(taken["data"]))
         await tab.call("Target.closeTarget", targetId=target["targetId"])
-        tab.seen.requests = [one for one in tab.seen.requests if one != page.as_uri() and not one.startswith("data:")]
+        tab.seen.requests = [one for one in tab.seen.requests if one != page and not one.startswith("data:")]
         return tab.seen
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report import chromium
+from tests import chromium
 from tests.report.conftest import NASTY, mistakes, study, verdict
 from unfreeze.report import page as pages
 
@@ -51,7 +51,7 @@ def write(path: Path, page: str) -> Path:
 
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (1200, True)])
 def test_every_chart_is_drawn_and_nothing_is_asked_for(address: str, plain: Path, width: int, dark: bool) -> None:
-    seen = chromium.visit(address, plain, [SEE_ALL, WIDTH, LABEL], width=width, dark=dark)
+    seen = chromium.visit(address, plain.as_uri(), [SEE_ALL, WIDTH, LABEL], width=width, dark=dark)
     counts, scrolled, label = seen.values
     assert counts["drawn"] == counts["charts"] == str(counts["pictures"])
     assert counts["errors"] == "0"
@@ -61,19 +61,20 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(address: str, plain: Path
 
 
 def test_charts_far_below_wait(address: str, plain: Path) -> None:
-    (counts,) = chromium.visit(address, plain, [COUNTS]).values
+    (counts,) = chromium.visit(address, plain.as_uri(), [COUNTS]).values
     assert int(counts["drawn"]) < int(counts["charts"])
 
 
 def test_print_holds_all_charts_and_numbers(address: str, plain: Path) -> None:
     before, after = "dispatchEvent(new Event('beforeprint'))", "dispatchEvent(new Event('afterprint'))"
     details = "document.querySelectorAll('details').length"
-    seen = chromium.visit(address, plain, [COUNTS, OPEN, before, OPEN, details, after, OPEN], pdf=True)
+    pdf = plain.with_suffix(".pdf")
+    seen = chromium.visit(address, plain.as_uri(), [COUNTS, OPEN, before, OPEN, details, after, OPEN], pdf=pdf)
     counts, closed, _, opened, every, _, closed_again = seen.values
     assert counts["drawn"] == counts["charts"]
     assert counts["errors"] == "0"
     assert (closed, opened, closed_again) == (0, every, 0)
-    assert plain.with_suffix(".pdf").stat().st_size > 10_000
+    assert pdf.stat().st_size > 10_000
 
 
 def test_names_with_markup_never_run(address: str, tmp_path: Path) -> None:
@@ -81,7 +82,9 @@ def test_names_with_markup_never_run(address: str, tmp_path: Path) -> None:
     of["study"]["name"] = NASTY
     of["verdict"]["text"] = NASTY
     page = write(tmp_path / "index.html", pages.page(study(of, pictures=mistakes(of["classes"]))))
-    seen = chromium.visit(address, page, [SEE_ALL, WIDTH, "document.querySelector('h1').textContent"], width=360)
+    seen = chromium.visit(
+        address, page.as_uri(), [SEE_ALL, WIDTH, "document.querySelector('h1').textContent"], width=360
+    )
     counts, scrolled, heading = seen.values
     assert counts["drawn"] == counts["charts"]
     assert (seen.requests, seen.problems, seen.dialogs) == ([], [], [])
@@ -91,6 +94,6 @@ def test_names_with_markup_never_run(address: str, tmp_path: Path) -> None:
 
 def test_a_script_that_is_not_the_pages_own_is_refused(address: str, plain: Path, tmp_path: Path) -> None:
     changed = plain.read_text(encoding="utf-8").replace("</body>", "<script>alert(1)</script></body>")
-    seen = chromium.visit(address, write(tmp_path / "index.html", changed), [COUNTS])
+    seen = chromium.visit(address, write(tmp_path / "index.html", changed).as_uri(), [COUNTS])
     assert seen.dialogs == []
     assert any("Content Security Policy" in problem for problem in seen.problems)
