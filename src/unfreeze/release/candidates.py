@@ -1,0 +1,82 @@
+"""The model of the checkout that asks to become the champion, and how it gets into the registry."""
+
+from typing import Any
+
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+from unfreeze.release.comparability import STUDY_RUN
+from unfreeze.tracking import keys
+from unfreeze.tracking.ledger import Ledger
+from unfreeze.tracking.registry import Registry, Version
+
+# Of the backbone's run, what a version keeps: it may outlive the run.
+LINEAGE = (
+    keys.OF_BACKBONE,
+    keys.OF_STUDY,
+    keys.OF_DATA,
+    keys.COMMIT,
+    keys.DATA_SHA256,
+    keys.WEIGHTS,
+    keys.WEIGHTS_SHA256,
+    keys.REQUIREMENTS,
+    keys.ENVIRONMENT,
+    keys.MODEL_SHA256,
+    keys.CLASSES,
+    keys.IMAGE_SIZE,
+    *keys.FOLD_DIGEST.values(),
+)
+
+
+def chosen(paths: Paths, backbone: str | None) -> str:
+    """Return the named backbone, or the best of the study.
+
+    Raises:
+        UnfreezeError: There is no study, or it has no such backbone.
+    """
+    if not paths.verdict.exists():
+        raise UnfreezeError(f"{paths.verdict.relative_to(paths.root)} is missing: run `dvc repro` first")
+    study = files.read_json(paths.verdict)
+    names = [row["backbone"] for row in study["rows"]]
+    if backbone is None:
+        return str(study["verdict"]["best"])
+    if backbone not in names:
+        raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {', '.join(names)}")
+    return backbone
+
+
+def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:
+    """Return a backbone's version, registered if it is not yet.
+
+    Args:
+        params: Needs `tracking`.
+        paths: The checkout.
+        registry: Where to.
+        backbone: The backbone.
+
+    Raises:
+        UnfreezeError: The store cannot be used, or holds another model under this study.
+    """
+    entry = Ledger(paths, params.tracking.experiment).entry(backbone)
+    with registry.server.in_one_line():
+        known = registry.server.client.get_run(entry.run_id).data.tags
+        if known[keys.MODEL_SHA256] != files.sha256(paths.model(backbone)):
+            raise UnfreezeError(
+                f"run {entry.run_id} in MLflow holds another model of {backbone} than "
+                f"{paths.model(backbone).relative_to(paths.root)}: delete that run, then `unfreeze sync`"
+            )
+        tags = {name: known[name] for name in LINEAGE if name in known}
+        # The run may be older than the end of its study, which alone makes dvc.lock whole.
+        tags |= {keys.DVC_LOCK: files.sha256(paths.dvc_lock), STUDY_RUN: entry.study_run_id}
+        return registry.register(entry.run_id, entry.model_id, tags)
+
+
+def known_scores(paths: Paths, backbone: str) -> dict[str, Any]:
+    """Return what the study measured of a backbone, for where nothing is scored anew."""
+    cost, evaluation = files.read_json(paths.cost(backbone)), files.read_json(paths.evaluation(backbone))
+    return {
+        "accuracy": evaluation["accuracy"],
+        "size_mb": cost["size_mb"],
+        "latency_ms": cost["latency_ms"]["1"],
+    }

@@ -1,0 +1,55 @@
+"""Whether the checkout is what its commit and its lock say: only then is it known what is promoted."""
+
+import json
+import subprocess
+import sys
+
+from unfreeze import git, lineage
+from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
+
+MOST_NAMED = 5
+
+
+def require_clean(paths: Paths) -> None:
+    """Find out whether what decides about results is committed.
+
+    Raises:
+        UnfreezeError: Some of it is not.
+    """
+    others = (paths.conf, paths.waivers, paths.dvc_lock)
+    deciding = (*lineage.DECIDING, *(str(path.relative_to(paths.root)) for path in others))
+    if git.commit(paths.root) == "none":
+        raise UnfreezeError(f"{paths.root} has no commit that a version could be traced to: commit it first")
+    changed = git.changed(paths.root, *deciding)
+    if changed:
+        raise UnfreezeError(
+            f"the work tree differs from its commit in {', '.join(changed)}, so that nobody could tell what was "
+            "promoted: commit or undo the changes"
+        )
+
+
+def require_matching_lock(paths: Paths) -> None:
+    """Find out whether the files here are those that dvc.lock names.
+
+    Raises:
+        UnfreezeError: They are not, or dvc.lock cannot be read.
+    """
+    if not paths.dvc_lock.exists():
+        raise UnfreezeError("there is no dvc.lock, so no study has run here: run `dvc repro`")
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], cwd=paths.root, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
+        raise UnfreezeError(
+            f"`dvc status` failed ({reason}): mend that (`git checkout dvc.lock` takes the committed lock), "
+            "then `dvc repro`"
+        )
+    stages = list(json.loads(done.stdout))
+    if stages:
+        more = f" and {len(stages) - MOST_NAMED} more" if len(stages) > MOST_NAMED else ""
+        raise UnfreezeError(
+            f"dvc.lock does not match {', '.join(stages[:MOST_NAMED])}{more}: run `dvc repro`, "
+            "or `dvc pull` where a remote has the files"
+        )

@@ -1,0 +1,181 @@
+"""Judge a challenger against the champion, and move the alias `champion` when the verdict, or a person, says so."""
+
+from typing import Any
+
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
+from unfreeze.evaluation import judgement
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+from unfreeze.release import candidates, checkout
+from unfreeze.release.bout import Bout
+from unfreeze.release.comparability import NotComparable
+from unfreeze.tracking import judgements, keys
+from unfreeze.tracking.registry import Registry
+from unfreeze.tracking.server import Server
+from unfreeze.tracking.transitions import as_rows
+
+__all__ = ["NotComparable", "apply", "judge", "promote", "rollback", "versions"]
+
+
+def judge(params: Params, paths: Paths, backbone: str | None = None) -> dict[str, Any]:
+    """Register a backbone as the challenger, and judge it against the champion on the current test fold.
+
+    Both models are scored anew, in one process. A verdict on the same bytes, champion, test fold and terms is not
+    asked for twice: the recorded one is returned, and nothing looks at the test fold again.
+
+    Args:
+        params: All of params.yaml.
+        paths: The checkout.
+        backbone: The challenger; the study's best by default.
+
+    Returns:
+        `verdict`: promote, keep or cannot tell; `reasons`; `text`, one sentence; `challenger` and `champion`, each
+        with version, backbone, model_sha256, size_mb, latency_ms and accuracy; `difference`: the challenger's
+        accuracy minus the champion's (value, low, high); `images`; `more_images` that would likely tell; `classes`:
+        recall of both by name; `flips`; `test_digest`; `run_id` of the record. Where the challenger is the champion
+        already nothing is scored: `difference` and `run_id` are None.
+
+    Raises:
+        NotComparable: There is no champion, it knows other classes, or it has seen the test fold.
+        UnfreezeError: The lock does not match, or the store cannot be used.
+    """
+    checkout.require_matching_lock(paths)
+    bout = _bout(params, paths, backbone)
+    with bout.registry.server.in_one_line():
+        return bout.judged()
+
+
+def promote(params: Params, paths: Paths, backbone: str | None = None, *, force: str | None = None) -> dict[str, Any]:
+    """Judge a backbone and make it the champion, if the verdict or a person says so.
+
+    Args:
+        params: All of params.yaml.
+        paths: The checkout.
+        backbone: The challenger; the study's best by default.
+        force: A person's reason to promote whatever the verdict is; it is recorded.
+
+    Returns:
+        The judgement with `promoted`, and `transition` where the champion has changed.
+
+    Raises:
+        NotComparable: See `judge`; not if it is forced.
+        UnfreezeError: The work tree or the lock is not clean, or another promotion came first.
+    """
+    if force is not None and not force.strip():
+        raise UnfreezeError('--force was given no reason: say why, as in `unfreeze promote --force "first champion"`')
+    checkout.require_clean(paths)
+    if force is None:
+        return apply(params, paths, judge(params, paths, backbone))
+    checkout.require_matching_lock(paths)
+    bout = _bout(params, paths, backbone)
+    with bout.registry.server.in_one_line():
+        try:
+            verdict = bout.judged()
+        except NotComparable as error:
+            verdict = bout.not_judged(str(error))
+        return _moved(bout.registry, verdict, f"forced: {force.strip()}")
+
+
+def apply(params: Params, paths: Paths, judgement_of: dict[str, Any]) -> dict[str, Any]:
+    """Make the challenger of a verdict the champion, if that is the verdict; a second time changes nothing.
+
+    A version that was promoted by this verdict and rolled back since stays where it is: a person has decided.
+
+    Args:
+        params: All of params.yaml.
+        paths: The checkout.
+        judgement_of: From `judge`.
+
+    Returns:
+        The judgement with `promoted`, and `transition` where the champion has changed.
+
+    Raises:
+        UnfreezeError: Another promotion came first, or the store cannot be used.
+    """
+    registry = _registry(params, paths)
+    registry.server.require()
+    with registry.server.in_one_line():
+        present = registry.champion()
+        if judgement_of["verdict"] != judgement.PROMOTE:
+            return {**judgement_of, "promoted": False, "transition": None}
+        applied = [one for one in registry.transitions() if one.judgement == judgement_of["run_id"]]
+        challenger = judgement_of["challenger"]["version"]
+        if applied and (present is None or present.number != challenger):
+            told = f"version {challenger} was promoted by this verdict before, and is not champion any more"
+            log.info("%s: `unfreeze promote --force REASON` promotes it again", told)
+            return {**judgement_of, "promoted": False, "transition": None}
+        return _moved(registry, judgement_of, judgement_of["text"])
+
+
+def rollback(params: Params, paths: Paths) -> dict[str, Any]:
+    """Return to the version that was champion before the present one.
+
+    Args:
+        params: All of params.yaml.
+        paths: The checkout.
+
+    Returns:
+        The transition.
+
+    Raises:
+        UnfreezeError: There is no version before, or the store cannot be used.
+    """
+    registry = _registry(params, paths)
+    registry.server.require()
+    with registry.server.in_one_line():
+        return as_rows([registry.rollback("rolled back by hand")])[0]
+
+
+def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
+    """Return all versions of the registered model, the newest first.
+
+    Args:
+        params: All of params.yaml.
+        paths: The checkout.
+
+    Returns:
+        One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `tags`, and
+        `transitions` that made it the champion.
+    """
+    registry = _registry(params, paths)
+    registry.server.require()
+    with registry.server.in_one_line():
+        registry.champion()
+        moves = as_rows(registry.transitions())
+        return [
+            {
+                "version": version.number,
+                "aliases": list(version.aliases),
+                "backbone": version.tags.get(keys.OF_BACKBONE),
+                "verdict": version.tags.get(judgements.VERDICT),
+                "tags": dict(version.tags),
+                "transitions": [move for move in moves if move["to"] == version.number],
+            }
+            for version in registry.versions()
+        ]
+
+
+def _registry(params: Params, paths: Paths) -> Registry:
+    return Registry(Server(paths, params.tracking.experiment), params.promote.model)
+
+
+def _bout(params: Params, paths: Paths, backbone: str | None) -> Bout:
+    """Let a backbone be the challenger."""
+    registry, name = _registry(params, paths), candidates.chosen(paths, backbone)
+    version = candidates.register(params, paths, registry, name)
+    with registry.server.in_one_line():
+        champion = registry.champion()
+        if champion is None or champion.number != version.number:
+            registry.challenge(version.number)
+    return Bout(params, paths, registry, name, version)
+
+
+def _moved(registry: Registry, found: dict[str, Any], reason: str) -> dict[str, Any]:
+    challenger, champion = found["challenger"]["version"], found["champion"]
+    expected = champion["version"] if champion else None
+    transition = registry.promote(challenger, expected=expected, reason=reason, judgement=found["run_id"])
+    if transition:
+        log.info("version %d is champion of model %r now", challenger, registry.model)
+    moved = as_rows([transition])[0] if transition else None
+    return {**found, "promoted": transition is not None, "transition": moved}

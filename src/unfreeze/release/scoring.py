@@ -1,0 +1,82 @@
+"""Champion and challenger on the same test images, scored anew in one process."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unfreeze import console, files
+from unfreeze.data import store
+from unfreeze.evaluation.judgement import Contender
+from unfreeze.params import Params
+from unfreeze.paths import Paths
+
+# Each model is timed so often, in turn: the machine may be busy with something else for a while.
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Test:
+    """The test fold as it is in the checkout.
+
+    Args:
+        rows: Rows of the image store.
+        ids: Identifiers of its images.
+        labels: Class numbers.
+        classes: Class names by number.
+    """
+
+    rows: np.ndarray
+    ids: list[str]
+    labels: np.ndarray
+    classes: list[str]
+
+    @classmethod
+    def read(cls, paths: Paths) -> "Test":
+        """Read it from the image store and the split."""
+        images = store.describe(paths.images)
+        rows = images.rows_of(files.read_csv(paths.split), "test")
+        return cls(rows, [images.ids[row] for row in rows], images.labels[rows], images.classes)
+
+
+def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
+    """Score models on the test fold and measure what they cost.
+
+    A model of another image size is given the images decoded anew at its own.
+
+    Args:
+        params: Needs `extract`.
+        paths: The checkout.
+        test: The test fold.
+        models: `.keras` files by the name that progress shows.
+
+    Returns:
+        What each says and costs, by its name.
+    """
+    console.import_tensorflow()
+    from unfreeze.models import cost
+    from unfreeze.models.scoring import Scorer
+
+    scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
+    predicted = {name: _predicted(scorer, paths, test, name) for name, scorer in scorers.items()}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(ROUNDS):
+        for name, scorer in scorers.items():
+            times[name].append(cost.latency(scorer.model, params.extract, batch_sizes=(1,))["1"])
+    return {
+        name: Contender(predicted[name], size_mb=cost.size_mb(model), latency_ms=min(times[name]))
+        for name, model in models.items()
+    }
+
+
+def _predicted(scorer: Any, paths: Paths, test: Test, name: str) -> np.ndarray:
+    size, what = int(scorer.model.inputs[0].shape[1]), f"{name}: {len(test.ids)} test images"
+    if size == store.describe(paths.images).size:
+        return np.asarray(scorer.probabilities(test.rows, what).argmax(axis=1))
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
+        scorer.images = Path(folder) / paths.images.name
+        labels, manifest = [test.classes[number] for number in test.labels], files.sha256(paths.manifest)
+        store.write(scorer.images, paths.raw, test.ids, labels, size=size, manifest_sha256=manifest)
+        return np.asarray(scorer.probabilities(np.arange(len(test.ids)), what).argmax(axis=1))

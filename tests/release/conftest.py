@@ -1,0 +1,75 @@
+"""A finished small study with a first champion in a store of its own, restored for each test."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Checkout
+from unfreeze.params import Params, load
+from unfreeze.paths import Paths
+from unfreeze.release import promotion
+from unfreeze.tracking.registry import Registry
+from unfreeze.tracking.server import Server
+
+
+@dataclass(frozen=True)
+class Released:
+    """A checkout, and what promotion needs of it.
+
+    Args:
+        paths: Its files.
+        params: Its parameters.
+    """
+
+    paths: Paths
+    params: Params
+
+    @property
+    def registry(self) -> Registry:
+        """The registry as any process sees it."""
+        return Registry(Server(self.paths, self.params.tracking.experiment), self.params.promote.model)
+
+    @property
+    def champion(self) -> int | None:
+        """The version that a service would load."""
+        found = self.registry.champion()
+        return found.number if found else None
+
+    def runs(self, kind: str) -> list[Any]:
+        """Return the runs of a kind."""
+        server = self.registry.server
+        return list(server.client.search_runs([server.experiment_id], f"tags.`unfreeze.kind` = '{kind}'"))
+
+    def promote(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run `unfreeze promote`."""
+        return promotion.promote(self.params, self.paths, *args, **kwargs)
+
+
+def copied(studied: Checkout, target: Path) -> Released:
+    """Copy a finished study without what was logged of it."""
+    shutil.copytree(studied.root, target, symlinks=True, ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
+    return Released(Paths(target), load(target / "params.yaml"))
+
+
+@pytest.fixture(scope="session")
+def first(studied: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return a checkout whose champion is a network that names one class."""
+    made = copied(studied, tmp_path_factory.mktemp("released") / "checkout")
+    made.promote("mobilenetv2", force="first champion")
+    # The other one is in the store too, so that no test waits for it.
+    promotion.judge(made.params, made.paths, "mobilenetv2")
+    return made
+
+
+@pytest.fixture
+def released(first: Released) -> Iterator[Released]:
+    """Give that checkout, and have its store, files and commit back as they were."""
+    database = first.paths.mlflow_database
+    kept = database.with_name("kept.db")
+    shutil.copy(database, kept)
+    yield first
+    shutil.copy(kept, database)
