@@ -13,7 +13,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro test bench bench-search bench-checks bench-paper lint ui docs lock readme clean
+.PHONY: help install repro tiny verify retrain certify test bench bench-search bench-checks bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,22 @@ $(VENV)/package: $(VENV)/locked pyproject.toml
 	  cp pyproject.toml $@; \
 	else touch $@; fi
 
-repro: install ## Run the study of params.yaml: dvc repro
+repro: install ## Run the study of params.yaml: dvc repro, then log what MLflow lacks
 	dvc repro
+	@# The study is done whatever MLflow's server says; what is missing there is sent by the next sync.
+	-@unfreeze sync
+
+tiny: install ## Run every stage on a small study, a few minutes; params.yaml and the results become its own
+	dvc exp run -S study=tiny
+
+verify: install ## Say whether dvc.lock matches the code, the parameters and the data
+	unfreeze ci verify
+
+retrain: install ## What CI does: retrain, judge, push, open a pull request, promote (PRESET=six for another study)
+	unfreeze ci retrain $(if $(filter-out none,$(PRESET)),--preset "$$PRESET")
+
+certify: install ## Run this commit again in an empty clone and say which outputs are identical
+	unfreeze certify
 
 test: install lint ## Check the code and run all tests
 	pytest
@@ -54,10 +68,12 @@ bench-paper: install ## Run the course report's study again, with right and with
 bench-checks: install ## Measure the checks of the images, into benchmarks/checks.md (minutes)
 	python -m benchmarks.checks --inputs $(BENCH_INPUTS)
 
-lint: install ## ruff and mypy, as checks
+lint: install ## ruff, mypy, and the workflows, as checks
 	ruff check .
 	ruff format --check .
 	mypy
+	zizmor --offline --quiet .github/workflows
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port: make ui MLFLOW_PORT=5050)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \

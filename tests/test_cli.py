@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unfreeze import cli
+from unfreeze import cli, operations
 from unfreeze.errors import UnfreezeError
 
 
@@ -13,7 +13,7 @@ def ending_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> str:
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_sync", fail)
+    monkeypatch.setattr(operations, "_sync", fail)
     with pytest.raises(SystemExit) as caught:
         cli.main(["sync"])
     return str(caught.value)
@@ -36,7 +36,7 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "a.h5")
 
-    monkeypatch.setattr(cli, "_sync", fail)
+    monkeypatch.setattr(operations, "_sync", fail)
     with pytest.raises(PermissionError):
         cli.main(["sync"])
 

@@ -1,5 +1,6 @@
 """What git says of a checkout."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,28 @@ def changed(root: Path, *names: str) -> list[str]:
         *names: Relative to it.
     """
     return [name for name in names if _say(root, "status", "--porcelain", "--", name)]
+
+
+def commits_of(root: Path, name: str) -> list[str]:
+    """Return the commits of any branch that changed a file, the newest first.
+
+    Args:
+        root: The checkout.
+        name: Relative to it.
+    """
+    return _say(root, "log", "--all", "--format=%H", "--", name).split()
+
+
+def sha256(root: Path, commit: str, name: str) -> str:
+    """Return the SHA-256 of a file as a commit has it.
+
+    Args:
+        root: The checkout.
+        commit: One that has the file.
+        name: Relative to the checkout.
+    """
+    shown = subprocess.run(["git", "show", f"{commit}:{name}"], cwd=root, capture_output=True, check=False)
+    return hashlib.sha256(shown.stdout).hexdigest()
 
 
 def _say(root: Path, *arguments: str) -> str:

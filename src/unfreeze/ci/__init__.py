@@ -1,0 +1,1 @@
+"""What continuous integration runs: retraining up to a pull request, and proof that a commit gives its results."""

@@ -1,0 +1,135 @@
+"""Proof that a commit gives its results: the whole pipeline once more, in an empty clone, output by output."""
+
+import tempfile
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from unfreeze.ci import pipeline, repository
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
+
+# Label in dvc.yaml of an output that holds times or dates, so that no two runs give the same.
+MEASURES_TIME = "measures-time"
+
+Lock = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An output of two runs.
+
+    Args:
+        stage: The stage that writes it.
+        path: Where it lies, relative to the root.
+        result: Whether both runs gave the same bytes; an output that measures time may differ, and so may what
+            is made from it.
+        before: Its digest in the commit's dvc.lock.
+        after: Its digest now; None if it was not written.
+    """
+
+    stage: str
+    path: str
+    result: Literal["identical", "different, measures time", "different"]
+    before: str
+    after: str | None
+
+
+def certify(paths: Paths) -> list[Compared]:
+    """Run the commit's pipeline anew and compare all outputs with its lock.
+
+    What is not committed plays no part. Nothing is taken along: images and weights are fetched again from where
+    params.yaml says they are, files that DVC tracks from its remote. The runs go to an MLflow store of the clone.
+
+    Args:
+        paths: A checkout.
+
+    Returns:
+        One row an output, in the order of the lock.
+
+    Raises:
+        UnfreezeError: A stage failed, or the commit has no lock.
+    """
+    commit = repository.head(paths.root)
+    with tempfile.TemporaryDirectory(prefix="unfreeze-certify-") as folder:
+        clone = Paths(Path(folder) / "clone")
+        repository.clone(paths.root, commit, clone.root)
+        if not clone.dvc_lock.exists():
+            raise UnfreezeError(f"commit {commit[:12]} has no dvc.lock: run `dvc repro` and commit it")
+        pipeline.require_lock(clone.dvc_lock)
+        before = _read(clone.dvc_lock)
+        log.info("running commit %s anew in %s", commit[:12], clone.root)
+        pipeline.pull_inputs(clone.root)
+        # The installed package is that of the checkout; the clone's own code has to run.
+        environment = {"PYTHONPATH": str(clone.root / "src"), "MLFLOW_TRACKING_URI": ""}
+        pipeline.reproduce(clone.root, "--force", environment=environment)
+        return compare(before, _read(clone.dvc_lock), pipeline.labelled(clone.root, MEASURES_TIME))
+
+
+def compare(before: Lock, after: Lock, measuring: Set[str]) -> list[Compared]:
+    """Compare the outputs of two locks.
+
+    Args:
+        before: The content of a dvc.lock.
+        after: That of a later run.
+        measuring: Paths of the outputs that measure time.
+    """
+    excused = _with_followers(before, measuring)
+    digests = {out["path"]: out.get("md5") for stage in after["stages"].values() for out in stage.get("outs", [])}
+    rows = []
+    for name, stage in before["stages"].items():
+        for out in stage.get("outs", []):
+            path, was, now = out["path"], out.get("md5"), digests.get(out["path"])
+            differs: Literal["different, measures time", "different"] = (
+                "different, measures time" if path in excused and now else "different"
+            )
+            rows.append(Compared(name, path, "identical" if was == now else differs, was, now))
+    return rows
+
+
+def failed(rows: list[Compared]) -> list[str]:
+    """Return the outputs that differ and should not."""
+    return [row.path for row in rows if row.result == "different"]
+
+
+def as_json(rows: list[Compared]) -> list[dict[str, Any]]:
+    """Return the comparison for machines."""
+    return [asdict(row) for row in rows]
+
+
+def show(rows: list[Compared]) -> None:
+    """Print the comparison as a table."""
+    colours = {"identical": "green", "different, measures time": "yellow", "different": "red"}
+    table = Table("stage", "output", "result")
+    for row in rows:
+        table.add_row(Text(row.stage), Text(row.path), Text(row.result, style=colours[row.result]))
+    Console().print(table)
+
+
+def _with_followers(lock: Lock, measuring: Set[str]) -> set[str]:
+    """Return the outputs that measure time and all that are made from them."""
+    excused = set(measuring)
+    size = -1
+    while size != len(excused):
+        size = len(excused)
+        for stage in lock["stages"].values():
+            if any(_overlap(dep["path"], path) for dep in stage.get("deps", []) for path in excused):
+                excused |= {out["path"] for out in stage.get("outs", [])}
+    return excused
+
+
+def _overlap(dependency: str, output: str) -> bool:
+    """Tell whether a dependency is an output, a folder around it or a file in it."""
+    first, second = Path(dependency), Path(output)
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def _read(lock: Path) -> Lock:
+    return yaml.safe_load(lock.read_text(encoding="utf-8"))

@@ -1,0 +1,225 @@
+"""The loop: retrain where something changed, judge, propose the result as a branch and a pull request, promote.
+
+Every step can be killed and run again, here or in a new clone: each looks first for what an earlier attempt has left
+at the origin, the remote or the registry. Promotion is last, so that the lock of a champion is always kept somewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze import files
+from unfreeze.ci import flips, pipeline, preflight, pull_requests, repository, text
+from unfreeze.console import log
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import load
+from unfreeze.paths import Paths
+from unfreeze.release import promotion
+from unfreeze.release.comparability import NotComparable
+
+# Digits of the commit in the name of its branch.
+DIGITS = 12
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a retraining starts from and where its result goes.
+
+    Args:
+        commit: The commit that is retrained.
+        branch: The branch of the result; one for each commit and preset.
+        target: The branch that the pull request is for.
+        results: Patterns of the files that git holds of the result.
+    """
+
+    commit: str
+    branch: str
+    target: str
+    results: list[str]
+
+    @classmethod
+    def of(cls, paths: Paths, preset: str | None, target: str) -> "Plan":
+        """Return the plan for the commit of a checkout."""
+        commit = repository.head(paths.root)
+        branch = f"retrain/{commit[:DIGITS]}" + (f"-{preset}" if preset else "")
+        own = [paths.dvc_lock, paths.flips_picture, *([paths.params] if preset else [])]
+        # DVC adds to these what git shall not hold.
+        names = [str(path.relative_to(paths.root)) for path in own] + ["**/.gitignore"]
+        return cls(commit, branch, target, [*names, *pipeline.held_by_git(paths.root)])
+
+
+def verify(paths: Paths) -> None:
+    """Say that dvc.lock belongs to the code, the parameters and the data beside it.
+
+    Raises:
+        UnfreezeError: It does not.
+    """
+    pipeline.require_lock(paths.dvc_lock)
+    if stages := pipeline.would_run(paths.root):
+        raise UnfreezeError(
+            f"dvc.lock does not match, {_some(stages)} would run: `make repro` and commit what it changes, "
+            "or let `unfreeze ci retrain` do so"
+        )
+    log.info("dvc.lock matches: nothing would run")
+
+
+def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") -> dict[str, Any] | None:
+    """Bring a commit's results up to date, and propose and promote them.
+
+    Args:
+        paths: A clean checkout of the commit; an earlier attempt's results may lie in it.
+        preset: A file in conf/study to compose params.yaml from; params.yaml stays as it is without one.
+        target: The branch that the pull request is for.
+
+    Returns:
+        The judgement; None where there was nothing to judge, or nothing to compare with.
+
+    Raises:
+        UnfreezeError: A step failed; nothing is promoted, and the next run goes on.
+    """
+    _step("preflight", "the work tree, the lock, MLflow, the remote and origin")
+    pipeline.require_lock(paths.dvc_lock)
+    plan = Plan.of(paths, preset, target)
+    own_text = str(paths.pull_request.relative_to(paths.root))
+    remote = preflight.require(paths, may_differ=[*plan.results, own_text])
+    earlier = _earlier(paths, plan)
+    if preset:
+        _step("preset", f"params.yaml from conf/ with study={preset}")
+        compose_preset(paths, preset)
+        # Another study writes other files.
+        plan = Plan.of(paths, preset, target)
+    if earlier:
+        repository.take_over(paths.root, earlier)
+    _bring_up_to_date(paths, remote, is_taken_over=earlier is not None)
+    tree = repository.tree(paths.root, plan.results)
+    is_new = tree != repository.tree_of(paths.root, plan.commit)
+    if not is_new:
+        log.info("nothing to retrain: dvc.lock matches commit %s", plan.commit[:DIGITS])
+        if not pipeline.is_complete(paths.root):
+            log.info("its models are neither here nor in a remote, so there is nothing to judge")
+            return None
+    _step("sync", "the runs to MLflow")
+    _sync(paths)
+    _step("judge", "the best model against the champion")
+    judgement, told = _judge(paths)
+    if earlier and judgement and _is_champion(judgement):
+        log.info("nothing left to do: an earlier attempt has proposed and promoted this")
+        return judgement
+    if is_new:
+        _propose(paths, plan, remote, earlier, judgement, told)
+    if judgement and judgement["verdict"] == "promote":
+        _step("promote", f"version {judgement['challenger']['version']}")
+        promotion.apply(load(paths.params), paths, judgement)
+    return judgement
+
+
+def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) -> None:
+    """Run the stages that changed, on what the remote or the cache has of the others."""
+    _step("verify", "what would run")
+    stages = pipeline.would_run(paths.root)
+    log.info("%s", f"would run: {_some(stages)}, and what follows" if stages else "nothing would run")
+    _step("pull", f"from remote {remote}" if remote else "no DVC remote is set: what the cache holds is all there is")
+    pipeline.pull(paths.root) if remote else pipeline.checkout(paths.root)
+    # Without a remote the models of an earlier attempt may be gone while its branch is there.
+    if stages or (is_taken_over and not pipeline.is_complete(paths.root)):
+        _step("repro", "the stages that changed")
+        pipeline.reproduce(paths.root)
+
+
+def _propose(
+    paths: Paths, plan: Plan, remote: str | None, earlier: str | None, judgement: dict[str, Any] | None, told: str
+) -> None:
+    """Keep the results where others find them: the models in the remote, the rest on a branch with a pull request."""
+    if remote:
+        _step("push", f"to remote {remote}")
+        pipeline.push(paths.root)
+    _step("branch", plan.branch)
+    shown = judgement["flips"] if judgement else []
+    flips.draw(shown, paths, most_pixels=load(paths.params).checks.most_pixels)
+    tree = repository.tree(paths.root, plan.results)
+    commit = earlier
+    if earlier is None or tree != repository.tree_of(paths.root, earlier):
+        commit = repository.commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{told}")
+        repository.push(paths.root, commit, plan.branch, expected=earlier)
+    assert commit is not None
+    _step("pull request", f"{plan.branch} into {plan.target}")
+    before = repository.content(paths.root, plan.commit, str(paths.report_json.relative_to(paths.root)))
+    changes = text.Changes.read(paths, before)
+    service = pull_requests.Service.here()
+    picture = (
+        service.address(commit, paths.flips_picture.relative_to(paths.root)) if service else paths.flips_picture.name
+    )
+    body = text.body(changes, judgement, told, picture=picture)
+    title = text.title(plan.commit[:DIGITS], judgement)
+    if service:
+        log.info("%s", service.propose(plan.branch, plan.target, title, body))
+        return
+    files.write_text(paths.pull_request, f"# {title}\n\n{body}")
+    log.info(
+        "no pull request: GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN are not all set. Its text is in %s",
+        paths.pull_request.relative_to(paths.root),
+    )
+
+
+def _earlier(paths: Paths, plan: Plan) -> str | None:
+    """Return the commit with which an earlier attempt has got as far as its branch.
+
+    Raises:
+        UnfreezeError: The branch holds what no attempt has made.
+    """
+    commit = repository.tip(paths.root, plan.branch)
+    if commit and not repository.is_child(paths.root, commit, plan.commit):
+        raise UnfreezeError(
+            f"branch {plan.branch} of origin holds commits of others, which would be lost: merge or delete it"
+        )
+    return commit
+
+
+def compose_preset(paths: Paths, preset: str) -> None:
+    """Write params.yaml as `dvc exp run -S study=PRESET` does.
+
+    Args:
+        paths: The checkout.
+        preset: Name of a file in conf/study.
+
+    Raises:
+        UnfreezeError: There is no such file.
+    """
+    known = sorted(path.stem for path in (paths.conf / "study").glob("*.yaml"))
+    if preset not in known:
+        raise UnfreezeError(f"there is no preset {preset!r} in conf/study: take one of {', '.join(known)}")
+    from dvc.utils.hydra import compose_and_dump
+
+    with files.atomic(paths.params) as partial:
+        compose_and_dump(str(partial), str(paths.conf), None, "config", "", [f"study={preset}"])
+
+
+def _sync(paths: Paths) -> None:
+    from unfreeze.tracking.ledger import Ledger
+
+    params = load(paths.params)
+    Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
+
+
+def _judge(paths: Paths) -> tuple[dict[str, Any] | None, str]:
+    """Return the judgement, and it or the reason why there is none in a sentence."""
+    try:
+        judgement = promotion.judge(load(paths.params), paths)
+    except NotComparable as error:
+        log.warning("not judged: %s", error)
+        return None, f"Not judged: {error}"
+    log.info("%s", judgement["text"])
+    return judgement, str(judgement["text"])
+
+
+def _is_champion(judgement: Mapping[str, Any]) -> bool:
+    return bool(judgement["champion"]["version"] == judgement["challenger"]["version"])
+
+
+def _some(stages: list[str]) -> str:
+    return ", ".join(stages[:MOST_NAMED]) + (f" and {len(stages) - MOST_NAMED} more" if stages[MOST_NAMED:] else "")
+
+
+def _step(name: str, what: str) -> None:
+    log.info("step %s: %s", name, what)

@@ -1,0 +1,202 @@
+"""A retraining as the text of a pull request: the verdict, what changed since the commit, and the report."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze import files
+from unfreeze.paths import Paths
+from unfreeze.redaction import redacted
+from unfreeze.report import formats
+from unfreeze.report.parts import Cell, Table
+from unfreeze.report.text import as_markdown, escaped
+
+VERDICTS = {"promote": "promote", "keep": "keep the champion", "cannot tell": "cannot tell"}
+# GitHub ends a text at 65,536 characters; the report is what can be read elsewhere.
+MOST_OF_REPORT = 40_000
+MOST_ROWS = 20
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a retraining changed.
+
+    Args:
+        before: The content of reports/report.json in the commit; None where it has none.
+        after: The same now.
+        report: reports/report.md now.
+    """
+
+    before: Report | None
+    after: Report
+    report: str
+
+    @classmethod
+    def read(cls, paths: Paths, before: str | None) -> "Changes":
+        """Return the changes since a version of reports/report.json, given as text."""
+        return cls(
+            json.loads(before) if before else None,
+            files.read_json(paths.report_json),
+            paths.report_markdown.read_text(encoding="utf-8"),
+        )
+
+
+def title(commit: str, judgement: Mapping[str, Any] | None) -> str:
+    """Return the pull request's title."""
+    return f"Retrain {commit}: {VERDICTS[judgement['verdict']] if judgement else 'not judged'}"
+
+
+def body(changes: Changes, judgement: Mapping[str, Any] | None, told: str, *, picture: str) -> str:
+    """Return the pull request's text, in Markdown and without secrets.
+
+    Args:
+        changes: What the retraining changed.
+        judgement: What the gate found; None where there was nothing to compare with.
+        told: The judgement, or why there is none, in a sentence.
+        picture: Address of the picture of the images that changed.
+    """
+    judged = _judged(judgement, picture) if judgement else []
+    parts = [f"**{_safe(told)}**", *judged, *_scores(changes), *_checks(changes), *_report(changes.report)]
+    return redacted("\n\n".join(parts) + "\n")
+
+
+def quoted(untrusted: str) -> str:
+    """Return a text of unknown origin so that it is shown as it stands: no link, picture or mention comes of it."""
+    shown = untrusted[:MOST_OF_REPORT]
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(longest + 1, 3)
+    return redacted(f"The report of the tiny study, as text:\n\n{fence}text\n{shown}\n{fence}\n")
+
+
+def _judged(judgement: Mapping[str, Any], picture: str) -> list[str]:
+    reasons = "\n".join(f"- {_safe(reason)}" for reason in judgement["reasons"])
+    parts = ["## Verdict", as_markdown(_sides(judgement)), *([reasons] if reasons else [])]
+    # Nothing was scored where the champion met itself.
+    if judgement["difference"] is None:
+        return parts
+    difference = formats.with_interval(judgement["difference"], formats.points)
+    told = f"Difference {difference} points of accuracy, on the same {judgement['images']:,} test images."
+    if judgement["more_images"]:
+        told += f" About {judgement['more_images']:,} more test images would tell."
+    return [
+        *parts,
+        escaped(told),
+        as_markdown(_classes(judgement["classes"])),
+        *_flips(judgement["flips"], picture),
+    ]
+
+
+def _sides(judgement: Mapping[str, Any]) -> Table:
+    sides = [judgement["champion"], judgement["challenger"]]
+    rows: list[Sequence[Cell | str]] = [
+        ["version", *(str(side["version"]) for side in sides)],
+        ["backbone", *(side["backbone"] for side in sides)],
+        ["accuracy", *(formats.percent(side["accuracy"]) for side in sides)],
+        ["size, MB", *(formats.digits(side["size_mb"]) for side in sides)],
+        ["latency, ms", *(formats.digits(side["latency_ms"]) for side in sides)],
+    ]
+    return Table("Champion and challenger", ["", "champion", "challenger"], rows)
+
+
+def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return the recall of the classes, those that lost most first."""
+    lost = sorted(classes.items(), key=lambda item: (item[1]["challenger"] or 0) - (item[1]["champion"] or 0))
+    rows = [
+        [name, formats.percent(of["champion"]), formats.percent(of["challenger"]), formats.count(of["support"])]
+        for name, of in lost[:MOST_ROWS]
+    ]
+    return Table("Recall", ["recall of", "champion", "challenger", "test images"], rows)
+
+
+def _flips(flips: Sequence[Mapping[str, Any]], picture: str) -> list[str]:
+    if not flips:
+        return ["Both give every test image the same class."]
+    mended = sum(flip["better"] for flip in flips)
+    rows = [[flip["id"], flip["label"], flip["champion"], flip["challenger"]] for flip in _spoiled_first(flips)]
+    few = f"; the first {MOST_ROWS} are listed" if len(rows) > MOST_ROWS else ""
+    listed = Table("Flips", ["image", "is", "champion says", "challenger says"], rows[:MOST_ROWS], words=4)
+    return [
+        "## Images that changed",
+        f"The challenger mends {mended:,} and spoils {len(flips) - mended:,}{few}.",
+        f"![the images on which champion and challenger disagree]({picture})",
+        as_markdown(listed),
+    ]
+
+
+def _safe(told: str) -> str:
+    """Return a sentence as Markdown; its secrets go first, since nothing finds them once it is escaped."""
+    return escaped(redacted(told))
+
+
+def _spoiled_first(flips: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(flips, key=lambda flip: bool(flip["better"]))
+
+
+def _scores(changes: Changes) -> list[str]:
+    """Return each backbone's scores in the commit and now."""
+    rows = []
+    before = {row["backbone"]: row for row in changes.before["rows"]} if changes.before else {}
+    for row in changes.after["rows"]:
+        old = before.get(row["backbone"], {"scores": {}})
+        rows.append(
+            [
+                row["backbone"],
+                *(formats.with_interval(of["scores"].get("accuracy"), formats.percent) for of in (old, row)),
+                *(_value(of, name) for name in ("macro_f1", "log_loss") for of in (old, row)),
+            ]
+        )
+    header = ["backbone", "accuracy before", "accuracy now", "macro F1 before", "now", "log-loss before", "now"]
+    images = [report["test_images"] for report in (changes.before, changes.after) if report]
+    parts = ["## What changed since the commit", as_markdown(Table("Scores", header, rows))]
+    if len(set(images)) > 1:
+        parts.append(
+            f"The test fold had {images[0]:,} images and has {images[1]:,} now: these scores are of different images."
+        )
+    return parts
+
+
+def _value(row: Mapping[str, Any], score: str) -> str:
+    return formats.decimal(row["scores"].get(score, {}).get("value"))
+
+
+def _checks(changes: Changes) -> list[str]:
+    """Return what the checks of data found in the commit and now."""
+    before, after = (_found(report) for report in (changes.before, changes.after))
+    rows = [
+        [suite, check, (after.get(key) or before[key])[0], *(_images(found, key) for found in (before, after))]
+        for key in sorted({**before, **after})
+        for suite, check in [key]
+    ]
+    header = ["suite", "check", "level", "before", "now"]
+    shown = as_markdown(Table("Data checks", header, rows, words=3)) if rows else "They found nothing, then and now."
+    return ["## Data checks", shown]
+
+
+def _found(report: Report | None) -> dict[tuple[str, str], tuple[str, int | None]]:
+    """Return level and number of images of all that was not as expected, by suite and check."""
+    return {
+        (suite["suite"], rule["column"]): (rule["level"], rule.get("unexpected"))
+        for suite in (report or {}).get("checks", [])
+        for rule in suite["expectations"]
+        if not rule["success"]
+    }
+
+
+def _images(found: Mapping[tuple[str, str], tuple[str, int | None]], key: tuple[str, str]) -> str:
+    if key not in found:
+        return "0"
+    # Rules of a whole table count no images.
+    return formats.count(found[key][1]) if found[key][1] else "found"
+
+
+def _report(report: str) -> list[str]:
+    whole = (
+        report
+        if len(report) <= MOST_OF_REPORT
+        else f"{report[:MOST_OF_REPORT]}\n\n(the rest is in reports/report.md)"
+    )
+    return [f"<details><summary>The report</summary>\n\n{whole}\n</details>"]

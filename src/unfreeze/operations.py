@@ -1,0 +1,151 @@
+"""The commands that change or ask what outlives a study: MLflow's runs and models, and continuous integration."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from unfreeze import console, files
+from unfreeze.errors import UnfreezeError
+from unfreeze.params import Params, load
+from unfreeze.paths import Paths
+from unfreeze.people import tell
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's.
+
+    Args:
+        commands: What `ArgumentParser.add_subparsers` returned.
+    """
+    sync = commands.add_parser("sync", help="log what MLflow does not have yet, from DVC's files")
+    sync.set_defaults(run=_sync)
+    trace = commands.add_parser("trace", help="tell which commit, lock, data and environment a run comes from")
+    trace.add_argument("run_id", metavar="RUN", help="its id in MLflow")
+    trace.set_defaults(run=_trace)
+    seen = commands.add_parser("seen", help="tell which models an image was in the training of")
+    seen.add_argument("image", help="a file, or its SHA-256")
+    seen.set_defaults(run=_seen)
+    promote = commands.add_parser("promote", help="judge a model against the champion, and let it take its place")
+    promote.add_argument("backbone", nargs="?", help="of the last study; its best if none is named")
+    promote.add_argument("--force", metavar="REASON", help="promote whatever the verdict is; the reason is recorded")
+    promote.set_defaults(run=_promote)
+    rollback = commands.add_parser("rollback", help="make the champion before this one champion again")
+    rollback.set_defaults(run=_rollback)
+    versions = commands.add_parser("versions", help="list the registered models, which of them is champion, and why")
+    versions.set_defaults(run=_versions)
+    for command in (trace, seen, promote, rollback, versions):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    certify = commands.add_parser("certify", help="run the commit anew in an empty clone and compare every output")
+    certify.add_argument("--json", action="store_true", help="print JSON")
+    certify.set_defaults(run=_certify)
+    ci = commands.add_parser("ci", help="what continuous integration runs").add_subparsers(required=True)
+    verify = ci.add_parser("verify", help="tell whether dvc.lock matches, without running anything")
+    verify.set_defaults(run=_verify)
+    retrain = ci.add_parser("retrain", help="retrain what changed, judge it, propose it as a branch, promote it")
+    retrain.add_argument("--preset", metavar="NAME", help="a study of conf/study to take instead of params.yaml's")
+    retrain.add_argument("--base", default="main", metavar="BRANCH", help="what the pull request is for; main")
+    retrain.set_defaults(run=_retrain)
+    comment = ci.add_parser("comment", help="show a report of unknown origin in its pull request, as text")
+    comment.add_argument("report", type=Path, help="a file")
+    comment.add_argument("head", metavar="OWNER:BRANCH", help="what the pull request comes from")
+    comment.add_argument("commit", help="the last commit of that branch")
+    comment.set_defaults(run=_comment)
+
+
+def _sync(_: argparse.Namespace) -> None:
+    from unfreeze.tracking.ledger import Ledger
+
+    params, paths = _here()
+    Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from unfreeze.report import console as tables
+    from unfreeze.tracking import traces
+
+    origin = traces.of_run(_server(), options.run_id)
+    rows = [{"": name, "value": value} for name, value in origin.items()]
+    tell(options, origin, lambda: tables.show_rows("Where the run comes from", rows))
+
+
+def _seen(options: argparse.Namespace) -> None:
+    from unfreeze.report import console as tables
+    from unfreeze.tracking import traces
+
+    image = Path(options.image)
+    models = traces.models_that_saw(_server(), files.sha256(image) if image.is_file() else options.image)
+    tell(options, models, lambda: tables.show_rows("Models that saw the image", models))
+
+
+def _server() -> Any:
+    from unfreeze.tracking.server import Server
+
+    params, paths = _here()
+    server = Server(paths, params.tracking.experiment)
+    server.require()
+    return server
+
+
+def _here() -> tuple[Params, Paths]:
+    paths = Paths.here()
+    return load(paths.params), paths
+
+
+def _promote(options: argparse.Namespace) -> None:
+    from unfreeze.release import promotion
+
+    params, paths = _here()
+    result = promotion.promote(params, paths, options.backbone, force=options.force)
+    tell(options, result, lambda: console.log.info("%s", result["text"]))
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from unfreeze.release import promotion
+
+    result = promotion.rollback(*_here())
+    told = "version %s is champion again, in place of %s"
+    tell(options, result, lambda: console.log.info(told, result["to"], result["from"]))
+
+
+def _versions(options: argparse.Namespace) -> None:
+    from unfreeze.release import promotion
+    from unfreeze.report import console as tables
+
+    rows = promotion.versions(*_here())
+    tell(options, rows, lambda: tables.show_rows("Registered models", rows, besides=("tags", "transitions")))
+
+
+def _verify(_: argparse.Namespace) -> None:
+    from unfreeze.ci import retraining
+
+    retraining.verify(Paths.here())
+
+
+def _retrain(options: argparse.Namespace) -> None:
+    from unfreeze.ci import retraining
+
+    retraining.retrain(Paths.here(), preset=options.preset, target=options.base)
+
+
+def _comment(options: argparse.Namespace) -> None:
+    from unfreeze.ci import pull_requests, text
+
+    service = pull_requests.Service.here()
+    if service is None:
+        raise UnfreezeError(
+            "there is no service to comment at: set GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN"
+        )
+    body = text.quoted(options.report.read_text(encoding="utf-8", errors="replace"))
+    console.log.info("%s", service.comment(options.head, options.commit, body))
+
+
+def _certify(options: argparse.Namespace) -> None:
+    from unfreeze.ci import certification
+
+    rows = certification.certify(Paths.here())
+    tell(options, certification.as_json(rows), lambda: certification.show(rows))
+    if differing := certification.failed(rows):
+        raise UnfreezeError(
+            f"{len(differing)} of {len(rows)} outputs differ from the commit's: {', '.join(differing)}; the commit "
+            "was made on another kind of machine, or a stage depends on what it does not declare"
+        )

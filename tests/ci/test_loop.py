@@ -1,0 +1,211 @@
+"""The loop with real git, DVC and MLflow: new data is learnt, judged, proposed, promoted."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.ci.github import TOKEN
+from tests.ci.world import World, first_images, populate, track, world
+
+pytestmark = pytest.mark.xdist_group("loop")
+
+STEPS = (
+    "preflight", "verify", "pull", "repro", "sync", "judge", "push", "branch", "pull request", "promote",
+)  # fmt: skip
+# After a kill here the next attempt goes on in the same checkout, as where cron runs it; after others in a new clone.
+KEPT = {"sync", "judge", "push", "branch"}
+# What shows how long something took or when it was, and what is made from it.
+OF_TIME = re.compile(
+    r"metrics/(cost|training_time|looks)/.*|metrics/verdict.json|reports/(index|report).*|plots/system/.*|dvc.lock"
+)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a world with a champion, to which a data change has come."""
+    root = tmp_path_factory.mktemp("loop") / "begun"
+    with world(root) as made:
+        populate(made)
+    return root
+
+
+def copy_of(root: Path, name: str) -> Path:
+    """Return a copy of a world; the DVC cache is one for all, as a CI service keeps it from job to job."""
+    folder = root.parent / name
+    shutil.copytree(root, folder, ignore=shutil.ignore_patterns("cache", "clones", "work"))
+    (folder / "cache").symlink_to(root / "cache")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def retrained(begun: Path) -> Iterator[World]:
+    """Return the world in which the loop has run once, and was never killed."""
+    with world(copy_of(begun, "retrained")) as made:
+        done = made.retrain(made.clone("job"))
+        assert done.returncode == 0, done.stderr[-4000:]
+        (made.root / "told").write_text(done.stdout + done.stderr)
+        yield made
+
+
+def branch_of(made: World) -> str:
+    return f"retrain/{made.git('rev-parse', 'main')[:12]}"
+
+
+def lock_of(made: World) -> Any:
+    return yaml.safe_load(made.git("show", f"{branch_of(made)}:dvc.lock"))
+
+
+def tree_of(made: World) -> dict[str, str]:
+    """Return the files of the branch by digest, but for those that tell a time."""
+    listed = made.git("ls-tree", "-r", branch_of(made)).splitlines()
+    return {line.split("\t")[1]: line.split()[2] for line in listed if not OF_TIME.fullmatch(line.split("\t")[1])}
+
+
+def outs_of(made: World) -> dict[str, str]:
+    stages = lock_of(made)["stages"].values()
+    return {
+        out["path"]: out["md5"] for stage in stages for out in stage["outs"] if not OF_TIME.fullmatch(out["path"])
+    }
+
+
+def registry_of(made: World) -> dict[str, Any]:
+    """Return what the registry holds: bytes by version, and which version each alias names."""
+    (model,) = made.client.search_registered_models()
+    versions = made.client.search_model_versions(f"name='{model.name}'")
+    return {
+        "versions": {version.version: version.tags["model_sha256"] for version in versions},
+        "aliases": dict(made.client.get_registered_model(model.name).aliases),
+    }
+
+
+def test_the_steps_come_in_order_and_promotion_last(retrained: World) -> None:
+    told = (retrained.root / "told").read_text()
+    assert tuple(re.findall(r"INFO step ([a-z ]+): ", told)) == STEPS
+
+
+def test_the_better_model_is_champion_and_the_one_before_is_kept(retrained: World) -> None:
+    registry = registry_of(retrained)
+    assert len(registry["versions"]) == 2
+    champion = registry["aliases"]["champion"]
+    (model,) = (out for path, out in outs_of(retrained).items() if path == "models/from_scratch.keras")
+    assert champion == max(registry["versions"])
+    kept = retrained.remote / "files/md5" / model[:2] / model[2:]
+    assert (
+        subprocess.run(["sha256sum", kept], capture_output=True, text=True, check=True).stdout.split()[0]
+        == (registry["versions"][champion])
+    )
+
+
+def test_the_branch_is_one_commit_on_main_with_results_alone(retrained: World) -> None:
+    branch = branch_of(retrained)
+    assert retrained.git("rev-list", "--count", f"main..{branch}") == "1"
+    changed = retrained.git("diff", "--name-only", "main", branch).splitlines()
+    assert {"dvc.lock", "metrics/verdict.json", "reports/report.md", "reports/flips.png"} <= set(changed)
+    assert all(name == "dvc.lock" or name.startswith(("metrics/", "plots/", "reports/")) for name in changed)
+
+
+def test_the_branchs_lock_matches_and_the_remote_holds_its_outputs(retrained: World) -> None:
+    job = retrained.clone("reader")
+    shutil.rmtree(job.root)
+    subprocess.run(
+        [
+            "git",
+            "clone",
+            "--quiet",
+            "--branch",
+            branch_of(retrained),
+            str(retrained.root / "origin.git"),
+            str(job.root),
+        ],
+        check=True,
+    )
+    # Without the cache.
+    job.run("dvc", "remote", "modify", "--local", "store", "url", str(retrained.remote))
+    assert "dvc.lock matches" in job.run("unfreeze", "ci", "verify")
+    job.run("dvc", "pull")
+    assert "up to date" in job.run("dvc", "status")
+
+
+def test_the_pull_request_tells_what_changed(retrained: World) -> None:
+    (pull,) = retrained.hub.pulls
+    assert pull["head"]["ref"] == branch_of(retrained)
+    assert pull["base"]["ref"] == "main"
+    assert pull["title"].endswith(": promote")
+    for heading in ("## Verdict", "## Images that changed", "## What changed since the commit", "## Data checks"):
+        assert heading in pull["body"]
+    commit = retrained.git("rev-parse", branch_of(retrained))
+    assert f"(https://github.example.org/owner/cells/raw/{commit}/reports/flips.png)" in pull["body"]
+    assert re.search(r"\| from\\?_scratch \|.*%.*to.*\|.*100.0 %", pull["body"])
+
+
+def test_no_secret_is_in_the_branch_the_text_or_the_log(retrained: World) -> None:
+    assert TOKEN not in (retrained.root / "told").read_text()
+    assert TOKEN not in json.dumps(retrained.hub.pulls)
+
+
+def test_a_second_run_changes_nothing(retrained: World) -> None:
+    before = retrained.git("rev-parse", branch_of(retrained)), registry_of(retrained), len(retrained.hub.pulls)
+    done = retrained.retrain(retrained.clone("second"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "step repro" not in done.stderr
+    after = retrained.git("rev-parse", branch_of(retrained)), registry_of(retrained), len(retrained.hub.pulls)
+    assert after == before
+
+
+def test_each_step_killed_once_ends_in_the_same_state(begun: Path, retrained: World) -> None:
+    with world(copy_of(begun, "killed")) as made:
+        job = made.clone("0")
+        for number, step in enumerate(STEPS, start=1):
+            made.killed_at(job, step)
+            if step not in KEPT:
+                job = made.clone(str(number))
+        done = made.retrain(job)
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert tree_of(made) == tree_of(retrained)
+        assert outs_of(made) == outs_of(retrained)
+        assert registry_of(made) == registry_of(retrained)
+        assert [pull["title"] for pull in made.hub.pulls] == [pull["title"] for pull in retrained.hub.pulls]
+        for path, digest in outs_of(made).items():
+            held = made.remote / "files/md5" / digest[:2] / digest[2:]
+            assert held.exists() or made.git("ls-tree", branch_of(made), "--", path), path
+
+
+def test_without_a_remote_it_goes_on_and_says_so(retrained: World) -> None:
+    job = retrained.clone("alone")
+    # Where the lock of main matches.
+    job.run("git", "checkout", "--quiet", "--detach", "main~1")
+    job.run("dvc", "remote", "remove", "store")
+    job.run("git", "commit", "--quiet", "--all", "--message", "no remote")
+    (job.root / ".dvc/config.local").write_text(f"[cache]\n    dir = {retrained.root / 'cache'}\n")
+    champion = registry_of(retrained)["aliases"]["champion"]
+    done = retrained.retrain(job)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "no DVC remote is set: what the cache holds is all there is" in done.stderr
+    assert "nothing to retrain: dvc.lock matches" in done.stderr
+    assert "step push" not in done.stderr
+    assert registry_of(retrained)["aliases"]["champion"] == champion
+
+
+def test_wrong_labels_that_come_back_are_not_promoted(retrained: World) -> None:
+    job = retrained.clone("worse")
+    job.run("git", "fetch", "--quiet", "origin", branch_of(retrained))
+    job.run("git", "merge", "--quiet", "--ff-only", "FETCH_HEAD")
+    first_images(job.root / "photos", labels="mixed")
+    track(job, "wrong labels")
+    job.run("git", "push", "--quiet", "origin", "HEAD:main")
+    champion = registry_of(retrained)["aliases"]["champion"]
+    # As outside of GitHub.
+    done = retrained.retrain(job, GITHUB_TOKEN="")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "step promote" not in done.stderr
+    assert registry_of(retrained)["aliases"]["champion"] == champion
+    assert len(retrained.hub.pulls) == 1
+    assert "Its text is in reports/pull_request.md" in done.stderr
+    assert re.match(r"# Retrain [0-9a-f]{12}: (keep the champion|cannot tell)\n", job.paths.pull_request.read_text())
