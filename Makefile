@@ -13,7 +13,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro tiny verify retrain certify test bench bench-search bench-checks bench-paper lint ui docs lock readme clean
+.PHONY: help install repro tiny verify retrain certify test bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench-search: install ## Measure what a search costs and what unfreezing is wort
 bench-paper: install ## Run the course report's study again, with right and with wrong pixels, into docs/paper.md (hours; goes on)
 	python -m benchmarks.paper --inputs $(BENCH_INPUTS)
 
+bench-ledger: install ## Measure `unfreeze sync` with 1,000 runs, into benchmarks/ledger.md (minutes)
+	python -m benchmarks.ledger
+
 bench-checks: install ## Measure the checks of the images, into benchmarks/checks.md (minutes)
 	python -m benchmarks.checks --inputs $(BENCH_INPUTS)
 
@@ -76,6 +79,8 @@ lint: install ## ruff, mypy, and the workflows, as checks
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port: make ui MLFLOW_PORT=5050)
+	@# The number of an experiment in a fresh mlflow.db.
+	@echo "http://127.0.0.1:$(MLFLOW_PORT)/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=TABLE&viewStateShareKey=comparison"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
 	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
 

@@ -57,7 +57,7 @@ def test_a_forced_run_changes_nothing(studied: Checkout) -> None:
 
 
 # What shows how long something took, and the ledger of looks, which grows.
-CHANGING = re.compile(r"plots/search/.*\.png|metrics/(cost|training_time|looks)/.*")
+CHANGING = re.compile(r"plots/search/.*\.png|metrics/(cost|training_time|looks)/.*|plots/system/.*")
 
 
 def lock_without_times(studied: Checkout) -> dict[str, Any]:

@@ -53,10 +53,17 @@ def add(commands: Any) -> None:
 
 
 def _sync(_: argparse.Namespace) -> None:
+    from unfreeze.tracking import views
     from unfreeze.tracking.ledger import Ledger
 
     params, paths = _here()
-    Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
+    ledger = Ledger(paths, params.tracking.experiment)
+    ledger.sync(list(params.study.backbones))
+    if not ledger.server.is_remote:
+        console.log.info("MLflow has the whole study: `make ui` shows it")
+        return
+    for name, address in views.addresses(ledger.server.shown_uri, ledger.server.experiment_id).items():
+        console.log.info("%s: %s", name, address)
 
 
 def _trace(options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """The study as tables of a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from unfreeze.report import tables, text
-from unfreeze.report.formats import percent
+from unfreeze.report.formats import NONE, percent
 from unfreeze.report.parts import Cell, Table
 
 # Wide enough for every column where the output is not a terminal.
@@ -68,6 +68,27 @@ def show_mistakes(name: str, mistakes: pd.DataFrame) -> None:
     ]
     header = ["image", "kind", "says", "is", "nearest training images are", "probability"]
     _console().print(_rich(Table(f"Most telling pictures of {name}", header, rows, words=5)))
+
+
+def show_rows(caption: str, rows: Sequence[Mapping[str, Any]], *, besides: Sequence[str] = ()) -> None:
+    """Print rows of any kind, with their keys as the header.
+
+    Args:
+        caption: What they are.
+        rows: All with the keys of the first.
+        besides: Keys that are left out.
+    """
+    header = [name for name in (rows[0] if rows else {}) if name not in besides]
+    lines = [[_in_words(row[name]) for name in header] for row in rows]
+    _console().print(_rich(Table(caption, header, lines, words=len(header))) if rows else Text(f"{caption}: none"))
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_words(of)}" for name, of in value.items())
+    return "\n".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _show_findings(console: Console, findings: list[Mapping[str, Any]]) -> None:
