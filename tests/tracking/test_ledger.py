@@ -39,6 +39,8 @@ def test_sync_fills_an_empty_store_and_a_second_adds_nothing(synced: Paths) -> N
     first = contents(address)
     assert names(address).count("mobilenetv2") == 1
     assert names(address).count("mobilenetv2 trial 1") == 1
+    with (synced.root / "src/unfreeze/ci/text.py").open("a") as code_of_no_stage:
+        code_of_no_stage.write("# No result depends on this.\n")
     Ledger(synced, "unfreeze").sync(BACKBONES)
     assert contents(address) == first
 

@@ -4,12 +4,11 @@ import functools
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from unfreeze import files
+from unfreeze import files, lineage
 from unfreeze.data import store
 from unfreeze.params import Params, load
 from unfreeze.paths import Paths
@@ -40,11 +39,10 @@ class StudyRuns:
 
     @functools.cached_property
     def runs(self) -> Runs:
-        """The runs whose results the same parameters, data, code and locked libraries determine."""
+        """The runs whose results the same parameters, data, code of the stages and locked libraries determine."""
         digest = hashlib.sha256()
-        code = sorted(Path(__file__).parents[1].rglob("*.py"))
         lock = [self.paths.lock] if self.paths.lock.exists() else []
-        for path in (self.paths.params, self.paths.manifest, *lock, *code):
+        for path in (self.paths.params, self.paths.manifest, *lock, *lineage.code_of_stages(self.paths.root)):
             digest.update(files.sha256(path).encode())
         return Runs(self.server, digest.hexdigest()[:16])
 
