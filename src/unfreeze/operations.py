@@ -1,6 +1,7 @@
 """The commands that change or ask what outlives a study: MLflow's runs and models, and continuous integration."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ def _seen(options: argparse.Namespace) -> None:
     from unfreeze.tracking import traces
 
     image = Path(options.image)
-    models = traces.models_that_saw(_server(), files.sha256(image) if image.is_file() else options.image)
+    digest = files.sha256(image) if image.is_file() else options.image
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise UnfreezeError(f"{options.image!r} is neither a file nor a SHA-256: give the image, or its 64 digits")
+    models = traces.models_that_saw(_server(), digest)
     tell(options, models, lambda: tables.show_rows("Models that saw the image", models))
 
 

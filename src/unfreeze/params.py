@@ -549,7 +549,7 @@ class Promote(Section):
         max_latency_ms: Longest answer on one image, milliseconds, on the machine that judges.
     """
 
-    model: str = Field(min_length=1)
+    model: str = Field(pattern=r"^[\w. -]+$")
     margin: float = Field(gt=0, lt=1)
     class_floor: float = Field(ge=0, lt=1)
     max_size_mb: float = Field(gt=0)
