@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.tracking.stores import backbone_run, contents, free, names, serving
+from tests.tracking.test_registry import contested
 from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.tracking.ledger import Ledger
@@ -78,3 +79,10 @@ def test_a_server_keeps_runs_in_a_database(
         Ledger(paths, "unfreeze").sync(["from_scratch"])
         assert contents(address) == first
     assert not (paths.root / "mlartifacts").exists()
+
+
+def test_of_two_promotions_at_once_exactly_one_wins(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres)
+    contested(tmp_path, postgres)
