@@ -51,6 +51,8 @@ class Killing:
 
 def act(root: Path, action: str, calls: int) -> None:
     """Do something with the registry in a process that is killed before a call."""
+    # Such processes have the environment that the first of them was made in.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     where = registry(root)
     _ = where.server.experiment_id
     where.server.__dict__["client"] = Killing(where.server.client, calls)
