@@ -29,30 +29,25 @@ OF_TIME = re.compile(
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a world with a champion, to which a data change has come."""
-    root = tmp_path_factory.mktemp("loop") / "begun"
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Return a world with a champion, to which a data change has come, beside a copy of it to disturb."""
+    root = tmp_path_factory.mktemp("loop") / "undisturbed"
     with world(root) as made:
         populate(made)
-    return root
-
-
-def copy_of(root: Path, name: str) -> Path:
-    """Return a copy of a world; the DVC cache is one for all, as a CI service keeps it from job to job."""
-    folder = root.parent / name
-    shutil.copytree(root, folder, ignore=shutil.ignore_patterns("cache", "clones", "work"))
-    (folder / "cache").symlink_to(root / "cache")
-    return folder
+        other = root.with_name("disturbed")
+        shutil.copytree(root, other, ignore=shutil.ignore_patterns("cache", "work"))
+        # One cache for all, as a CI service keeps it from job to job.
+        (other / "cache").symlink_to(root / "cache")
+        yield made
 
 
 @pytest.fixture(scope="module")
-def retrained(begun: Path) -> Iterator[World]:
+def retrained(begun: World) -> World:
     """Return the world in which the loop has run once, and was never killed."""
-    with world(copy_of(begun, "retrained")) as made:
-        done = made.retrain(made.clone("job"))
-        assert done.returncode == 0, done.stderr[-4000:]
-        (made.root / "told").write_text(done.stdout + done.stderr)
-        yield made
+    done = begun.retrain(begun.clone("job"))
+    assert done.returncode == 0, done.stderr[-4000:]
+    (begun.root / "told").write_text(done.stdout + done.stderr)
+    return begun
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +57,10 @@ def undisturbed(retrained: World) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def disturbed(begun: Path, undisturbed: dict[str, Any]) -> Iterator[Future[dict[str, Any]]]:
+def disturbed(begun: World, undisturbed: dict[str, Any]) -> Iterator[Future[dict[str, Any]]]:
     """Kill each step once in another copy of the world, beside the tests that need only the first."""
     with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(kill_each_step, copy_of(begun, "killed"))
+        yield beside.submit(kill_each_step, begun.root.with_name("disturbed"))
 
 
 def kill_each_step(root: Path) -> dict[str, Any]:
