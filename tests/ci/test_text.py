@@ -119,3 +119,13 @@ def test_a_long_report_is_cut() -> None:
     shown = text.body(Changes(None, report(0.86), "x" * 100_000), None, "x", picture="p")
     assert len(shown) < 65_536
     assert "the rest is in reports/report.md" in shown
+
+
+def test_two_wrong_classes_are_neither_mended_nor_spoiled() -> None:
+    flip = {"id": "c.png", "label": "fine", "champion": "broken", "challenger": "dirty", "better": None}
+    shown = body(report(0.84), report(0.86), judged(flips=[flip]))
+    assert "mends 0 and spoils 0; of 1 more both name a wrong class." in shown
+    assert "c.png" in shown
+    assert "flips.png" not in shown
+    both = body(report(0.84), report(0.86), judged(flips=[*judged()["flips"], flip]))
+    assert "mends 1 and spoils 1; of 1 more both name a wrong class." in both

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,14 +115,19 @@ def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Table:
 def _flips(flips: Sequence[Mapping[str, Any]], picture: str) -> list[str]:
     if not flips:
         return ["Both give every test image the same class."]
-    mended = sum(flip["better"] for flip in flips)
-    rows = [[flip["id"], flip["label"], flip["champion"], flip["challenger"]] for flip in _spoiled_first(flips)]
+    mended, spoiled = (sum(flip["better"] is better for flip in flips) for better in (True, False))
+    neither = len(flips) - mended - spoiled
+    beside = f"; of {neither:,} more both name a wrong class" if neither else ""
+    drawn = [f"![the images on which champion and challenger disagree]({picture})"] if mended or spoiled else []
+    # Spoiled first, then mended, then neither.
+    ordered = sorted(flips, key=lambda flip: (flip["better"] is None, bool(flip["better"])))
+    rows = [[flip["id"], flip["label"], flip["champion"], flip["challenger"]] for flip in ordered]
     few = f"; the first {MOST_ROWS} are listed" if len(rows) > MOST_ROWS else ""
     listed = Table("Flips", ["image", "is", "champion says", "challenger says"], rows[:MOST_ROWS], words=4)
     return [
         "## Images that changed",
-        f"The challenger mends {mended:,} and spoils {len(flips) - mended:,}{few}.",
-        f"![the images on which champion and challenger disagree]({picture})",
+        f"The challenger mends {mended:,} and spoils {spoiled:,}{beside}{few}.",
+        *drawn,
         as_markdown(listed),
     ]
 
@@ -130,10 +135,6 @@ def _flips(flips: Sequence[Mapping[str, Any]], picture: str) -> list[str]:
 def _safe(told: str) -> str:
     """Return a sentence as Markdown; its secrets go first, since nothing finds them once it is escaped."""
     return escaped(redacted(told))
-
-
-def _spoiled_first(flips: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(flips, key=lambda flip: bool(flip["better"]))
 
 
 def _scores(changes: Changes) -> list[str]:
