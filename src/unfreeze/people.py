@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from unfreeze import console, files
+from unfreeze import console, files, verdicts
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 
@@ -76,15 +76,15 @@ def _print_split_diff(options: argparse.Namespace) -> None:
 def _print_comparison(options: argparse.Namespace) -> None:
     from unfreeze.report import console as tables
 
-    verdict = _verdict(Paths.here())
+    verdict = verdicts.read(Paths.here())
     tell(options, verdict, lambda: tables.show_comparison(verdict))
 
 
 def _print_backbone(options: argparse.Namespace) -> None:
     from unfreeze.report import console as tables
 
-    verdict = _verdict(Paths.here())
-    row = _row_of(verdict, options.backbone)
+    verdict = verdicts.read(Paths.here())
+    row = verdicts.row_of(verdict, options.backbone)
     tell(options, row, lambda: tables.show_backbone(row, verdict))
 
 
@@ -94,7 +94,7 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     from unfreeze.report import console as tables
 
     paths = Paths.here()
-    _row_of(_verdict(paths), options.backbone)
+    verdicts.row_of(verdicts.read(paths), options.backbone)
     if not paths.mistakes(options.backbone).exists():
         raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))
@@ -102,24 +102,10 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     tell(options, shown, lambda: tables.show_mistakes(options.backbone, mistakes))
 
 
-def _verdict(paths: Paths) -> Any:
-    if not paths.verdict.exists():
-        raise UnfreezeError(f"{paths.verdict.relative_to(paths.root)} is missing: run `dvc repro` first")
-    return files.read_json(paths.verdict)
-
-
-def _row_of(verdict: Any, backbone: str) -> Any:
-    for row in verdict["rows"]:
-        if row["backbone"] == backbone:
-            return row
-    names = ", ".join(row["backbone"] for row in verdict["rows"])
-    raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {names}")
-
-
 def _write_readme(options: argparse.Namespace) -> None:
     from unfreeze.report import readme
 
     paths = Paths.here()
     checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
-    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), _verdict(paths), checked)
+    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), verdicts.read(paths), checked)
     files.write_text(paths.readme, text)

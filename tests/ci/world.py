@@ -3,20 +3,18 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
-import requests
 
 from tests.ci.github import GitHub, github
 from tests.conftest import PROJECT, Checkout, draw
+from tests.tracking.stores import free, serving
 from unfreeze.paths import Paths
 
 PROGRAMS = Path(sys.executable).parent
@@ -130,40 +128,11 @@ def track(checkout: Checkout, message: str) -> None:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Run an MLflow server whose runs and artifacts lie in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        [
-            PROGRAMS / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-            "--artifacts-destination", str(folder / "artifacts"),
-        ],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    ) as running:  # fmt: skip
-        try:
-            for _ in range(300):
-                assert running.poll() is None, "the server has ended"
-                try:
-                    requests.get(f"{address}/health", timeout=1).raise_for_status()
-                    break
-                except requests.RequestException:
-                    time.sleep(0.2)
-            yield address
-        finally:
-            os.killpg(running.pid, signal.SIGTERM)
-            running.wait(20)
-
-
-@contextmanager
 def world(root: Path) -> Iterator[World]:
     """Run the servers of the world in a folder until the block ends."""
-    with server(root / "mlflow") as address, github() as hub:
+    store = root / "mlflow"
+    store.mkdir(parents=True, exist_ok=True)
+    with serving(store, free()) as address, github() as hub:
         yield World(root, address, hub)
 
 

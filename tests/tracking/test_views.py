@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from benchmarks import ledger
 
 from tests import chromium
 from tests.conftest import Checkout
-from tests.tracking.conftest import serving
+from tests.tracking.stores import free, serving
 from unfreeze.params import load
 from unfreeze.paths import Paths
 from unfreeze.tracking import keys, views
@@ -89,11 +88,8 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(studied: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     with (
-        serving(tmp_path_factory.mktemp("server"), port) as address,
+        serving(tmp_path_factory.mktemp("server"), free()) as address,
         chromium.browser(tmp_path_factory.mktemp("browser")) as browser,
     ):
         studied.run("unfreeze", "sync", MLFLOW_TRACKING_URI=address)
@@ -210,7 +206,7 @@ def test_a_thousand_runs_are_logged_in_minutes_and_compared_in_seconds(studied: 
     shutil.copytree(studied.root, study, ignore=left_out)
     ledger.enlarge(Paths(study))
     opened = f"({until(f'{ROWS}.length === 2')}).then((there) => there && performance.now() / 1000)"
-    with ledger.serving(tmp_path) as address, chromium.browser(tmp_path / "browser") as browser:
+    with serving(tmp_path, free()) as address, chromium.browser(tmp_path / "browser") as browser:
         assert ledger.sync(study, address) < SECONDS_TO_SYNC
         client = mlflow.MlflowClient(address)
         experiment = client.get_experiment_by_name("unfreeze")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unfreeze import files
+from unfreeze import files, verdicts
 from unfreeze.errors import UnfreezeError
 from unfreeze.params import Params
 from unfreeze.paths import Paths
@@ -35,15 +35,8 @@ def chosen(paths: Paths, backbone: str | None) -> str:
     Raises:
         UnfreezeError: There is no study, or it has no such backbone.
     """
-    if not paths.verdict.exists():
-        raise UnfreezeError(f"{paths.verdict.relative_to(paths.root)} is missing: run `dvc repro` first")
-    study = files.read_json(paths.verdict)
-    names = [row["backbone"] for row in study["rows"]]
-    if backbone is None:
-        return str(study["verdict"]["best"])
-    if backbone not in names:
-        raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {', '.join(names)}")
-    return backbone
+    study = verdicts.read(paths)
+    return str(study["verdict"]["best"] if backbone is None else verdicts.row_of(study, backbone)["backbone"])
 
 
 def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:
