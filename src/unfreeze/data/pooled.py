@@ -51,21 +51,22 @@ class Pooled:
         return self.take(self.folds == fold)
 
 
-def read(paths: Paths, backbone: str) -> Pooled | None:
+def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     """Read a backbone's stored activations and average them over all places.
 
     Args:
         paths: Where the image store, the manifest and the activations lie.
         backbone: The backbone.
+        **expected: What the activations must be determined by besides the images, as far as the reader knows.
 
     Returns:
         Training images first; None where no activations are stored: nothing is frozen, or the disk had no room.
 
     Raises:
-        UnfreezeError: The stored activations are damaged, or of other images.
+        UnfreezeError: The stored activations are damaged, or were made from something else.
     """
     images = store.describe(paths.images)
-    cached = features.read(paths.features(backbone), {"images": images.digest})
+    cached = features.read(paths.features(backbone), {"images": images.digest, **expected})
     plan = cached.plan
     if not plan.position or not plan.stored:
         return None

@@ -239,7 +239,7 @@ def neighbours(
     from unfreeze.models import explanations
     from unfreeze.models.engine import engine_of
 
-    of_images = pooled.read(paths, backbone)
+    of_images = pooled.read(paths, backbone, pixels=params.pixels)
     if of_images is None or not len(pixels):
         return [[] for _ in pixels]
     network = backbones.Backbone(backbones.row_of(backbone), images.size, params.pixels)

@@ -20,11 +20,6 @@ MOST_LETTERS = 4000
 SHOWN = ("unfreeze_from", "learning_rate", "trainable_parameters", "model_sha256")
 
 
-def find(server: Server, run: Run) -> str | None:
-    """Return the id of a run's model, if it is there and whole."""
-    return next((model.model_id for model in _all(server, run) if model.status == "READY"), None)
-
-
 def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     """Log a backbone's model as the output of its run; what an earlier attempt began is completed.
 
@@ -40,10 +35,10 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     client = server.client
-    whole = find(server, run)
+    known = list(client.search_logged_models([server.experiment_id], f"source_run_id = '{run.id}'"))
+    whole = next((model.model_id for model in known if model.status == "READY"), None)
     if whole is None:
-        begun = _all(server, run)
-        model = begun[0] if begun else _create(server, run, paths, backbone)
+        model = known[0] if known else _create(server, run, paths, backbone)
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             saved = Path(folder) / "model"
             _save(saved, paths, backbone, model, run)
@@ -69,10 +64,6 @@ def _create(server: Server, run: Run, paths: Paths, backbone: str) -> Any:
         tags={keys.NOTE: note[:MOST_LETTERS]},
         params={name: str(training[name]) for name in SHOWN},
     )
-
-
-def _all(server: Server, run: Run) -> list[Any]:
-    return list(server.client.search_logged_models([server.experiment_id], f"source_run_id = '{run.id}'"))
 
 
 def _save(folder: Path, paths: Paths, backbone: str, logged: Any, run: Run) -> None:
