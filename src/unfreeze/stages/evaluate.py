@@ -86,12 +86,9 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         looks.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
         scorer = Scorer(paths.model(backbone), paths.images, params.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
-        val = images.rows_of(folds, "val")
-        temperature = calibration.fit_temperature(
-            images.labels[val], scorer.probabilities(val, f"{backbone}: {len(val)} validation images")
-        )
         result = scores.score(labels, probabilities, images.classes)
         result["majority"] = float(np.bincount(labels).max() / len(labels))
+        temperature = files.read_json(paths.training(backbone))["temperature"]
         result["calibration"] = calibrated(labels, probabilities, temperature)
         result["corruptions"] = corrupted(scorer, rows, labels, probabilities, params)
         result["seeds"] = {

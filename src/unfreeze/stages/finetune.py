@@ -7,6 +7,7 @@ from typing import Any
 
 from unfreeze import console, files, history, plots
 from unfreeze.errors import UnfreezeError
+from unfreeze.evaluation import calibration
 from unfreeze.params import Params, Phase, UnfreezePoint
 from unfreeze.paths import Paths
 from unfreeze.tracking import system
@@ -53,6 +54,9 @@ def train(
             f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
             "or give train.head or train.finetune an epoch"
         )
+    temperature = calibration.fit_temperature(
+        transfer.features.plan.val.labels, transfer.validate().astype("float64")
+    )
     archive.save(transfer.backbone.classifier(transfer.head), model)
     epochs = history.joined([result.history for result in results])
     return epochs, {
@@ -63,6 +67,7 @@ def train(
         "fine_tuning_improved": results[-1].improved,
         "epochs": len(epochs),
         "val_loss": val_loss,
+        "temperature": temperature,
         "seconds": seconds,
     }
 
