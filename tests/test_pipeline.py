@@ -18,9 +18,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import PROJECT, Checkout, draw
+from tests.conftest import PROJECT, SETTINGS, Checkout, draw
 from unfreeze import files
+from unfreeze.data import store
 from unfreeze.errors import UnfreezeError
+from unfreeze.evaluation import calibration
 from unfreeze.stages import check, download
 
 
@@ -39,6 +41,20 @@ def test_every_promised_file_is_there(studied: Checkout) -> None:
 
 def test_the_from_scratch_cnn_learns_red_from_blue(studied: Checkout) -> None:
     assert json.loads(studied.paths.evaluation("from_scratch").read_text())["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "from_scratch"])
+def test_the_temperature_is_that_of_the_saved_model_from_pixels(studied: Checkout, backbone: str) -> None:
+    from unfreeze.models.scoring import Scorer
+
+    paths = studied.paths
+    images = store.describe(paths.images)
+    val = images.rows_of(files.read_csv(paths.split), "val")
+    said = Scorer(paths.model(backbone), paths.images, SETTINGS.extract).probabilities(val, "validation images")
+    of_pixels = calibration.fit_temperature(images.labels[val], said)
+    assert files.read_json(paths.training(backbone))["temperature"] == pytest.approx(of_pixels, rel=0.02)
+    in_scores = files.read_json(paths.evaluation(backbone))["calibration"]["temperature"]
+    assert in_scores == files.read_json(paths.training(backbone))["temperature"]
 
 
 def test_nothing_to_do_is_quick(studied: Checkout) -> None:

@@ -47,16 +47,15 @@ def train(
     begun = time.monotonic()
     with Transfer.prepared(params, paths, backbone) as transfer:
         results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
-    seconds = time.monotonic() - begun
-    val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
-    if val_loss is None or not math.isfinite(val_loss):
-        raise UnfreezeError(
-            f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
-            "or give train.head or train.finetune an epoch"
-        )
-    temperature = calibration.fit_temperature(
-        transfer.features.plan.val.labels, transfer.validate().astype("float64")
-    )
+        seconds = time.monotonic() - begun
+        val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
+        if val_loss is None or not math.isfinite(val_loss):
+            raise UnfreezeError(
+                f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
+                "or give train.head or train.finetune an epoch"
+            )
+        probabilities = transfer.validate().astype("float64")
+        temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
     archive.save(transfer.backbone.classifier(transfer.head), model)
     epochs = history.joined([result.history for result in results])
     return epochs, {
