@@ -97,8 +97,15 @@ def _keep(results: dict[str, Any]) -> None:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=inputs.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """Return what is measured: the commit, `-dirty` where that which a clone takes from here differs from it."""
+    name = _git("describe", "--always")
+    return f"{name}-dirty" if _git("status", "--porcelain", "--", *pipeline.TAKEN) else name
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=inputs.ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _options() -> argparse.Namespace:

@@ -28,6 +28,8 @@ SETTINGS = (
     "train.finetune.default.patience=null",
     "train.class_weights=none",
 )
+# What a clone has from the checkout as it stands, not from its last commit.
+TAKEN = ("conf", "src", "dvc.yaml")
 STARTED = re.compile(r"Running stage '([a-z]+)")
 TRAINED = re.compile(rf"fine-tuning: {EPOCHS} of {EPOCHS}, (\d+) s gone")
 
@@ -65,10 +67,10 @@ def clone(folder: Path, settings: list[str]) -> Paths:
     for name in ("dvc.lock", "metrics", "reports"):
         files.remove(folder / name)
     # What is not committed yet is measured too.
-    for name in ("conf", "src"):
+    for name in TAKEN:
         files.remove(folder / name)
-        shutil.copytree(ROOT / name, folder / name)
-    shutil.copy(ROOT / "dvc.yaml", folder)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
     compose(Paths(folder), settings)
     return Paths(folder)
 
