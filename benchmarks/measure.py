@@ -41,6 +41,8 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
     Raises:
         RuntimeError: It failed; holds the end of its output.
     """
+    # The first write of a command that waits for the disk would wait for what was written before it, too.
+    os.sync()
     begun = time.monotonic()
     lines = []
     with subprocess.Popen(
