@@ -52,7 +52,8 @@ def _measure_case(
     paths, settings = None, [*pipeline.SETTINGS, *pipeline.settings_of(case, given.images)]
     while min(len(runs["ours"]), len(runs["guide"])) < repeats:
         if len(runs["ours"]) < repeats:
-            paths = pipeline.clone(scratch / case.name, settings)
+            # A clone of its own: where a disk discards what is deleted, new files wait for it.
+            paths = pipeline.clone(scratch / f"{case.title} {len(runs['ours'])}".replace(" ", "-"), settings)
             outcome = pipeline.run(paths, case)
             runs["ours"].append(
                 {
@@ -115,7 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="runs each way; the table shows medians")
     parser.add_argument("--growth", action="store_true", help="measure 1,000 to 25,000 images too")
     parser.add_argument("--again", action="store_true", help="forget the results that are there")
-    parser.add_argument("--scratch", type=Path, help="where clones are made; several GB")
+    parser.add_argument("--scratch", type=Path, help="where clones are made; 2 GB a run")
     return parser.parse_args()
 
 
