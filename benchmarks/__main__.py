@@ -7,14 +7,13 @@ A measurement that is there is not made again, so that an interrupted run goes o
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, inputs, measure, pages, pipeline, report
 from benchmarks.opponent import measure_guide
-from unfreeze import files
+from unfreeze import files, git
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -52,8 +51,7 @@ def _measure_case(
     paths, settings = None, [*pipeline.SETTINGS, *pipeline.settings_of(case, given.images)]
     while min(len(runs["ours"]), len(runs["guide"])) < repeats:
         if len(runs["ours"]) < repeats:
-            # A clone of its own: where a disk discards what is deleted, new files wait for it.
-            paths = pipeline.clone(scratch / f"{case.title} {len(runs['ours'])}".replace(" ", "-"), settings)
+            paths = pipeline.clone(scratch / case.name, settings)
             outcome = pipeline.run(paths, case)
             runs["ours"].append(
                 {
@@ -99,14 +97,7 @@ def _keep(results: dict[str, Any]) -> None:
 
 def _commit() -> str:
     """Return what is measured: the commit, `-dirty` where that which a clone takes from here differs from it."""
-    name = _git("describe", "--always")
-    return f"{name}-dirty" if _git("status", "--porcelain", "--", *pipeline.TAKEN) else name
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=inputs.ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return git.commit(inputs.ROOT)[:7] + ("-dirty" if git.changed(inputs.ROOT, *pipeline.TAKEN) else "")
 
 
 def _options() -> argparse.Namespace:

@@ -14,7 +14,7 @@ COUNTS = (1000, 2000, 4000, 25000)
 def measure(case: Case, images: Path, scratch: Path, count: int) -> dict[str, Any]:
     """Run the whole pipeline over so many images once."""
     more = enlarged(images, count, scratch / f"images_{count}")
-    paths = pipeline.clone(scratch / f"growth-{count}", [*pipeline.SETTINGS, *pipeline.settings_of(case, more)])
+    paths = pipeline.clone(scratch / "growth", [*pipeline.SETTINGS, *pipeline.settings_of(case, more)])
     outcome = pipeline.run(paths, case)
     return {"images": count, "seconds": outcome.run.seconds, "peak_mb": outcome.run.peak_mb}
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +55,15 @@ class Outcome:
 
 
 def clone(folder: Path, settings: list[str]) -> Paths:
-    """Make a clone of this project with settings of its own.
+    """Make a new clone of this project with settings of its own.
+
+    No earlier one is removed: where a disk discards what is deleted, what is measured next would wait for it.
 
     Args:
-        folder: Where; an old one is replaced.
+        folder: Where; something is added to its name.
         settings: As `-S` takes them.
     """
-    files.remove(folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     # As a user's clone has none of it, neither has this one: nothing may be skipped.

@@ -52,9 +52,9 @@ def test_the_temperature_is_that_of_the_saved_model_from_pixels(studied: Checkou
     val = images.rows_of(files.read_csv(paths.split), "val")
     said = Scorer(paths.model(backbone), paths.images, SETTINGS.extract).probabilities(val, "validation images")
     of_pixels = calibration.fit_temperature(images.labels[val], said)
-    assert files.read_json(paths.training(backbone))["temperature"] == pytest.approx(of_pixels, rel=0.02)
-    in_scores = files.read_json(paths.evaluation(backbone))["calibration"]["temperature"]
-    assert in_scores == files.read_json(paths.training(backbone))["temperature"]
+    temperature = files.read_json(paths.training(backbone))["temperature"]
+    assert temperature == pytest.approx(of_pixels, rel=0.02)
+    assert files.read_json(paths.evaluation(backbone))["calibration"]["temperature"] == temperature
 
 
 def test_nothing_to_do_is_quick(studied: Checkout) -> None:
