@@ -7,14 +7,17 @@ import os
 import sys
 from typing import Any
 
+from unfreeze.loading import quick_imports
+
 # Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from unfreeze import console, operations, people
-from unfreeze.errors import UnfreezeError
-from unfreeze.params import load, restrict
-from unfreeze.paths import Paths
-from unfreeze.redaction import redacted
+with quick_imports():
+    from unfreeze import console, operations, people
+    from unfreeze.errors import UnfreezeError
+    from unfreeze.params import load, restrict
+    from unfreeze.paths import Paths
+    from unfreeze.redaction import redacted
 
 # In pipeline order; True where the stage runs once a backbone.
 STAGES = {
@@ -75,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_stage(options: argparse.Namespace) -> None:
     paths = Paths.here()
-    stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
+    with quick_imports():
+        stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
     params = restrict(load(paths.params), stage.PARAMS)
     backbone = [options.backbone] if STAGES[options.stage] else []
     several = {"processes": options.workers} if options.stage == "search" else {}

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from unfreeze import redaction
+from unfreeze.loading import quick_imports
 
 log = logging.getLogger("unfreeze")
 
@@ -63,7 +64,7 @@ def import_tensorflow() -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing, _absent(*KERAS_EXTRAS):
+        with Path(os.devnull).open("w") as nothing, _absent(*KERAS_EXTRAS), quick_imports():
             os.dup2(nothing.fileno(), 2)
             importlib.import_module("tensorflow")
     finally:

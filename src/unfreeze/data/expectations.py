@@ -1,5 +1,6 @@
 """Great Expectations: runs a suite, keeps its result and pages, and ends a stage on a failure."""
 
+import functools
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ from unfreeze import files
 from unfreeze.console import log
 from unfreeze.data.rules import Rule
 from unfreeze.errors import UnfreezeError
+from unfreeze.loading import quick_imports
 from unfreeze.paths import Paths
 
 # Must be set before Great Expectations is imported: nothing is reported.
@@ -36,9 +38,11 @@ table { border-collapse: collapse; margin: .5rem 0; } td, th { border: 1px solid
 </style>"""
 
 
+@functools.cache
 def load_library() -> None:
     """Import Great Expectations, which takes seconds."""
-    import great_expectations
+    with quick_imports():
+        import great_expectations
 
     # It logs each step it takes; failures reach the user through the gate.
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)

@@ -74,10 +74,10 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
-    console.import_tensorflow()
-    from unfreeze.models.scoring import Scorer
-
     with beside(expectations.load_library, server.load_library) as process:
+        console.import_tensorflow()
+        from unfreeze.models.scoring import Scorer
+
         images = store.describe(paths.images)
         folds = files.read_csv(paths.split)
         rows = images.rows_of(folds, "test")

@@ -85,10 +85,9 @@ def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    console.import_tensorflow()
-    from unfreeze.models import selftest
-
     with beside(expectations.load_library) as process:
+        console.import_tensorflow()
+        from unfreeze.models import selftest
 
         def gate(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
             process.submit(expectations.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()

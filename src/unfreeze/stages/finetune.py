@@ -2,6 +2,8 @@
 
 import math
 import time
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
 from unfreeze.params import Params, Phase, UnfreezePoint
 from unfreeze.paths import Paths
-from unfreeze.tracking import system
+from unfreeze.processes import beside
+from unfreeze.tracking import models, server, system
 from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("seed", "pixels", "head", "train", "unfreeze.point", "study.seeds", "tracking")
@@ -73,29 +76,32 @@ def train(
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Train from the search's winner or from what is configured, and once more with each further seed."""
-    console.import_tensorflow()
-    from unfreeze.models import memory
+    with beside(server.load_library, models.load_library) as process:
+        console.import_tensorflow()
+        from unfreeze.models import memory
 
-    best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
-    point, phase = chosen(params, backbone, best)
-    with system.sampled(paths.system_metrics(backbone)):
-        epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
-    files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
-    files.write_csv(paths.history(backbone), epochs)
-    plots.training_curves({backbone: epochs}, paths.history_picture(backbone))
-    with files.atomic(paths.repeats(backbone)) as folder:
-        folder.mkdir()
-        for seed in params.study.seeds:
-            memory.free()
-            console.log.info("%s: once more, with seed %d", backbone, seed)
-            reseeded = params.model_copy(update={"seed": seed})
-            train(reseeded, paths, backbone, point, phase, folder / paths.repeat(backbone, seed).name)
-        # DVC warns of an empty folder.
-        files.write_json(folder / "seeds.json", list(params.study.seeds))
-    record["chosen_by"] = "search" if best else "params"
-    record["model_sha256"] = files.sha256(paths.model(backbone))
-    files.write_json(paths.training(backbone), record)
-    console.log.info(
-        "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
-    )
-    Ledger(paths, params.tracking.experiment).log_training(backbone)
+        best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
+        point, phase = chosen(params, backbone, best)
+        with system.sampled(paths.system_metrics(backbone)):
+            epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
+        files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
+        files.write_csv(paths.history(backbone), epochs)
+        plots.training_curves({backbone: epochs}, paths.history_picture(backbone))
+        with files.atomic(paths.repeats(backbone)) as folder:
+            folder.mkdir()
+            for seed in params.study.seeds:
+                memory.free()
+                console.log.info("%s: once more, with seed %d", backbone, seed)
+                reseeded = params.model_copy(update={"seed": seed})
+                train(reseeded, paths, backbone, point, phase, folder / paths.repeat(backbone, seed).name)
+            # DVC warns of an empty folder.
+            files.write_json(folder / "seeds.json", list(params.study.seeds))
+        record["chosen_by"] = "search" if best else "params"
+        record["model_sha256"] = files.sha256(paths.model(backbone))
+        files.write_json(paths.training(backbone), record)
+        console.log.info(
+            "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
+        )
+        # Results are worth more than their log; `evaluate` logs what is missing.
+        with suppress(BrokenExecutor):
+            process.submit(Ledger(paths, params.tracking.experiment).log_training, backbone).result()

@@ -1,5 +1,6 @@
 """A backbone's model as MLflow keeps models: with signature, example, requirements, and the bytes that DVC holds."""
 
+import functools
 import shutil
 import tempfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from unfreeze import console, files
 from unfreeze.data import store
+from unfreeze.loading import quick_imports
 from unfreeze.paths import Paths
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Run
@@ -18,6 +20,14 @@ FILE = "data/model.keras"
 MOST_LETTERS = 4000
 # Of the training, on the model's page.
 SHOWN = ("unfreeze_from", "learning_rate", "trainable_parameters", "model_sha256")
+
+
+@functools.cache
+def load_library() -> None:
+    """Import TensorFlow and what MLflow needs to keep its models, which takes seconds."""
+    console.import_tensorflow()
+    with quick_imports():
+        import mlflow.tensorflow  # noqa: F401
 
 
 def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
@@ -67,7 +77,7 @@ def _create(server: Server, run: Run, paths: Paths, backbone: str) -> Any:
 
 
 def _save(folder: Path, paths: Paths, backbone: str, logged: Any, run: Run) -> None:
-    console.import_tensorflow()
+    load_library()
     import keras
     import mlflow.tensorflow
     import numpy as np

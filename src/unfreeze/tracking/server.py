@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from unfreeze import files
 from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
+from unfreeze.loading import quick_imports
 from unfreeze.paths import Paths
 from unfreeze.redaction import redacted
 
@@ -29,9 +30,11 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 OLDEST = "3.0"
 
 
+@functools.cache
 def load_library() -> None:
     """Import MLflow, which takes seconds."""
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    with quick_imports():
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 class Server:
