@@ -1,5 +1,6 @@
 """A function over many items in processes of its own, so that an item can end its process and nothing else."""
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -26,6 +27,9 @@ CHUNK = 16
 # Chunks begun but not yet yielded, a process: all are kept busy while one chunk is slow, and memory stays flat.
 CHUNKS_AHEAD = 4
 BYTES_PER_GB = 10**9
+# Parameters of glibc's mallopt(3) and their values, bytes: 32 MiB is the most that it takes for the second.
+M_TRIM_THRESHOLD, MOST_KEPT = -1, 2**30
+M_MMAP_THRESHOLD, LARGEST_KEPT = -3, 2**25
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float)
     # An interrupt from the terminal reaches all processes: the parent says what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    _keep_freed_memory()
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + int(gigabytes * BYTES_PER_GB)
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -179,6 +184,17 @@ def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float)
         while True:
             for item in connection.recv():
                 connection.send(_try(function, item, gigabytes))
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next item instead of giving it back to the system.
+
+    The system empties each page it hands out, which takes a quarter of the time of measuring a photograph.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
 
 def _try(function: Callable[[T], R], item: T, gigabytes: float) -> tuple[bool, R | Failure | Exception]:

@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Literal
 
 import keras
 import pytest
 from keras import layers
 
-from tests.conftest import SETTINGS
 from unfreeze.models import cost
+from unfreeze.models.engine import Engine
 
 # Bias and activation are left out of the layers, so that nothing but products is counted.
 KNOWN = {
@@ -37,12 +38,11 @@ def test_a_nested_model_counts_as_its_layers_do() -> None:
     assert products <= cost.multiply_accumulates(nested(model)) < 1.05 * products
 
 
-@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
-def test_latency_is_told_of_each_batch_size(engine: str) -> None:
+@pytest.mark.parametrize("kind", ["openvino", "tensorflow"])
+def test_latency_is_told_of_each_batch_size(kind: Literal["openvino", "tensorflow"]) -> None:
     inputs = keras.Input((10, 10, 3))
     model = nested(keras.Model(inputs, layers.Conv2D(64, 3)(inputs)))
-    settings = SETTINGS.extract.model_copy(update={"engine": engine})
-    found = cost.latency(model, settings, batch_sizes=(1, 256), repeats=5)
+    found = cost.latency(Engine(model, kind=kind), batch_sizes=(1, 256), repeats=5)
     assert list(found) == ["1", "256"]
     assert 0 < found["1"] < found["256"] < 5000
 

@@ -50,6 +50,18 @@ def test_bfloat16_is_near_float32(prefix: keras.Model, kind: str) -> None:
     assert np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("kind", ["openvino", "tensorflow"])
+@pytest.mark.parametrize("hint", ["throughput", "latency"])
+def test_another_batch_size_gives_the_same_answers(prefix: keras.Model, kind: str, hint: str) -> None:
+    engine = Engine(prefix, kind=kind, batch_size=4)  # type: ignore[arg-type]
+    before = run(engine)
+    other = engine.resized(3, hint=hint)  # type: ignore[arg-type]
+    np.testing.assert_allclose(run(other), before, atol=1e-5)
+    # The first one goes on as it was.
+    assert engine.batch_size == 4
+    assert np.array_equal(run(engine), before)
+
+
 def test_what_openvino_cannot_convert_runs_on_tensorflow(caplog: pytest.LogCaptureFixture) -> None:
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, Unconvertible()(inputs))

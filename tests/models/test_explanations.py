@@ -114,6 +114,17 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
     assert explanations.grad_cam(model, pixels[:0], classes[:0]).shape == (0, 32, 32)
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2", "inceptionv3"])
+def test_a_saved_model_gives_what_its_backbone_gives_at_a_cut(tmp_path: Path, name: str) -> None:
+    keras.utils.set_random_seed(0)
+    network = backbones.Backbone(backbones.row_of(name), 96)
+    head = build_head(HEADS["pooled"], features=network.feature_shape, classes=2, output="softmax")
+    pixels = np.random.default_rng(0).integers(0, 256, (explanations.FEW + 1, 96, 96, 3)).astype("uint8")
+    position = network.cut(network.row.unfreeze)
+    found = explanations.activations(saved(network.classifier(head), tmp_path), pixels, position)
+    np.testing.assert_allclose(found, network.part(0, position).predict_on_batch(pixels), atol=1e-5)
+
+
 def test_cold_places_stay_as_they_are_and_hot_ones_change() -> None:
     heat = np.zeros((3, 64, 64), "float32")
     assert np.array_equal(explanations.overlay(PIXELS, heat), PIXELS)

@@ -1,20 +1,17 @@
 """Copies of one image: exact ones by their pixels, near ones by perceptual hash, confirmed on the pixels."""
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
-from unfreeze.data import decoding
-from unfreeze.isolation import Failure, run_isolated
+from unfreeze.data.thumbnails import SMALLEST_NORM, thumbnails
 from unfreeze.params import Checks
 
 HASH_BITS = 64
@@ -29,9 +26,6 @@ MOST_OF_A_HASH = 32
 MOST_OF_A_PAIR = 4
 # Hashes of resized and re-encoded photographs differ in 0 to 6 bits; past this only chance pairs come.
 LARGEST_DISTANCE = 12
-# Side of what two images are compared on, pixels: what makes two photographs of one scene differ is still there,
-# the noise of an encoder is not.
-COMPARED_SIZE = 64
 # Images from which is learnt what those of the set have in common, and how many patterns that may be: of cells of two
 # makes, the frames and wires. One for every 8 images leaves what is an image's own.
 SAMPLED_IMAGES = 512
@@ -39,6 +33,8 @@ IMAGES_A_PATTERN = 8
 # Of photographs of cats and dogs, copies of half the size, of 160 pixels, or of JPEG quality 30 are above 0.97 and
 # no two others above 0.4. Of solar cells nine of ten copies are above 0.9, as are two photographs of one cell.
 LEAST_CORRELATION = 0.9
+# Pairs whose images are held at once: at most some 100 MB, however many copies a set has.
+PAIRS_AT_ONCE = 1024
 # Rows that are compared with all others of their band at a time.
 BLOCK = 1024
 
@@ -158,38 +154,24 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
     """
     if not len(pairs):
         return pairs
-    rows = np.unique(pairs)
-    _, different = np.unique(_components(pairs, len(paths)), return_index=True)
+    components = _components(pairs, len(paths))
+    _, different = np.unique(components, return_index=True)
     sample = np.random.default_rng(seed).permutation(different)[:SAMPLED_IMAGES]
-    shown = thumbnails([paths[row] for row in [*sample, *rows]], checks)
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
-    common = PCA(patterns, svd_solver="randomized", random_state=seed).fit(shown[: len(sample)])
-    small = shown[len(sample) :]
-    own = dict(zip(rows, small - common.inverse_transform(common.transform(small)), strict=True))
-    alike = [_correlation(own[first], own[second]) >= LEAST_CORRELATION for first, second in pairs]
-    return pairs[np.array(alike, bool)]
-
-
-def thumbnails(paths: list[Path], checks: Checks) -> np.ndarray:
-    """Return what images are compared on: float32 array of shape (images, 64 * 64), zeros where decoding failed."""
-    draw = partial(thumbnail, max_pixels=checks.most_pixels)
-    shown = run_isolated(draw, paths, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
-    nothing = np.zeros(COMPARED_SIZE**2, np.float32)
-    return np.stack([nothing if isinstance(one, Failure) else one for one in shown])
-
-
-def thumbnail(path: Path, *, max_pixels: int) -> np.ndarray:
-    """Return the grey levels of a small square version of an image, of mean 0 and norm 1."""
-    rgb = decoding.open_image(path, max_pixels=max_pixels).rgb
-    size = (COMPARED_SIZE, COMPARED_SIZE)
-    grey = np.asarray(rgb.convert("L").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0), np.float32).ravel()
-    grey = grey - grey.mean()
-    return grey / max(float(np.linalg.norm(grey)), 1e-6)
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    size = np.linalg.norm(first) * np.linalg.norm(second)
-    return float(first @ second / size) if size else 0.0
+    common = PCA(patterns, svd_solver="randomized", random_state=seed)
+    common.fit(thumbnails([paths[row] for row in sample], checks))
+    # Pairs that share images follow each other, so that few images are decoded twice.
+    order = np.argsort(components[pairs[:, 0]], kind="stable")
+    alike = np.empty(len(pairs), bool)
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        part = order[start : start + PAIRS_AT_ONCE]
+        rows, places = np.unique(pairs[part], return_inverse=True)
+        shown = thumbnails([paths[row] for row in rows], checks)
+        own = shown - common.inverse_transform(common.transform(shown))
+        own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), SMALLEST_NORM)
+        first, second = places.reshape(-1, 2).T
+        alike[part] = np.einsum("ij,ij->i", own[first], own[second]) >= LEAST_CORRELATION
+    return pairs[alike]
 
 
 def clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:

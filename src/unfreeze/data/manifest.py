@@ -18,6 +18,7 @@ from unfreeze.params import Checks
 
 # Brightness, sharpness and entropy are compared between images, so all are measured at one size, pixels.
 MEASURED_SIZE = 256
+LEVELS = np.arange(256)
 MEASURES = (
     "width", "height", "mode", "format", "suffix_fits", "pixels_sha256", "perceptual_hash", "brightness", "dark_end",
     "bright_end", "sharpness", "entropy",
@@ -57,7 +58,8 @@ def measure(path: Path, *, max_pixels: int) -> dict[str, Any]:
         return {**row, "reason": str(error)}
     grey = image.rgb.convert("L").resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BILINEAR)
     values = np.asarray(grey)
-    dark_end, bright_end = np.percentile(values, (99, 5))
+    # Of the levels, weighed by how many pixels have them: sorting all pixels takes three times as long.
+    dark_end, bright_end = np.quantile(LEVELS, (0.99, 0.05), weights=grey.histogram(), method="inverted_cdf")
     return row | {
         "width": image.width,
         "height": image.height,

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.models.engine import Engine
-from unfreeze.params import Extract
 
 # No further call is timed after so long: calls that take a second differ little, and a few of them are enough.
 MOST_SECONDS = 1.0
@@ -34,23 +33,20 @@ def multiply_accumulates(model: keras.Model) -> int:
     return counted.total_float_ops // 2
 
 
-def latency(
-    model: keras.Model, settings: Extract, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20
-) -> dict[str, float]:
+def latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20) -> dict[str, float]:
     """Measure how long a call takes, one after the other, in the engine that scores the model.
 
     A size takes about a second: slow models are called less often, at least once.
 
     Args:
-        model: A model from uint8 pixels.
-        settings: Which engine, and its precision.
+        engine: Runs a model from uint8 pixels; whatever its batch size.
         batch_sizes: Images a call.
         repeats: Most calls of each size that are timed.
 
     Returns:
         The median of each size in milliseconds a call, by the size as text, as JSON has keys.
     """
-    return {str(size): _median_ms(model, settings, size, repeats) for size in batch_sizes}
+    return {str(size): _median_ms(engine.resized(size, hint="latency"), repeats) for size in batch_sizes}
 
 
 def size_mb(path: Path) -> float:
@@ -58,10 +54,9 @@ def size_mb(path: Path) -> float:
     return path.stat().st_size / 1e6
 
 
-def _median_ms(model: keras.Model, settings: Extract, batch_size: int, repeats: int) -> float:
-    engine = Engine(model, kind=settings.engine, precision=settings.precision, batch_size=batch_size, hint="latency")
-    shape = (batch_size, *model.inputs[0].shape[1:])
-    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(model.inputs[0].dtype)
+def _median_ms(engine: Engine, repeats: int) -> float:
+    shape = (engine.batch_size, *engine.model_input.shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(engine.model_input.dtype)
 
     def seconds() -> float:
         begun = time.perf_counter()

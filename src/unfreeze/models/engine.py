@@ -1,5 +1,6 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
+import copy
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,6 @@ class Engine:
         precision: Arithmetic of convolutions and products; inputs and outputs are float32.
         batch_size: Rows a call; shorter batches are filled up and cut again, so that a row's result does not
             depend on its neighbours' number.
-        hint: What OpenVINO is set up for: many batches in flight, or one call at a time.
     """
 
     def __init__(
@@ -35,15 +35,17 @@ class Engine:
         kind: Literal["auto", "openvino", "tensorflow"] = "auto",
         precision: Precision = "float32",
         batch_size: int = 8,
-        hint: Literal["throughput", "latency"] = "throughput",
     ) -> None:
         self.batch_size = batch_size
-        self.model_output = model.output
+        self.model_input, self.model_output = model.input, model.output
         self.compiled: Any = None
+        self._precision = precision
+        self._converted: Any = None
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
             try:
-                self.compiled = _compile(model, precision, batch_size, hint)
+                self._converted = _convert(model)
+                self.compiled = self._compile("throughput")
             except Exception as error:  # its converter raises many kinds
                 if kind == "openvino":
                     raise
@@ -56,6 +58,19 @@ class Engine:
     def name(self) -> str:
         """The engine in use."""
         return "openvino" if self.compiled is not None else "tensorflow"
+
+    def resized(self, batch_size: int, *, hint: Literal["throughput", "latency"]) -> "Engine":
+        """Return the same model for batches of another size; it is not converted again.
+
+        Args:
+            batch_size: Rows a call.
+            hint: What OpenVINO is set up for: many batches in flight, or one call at a time.
+        """
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        if self._converted is not None:
+            other.compiled = other._compile(hint)
+        return other
 
     def run(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the outputs of the batches, in order.
@@ -79,6 +94,16 @@ class Engine:
         for count, request in running:
             yield _finish(count, request)
 
+    def _compile(self, hint: str) -> Any:
+        import openvino
+
+        self._converted.reshape([self.batch_size, *self.model_input.shape[1:]])
+        settings = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self._precision],
+            "PERFORMANCE_HINT": hint.upper(),
+        }
+        return openvino.Core().compile_model(self._converted, "CPU", settings)
+
     def _fill(self, batch: np.ndarray) -> np.ndarray:
         missing = self.batch_size - len(batch)
         if not missing:
@@ -91,7 +116,7 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return request.get_output_tensor(0).data[:count].copy()
 
 
-def _compile(model: keras.Model, precision: Precision, batch_size: int, hint: str) -> Any:
+def _convert(model: keras.Model) -> Any:
     # Without the telemetry package OpenVINO's converter uses its own silent stub: nothing is reported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -99,13 +124,7 @@ def _compile(model: keras.Model, precision: Precision, batch_size: int, hint: st
     with warnings.catch_warnings():
         # The converter calls the model with a list of its one input.
         warnings.filterwarnings("ignore", message="The structure of `inputs` doesn't match")
-        converted = openvino.convert_model(model)
-    converted.reshape([batch_size, *model.inputs[0].shape[1:]])
-    settings = {
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-        "PERFORMANCE_HINT": hint.upper(),
-    }
-    return openvino.Core().compile_model(converted, "CPU", settings)
+        return openvino.convert_model(model)
 
 
 def engine_of(model: keras.Model, settings: Extract) -> Engine:

@@ -13,6 +13,9 @@ from unfreeze.models.backbones import fed_to
 
 # Pictures at a time: with their activations and gradients some 100 MB at 160 pixels.
 BATCH = 16
+# A call without a traced function, which takes longer to trace than pictures take, keeps what all layers gave to its
+# end: 40 MB a picture.
+FEW = 4
 COLOURS = "turbo"
 # How much of the hottest place the colour covers.
 OPACITY = 0.6
@@ -71,6 +74,24 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.rint((1 - cover) * pixels + cover * colours).astype("uint8")
 
 
+def activations(model: keras.Model, pixels: np.ndarray, position: int) -> np.ndarray:
+    """Return what a whole model's backbone gives at a position.
+
+    Args:
+        model: A whole model as it is saved.
+        pixels: uint8 array of shape (images, height, width, 3), RGB; one or more.
+        position: An articulation point of the backbone's operations, as `Backbone.part` takes it: it has the same
+            number in each order of them.
+
+    Returns:
+        float32 array, the images first.
+    """
+    scaled, backbone, _ = _parts(model)
+    part = keras.Model(model.input, graph.segment(backbone, 0, position)(scaled, training=False))
+    starts = range(0, len(pixels), FEW)
+    return np.concatenate([np.asarray(part(pixels[start : start + FEW], training=False)) for start in starts])
+
+
 def nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Return which of some images look most alike to the network.
 
@@ -93,14 +114,18 @@ def _split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     Returns:
         The model from pixels to these activations, and the one from them to the score of each class.
     """
-    features = fed_to(model.output)
-    head, backbone = (tensor._keras_history.operation for tensor in (model.output, features))
+    scaled, backbone, head = _parts(model)
     point = max(point for point in graph.articulation_points(backbone) if _has_places(backbone.operations[point]))
-    scaled = fed_to(features)
     before = keras.Model(model.input, graph.segment(backbone, 0, point)(scaled, training=False))
     inputs = keras.Input(before.output.shape[1:])
     end = len(backbone.operations) - 1
     return before, keras.Model(inputs, _scores(head)(graph.segment(backbone, point, end)(inputs, training=False)))
+
+
+def _parts(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
+    """Return the scaled pixels that a whole model feeds to its backbone, the backbone and the head."""
+    features = fed_to(model.output)
+    return fed_to(features), features._keras_history.operation, model.output._keras_history.operation
 
 
 def _has_places(operation: Any) -> bool:

@@ -64,7 +64,7 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
         for name, scorer in scorers.items():
-            times[name].append(cost.latency(scorer.model, params.extract, batch_sizes=(1,))["1"])
+            times[name].append(cost.latency(scorer.engine, batch_sizes=(1,))["1"])
     return {
         name: Contender(predicted[name], size_mb=cost.size_mb(model), latency_ms=min(times[name]))
         for name, model in models.items()

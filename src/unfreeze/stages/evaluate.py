@@ -10,7 +10,6 @@ from sklearn import metrics
 from unfreeze import console, files, looks, mistakes, pictures, plots
 from unfreeze.data import corruptions, expectations, pooled, rules, store
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
-from unfreeze.models import backbones
 from unfreeze.params import Params
 from unfreeze.paths import Paths
 from unfreeze.processes import beside
@@ -98,18 +97,28 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         table = predictions_table(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         files.write_json(paths.evaluation(backbone), result)
-        files.write_json(paths.cost(backbone), cost_of(params, paths, backbone, scorer))
+        files.write_json(paths.cost(backbone), cost_of(paths, backbone, scorer))
+        # Once no call is timed any more, for a call takes both processors.
+        drawing = process.submit(
+            draw, paths, backbone, labels, probabilities, images.classes, result["confusion"]
+        )
         shown = explained(
             params, paths, backbone, scorer, images, rows, picked(labels, probabilities, params.evaluate.pictures)
         )
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
-        draw(paths, backbone, labels, probabilities, images.classes, result["confusion"], shown)
+        mistakes.draw(shown, title_of(backbone, len(rows)), paths.mistakes_picture(backbone))
+        drawing.result()
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
         process.submit(Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
         tell_findings(params, paths, backbone)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
         process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
+
+
+def title_of(backbone: str, images: int) -> str:
+    """Return the heading of all pictures."""
+    return f"{backbone}, {images} test images"
 
 
 def digest_of(paths: Paths, ids: list[str]) -> str:
@@ -118,7 +127,7 @@ def digest_of(paths: Paths, ids: list[str]) -> str:
     return files.digest(sorted(pixels.loc[ids]))
 
 
-def cost_of(params: Params, paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
+def cost_of(paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
     """Return what the model costs to use."""
     from unfreeze.models import cost
 
@@ -127,7 +136,7 @@ def cost_of(params: Params, paths: Paths, backbone: str, scorer: Any) -> dict[st
         "multiply_accumulates": cost.multiply_accumulates(scorer.model),
         "size_mb": cost.size_mb(paths.model(backbone)),
         "engine": scorer.engine.name,
-        "latency_ms": cost.latency(scorer.model, params.extract),
+        "latency_ms": cost.latency(scorer.engine),
     }
 
 
@@ -224,27 +233,22 @@ def explained(
             "probability": picks["probability"],
             "picture": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
             "heatmap": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, heat)],
-            "neighbours": neighbours(params, paths, backbone, images, pixels),
+            "neighbours": neighbours(params, paths, backbone, scorer.model, images, pixels),
         }
     )
 
 
 def neighbours(
-    params: Params, paths: Paths, backbone: str, images: store.Images, pixels: np.ndarray
+    params: Params, paths: Paths, backbone: str, model: Any, images: store.Images, pixels: np.ndarray
 ) -> list[list[dict[str, Any]]]:
     """Return for each picture the training images with the most similar features; none if none are stored."""
     from unfreeze.models import explanations
-    from unfreeze.models.engine import engine_of
 
     of_images = pooled.read(paths, backbone, pixels=params.pixels)
     if of_images is None or not len(pixels):
         return [[] for _ in pixels]
-    network = backbones.Backbone(backbones.row_of(backbone), images.size, params.pixels)
-    network.base.load_weights(paths.weights(backbone))
-    engine = engine_of(network.part(0, of_images.position), params.extract)
-    size = engine.batch_size
-    parts = engine.run(pixels[start : start + size] for start in range(0, len(pixels), size))
-    queries = np.concatenate([pooled.over_places(part) for part in parts])
+    # What is stored was frozen in training, so the trained model gives the same there.
+    queries = pooled.over_places(explanations.activations(model, pixels, of_images.position))
     train = of_images.of("train")
     indices, distances = explanations.nearest(train.vectors, queries)
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
@@ -270,10 +274,9 @@ def draw(
     probabilities: np.ndarray,
     classes: list[str],
     confusion: list[list[int]],
-    shown: pd.DataFrame,
 ) -> None:
-    """Write curves and pictures."""
-    title = f"{backbone}, {len(labels)} test images"
+    """Write the curves and their pictures."""
+    title = title_of(backbone, len(labels))
     roc = scores.roc_points(labels, probabilities, classes)
     precision_recall = scores.precision_recall_points(labels, probabilities, classes)
     bins = calibration.reliability(labels, probabilities)
@@ -287,4 +290,3 @@ def draw(
     plots.roc(roc, title, paths.roc_picture(backbone))
     plots.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
     plots.reliability(bins, title, paths.reliability_picture(backbone))
-    mistakes.draw(shown, title, paths.mistakes_picture(backbone))

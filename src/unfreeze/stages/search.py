@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from unfreeze import console, files, plots, workers
 from unfreeze.errors import UnfreezeError
@@ -77,6 +76,9 @@ def gain_over(
         For `accuracy` and `log_loss` the mean gain and the bounds of its 95 % interval, from a paired bootstrap of
         the images (Efron and Tibshirani 1993).
     """
+    # Takes as long to import as a search that is off takes.
+    from scipy import stats
+
     images = np.arange(len(labels))
     losses = [-np.log(np.clip(part[images, labels], 1e-7, 1)) for part in (configured, winner)]
     correct = [(part.argmax(axis=1) == labels).astype(float) for part in (configured, winner)]

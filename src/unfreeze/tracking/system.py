@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import files
+from unfreeze.loading import quick_imports
 
 SECONDS = 5.0
 # MLflow's page of a run shows by it which metrics are the machine's.
@@ -62,10 +63,11 @@ def read(path: Path) -> Iterator[tuple[str, float, int, int]]:
 
 
 def _monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+    with quick_imports():
+        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
     monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     try:
