@@ -52,6 +52,26 @@ def test_the_schedule_ends_with_the_last_batch_however_many_make_a_step(accumula
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_is_the_one_of_keras(weight_decay: float) -> None:
+    phase = PHASE.model_copy(
+        update={"optimizer": "adam", "schedule": "cosine", "learning_rate": 0.01, "weight_decay": weight_decay}
+    )
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(5, 3)), random.normal(size=(6, 5, 3))
+    ours = build_optimizer(phase, steps=3, depths=[0])
+    falling = keras.optimizers.schedules.CosineDecay(0.01, phase.epochs * 3)
+    theirs = keras.optimizers.Adam(falling, weight_decay=weight_decay or None)
+    variables = [keras.Variable(start, dtype="float32", name="kernel") for _ in range(2)]
+    for gradient in gradients:
+        for optimizer, variable in zip((ours, theirs), variables, strict=True):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+    np.testing.assert_allclose(variables[0].numpy(), variables[1].numpy(), atol=1e-6)
+    assert len(ours.variables) == len(theirs.variables)
+    for before, after in zip(theirs.variables, ours.variables, strict=True):
+        np.testing.assert_allclose(after.numpy(), before.numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "adagrad"])
 def test_every_optimizer_takes_every_setting(name: str) -> None:
     phase = PHASE.model_copy(

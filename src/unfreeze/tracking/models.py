@@ -85,16 +85,19 @@ def _save(folder: Path, paths: Paths, backbone: str, logged: Any, run: Run) -> N
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    model = keras.models.load_model(paths.model(backbone), compile=False)
     example = next(store.batches(paths.images, [0], 1))
+    classes = len(store.describe(paths.images).classes)
+    # MLflow writes its files around a model's; it looks at nothing in the model, which takes seconds to load.
+    pixels = keras.Input(example.shape[1:], dtype="uint8")
+    stand_in = keras.Model(pixels, pixels)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *example.shape[1:]))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, *model.output.shape[1:]))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
     )
     # MLflow's own log_model loads what it has saved again and tries it, through a default store for the whole
     # process; evaluation tries the model on far more than one image.
     mlflow.tensorflow.save_model(
-        model,
+        stand_in,
         str(folder),
         mlflow_model=Model(
             artifact_path=logged.artifact_location,
