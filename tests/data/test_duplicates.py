@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from tests.conftest import CHECKS
 from unfreeze.data import duplicates, manifest
+from unfreeze.params import Checks
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40)
 
@@ -75,6 +77,28 @@ def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
     pairs = found(tmp_path, names)
     assert all(first[:2] == second[:2] for first, second in pairs)
     assert len({name for pair in pairs for name in pair}) == len(names)
+
+
+def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number}-{quality}.jpg" for number in range(12) for quality in (95, 70, 50, 35)]
+    for name in names:
+        number, quality = name.removesuffix(".jpg").split("-")
+        scene(int(number)).save(tmp_path / name, quality=int(quality))
+    whole, held, draw = found(tmp_path, names), [], duplicates.thumbnails
+
+    def counted(paths: list[Path], checks: Checks) -> np.ndarray:
+        held.append(len(paths))
+        return draw(paths, checks)
+
+    monkeypatch.setattr(duplicates, "thumbnails", counted)
+    monkeypatch.setattr(duplicates, "SAMPLED_IMAGES", 12)
+    monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 6)
+    assert found(tmp_path, names) == whole
+    assert len(whole) == 12 * 6
+    # The first call draws those that stand for the set.
+    assert max(held[1:]) <= 2 * 6
+    # Pairs of one scene are looked at together: nearly no image is drawn twice.
+    assert sum(held[1:]) <= 1.5 * len(names)
 
 
 def test_images_of_one_hash_are_all_compared() -> None:

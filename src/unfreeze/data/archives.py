@@ -17,6 +17,10 @@ from typing import IO
 from unfreeze import console, files
 from unfreeze.errors import UnfreezeError
 
+# Python before 3.11.4, such as Debian 12's, has no filter for entries.
+if not hasattr(tarfile, "data_filter"):
+    from backports import tarfile  # type: ignore[import-not-found, no-redef]
+
 # ImageNet has 1.4 million images. An entry costs an inode on disk and about 1 KB of memory here.
 MAX_ENTRIES = 5_000_000
 # Photographs are compressed already, so an archive of them is about as large as they are; uncompressed drawings

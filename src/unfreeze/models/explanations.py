@@ -11,8 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 from unfreeze.models import graph
 from unfreeze.models.backbones import fed_to
 
-# Pictures at a time: with their activations and gradients some 100 MB at 160 pixels.
-BATCH = 16
+# Pictures at a time: with their activations and gradients some 50 MB at 160 pixels, and most numbers of pictures to
+# explain are a multiple, so that the function is traced once.
+BATCH = 8
 # A call without a traced function, which takes longer to trace than pictures take, keeps what all layers gave to its
 # end: 40 MB a picture.
 FEW = 4

@@ -99,9 +99,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         files.write_json(paths.evaluation(backbone), result)
         files.write_json(paths.cost(backbone), cost_of(paths, backbone, scorer))
         # Once no call is timed any more, for a call takes both processors.
-        drawing = process.submit(
-            draw, paths, backbone, labels, probabilities, images.classes, result["confusion"]
-        )
+        drawing = process.submit(draw, paths, backbone, labels, probabilities, images.classes, result["confusion"])
         shown = explained(
             params, paths, backbone, scorer, images, rows, picked(labels, probabilities, params.evaluate.pictures)
         )

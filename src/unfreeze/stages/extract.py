@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import console, files
-from unfreeze.data import expectations, feature_space, features, pooled, rules, statistics, store
+from unfreeze.data import expectations, features, pooled, rules, statistics, store
 from unfreeze.data.augment import Views
 from unfreeze.data.features import Fold, Plan
 from unfreeze.models import backbones
@@ -61,8 +61,15 @@ def of_mean_one(weights: np.ndarray) -> np.ndarray:
     return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
 
 
+def load_probe() -> None:
+    """Import what a probe needs, which takes a second."""
+    from unfreeze.data import feature_space  # noqa: F401
+
+
 def space_of(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
     """Return what the stored features are worth; None where there are none."""
+    from unfreeze.data import feature_space
+
     of_images = pooled.read(paths, backbone)
     if of_images is None:
         return None
@@ -85,7 +92,7 @@ def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    with beside(expectations.load_library) as process:
+    with beside(expectations.load_library, load_probe) as process:
         console.import_tensorflow()
         from unfreeze.models import selftest
 
