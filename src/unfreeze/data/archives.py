@@ -19,7 +19,7 @@ from unfreeze.errors import UnfreezeError
 
 # Python before 3.11.4, such as Debian 12's, has no filter for entries.
 if not hasattr(tarfile, "data_filter"):
-    from backports import tarfile  # type: ignore[import-not-found, no-redef]
+    from backports import tarfile  # type: ignore[no-redef]
 
 # ImageNet has 1.4 million images. An entry costs an inode on disk and about 1 KB of memory here.
 MAX_ENTRIES = 5_000_000

@@ -205,7 +205,7 @@ def explained(
     """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
 
     Args:
-        params: Needs `pixels` and `extract`.
+        params: Needs `pixels`.
         paths: Where images and features lie.
         backbone: The backbone.
         scorer: Its model.
