@@ -1,6 +1,9 @@
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.models.test_training import PHASE
 from unfreeze.models.optimizers import build_optimizer
@@ -52,20 +55,31 @@ def test_the_schedule_ends_with_the_last_batch_however_many_make_a_step(accumula
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam_is_the_one_of_keras(weight_decay: float) -> None:
+def stepping(optimizer: keras.Optimizer, variable: keras.Variable) -> Callable[[tf.Tensor], None]:
+    return lambda gradient: optimizer.apply([gradient], [variable])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(("weight_decay", "accumulate"), [(0.0, 1), (0.1, 1), (0.1, 2)])
+def test_adam_is_the_one_of_keras(weight_decay: float, accumulate: int, traced: bool) -> None:
     phase = PHASE.model_copy(
         update={"optimizer": "adam", "schedule": "cosine", "learning_rate": 0.01, "weight_decay": weight_decay}
     )
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=(5, 3)), random.normal(size=(6, 5, 3))
-    ours = build_optimizer(phase, steps=3, depths=[0])
+    ours = build_optimizer(phase, steps=3, depths=[0], accumulate=accumulate)
     falling = keras.optimizers.schedules.CosineDecay(0.01, phase.epochs * 3)
-    theirs = keras.optimizers.Adam(falling, weight_decay=weight_decay or None)
+    theirs = keras.optimizers.Adam(
+        falling,
+        weight_decay=weight_decay or None,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+    )
     variables = [keras.Variable(start, dtype="float32", name="kernel") for _ in range(2)]
-    for gradient in gradients:
-        for optimizer, variable in zip((ours, theirs), variables, strict=True):
-            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+    for optimizer, variable in zip((ours, theirs), variables, strict=True):
+        optimizer.build([variable])
+        change = stepping(optimizer, variable)
+        for gradient in gradients:
+            (tf.function(change) if traced else change)(tf.constant(gradient, tf.float32))
     np.testing.assert_allclose(variables[0].numpy(), variables[1].numpy(), atol=1e-6)
     assert len(ours.variables) == len(theirs.variables)
     for before, after in zip(theirs.variables, ours.variables, strict=True):

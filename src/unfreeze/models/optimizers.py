@@ -22,18 +22,18 @@ class FusedAdam(keras.optimizers.Adam):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change one variable and its moments."""
         number = self._get_variable_index(variable)
-        steps = tf.cast(self.iterations.value, variable.dtype) + 1
+        steps = keras.ops.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[number].value.handle,
             v=self._velocities[number].value.handle,
             beta1_power=self.beta_1**steps,
             beta2_power=self.beta_2**steps,
-            lr=tf.cast(learning_rate, variable.dtype),
+            lr=keras.ops.cast(learning_rate, variable.dtype),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
+            grad=keras.ops.cast(gradient, variable.dtype),
         )
 
 
