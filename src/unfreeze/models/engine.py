@@ -68,7 +68,7 @@ class Engine:
         """
         other = copy.copy(self)
         other.batch_size = batch_size
-        if self._converted is not None:
+        if self.compiled is not None:
             other.compiled = other._compile(hint)
         return other
 
