@@ -53,23 +53,23 @@ def patch() -> np.ndarray:
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
 def test_heat_is_where_the_class_is_seen(tmp_path: Path, patch: np.ndarray, output: str) -> None:
     model = saved(of_brightness(weight=3, output=output), tmp_path)
-    heat = explanations.grad_cam(model, patch, np.array([1, 1]))
+    heat = explanations.explain(model, patch, np.array([1, 1])).heat
     assert heat[0].max() == heat[1].max() == 1
     assert heat[0, 10:14, 22:26].min() > 0.95
     assert heat[1, 26:, :6].min() > 0.95
     assert heat[0, 20:, :12].max() < 0.2
     # Nothing speaks for the other class.
-    assert (explanations.grad_cam(model, patch, np.array([0, 0])) == 0).all()
+    assert (explanations.explain(model, patch, np.array([0, 0])).heat == 0).all()
 
 
 def test_a_sure_model_is_explained_too(patch: np.ndarray) -> None:
     model = of_brightness(weight=1e5)
     assert (model.predict_on_batch(patch)[:, 1] == 1).all()
-    assert explanations.grad_cam(model, patch, np.array([1, 1])).max() == 1
+    assert explanations.explain(model, patch, np.array([1, 1])).heat.max() == 1
 
 
 def test_without_a_gradient_there_is_no_heat(patch: np.ndarray) -> None:
-    heat = explanations.grad_cam(of_brightness(weight=0), patch, np.array([0, 1]))
+    heat = explanations.explain(of_brightness(weight=0), patch, np.array([0, 1])).heat
     assert heat.dtype == np.float32
     assert (heat == 0).all()
 
@@ -87,7 +87,7 @@ def test_every_head_is_explained(tmp_path: Path, name: str, head: str, output: s
     network = backbones.Backbone(backbones.row_of(name), 64)
     layers_of_head = build_head(HEADS[head], features=network.feature_shape, classes=2, output=output)
     model = saved(network.classifier(layers_of_head), tmp_path)
-    heat = explanations.grad_cam(model, PIXELS, np.array([0, 1, 0]))
+    heat = explanations.explain(model, PIXELS, np.array([0, 1, 0])).heat
     assert heat.shape == (3, 64, 64)
     assert heat.dtype == np.float32
     assert 0 <= heat.min() <= heat.max() <= 1
@@ -99,7 +99,7 @@ def test_where_the_backbone_ends_in_one_place_earlier_activations_are_taken(tmp_
     network = backbones.Backbone(backbones.row_of("vgg16"), 32)
     assert network.feature_shape == (1, 1, 512)
     head = build_head(["flatten"], features=network.feature_shape, classes=3, output="softmax")
-    heat = explanations.grad_cam(saved(network.classifier(head), tmp_path), PIXELS[:, :32, :32], np.arange(3))
+    heat = explanations.explain(saved(network.classifier(head), tmp_path), PIXELS[:, :32, :32], np.arange(3)).heat
     # Somewhere, and not everywhere alike.
     assert heat.max() == 1
     assert heat.std() > 0.05
@@ -109,20 +109,25 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
     model = of_brightness(weight=3)
     pixels = np.random.default_rng(0).integers(0, 256, (explanations.BATCH + 3, 32, 32, 3)).astype("uint8")
     classes = np.ones(len(pixels), int)
-    whole = explanations.grad_cam(model, pixels, classes)
-    np.testing.assert_allclose(whole[-1:], explanations.grad_cam(model, pixels[-1:], classes[-1:]), atol=1e-6)
-    assert explanations.grad_cam(model, pixels[:0], classes[:0]).shape == (0, 32, 32)
+    whole = explanations.explain(model, pixels, classes).heat
+    np.testing.assert_allclose(whole[-1:], explanations.explain(model, pixels[-1:], classes[-1:]).heat, atol=1e-6)
+    assert explanations.explain(model, pixels[:0], classes[:0]).heat.shape == (0, 32, 32)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "inceptionv3"])
-def test_a_saved_model_gives_what_its_backbone_gives_at_a_cut(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "point"), [("mobilenetv2", "deepest"), ("mobilenetv2", "none"), ("inceptionv3", "deepest")]
+)
+def test_a_saved_model_gives_what_its_backbone_gives_at_a_cut(tmp_path: Path, name: str, point: str) -> None:
     keras.utils.set_random_seed(0)
     network = backbones.Backbone(backbones.row_of(name), 96)
     head = build_head(HEADS["pooled"], features=network.feature_shape, classes=2, output="softmax")
-    pixels = np.random.default_rng(0).integers(0, 256, (explanations.FEW + 1, 96, 96, 3)).astype("uint8")
-    position = network.cut(network.row.unfreeze)
-    found = explanations.activations(saved(network.classifier(head), tmp_path), pixels, position)
-    np.testing.assert_allclose(found, network.part(0, position).predict_on_batch(pixels), atol=1e-5)
+    pixels = np.random.default_rng(0).integers(0, 256, (explanations.BATCH + 1, 96, 96, 3)).astype("uint8")
+    position = network.cut(network.row.unfreeze if point == "deepest" else point)
+    model, classes = saved(network.classifier(head), tmp_path), np.zeros(len(pixels), int)
+    found = explanations.explain(model, pixels, classes, position=position)
+    np.testing.assert_allclose(found.activations, network.part(0, position).predict_on_batch(pixels), atol=1e-5)
+    # What is asked for beside it does not change the heat.
+    np.testing.assert_allclose(found.heat, explanations.explain(model, pixels, classes).heat, atol=1e-5)
 
 
 def test_cold_places_stay_as_they_are_and_hot_ones_change() -> None:

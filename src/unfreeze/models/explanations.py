@@ -1,5 +1,7 @@
 """Why a model said what it said: the places that a class was seen at, and training images that look alike to it."""
 
+import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,50 +16,63 @@ from unfreeze.models.backbones import fed_to
 # Pictures at a time: with their activations and gradients some 50 MB at 160 pixels, and most numbers of pictures to
 # explain are a multiple, so that the function is traced once.
 BATCH = 8
-# A call without a traced function, which takes longer to trace than pictures take, keeps what all layers gave to its
-# end: 40 MB a picture.
-FEW = 4
 COLOURS = "turbo"
 # How much of the hottest place the colour covers.
 OPACITY = 0.6
 
 
-def grad_cam(model: keras.Model, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return how much each place of a picture speaks for a class: Grad-CAM.
+@dataclass(frozen=True)
+class Explained:
+    """What a model saw in some pictures.
 
-    Taken are the last activations that still have more than one place, and the class's score before softmax or
-    sigmoid, whose gradient stays of use where the model is sure (Selvaraju et al. 2017, "Grad-CAM: Visual
+    Args:
+        heat: How much each place speaks for the class; float32, shape (images, height, width), 0 to 1 in each
+            picture, and all 0 where nothing speaks for the class.
+        activations: What the backbone gave at the position that was asked for; float32, the images first.
+    """
+
+    heat: np.ndarray
+    activations: np.ndarray
+
+
+def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, position: int = 0) -> Explained:
+    """Return which places of a picture speak for a class, by Grad-CAM, and what the backbone gives at a position.
+
+    For the heat the last activations are taken that still have more than one place, and the class's score before
+    softmax or sigmoid, whose gradient stays of use where the model is sure (Selvaraju et al. 2017, "Grad-CAM: Visual
     Explanations from Deep Networks via Gradient-based Localization").
 
     Args:
         model: A whole model as it is saved: pixels, their scaling, the nested backbone, the nested head.
         pixels: uint8 array of shape (images, height, width, 3), RGB.
         classes: The class number to explain, one a picture.
-
-    Returns:
-        float32 array of shape (images, height, width), 0 to 1 in each picture; all 0 where nothing speaks for the
-        class.
+        position: An articulation point of the backbone's operations, as `Backbone.part` takes it: it has the same
+            number in each order of them. 0 is the backbone's input.
     """
-    before, after = _split(model)
+    before, after = _split(model, position)
     size = pixels.shape[1:3]
 
     @tf.function(reduce_retracing=True)
-    def heat_of(batch: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        activations = before(batch, training=False)
+    def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        activations, at_position = before(batch, training=False)
         with tf.GradientTape() as tape:
             tape.watch(activations)
             scores = tf.gather(after(activations, training=False), numbers, axis=1, batch_dims=1)
         weights = tf.reduce_mean(tape.gradient(scores, activations), axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1, keepdims=True))
-        return tf.image.resize(heat, size)[..., 0]
+        return tf.image.resize(heat, size)[..., 0], at_position
 
-    parts = [
-        np.asarray(heat_of(tf.constant(pixels[start : start + BATCH]), tf.constant(classes[start : start + BATCH])))
-        for start in range(0, len(pixels), BATCH)
-    ]
-    heat = np.concatenate([np.zeros((0, *size), "float32"), *parts])
+    heats = [np.zeros((0, *size), "float32")]
+    given = [np.zeros((0, *before.output[1].shape[1:]), "float32")]
+    for start in range(0, len(pixels), BATCH):
+        some = slice(start, start + BATCH)
+        heat, at_position = look(tf.constant(pixels[some]), tf.constant(classes[some]))
+        heats.append(heat.numpy())
+        given.append(at_position.numpy())
+    heat = np.concatenate(heats)
     hottest = heat.max(axis=(1, 2), keepdims=True, initial=0)
-    return np.divide(heat, hottest, out=np.zeros_like(heat), where=hottest > 0)
+    relative = np.divide(heat, hottest, out=np.zeros_like(heat), where=hottest > 0)
+    return Explained(relative, np.concatenate(given))
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -73,24 +88,6 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     colours = 255 * matplotlib.colormaps[COLOURS](heat)[..., :3]
     cover = OPACITY * heat[..., None]
     return np.rint((1 - cover) * pixels + cover * colours).astype("uint8")
-
-
-def activations(model: keras.Model, pixels: np.ndarray, position: int) -> np.ndarray:
-    """Return what a whole model's backbone gives at a position.
-
-    Args:
-        model: A whole model as it is saved.
-        pixels: uint8 array of shape (images, height, width, 3), RGB; one or more.
-        position: An articulation point of the backbone's operations, as `Backbone.part` takes it: it has the same
-            number in each order of them.
-
-    Returns:
-        float32 array, the images first.
-    """
-    scaled, backbone, _ = _parts(model)
-    part = keras.Model(model.input, graph.segment(backbone, 0, position)(scaled, training=False))
-    starts = range(0, len(pixels), FEW)
-    return np.concatenate([np.asarray(part(pixels[start : start + FEW], training=False)) for start in starts])
 
 
 def nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -109,18 +106,22 @@ def nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tup
     return indices, distances
 
 
-def _split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]:
     """Cut a whole model where activations have more than one place for the last time.
 
     Returns:
-        The model from pixels to these activations, and the one from them to the score of each class.
+        The model from pixels to these activations and to those at a position, and the one from the former to the
+        score of each class.
     """
     scaled, backbone, head = _parts(model)
     point = max(point for point in graph.articulation_points(backbone) if _has_places(backbone.operations[point]))
-    before = keras.Model(model.input, graph.segment(backbone, 0, point)(scaled, training=False))
-    inputs = keras.Input(before.output.shape[1:])
+    given = {0: scaled}
+    for start, end in itertools.pairwise(sorted({0, position, point})):
+        given[end] = graph.segment(backbone, start, end)(given[start], training=False)
+    inputs = keras.Input(given[point].shape[1:])
     end = len(backbone.operations) - 1
-    return before, keras.Model(inputs, _scores(head)(graph.segment(backbone, point, end)(inputs, training=False)))
+    after = keras.Model(inputs, _scores(head)(graph.segment(backbone, point, end)(inputs, training=False)))
+    return keras.Model(model.input, [given[point], given[position]]), after
 
 
 def _parts(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:

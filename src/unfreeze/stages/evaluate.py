@@ -9,6 +9,7 @@ from sklearn import metrics
 
 from unfreeze import console, files, looks, mistakes, pictures, plots
 from unfreeze.data import corruptions, expectations, pooled, rules, store
+from unfreeze.data.pooled import Pooled
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
 from unfreeze.params import Params
 from unfreeze.paths import Paths
@@ -81,6 +82,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         folds = files.read_csv(paths.split)
         rows = images.rows_of(folds, "test")
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
+        # Read while nothing else needs that process.
+        of_images = process.submit(pooled.read, paths, backbone, pixels=params.pixels)
         models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in params.study.seeds)]
         looks.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
         scorer = Scorer(paths.model(backbone), paths.images, params.extract)
@@ -100,9 +103,8 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         files.write_json(paths.cost(backbone), cost_of(paths, backbone, scorer))
         # Once no call is timed any more, for a call takes both processors.
         drawing = process.submit(draw, paths, backbone, labels, probabilities, images.classes, result["confusion"])
-        shown = explained(
-            params, paths, backbone, scorer, images, rows, picked(labels, probabilities, params.evaluate.pictures)
-        )
+        picks = picked(labels, probabilities, params.evaluate.pictures)
+        shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
         mistakes.draw(shown, title_of(backbone, len(rows)), paths.mistakes_picture(backbone))
@@ -194,24 +196,17 @@ def corrupted(
 
 
 def explained(
-    params: Params,
-    paths: Paths,
-    backbone: str,
-    scorer: Any,
-    images: store.Images,
-    rows: np.ndarray,
-    picks: pd.DataFrame,
+    paths: Paths, model: Any, images: store.Images, rows: np.ndarray, picks: pd.DataFrame, of_images: Pooled | None
 ) -> pd.DataFrame:
     """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
 
     Args:
-        params: Needs `pixels`.
-        paths: Where images and features lie.
-        backbone: The backbone.
-        scorer: Its model.
+        paths: Where images lie.
+        model: The whole model.
         images: What the store says of itself.
         rows: Rows of the test fold in the store.
         picks: From `picked`.
+        of_images: Features of the training images; None if none are stored.
 
     Returns:
         Columns kind, id, label, predicted, probability, picture, heatmap (JPEG) and neighbours, a list of mappings.
@@ -220,7 +215,9 @@ def explained(
 
     shown = rows[picks["place"]]
     pixels = store.pixels(paths.images, shown)
-    heat = explanations.grad_cam(scorer.model, pixels, picks["predicted"].to_numpy())
+    seen = explanations.explain(
+        model, pixels, picks["predicted"].to_numpy(), position=of_images.position if of_images else 0
+    )
     names = np.array(images.classes)
     return pd.DataFrame(
         {
@@ -230,27 +227,34 @@ def explained(
             "predicted": names[picks["predicted"]],
             "probability": picks["probability"],
             "picture": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
-            "heatmap": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, heat)],
-            "neighbours": neighbours(params, paths, backbone, scorer.model, images, pixels),
+            "heatmap": [
+                pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)
+            ],
+            # What is stored was frozen in training, so the trained model gives the same there.
+            "neighbours": neighbours(paths, images, of_images, seen.activations) if of_images else [[]] * len(shown),
         }
     )
 
 
 def neighbours(
-    params: Params, paths: Paths, backbone: str, model: Any, images: store.Images, pixels: np.ndarray
+    paths: Paths, images: store.Images, of_images: Pooled, activations: np.ndarray
 ) -> list[list[dict[str, Any]]]:
-    """Return for each picture the training images with the most similar features; none if none are stored."""
+    """Return for each picture the training images with the most similar features.
+
+    Args:
+        paths: Where images lie.
+        images: What the store says of itself.
+        of_images: Features of the training images.
+        activations: The pictures', at the same position of the backbone.
+    """
     from unfreeze.models import explanations
 
-    of_images = pooled.read(paths, backbone, pixels=params.pixels)
-    if of_images is None or not len(pixels):
-        return [[] for _ in pixels]
-    # What is stored was frozen in training, so the trained model gives the same there.
-    queries = pooled.over_places(explanations.activations(model, pixels, of_images.position))
+    if not len(activations):
+        return []
     train = of_images.of("train")
-    indices, distances = explanations.nearest(train.vectors, queries)
+    indices, distances = explanations.nearest(train.vectors, pooled.over_places(activations))
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
-    alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, *pixels.shape[1:])
+    alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
     return [
         [
             {

@@ -1,5 +1,6 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -107,17 +108,20 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
             pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
             rules.of_scaling(params.checks),
         )
-        gate("features", store_activations(params, paths, network), rules.of_features(params.checks))
-        space = process.submit(space_of, paths, backbone, params.seed).result()
-        files.write_json(paths.selftest(backbone), {**fed, **(space or {})})
-        gate("space", space_table(space), rules.of_feature_space(params.checks))
+        batches = store_activations(params, paths, network)
+        # Both read all that is stored: one here, one beside.
+        space = process.submit(space_of, paths, backbone, params.seed)
+        rows = statistics.by_row(batches).rename_axis("row").reset_index()
+        gate("features", rows, rules.of_features(params.checks))
+        files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
+        gate("space", space_table(space.result()), rules.of_feature_space(params.checks))
 
 
-def store_activations(params: Params, paths: Paths, network: backbones.Backbone) -> pd.DataFrame:
+def store_activations(params: Params, paths: Paths, network: backbones.Backbone) -> Iterable[np.ndarray]:
     """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
 
     Returns:
-        Statistics of each row that was stored.
+        Batches of what was stored; of what is not, those of the validation fold, computed when they are asked for.
     """
     from unfreeze.models.engine import engine_of
 
@@ -175,6 +179,4 @@ def store_activations(params: Params, paths: Paths, network: backbones.Backbone)
             advance(len(part))
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     cached = features.read(paths.features(backbone), plan.determined_by)
-    # What is not stored is looked at in the validation fold alone: it is computed for that.
-    batches = cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))
-    return statistics.by_row(batches).rename_axis("row").reset_index()
+    return cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))
