@@ -1,5 +1,7 @@
 """Measure every raw image, look for what is wrong, and let Great Expectations decide whether the data may be used."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import date
 
 import numpy as np
@@ -23,23 +25,21 @@ PARAMS = (
 )  # fmt: skip
 
 TEXT = ("path", "label", "group", "fold")
+# Begins to judge and does not wait: suite, table, rules.
+Judge = Callable[[str, pd.DataFrame, list[Rule]], None]
 
 
-def measured(params: Params, paths: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure all images and look for what is wrong with them.
-
-    Returns:
-        The manifest's rows with cluster and verdict, and one bool column a check.
-    """
+def measured(params: Params, paths: Paths) -> pd.DataFrame:
+    """Measure all images; return the manifest's rows with their verdict."""
     index = pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
     rows = manifest.build(index, paths.raw, params.checks)
-    near = near_pairs(rows, params, paths)
-    rows["cluster"] = duplicates.clusters(rows, near)
-    # Those that show the same; a cluster also holds what the source groups.
-    rows["copies"] = duplicates.clusters(rows.drop(columns="group", errors="ignore"), near)
-    rows["verdict"] = np.where(rows["reason"] == "", "ok", "unreadable")
-    in_images = checks.found_in_image(rows, params.checks)
-    return rows, pd.concat([in_images, checks.found_in_copies(rows, near, params.checks)], axis=1)
+    return rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
+
+
+def with_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
+    """Add two numbers a row: one for those that show the same, and one for these with what the source groups."""
+    copies = duplicates.clusters(rows.drop(columns="group", errors="ignore"), near)
+    return rows.assign(cluster=duplicates.clusters(rows, near), copies=copies)
 
 
 def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
@@ -89,24 +89,31 @@ def sections_of(table: pd.DataFrame, names: list[str], settings: Checks) -> list
     return sections
 
 
-def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tuple[pd.DataFrame, list[Rule]]]:
-    """Write manifest, findings and their page.
+def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> None:
+    """Write manifest, findings and their page, and hand over what the gate looks at as soon as it is known.
 
     Args:
         params: Those of this stage.
         paths: Where the images are and where all goes.
         let_pass: Waivers.
-
-    Returns:
-        What the gate looks at, and by which rules, suite by suite.
+        judge: Takes a suite's name, its table and its rules, and does not wait for what comes of them.
     """
-    rows, found = measured(params, paths)
-    waived = waivers.waived(found, rows["sha256"], let_pass)
-    listed = findings.listed(rows, found, waived)
+    rows = measured(params, paths)
     usable, classes = manifest.usable(rows), images_per_class(rows)
-    skills = shortcuts.skills(usable, params.seed)
+    judge("classes", classes, rules.of_classes(params.checks))
     described = profile.profile(usable, params.data.name)
     drift = drift_since(described, paths)
+    judge("drift", drift, rules.of_drift(params.checks))
+    skills = shortcuts.skills(usable, params.seed)
+    judge("shortcuts", skills, rules.of_shortcuts(params.checks))
+    near = near_pairs(rows, params, paths)
+    rows = with_clusters(rows, near)
+    found = pd.concat(
+        [checks.found_in_image(rows, params.checks), checks.found_in_copies(rows, near, params.checks)], axis=1
+    )
+    waived = waivers.waived(found, rows["sha256"], let_pass)
+    listed = findings.listed(rows, found, waived)
+    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(params.checks))
     with files.atomic(paths.manifest) as partial:
         rows.to_parquet(partial, index=False)
     files.write_csv(paths.findings, listed)
@@ -127,23 +134,22 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver]) -> dict[str, tupl
     )
     files.write_text(paths.findings_page, page)
     log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
-    judged = pd.concat([rows, found & ~waived], axis=1)
-    return {
-        "manifest": (judged, rules.of_manifest(params.checks)),
-        "classes": (classes, rules.of_classes(params.checks)),
-        "shortcuts": (skills, rules.of_shortcuts(params.checks)),
-        "drift": (drift, rules.of_drift(params.checks)),
-    }
 
 
 def run(params: Params, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     let_pass = waivers.load(paths.waivers, date.today())
+    judgements: list[Future[None]] = []
+    problems = []
     with beside(expectations.load_library) as process:
-        problems = []
-        for suite, (table, wanted) in look(params, paths, let_pass).items():
+
+        def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
+            judgements.append(process.submit(expectations.gate, suite, table, wanted, paths))
+
+        look(params, paths, let_pass, judge)
+        for judgement in judgements:
             try:
-                process.submit(expectations.gate, suite, table, wanted, paths).result()
+                judgement.result()
             except UnfreezeError as error:
                 problems.append(str(error))
     if problems:

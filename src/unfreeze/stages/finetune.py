@@ -76,7 +76,8 @@ def train(
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Train from the search's winner or from what is configured, and once more with each further seed."""
-    with beside(server.load_library, models.load_library) as process:
+    ledger = Ledger(paths, params.tracking.experiment)
+    with beside(server.load_library, models.load_library, ledger.prepare) as process:
         console.import_tensorflow()
         from unfreeze.models import memory
 
@@ -104,4 +105,4 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         )
         # Results are worth more than their log; `evaluate` logs what is missing.
         with suppress(BrokenExecutor):
-            process.submit(Ledger(paths, params.tracking.experiment).log_training, backbone).result()
+            process.submit(ledger.log_training, backbone).result()

@@ -94,6 +94,11 @@ class Ledger:
     def __reduce__(self) -> Any:
         return _ledger, (self.paths, self.experiment)
 
+    def prepare(self) -> None:
+        """Make the checkout's own database, which takes a second; any other store is left alone."""
+        if self.server.is_of_checkout:
+            _ = self.server.client
+
     def log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
         """Log what a trial has done so far; what was logged before is left as it is."""
         if not self.out_of_reach:
