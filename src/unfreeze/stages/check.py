@@ -139,17 +139,18 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> 
 def run(params: Params, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     let_pass = waivers.load(paths.waivers, date.today())
-    judgements: list[Future[None]] = []
+    judgements: dict[str, Future[None]] = {}
     problems = []
     with beside(expectations.load_library) as process:
 
         def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
-            judgements.append(process.submit(expectations.gate, suite, table, wanted, paths))
+            judgements[suite] = process.submit(expectations.gate, suite, table, wanted, paths)
 
         look(params, paths, let_pass, judge)
-        for judgement in judgements:
+        # What is wrong with images comes first: it is why classes have too few.
+        for suite in sorted(judgements, key=expectations.SUITES.index):
             try:
-                judgement.result()
+                judgements[suite].result()
             except UnfreezeError as error:
                 problems.append(str(error))
     if problems:
