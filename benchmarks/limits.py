@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.data import features, store
-from unfreeze.models import graph
+from unfreeze.models import graph, pointwise
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.cost import multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
@@ -119,7 +119,7 @@ def _trainer_rate(network: Backbone, suffix: keras.Model, precision: Precision) 
     use_precision(precision)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
     inputs = keras.Input(suffix.input.shape[1:])
-    model = keras.Model(inputs, head(suffix(inputs, training=False)))
+    model = keras.Model(inputs, head(pointwise.as_products(suffix)(inputs, training=False)))
     model.compile("adam", "sparse_categorical_crossentropy")
     generator = np.random.default_rng(0)
     rows = tf.constant(generator.random((TRAINER_BATCH, *suffix.input.shape[1:]), "float32"))

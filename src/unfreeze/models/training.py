@@ -20,7 +20,7 @@ from unfreeze.data.augment import Views
 from unfreeze.data.features import Features
 from unfreeze.errors import UnfreezeError
 from unfreeze.history import CURVES
-from unfreeze.models import feed, graph
+from unfreeze.models import feed, graph, pointwise
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.engine import engine_of, use_precision
 from unfreeze.models.feed import Computed, Source
@@ -230,7 +230,8 @@ class Transfer:
         self._change_dropout(phase)
         folds = self.activations(self.backbone.cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
-        model = _FineTuned(self.backbone.part(folds.position, self.backbone.end), self.head)
+        suffix = pointwise.as_products(self.backbone.part(folds.position, self.backbone.end))
+        model = _FineTuned(suffix, self.head)
         self._tuned = True
         parts = state.parts if state else 1
         while True:
