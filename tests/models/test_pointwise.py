@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from unfreeze.models import pointwise
@@ -18,8 +19,6 @@ KINDS = {
 
 def gradients_of(model: keras.Model, rows: np.ndarray) -> list[np.ndarray]:
     """Return the gradient of a sum of squares for each trainable variable."""
-    import tensorflow as tf
-
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(rows, training=False) ** 2)
     return [

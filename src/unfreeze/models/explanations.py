@@ -48,6 +48,9 @@ def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, posi
         classes: The class number to explain, one a picture.
         position: An articulation point of the backbone's operations, as `Backbone.part` takes it: it has the same
             number in each order of them. 0 is the backbone's input.
+
+    Returns:
+        The heat and the activations.
     """
     before, after = _split(model, position)
     size = pixels.shape[1:3]
