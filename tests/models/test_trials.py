@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.models.test_training import PHASE, make_transfer
-from unfreeze.models.training import _FineTuned
+from unfreeze.models.training import FineTuned
 from unfreeze.models.trials import DEATHS, Row, Trials, smoothed_score
 
 
@@ -68,7 +68,7 @@ def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:
 def test_a_trial_leaves_no_model_behind(trials: Trials) -> None:
     def models() -> int:
         gc.collect()
-        return sum(isinstance(found, _FineTuned) for found in gc.get_objects())
+        return sum(isinstance(found, FineTuned) for found in gc.get_objects())
 
     before = models()
     for number in (1, 2):

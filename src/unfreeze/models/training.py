@@ -193,7 +193,7 @@ class Transfer:
         folds = self._derived(f"head_{fixed}", part, end)
         if folds is None:
             self.backbone.base.trainable = False
-            model = _FineTuned(self.backbone.part(cached.position, end), self.head)
+            model = FineTuned(self.backbone.part(cached.position, end), self.head)
             return self._fit(model, cached, phase, "head")
         return self._fit(graph.segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
 
@@ -231,7 +231,7 @@ class Transfer:
         folds = self.activations(self.backbone.cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
         suffix = pointwise.as_products(self.backbone.part(folds.position, self.backbone.end))
-        model = _FineTuned(suffix, self.head)
+        model = FineTuned(suffix, self.head)
         self._tuned = True
         parts = state.parts if state else 1
         while True:
@@ -440,7 +440,7 @@ class Transfer:
         return Result(history, graph.trainable_parameters(model), improved, float(kept))
 
 
-class _FineTuned(keras.Model):
+class FineTuned(keras.Model):
     """The trained part of the backbone in inference mode, under a head in training mode.
 
     Keras 3 hands the `training=True` of `fit` to every layer of a functional model, over a `training=False`
