@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -229,6 +231,31 @@ def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
     made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12, "learning_rate": 1e-2}))
     history = made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12})).history["val_loss"]
     assert abs(history.iloc[-1] - history.iloc[-2]) < abs(history.iloc[1] - history.iloc[0])
+
+
+def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    kept: list[bytes] = []
+    done = threading.Barrier(4)
+
+    def hold() -> None:
+        kept.append([bytes(8192) for _ in range(8192)].pop())
+        done.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    before, after = resident_mb(), []
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(resident_mb()))
+    made.fine_tune("block_16_expand", PHASE, callbacks=[record])
+    # Four times 64 MB are free; training itself takes some.
+    assert before - max(after) > 100
+
+
+def resident_mb() -> float:
+    return psutil.Process().memory_info().rss / 2**20
 
 
 def test_a_phase_of_no_epochs_does_nothing(transfer: MakeTransfer) -> None:

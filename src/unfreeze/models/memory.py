@@ -16,8 +16,13 @@ def free() -> None:
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
-    # Models refer to themselves, and the C library keeps what they free.
+    # Models refer to themselves.
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Give what is free back to the system: the C library keeps it, for each thread apart."""
     # Of the GNU library; others have no such call.
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -20,7 +20,7 @@ from unfreeze.data.augment import Views
 from unfreeze.data.features import Features
 from unfreeze.errors import UnfreezeError
 from unfreeze.history import CURVES
-from unfreeze.models import feed, graph, pointwise
+from unfreeze.models import feed, graph, memory, pointwise
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.engine import engine_of, use_precision
 from unfreeze.models.feed import Computed, Source
@@ -412,8 +412,12 @@ class Transfer:
         name = f"{self.backbone.row.name} {label}"
         with console.progress(f"training {name}", last - first) as advance:
             called: list[keras.callbacks.Callback] = [
-                _Progress(advance), keras.callbacks.TerminateOnNaN(), *callbacks
-            ]  # fmt: skip
+                _Progress(advance),
+                keras.callbacks.TerminateOnNaN(),
+                # Rows wait to be shuffled in the memory of a thread, and each epoch has threads of its own.
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: memory.trim()),
+                *callbacks,
+            ]
             if phase.patience is not None:
                 called.append(
                     keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
