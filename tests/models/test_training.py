@@ -236,22 +236,26 @@ def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
 def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTransfer) -> None:
     made = transfer("block_16_expand")
     kept: list[bytes] = []
-    done = threading.Barrier(4)
+    over = threading.Event()
+    before, after = [], []
 
-    def hold() -> None:
+    def hold(freed: threading.Barrier) -> None:
         kept.append([bytes(8192) for _ in range(8192)].pop())
-        done.wait()
+        freed.wait()
+        over.wait()
 
-    threads = [threading.Thread(target=hold) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    before, after = resident_mb(), []
-    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(resident_mb()))
-    made.fine_tune("block_16_expand", PHASE, callbacks=[record])
-    # Four times 64 MB are free; training itself takes some.
-    assert before - max(after) > 100
+    def begin(epoch: int, logs: Any) -> None:
+        freed = threading.Barrier(5)
+        for _ in range(4):
+            threading.Thread(target=hold, args=[freed], daemon=True).start()
+        freed.wait()
+        before.append(resident_mb())
+
+    held = keras.callbacks.LambdaCallback(begin, on_epoch_end=lambda epoch, logs: after.append(resident_mb()))
+    made.fine_tune("block_16_expand", PHASE, callbacks=[held])
+    over.set()
+    # Four times 64 MB are free in each epoch.
+    assert np.subtract(before, after).min() > 200
 
 
 def resident_mb() -> float:
