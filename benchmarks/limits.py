@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.data import features, store
-from unfreeze.models import graph, pointwise
+from unfreeze.models import feed, graph, pointwise
 from unfreeze.models.backbones import Backbone, row_of
 from unfreeze.models.cost import multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
@@ -107,7 +107,8 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
             target.unlink()
 
         use(engine.run(batches))
-        dataset = _without_autotune(tf.data.Dataset.from_tensor_slices(pixels).batch(PREDICT_BATCH))
+        # Tuned, 256 images through Xception took 3.5 s or 5.1 s by luck; without 3.4 to 3.6 s.
+        dataset = feed.without_autotune(tf.data.Dataset.from_tensor_slices(pixels).batch(PREDICT_BATCH))
         prefix.predict(dataset.take(1), verbose=0)
         return alternate(
             {
@@ -117,17 +118,6 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
             },
             len(rows),
         )
-
-
-def _without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Return a dataset without TensorFlow's autotuning, which over a few seconds only costs time.
-
-    It sleeps for up to seconds between looks, and the dataset is not let go before it wakes: 256 images through
-    Xception took 3.5 s or 5.1 s with it, by luck, and 3.4 to 3.6 s without.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
 
 
 def _trainer_rate(network: Backbone, suffix: keras.Model, precision: Precision) -> float:
@@ -168,7 +158,7 @@ def _preprocess_seconds(paths: Paths, size: int) -> dict[str, float]:
                 shape = (len(dataset.file_paths), size, size, 3)
                 written = file.create_dataset("images", shape, "uint8", chunks=(store.RUN, *shape[1:]))
                 start = 0
-                for rows, _ in _without_autotune(dataset.prefetch(2)):
+                for rows, _ in feed.without_autotune(dataset.prefetch(2)):
                     written[start : start + len(rows)] = np.clip(np.rint(rows.numpy()), 0, 255)
                     start += len(rows)
             target.unlink()

@@ -1,13 +1,12 @@
 import gc
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.models.test_training import PHASE, make_transfer
+from tests.models.test_training import PHASE, make_transfer, resident_mb
 from unfreeze.models.training import FineTuned
 from unfreeze.models.trials import DEATHS, Row, Trials, smoothed_score
 
@@ -151,7 +150,7 @@ def test_later_trials_need_no_more_memory_than_the_first(trials: Trials) -> None
     resident = []
     for number in range(5):
         trials.run(number, "block_15_expand", {"learning_rate": 1e-3 / (1 + number)})
-        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        resident.append(resident_mb())
     assert resident[4] - resident[0] < 20
 
 

@@ -106,6 +106,17 @@ def shuffled(
     return _weighted(_decoded(records, source, batch_size), class_weights, label_smoothing)
 
 
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset that TensorFlow does not tune, which over a few seconds only costs time.
+
+    The thread that tunes sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of
+    2.7 s took 5.1 s.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
     """Return some rows, as bytes, with their numbers."""
     size = rows.row_bytes
@@ -151,10 +162,6 @@ def _weighted(
     batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
     """Make labels probabilities, weigh rows by their class too, and widen half precision; pixels stay as they are."""
-    options = tf.data.Options()
-    # Its thread sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of 2.7 s
-    # took 5.1 s. There is nothing to tune here either: every number below is given.
-    options.autotune.enabled = False
     of_class = tf.constant(class_weights, tf.float32)
     others = label_smoothing / len(class_weights)
 
@@ -163,4 +170,4 @@ def _weighted(
         probabilities = tf.one_hot(labels, len(class_weights), 1 - label_smoothing + others, others)
         return tf.cast(rows, dtype), probabilities, weights * tf.gather(of_class, labels)
 
-    return batches.map(widen).prefetch(2).with_options(options)
+    return without_autotune(batches.map(widen).prefetch(2))
