@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import inputs, measure, pipeline
-from unfreeze import console, files
-from unfreeze.data import expectations, rules
-from unfreeze.params import load
+from unfreeze import files
+from unfreeze.checks import gate, rules
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
+from unfreeze.settings.params import load
 
 PAGE = Path(__file__).with_name("checks.md")
 IMAGES = 10_000
@@ -72,7 +73,7 @@ def validate_rows(paths: Paths) -> None:
     for name in rules.IN_MANIFEST:
         rows[name] = random.random(ROWS) < SHARE_FOUND
     settings = load(inputs.ROOT / "params.yaml").checks.model_copy(update={"on_bad": "quarantine"})
-    expectations.check("manifest", rows, rules.of_manifest(settings), paths)
+    gate.check("manifest", rows, rules.of_manifest(settings), paths)
 
 
 def _options() -> argparse.Namespace:

@@ -19,8 +19,10 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from unfreeze.models import backbones
-from unfreeze.params import Split
+from unfreeze.models.backbone import build
+from unfreeze.models.pixels import scale_pixels
+from unfreeze.models.table import TABLE
+from unfreeze.settings.images import Split
 from unfreeze.stages.split import assign_folds
 
 
@@ -42,13 +44,13 @@ def main() -> None:
         name: _dataset(folds.loc[folds["fold"] == name, "id"], classes, options, shuffled=name == "train")
         for name in ("train", "val", "test")
     }
-    row = next(row for row in backbones.TABLE.values() if row.builder == options.backbone)
-    base = backbones.build(row, options.size)
+    row = next(row for row in TABLE.values() if row.builder == options.backbone)
+    base = build(row, options.size)
     if options.weights != "none":
         base.load_weights(options.weights)
     base.trainable = False
     inputs = keras.Input((options.size, options.size, 3))
-    features = base(backbones.scale_pixels(row.pixels, inputs), training=False)
+    features = base(scale_pixels(row.pixels, inputs), training=False)
     pooled = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(features))
     model = keras.Model(inputs, keras.layers.Dense(len(classes), activation="softmax")(pooled))
 

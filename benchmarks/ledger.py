@@ -20,9 +20,10 @@ from pathlib import Path
 from shutil import copytree, ignore_patterns
 
 from benchmarks import inputs, measure
-from unfreeze import console, files
-from unfreeze.params import load
+from unfreeze import files
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
+from unfreeze.settings.params import load
 
 PAGE = Path(__file__).with_name("ledger.md")
 RUNS = 1000

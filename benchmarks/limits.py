@@ -19,16 +19,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unfreeze.data import features, store
-from unfreeze.models import feed, graph, pointwise
-from unfreeze.models.backbones import Backbone, row_of
+from unfreeze.features import cache
+from unfreeze.images import store
+from unfreeze.models import graph
+from unfreeze.models.backbone import Backbone
 from unfreeze.models.cost import multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
-from unfreeze.models.heads import build_head
-from unfreeze.models.optimizers import FusedAdam
-from unfreeze.models.training import FineTuned
-from unfreeze.params import Precision
+from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
+from unfreeze.settings.base import Precision
+from unfreeze.training import feed, pointwise
+from unfreeze.training.heads import build_head
+from unfreeze.training.optimizers import FusedAdam
+from unfreeze.training.transfer import FineTuned
 
 REPEATS = 3
 IMAGES = 256
@@ -80,14 +83,14 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
     size = engine.batch_size
     batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
     source = next(path for path in (paths.root / "data/features").glob("*.h5"))
-    stored = features.read(source, {}).plan
+    stored = cache.read(source, {}).plan
     labels = np.zeros(len(rows), np.int64)
-    plan = features.Plan(
+    plan = cache.Plan(
         position=stored.position,
         row_shape=tuple(prefix.output.shape[1:]),
         dtype="float16",
-        train=features.Fold(rows, labels, np.ones(len(rows))),
-        val=features.Fold(rows[:0], labels[:0], np.ones(0)),
+        train=cache.Fold(rows, labels, np.ones(len(rows))),
+        val=cache.Fold(rows[:0], labels[:0], np.ones(0)),
         classes=stored.classes,
         determined_by={},
         settings=stored.settings,
@@ -101,7 +104,7 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
         target = Path(folder) / "x.h5"
 
         def extract() -> None:
-            with features.writing(target, plan) as writer:
+            with cache.writing(target, plan) as writer:
                 for part in engine.run(store.batches(paths.images, rows, size)):
                     writer.append(part)
             target.unlink()

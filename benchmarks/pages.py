@@ -12,7 +12,8 @@ import jinja2
 
 from benchmarks import inputs, measure
 from benchmarks.inputs import Inputs
-from unfreeze import console, files
+from unfreeze import files
+from unfreeze.runtime import console
 
 FOLDER = Path(__file__).parent
 

@@ -12,8 +12,8 @@ from dvc.utils.hydra import compose_and_dump
 from benchmarks import measure
 from benchmarks.inputs import ROOT, Case, weights_setting
 from unfreeze import files
-from unfreeze.params import load
 from unfreeze.paths import Paths
+from unfreeze.settings.params import load
 
 # The guide's own settings, as far as the two can be alike.
 EPOCHS = 5

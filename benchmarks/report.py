@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, pages, pipeline
-from unfreeze.cli import STAGES
+from unfreeze.cli.main import STAGES
 
 PAGE = Path(__file__).with_name("results.md")
 # Of all images, as the split stage and the guide share them out.

@@ -21,8 +21,8 @@ from benchmarks import inputs, measure, pages, pipeline
 from benchmarks.inputs import Case
 from benchmarks.opponent import measure_guide
 from unfreeze import files
-from unfreeze.params import load
 from unfreeze.paths import Paths
+from unfreeze.settings.params import load
 
 RESULTS = Path(__file__).parent / "search.json"
 PAGE = inputs.ROOT / "docs/search.md"

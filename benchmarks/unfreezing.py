@@ -15,11 +15,12 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
-from unfreeze import console
-from unfreeze.models.training import Transfer
-from unfreeze.models.trials import Trials
-from unfreeze.params import UnfreezePoint, load
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
+from unfreeze.search.trials import Trials
+from unfreeze.settings.params import load
+from unfreeze.settings.training import UnfreezePoint
+from unfreeze.training.transfer import Transfer
 
 
 def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, Any]]:

@@ -15,9 +15,11 @@ import yaml
 from dvc.utils.hydra import compose_and_dump
 from PIL import Image
 
-from unfreeze.data.features import Settings
-from unfreeze.params import Augment, Extract, Params, load
+from unfreeze.features.cache import Settings
 from unfreeze.paths import Paths
+from unfreeze.settings.images import Augment
+from unfreeze.settings.params import Params, load
+from unfreeze.settings.training import Extract
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -20,9 +20,9 @@ import yaml
 
 from tests.conftest import PROJECT, SETTINGS, Checkout, draw
 from unfreeze import files
-from unfreeze.data import store
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
+from unfreeze.images import store
 from unfreeze.stages import check, download
 
 
@@ -45,7 +45,7 @@ def test_the_from_scratch_cnn_learns_red_from_blue(studied: Checkout) -> None:
 
 @pytest.mark.parametrize("backbone", ["mobilenetv2", "from_scratch"])
 def test_the_temperature_is_that_of_the_saved_model_from_pixels(studied: Checkout, backbone: str) -> None:
-    from unfreeze.models.scoring import Scorer
+    from unfreeze.models.scorer import Scorer
 
     paths = studied.paths
     images = store.describe(paths.images)
@@ -345,7 +345,7 @@ def test_a_full_disk_leaves_no_half_written_store(
     # No file may grow over 1 MB: to the program the same as a disk that is full.
     limited = (
         "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); "
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from unfreeze.cli import main; main(['preprocess'])"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from unfreeze.cli.main import main; main(['preprocess'])"
     )
     done = checkout.try_run(sys.executable, "-c", limited)
     assert done.returncode == 1

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import stages
-from unfreeze.cli import STAGES
-from unfreeze.params import load, restrict
+from unfreeze.cli.main import STAGES
+from unfreeze.settings.params import load, restrict
 
 SIX = ["efficientnetb0", "inceptionv3", "inceptionresnetv2", "resnet50", "vgg16", "xception"]
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.ci.github import TOKEN, GitHub, github
-from unfreeze import cli
 from unfreeze.ci.pull_requests import Service
+from unfreeze.cli import main
 from unfreeze.errors import UnfreezeError
 
 
@@ -72,7 +72,7 @@ def test_a_forks_report_is_a_comment_of_plain_text_written_anew_each_time(hub: G
     report = tmp_path / "report.md"
     report.write_text("``` @everyone ![](https://example.org/pixel.png)\n````\n<script>")
     for _ in range(2):
-        cli.main(["ci", "comment", str(report), "stranger:main", "abc"])
+        main.main(["ci", "comment", str(report), "stranger:main", "abc"])
     (comment,) = hub.comments
     lines = comment["body"].splitlines()
     # Within a fence that the text cannot end.
@@ -84,7 +84,7 @@ def test_a_forks_report_is_a_comment_of_plain_text_written_anew_each_time(hub: G
 def test_a_report_is_shown_only_where_its_commit_is_the_last(hub: GitHub, tmp_path: Path) -> None:
     hub.pulls = [{"number": 1, "html_url": "", **FORK}]
     (tmp_path / "report.md").write_text("text")
-    cli.main(["ci", "comment", str(tmp_path / "report.md"), "stranger:main", "abd"])
+    main.main(["ci", "comment", str(tmp_path / "report.md"), "stranger:main", "abd"])
     assert hub.comments == []
 
 
@@ -93,6 +93,6 @@ def test_a_comment_of_a_person_with_the_same_mark_is_left_alone(hub: GitHub, tmp
     theirs = {"id": 1, "issue": 1, "user": {"type": "User"}, "body": "<!-- unfreeze: report -->", "html_url": ""}
     hub.comments = [dict(theirs)]
     (tmp_path / "report.md").write_text("text")
-    cli.main(["ci", "comment", str(tmp_path / "report.md"), "stranger:main", "abc"])
+    main.main(["ci", "comment", str(tmp_path / "report.md"), "stranger:main", "abc"])
     assert hub.comments[0] == theirs
     assert len(hub.comments) == 2

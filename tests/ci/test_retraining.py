@@ -4,7 +4,7 @@ from dvc.utils.hydra import compose_and_dump
 
 from tests.conftest import PROJECT, Checkout
 from unfreeze.ci.retraining import Plan, compose_preset
-from unfreeze.params import load
+from unfreeze.settings.params import load
 
 
 def test_a_preset_is_composed_as_an_experiment_composes_it(checkout: Checkout, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from tests.conftest import CHECKS
-from unfreeze.data.checks import EXPLANATIONS
+from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.evaluation import diagnosis
-from unfreeze.params import Check, Checks
+from unfreeze.settings.checks import Check, Checks
 
 FED = "vgg16 is fed pixels scaled as divided by 255, and was trained on BGR without the mean: set pixels=native"
 WRONG_SCALING = {"scaling_error": 0.6, "fed": FED}

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfreeze.data.pooled import Pooled
 from unfreeze.evaluation import learning_curve
+from unfreeze.features.pooled import Pooled
 
 # Of three classes the last two are hard to tell apart.
 CLASSES = ["ant", "bee", "wasp"]

@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unfreeze.models import backbones
+from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine, use_precision
+from unfreeze.models.table import row_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3)).astype("uint8")
 
 
 @pytest.fixture(scope="module")
 def prefix() -> keras.Model:
-    network = backbones.Backbone(backbones.row_of("mobilenetv2"), 32)
+    network = Backbone(row_of("mobilenetv2"), 32)
     return network.part(0, network.cut("block_16_expand"))
 
 

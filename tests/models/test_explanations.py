@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from keras import layers
 
-from unfreeze.models import archive, backbones, explanations
-from unfreeze.models.heads import build_head
-from unfreeze.params import DenseSpec, DropoutSpec, HeadLayer
+from unfreeze.models import explanations
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.table import row_of
+from unfreeze.settings.training import DenseSpec, DropoutSpec, HeadLayer
+from unfreeze.training import keras_file
+from unfreeze.training.heads import build_head
 
 HEADS: dict[str, Sequence[HeadLayer]] = {
     "pooled": ("global_average_pooling", DropoutSpec(dropout=0.2)),
@@ -23,7 +26,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype("uint8
 
 def saved(model: keras.Model, folder: Path) -> keras.Model:
     """Return a model as the stages get it: from its file."""
-    archive.save(model, folder / "x.keras")
+    keras_file.save(model, folder / "x.keras")
     return keras.models.load_model(folder / "x.keras", compile=False)
 
 
@@ -84,7 +87,7 @@ def test_without_a_gradient_there_is_no_heat(patch: np.ndarray) -> None:
 )
 def test_every_head_is_explained(tmp_path: Path, name: str, head: str, output: str) -> None:
     keras.utils.set_random_seed(0)
-    network = backbones.Backbone(backbones.row_of(name), 64)
+    network = Backbone(row_of(name), 64)
     layers_of_head = build_head(HEADS[head], features=network.feature_shape, classes=2, output=output)
     model = saved(network.classifier(layers_of_head), tmp_path)
     heat = explanations.explain(model, PIXELS, np.array([0, 1, 0])).heat
@@ -96,7 +99,7 @@ def test_every_head_is_explained(tmp_path: Path, name: str, head: str, output: s
 
 def test_where_the_backbone_ends_in_one_place_earlier_activations_are_taken(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    network = backbones.Backbone(backbones.row_of("vgg16"), 32)
+    network = Backbone(row_of("vgg16"), 32)
     assert network.feature_shape == (1, 1, 512)
     head = build_head(["flatten"], features=network.feature_shape, classes=3, output="softmax")
     heat = explanations.explain(saved(network.classifier(head), tmp_path), PIXELS[:, :32, :32], np.arange(3)).heat
@@ -119,7 +122,7 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
 )
 def test_a_saved_model_gives_what_its_backbone_gives_at_a_cut(tmp_path: Path, name: str, point: str) -> None:
     keras.utils.set_random_seed(0)
-    network = backbones.Backbone(backbones.row_of(name), 96)
+    network = Backbone(row_of(name), 96)
     head = build_head(HEADS["pooled"], features=network.feature_shape, classes=2, output="softmax")
     pixels = np.random.default_rng(0).integers(0, 256, (explanations.BATCH + 1, 96, 96, 3)).astype("uint8")
     position = network.cut(network.row.unfreeze if point == "deepest" else point)

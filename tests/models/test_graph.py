@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.models import backbones, graph
-from unfreeze.params import BlockCount, ParameterShare
+from unfreeze.models import graph
+from unfreeze.models.backbone import Backbone, build
+from unfreeze.models.table import TABLE, row_of
+from unfreeze.settings.training import BlockCount, ParameterShare
 
 
 def base(name: str, size: int = 160) -> keras.Model:
-    return backbones.build(backbones.row_of(name), size)
+    return build(row_of(name), size)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +34,11 @@ def test_the_reports_layers_are_cut_at_the_last_shared_tensor(
     assert tuple(operation.output.shape[1:]) == shape
 
 
-@pytest.mark.parametrize("name", backbones.TABLE)
+@pytest.mark.parametrize("name", TABLE)
 def test_prefix_then_suffix_is_the_whole_for_every_point(name: str) -> None:
     keras.backend.clear_session()
-    row = backbones.row_of(name)
-    model = backbones.build(row, row.smallest_size)
+    row = row_of(name)
+    model = build(row, row.smallest_size)
     end = len(model.operations) - 1
     cuts = sorted({graph.cut_before(model, first) for first in range(len(model.layers) + 1)})
     assert cuts[0] == 0, "`all` cuts at the input"
@@ -86,7 +88,7 @@ def test_an_unknown_point_is_named(point: object, remedy: str) -> None:
 
 
 def test_prefix_suffix_and_the_saved_model_are_one_set_of_weights() -> None:
-    network = backbones.Backbone(backbones.row_of("mobilenetv2"), 32)
+    network = Backbone(row_of("mobilenetv2"), 32)
     head = keras.Sequential([keras.Input(network.feature_shape), keras.layers.GlobalAveragePooling2D()])
     cut = network.cut("block_16_expand")
     parts = [network.part(0, cut), network.part(cut, network.end), network.classifier(head)]

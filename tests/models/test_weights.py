@@ -13,16 +13,18 @@ import pytest
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.models import backbones, weights
-from unfreeze.params import WeightsFile, WeightsWheel
+from unfreeze.models import weights
+from unfreeze.models.backbone import build
+from unfreeze.models.table import row_of
+from unfreeze.settings.sources import WeightsFile, WeightsWheel
 
-ROW = backbones.row_of("mobilenetv2")
+ROW = row_of("mobilenetv2")
 
 
 @pytest.fixture(scope="module")
 def original() -> keras.Model:
     keras.utils.set_random_seed(7)
-    return backbones.build(ROW, 32)
+    return build(ROW, 32)
 
 
 def same(one: keras.Model, two: keras.Model) -> bool:
@@ -48,7 +50,7 @@ def test_a_backbone_inside_a_larger_model_is_found(tmp_path: Path, original: ker
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    backbones.build(backbones.row_of("from_scratch"), 32).save_weights(tmp_path / "x.weights.h5")
+    build(row_of("from_scratch"), 32).save_weights(tmp_path / "x.weights.h5")
     with pytest.raises(UnfreezeError, match="does not fit mobilenetv2"):
         weights.load_pretrained(ROW, pinned(tmp_path / "x.weights.h5"), seed=0)
 
@@ -77,7 +79,7 @@ def test_random_weights_depend_on_the_seed_alone_and_are_marked() -> None:
     assert same(weights.load_pretrained(ROW, "random", 3), weights.load_pretrained(ROW, "random", 3))
     assert not same(weights.load_pretrained(ROW, "random", 3), weights.load_pretrained(ROW, "random", 4))
     assert weights.describe(ROW, "random") == "RANDOM"
-    assert weights.describe(backbones.row_of("from_scratch"), "random") == "none (trained from scratch)"
+    assert weights.describe(row_of("from_scratch"), "random") == "none (trained from scratch)"
 
 
 @pytest.fixture

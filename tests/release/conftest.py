@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Checkout
-from unfreeze.params import Params, load
 from unfreeze.paths import Paths
 from unfreeze.release import promotion
+from unfreeze.settings.params import Params, load
 from unfreeze.tracking.registry import Registry
 from unfreeze.tracking.server import Server
 

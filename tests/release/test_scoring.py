@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.conftest import Checkout
-from unfreeze.data import decoding
-from unfreeze.params import load
+from unfreeze.images import decoding
 from unfreeze.release import scoring
+from unfreeze.settings.params import load
 
 
 def test_a_model_of_another_size_sees_the_images_decoded_at_its_own(studied: Checkout, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from tests.conftest import compose
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.settings.params import Params
 from unfreeze.stages import check
 
 

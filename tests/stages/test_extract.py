@@ -9,8 +9,8 @@ import yaml
 
 from tests.conftest import SETTINGS, Checkout, checkout_with_images
 from unfreeze import files
-from unfreeze.data import features
-from unfreeze.data.features import Fold, Plan
+from unfreeze.features import cache
+from unfreeze.features.cache import Fold, Plan
 from unfreeze.stages.extract import fitting
 
 
@@ -79,16 +79,16 @@ def spoil(made: Checkout, how: str) -> None:
     elif how == "another model's":
         stored = cached(whole, made.root / "old.h5")
         other = replace(stored.plan, determined_by={**stored.plan.determined_by, "weights": "f" * 64})
-        with features.writing(path, other) as writer:
+        with cache.writing(path, other) as writer:
             for batch in stored.batches():
                 writer.append(batch)
     elif how == "half written":
         files.partial_of(path).write_bytes(whole[: len(whole) // 2])
 
 
-def cached(content: bytes, path: Path) -> features.Features:
+def cached(content: bytes, path: Path) -> cache.Features:
     path.write_bytes(content)
-    return features.read(path, {})
+    return cache.read(path, {})
 
 
 @pytest.mark.parametrize("how", ["one byte changed", "half written"])
@@ -166,7 +166,7 @@ def test_without_room_less_is_stored_and_training_goes_on(
 ) -> None:
     with extracted.changed_params(extract={"max_gb": max_gb}):
         said = extracted.run("dvc", "repro", "finetune@mobilenetv2")
-    plan = features.read(extracted.paths.features("mobilenetv2"), {}).plan
+    plan = cache.read(extracted.paths.features("mobilenetv2"), {}).plan
     assert (plan.determined_by["cut"], plan.stored) == (cut, stored)
     assert ("cut behind block_15_add instead" if stored else "computed in every epoch") in said
     assert extracted.paths.model("mobilenetv2").exists()

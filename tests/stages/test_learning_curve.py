@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.stored import store_features
+from tests.images.stored import store_features
 from unfreeze import files
-from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.settings.params import Params
 from unfreeze.stages import learning_curve
 
 PARAMS = Params.model_construct(seed=0)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Checkout, checkout_with_images, children_of, runs
 from unfreeze import files
-from unfreeze.journal import Journal
+from unfreeze.search.journal import Journal
 from unfreeze.stages.search import best_trial, gain_over, table_of
 
 

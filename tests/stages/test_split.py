@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Split
+from unfreeze.settings.images import Split
 from unfreeze.stages import split
 
 EXACT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
-from unfreeze.data.waivers import Waiver
+from unfreeze.checks.waivers import Waiver
 from unfreeze.stages import suspects
 
 OPINIONS = pd.DataFrame(

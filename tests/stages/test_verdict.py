@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 
 from tests.conftest import PROJECT
-from unfreeze import files, params, pictures
-from unfreeze.data import expectations
+from unfreeze import files
+from unfreeze.checks import gate
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
+from unfreeze.images import jpeg
 from unfreeze.paths import Paths
+from unfreeze.settings import params
 from unfreeze.stages import report, verdict
 from unfreeze.stages.evaluate import calibrated, predictions_table
 
@@ -44,7 +46,7 @@ def made_up(
     ).to_parquet(paths.manifest)  # fmt: skip
     passed = {"success": True, "warnings": 0, "rows": len(ids), "expectations": []}
     of_backbones = [f"{suite}_{name}" for suite in report.OF_BACKBONES for name in backbones]
-    for suite in (*expectations.SUITES, *of_backbones):
+    for suite in (*gate.SUITES, *of_backbones):
         files.write_json(paths.checks(suite), passed)
     for backbone, share in zip(backbones, skill, strict=True):
         right = random.random(len(labels)) < share
@@ -96,9 +98,7 @@ def made_up(
             },
         )  # fmt: skip
         files.write_json(paths.looks(backbone), [{"time": "", "commit": "", "model": backbone, "fold": "f"}])
-        noise = [
-            pictures.jpeg(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)
-        ]
+        noise = [jpeg.jpeg(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)]
         neighbours = [{"id": ids[0], "label": classes[labels[0]], "distance": 0.1, "picture": noise[1]}] * 3
         paths.mistakes(backbone).parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(

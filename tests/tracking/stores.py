@@ -18,8 +18,8 @@ from typing import Any
 
 import mlflow
 
-from unfreeze.console import log
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
 from unfreeze.tracking.ledger import Ledger
 
 SECONDS_TO_START = 60

@@ -16,8 +16,8 @@ from benchmarks import ledger
 from tests import chromium
 from tests.conftest import Checkout
 from tests.tracking.stores import free, serving
-from unfreeze.params import load
 from unfreeze.paths import Paths
+from unfreeze.settings.params import load
 from unfreeze.tracking import keys, views
 from unfreeze.tracking.server import Server
 

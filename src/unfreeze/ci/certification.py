@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from unfreeze.ci import pipeline, repository
-from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
 
 # Label in dvc.yaml of an output that holds times or dates, so that no two runs give the same.
 MEASURES_TIME = "measures-time"

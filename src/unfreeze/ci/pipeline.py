@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 
 # A stage needs no right to write to the repository, and code that trains should not have it.
 WITHHELD = ("GITHUB_TOKEN",)

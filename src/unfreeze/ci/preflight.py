@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from unfreeze import git
 from unfreeze.ci import pipeline, repository
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import load
 from unfreeze.paths import Paths
+from unfreeze.settings.params import load
 from unfreeze.tracking.server import Server
 
 MOST_NAMED = 5

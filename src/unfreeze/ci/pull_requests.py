@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 
 # A request that takes longer than this many seconds is not answered any more.
 PATIENCE = 30

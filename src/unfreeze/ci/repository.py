@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 
 ORIGIN = "origin"
 # Signs commits where git knows no name, as on a machine of a CI service.

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from unfreeze import files
-from unfreeze.ci import flips, pipeline, preflight, pull_requests, repository, text
-from unfreeze.console import log
+from unfreeze.ci import pipeline, preflight, pull_requests, repository, text
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import load
+from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
 from unfreeze.release import promotion
 from unfreeze.release.comparability import NotComparable
+from unfreeze.runtime.console import log
+from unfreeze.settings.params import load
 
 # Digits of the commit in the name of its branch.
 DIGITS = 12
@@ -136,7 +137,7 @@ def _propose(
         pipeline.push(paths.root)
     _step("branch", plan.branch)
     shown = judgement["flips"] if judgement else []
-    flips.draw(shown, paths, most_pixels=load(paths.params).checks.most_pixels)
+    image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.most_pixels)
     tree = repository.tree(paths.root, plan.results)
     commit = earlier
     if earlier is None or tree != repository.tree_of(paths.root, earlier):

@@ -8,10 +8,10 @@ from typing import Any
 
 from unfreeze import files
 from unfreeze.paths import Paths
-from unfreeze.redaction import redacted
 from unfreeze.report import formats
 from unfreeze.report.parts import Cell, Table
 from unfreeze.report.text import as_markdown, escaped
+from unfreeze.runtime.redaction import redacted
 
 VERDICTS = {"promote": "promote", "keep": "keep the champion", "cannot tell": "cannot tell"}
 # GitHub ends a text at 65,536 characters; the report is what can be read elsewhere.

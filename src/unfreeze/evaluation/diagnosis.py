@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data.checks import EXPLANATIONS
-from unfreeze.data.rules import SCALING_TOLERANCE
+from unfreeze.checks.catalogue import EXPLANATIONS
+from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.evaluation.ranking import RANDOM
-from unfreeze.params import Checks
 from unfreeze.paths import Paths
+from unfreeze.settings.checks import Checks
 
 # Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
 LEAST_MOVE = 0.05

@@ -8,8 +8,8 @@ from scipy.optimize import curve_fit
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
-from unfreeze.data.pooled import Pooled
-from unfreeze.data.probes import one_thread, probe
+from unfreeze.features.pooled import Pooled
+from unfreeze.features.probes import one_thread, probe
 
 # Shares of the training fold that probes learn from; half of it is among them, see `fold_deviation`.
 SHARES = (0.1, 0.2, 0.5, 0.7, 1.0)

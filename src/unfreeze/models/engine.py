@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unfreeze.console import log
-from unfreeze.params import Extract, Precision
+from unfreeze.runtime.console import log
+from unfreeze.settings.base import Precision
+from unfreeze.settings.training import Extract
 
 # Batches in flight keep all cores busy while finished ones are taken away.
 REQUESTS = 4

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
 from unfreeze.models import graph
-from unfreeze.models.backbones import fed_to
+from unfreeze.models.backbone import fed_to
 
 # Pictures at a time: with their activations and gradients some 50 MB at 160 pixels, and most numbers of pictures to
 # explain are a multiple, so that the function is traced once.

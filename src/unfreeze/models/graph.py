@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import BlockCount, ParameterShare, UnfreezePoint
+from unfreeze.settings.training import BlockCount, ParameterShare, UnfreezePoint
 
 # A block ends where paths that had parted meet again.
 MERGES = (keras.layers.Add, keras.layers.Concatenate)

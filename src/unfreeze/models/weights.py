@@ -11,14 +11,16 @@ from typing import Any
 import h5py
 import keras
 
-from unfreeze import files, wheels
-from unfreeze.console import log
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.models import backbones
-from unfreeze.params import WeightsFile, WeightsSource, WeightsWheel
+from unfreeze.models.backbone import build
+from unfreeze.models.table import Row
+from unfreeze.runtime.console import log
+from unfreeze.settings.sources import WeightsFile, WeightsSource, WeightsWheel
+from unfreeze.sources import wheels
 
 
-def load_pretrained(row: backbones.Row, source: WeightsSource, seed: int) -> keras.Model:
+def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
     """Return a backbone, without its top, with the weights of a source.
 
     Args:
@@ -35,7 +37,7 @@ def load_pretrained(row: backbones.Row, source: WeightsSource, seed: int) -> ker
     if source == "imagenet" and row.builder is not None:
         return _imagenet(row)
     keras.utils.set_random_seed(seed)
-    backbone = backbones.build(row, row.native_size)
+    backbone = build(row, row.native_size)
     if isinstance(source, WeightsFile | WeightsWheel):
         with _located(row, source) as path:
             load_file(backbone, path)
@@ -44,7 +46,7 @@ def load_pretrained(row: backbones.Row, source: WeightsSource, seed: int) -> ker
     return backbone
 
 
-def describe(row: backbones.Row, source: WeightsSource) -> str:
+def describe(row: Row, source: WeightsSource) -> str:
     """Return a few words on where weights come from, for tables."""
     if row.builder is None:
         return "none (trained from scratch)"
@@ -118,7 +120,7 @@ def _holds(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
     return all(name in group and group[name].shape == shape for name, shape in wanted.items())
 
 
-def _imagenet(row: backbones.Row) -> keras.Model:
+def _imagenet(row: Row) -> keras.Model:
     try:
         return getattr(keras.applications, row.builder)(weights="imagenet", include_top=False)  # type: ignore[arg-type]
     # Keras raises a bare Exception for a failed download.
@@ -131,7 +133,7 @@ def _imagenet(row: backbones.Row) -> keras.Model:
 
 
 @contextmanager
-def _located(row: backbones.Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
+def _located(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
     if isinstance(source, WeightsFile):
         path = Path(source.file).expanduser()
         if not path.is_file():

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import files
-from unfreeze.evaluation import judgement
-from unfreeze.params import Params
 from unfreeze.paths import Paths
-from unfreeze.release import candidates, comparability, scoring
+from unfreeze.release import candidates, comparability, judgement, scoring
+from unfreeze.settings.params import Params
 from unfreeze.tracking import datasets, judgements, keys
 from unfreeze.tracking.registry import Registry, Version
 

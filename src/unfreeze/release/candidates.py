@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from unfreeze import files, verdicts
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.records import verdict
 from unfreeze.release.comparability import STUDY_RUN
+from unfreeze.settings.params import Params
 from unfreeze.tracking import keys
 from unfreeze.tracking.ledger import Ledger
 from unfreeze.tracking.registry import Registry, Version
@@ -35,8 +36,8 @@ def chosen(paths: Paths, backbone: str | None) -> str:
     Raises:
         UnfreezeError: There is no study, or it has no such backbone.
     """
-    study = verdicts.read(paths)
-    return str(study["verdict"]["best"] if backbone is None else verdicts.row_of(study, backbone)["backbone"])
+    study = verdict.read(paths)
+    return str(study["verdict"]["best"] if backbone is None else verdict.row_of(study, backbone)["backbone"])
 
 
 def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:

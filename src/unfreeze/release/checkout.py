@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 
-from unfreeze import git, lineage
+from unfreeze import git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records import lineage
 
 MOST_NAMED = 5
 

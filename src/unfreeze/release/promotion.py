@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
-from unfreeze.evaluation import judgement
-from unfreeze.params import Params
 from unfreeze.paths import Paths
-from unfreeze.release import candidates, checkout
+from unfreeze.release import candidates, checkout, judgement
 from unfreeze.release.bout import Bout
 from unfreeze.release.comparability import NotComparable
+from unfreeze.runtime.console import log
+from unfreeze.settings.params import Params
 from unfreeze.tracking import judgements, keys
 from unfreeze.tracking.registry import Registry
 from unfreeze.tracking.server import Server

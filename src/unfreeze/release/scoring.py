@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from unfreeze import console, files
-from unfreeze.data import store
-from unfreeze.evaluation.judgement import Contender
-from unfreeze.params import Params
+from unfreeze import files
+from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.release.judgement import Contender
+from unfreeze.runtime import console
+from unfreeze.settings.params import Params
 
 # Each model is timed so often, in turn: the machine may be busy with something else for a while.
 ROUNDS = 3
@@ -57,7 +58,7 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     """
     console.import_tensorflow()
     from unfreeze.models import cost
-    from unfreeze.models.scoring import Scorer
+    from unfreeze.models.scorer import Scorer
 
     scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
     predicted = {name: _predicted(scorer, paths, test, name) for name, scorer in scorers.items()}

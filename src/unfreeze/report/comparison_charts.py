@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze.evaluation.ranking import RANDOM
-from unfreeze.report import encodings, labels, tables, vega
+from unfreeze.report import encodings, label_placement, tables, vega
 from unfreeze.report.formats import Number, digits, percent, points, scaled
 from unfreeze.report.parts import Chart, Table
 
@@ -131,7 +131,7 @@ def _scatter(frame: pd.DataFrame, title: str, names: Sequence[str]) -> dict[str,
     }
     tooltip = ["backbone:N", alt.Tooltip("cost:Q", format=".3s"), alt.Tooltip("accuracy:Q", format=".1%")]
     points = alt.Chart(vega.data(frame)).mark_point(filled=True, size=90, opacity=1)
-    placed = labels.beside(
+    placed = label_placement.beside(
         _scaled(np.log(frame["cost"]) if far else frame["cost"], SCATTER_WIDTH),
         SCATTER_HEIGHT - _scaled(frame["accuracy"], SCATTER_HEIGHT),
         frame["backbone"].tolist(),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from unfreeze import rendering
 from unfreeze.evaluation.ranking import RANDOM
-from unfreeze.report import backbone_charts, comparison_charts, curve_charts, pictures, tables, vega
+from unfreeze.report import backbone_charts, comparison_charts, curve_charts, mistake_cards, tables, vega
 from unfreeze.report.formats import percent
 from unfreeze.report.parts import Chart, Table
 from unfreeze.report.study import Study
@@ -127,8 +127,8 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
     }
 
 
-def _cards(study: Study, name: str, kind: str) -> list[pictures.Card]:
-    return pictures.cards(study.mistakes[name], kind) if name in study.mistakes else []
+def _cards(study: Study, name: str, kind: str) -> list[mistake_cards.Card]:
+    return mistake_cards.cards(study.mistakes[name], kind) if name in study.mistakes else []
 
 
 def _filled(of: list[Table]) -> list[Table]:

@@ -7,21 +7,22 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from unfreeze import files, gallery
-from unfreeze.console import log
-from unfreeze.data import checks, duplicates, expectations, findings, manifest, profile, rules, shortcuts, waivers
-from unfreeze.data.rules import Rule
-from unfreeze.data.waivers import Waiver
+from unfreeze import files
+from unfreeze.checks import catalogue, duplicates, findings, gate, manifest, page, profile, rules, shortcuts, waivers
+from unfreeze.checks.page import Card, Section, Table
+from unfreeze.checks.rules import Rule
+from unfreeze.checks.waivers import Waiver
 from unfreeze.errors import UnfreezeError
-from unfreeze.gallery import Card, Section, Table
-from unfreeze.params import Checks, Params
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
+from unfreeze.runtime.background import beside
+from unfreeze.runtime.console import log
+from unfreeze.settings.checks import Checks
+from unfreeze.settings.params import Params
 
 LIMITS = ("on_bad", "max_megapixels", "seconds_per_image", "worker_gb", "min_images_per_class")
 OF_THE_SET = ("imbalance", "shortcut", "drift")
 PARAMS = (
-    "seed", "data.name", *(f"checks.{name}" for name in (*LIMITS, *checks.IN_MANIFEST[1:], *OF_THE_SET)),
+    "seed", "data.name", *(f"checks.{name}" for name in (*LIMITS, *catalogue.IN_MANIFEST[1:], *OF_THE_SET)),
 )  # fmt: skip
 
 TEXT = ("path", "label", "group", "fold")
@@ -109,7 +110,7 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> 
     near = near_pairs(rows, params, paths)
     rows = with_clusters(rows, near)
     found = pd.concat(
-        [checks.found_in_image(rows, params.checks), checks.found_in_copies(rows, near, params.checks)], axis=1
+        [catalogue.found_in_image(rows, params.checks), catalogue.found_in_copies(rows, near, params.checks)], axis=1
     )
     waived = waivers.waived(found, rows["sha256"], let_pass)
     listed = findings.listed(rows, found, waived)
@@ -119,7 +120,7 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> 
     files.write_csv(paths.findings, listed)
     files.write_json(paths.profile, described)
     counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
-    page = gallery.page(
+    text = page.page(
         "What the checks found",
         f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
         sections_of(listed, list(found.columns), params.checks),
@@ -130,9 +131,9 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> 
         ],
         root=paths.raw,
         most_pixels=params.checks.most_pixels,
-        links=[("Suspect labels", paths.suspects_page.name), *expectations.pages(paths, paths.findings_page)],
+        links=[("Suspect labels", paths.suspects_page.name), *gate.pages(paths, paths.findings_page)],
     )
-    files.write_text(paths.findings_page, page)
+    files.write_text(paths.findings_page, text)
     log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
 
 
@@ -141,14 +142,14 @@ def run(params: Params, paths: Paths) -> None:
     let_pass = waivers.load(paths.waivers, date.today())
     judgements: dict[str, Future[None]] = {}
     problems = []
-    with beside(expectations.load_library) as process:
+    with beside(gate.load_library) as process:
 
         def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
-            judgements[suite] = process.submit(expectations.gate, suite, table, wanted, paths)
+            judgements[suite] = process.submit(gate.gate, suite, table, wanted, paths)
 
         look(params, paths, let_pass, judge)
         # What is wrong with images comes first: it is why classes have too few.
-        for suite in sorted(judgements, key=expectations.SUITES.index):
+        for suite in sorted(judgements, key=gate.SUITES.index):
             try:
                 judgements[suite].result()
             except UnfreezeError as error:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.console import log
-from unfreeze.data import fetch, sources
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Params
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
+from unfreeze.settings.params import Params
+from unfreeze.sources import collect, fetch
 
 PARAMS = ("data",)
 
@@ -21,7 +21,7 @@ def run(params: Params, paths: Paths) -> None:
     recorded = recorded_digest(paths.download_record, source)
     with files.atomic(paths.raw) as folder:
         folder.mkdir()
-        collected = sources.collect(params.data, folder, downloads=paths.downloads, recorded=recorded)
+        collected = collect.collect(params.data, folder, downloads=paths.downloads, recorded=recorded)
     classes = collected.index["label"].nunique()
     files.write_csv(paths.raw_index, collected.index)
     files.write_json(

@@ -7,13 +7,19 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from unfreeze import console, files, looks, mistakes, pictures, plots
-from unfreeze.data import corruptions, expectations, pooled, rules, store
-from unfreeze.data.pooled import Pooled
+from unfreeze import files
+from unfreeze.checks import gate, rules
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
-from unfreeze.params import Params
+from unfreeze.features import pooled
+from unfreeze.features.pooled import Pooled
+from unfreeze.figures import image_grids
+from unfreeze.figures import scores as score_figures
+from unfreeze.images import corruptions, jpeg, store
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
+from unfreeze.records import test_evaluations
+from unfreeze.runtime import console
+from unfreeze.runtime.background import beside
+from unfreeze.settings.params import Params
 from unfreeze.tracking import server
 from unfreeze.tracking.ledger import Ledger
 
@@ -74,9 +80,9 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
-    with beside(expectations.load_library, server.load_library) as process:
+    with beside(gate.load_library, server.load_library) as process:
         console.import_tensorflow()
-        from unfreeze.models.scoring import Scorer
+        from unfreeze.models.scorer import Scorer
 
         images = store.describe(paths.images)
         folds = files.read_csv(paths.split)
@@ -85,7 +91,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=params.pixels)
         models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in params.study.seeds)]
-        looks.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
+        test_evaluations.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
         scorer = Scorer(paths.model(backbone), paths.images, params.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
         result = scores.score(labels, probabilities, images.classes)
@@ -107,13 +113,13 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
-        mistakes.draw(shown, title_of(backbone, len(rows)), paths.mistakes_picture(backbone))
+        image_grids.draw(shown, title_of(backbone, len(rows)), paths.mistakes_picture(backbone))
         drawing.result()
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
         process.submit(Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
         tell_findings(params, paths, backbone)
         wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
-        process.submit(expectations.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
+        process.submit(gate.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
 def title_of(backbone: str, images: int) -> str:
@@ -226,10 +232,8 @@ def explained(
             "label": names[images.labels[shown]],
             "predicted": names[picks["predicted"]],
             "probability": picks["probability"],
-            "picture": [pictures.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
-            "heatmap": [
-                pictures.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)
-            ],
+            "picture": [jpeg.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
+            "heatmap": [jpeg.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)],
             # What is stored was frozen in training, so the trained model gives the same there.
             "neighbours": neighbours(paths, images, of_images, seen.activations) if of_images else [[]] * len(shown),
         }
@@ -261,7 +265,7 @@ def neighbours(
                 "id": images.ids[row],
                 "label": images.classes[images.labels[row]],
                 "distance": float(distance),
-                "picture": pictures.jpeg(picture, side=NEIGHBOUR_SIDE),
+                "picture": jpeg.jpeg(picture, side=NEIGHBOUR_SIDE),
             }
             for row, distance, picture in zip(*one, strict=True)
         ]
@@ -288,7 +292,7 @@ def draw(
     files.write_csv(paths.roc(backbone), roc)
     files.write_csv(paths.precision_recall(backbone), precision_recall)
     files.write_csv(paths.reliability(backbone), bins)
-    plots.confusion(confusion, classes, title, paths.confusion_picture(backbone))
-    plots.roc(roc, title, paths.roc_picture(backbone))
-    plots.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
-    plots.reliability(bins, title, paths.reliability_picture(backbone))
+    score_figures.confusion(confusion, classes, title, paths.confusion_picture(backbone))
+    score_figures.roc(roc, title, paths.roc_picture(backbone))
+    score_figures.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
+    score_figures.reliability(bins, title, paths.reliability_picture(backbone))

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unfreeze import console, files
-from unfreeze.data import expectations, features, pooled, rules, statistics, store
-from unfreeze.data.augment import Views
-from unfreeze.data.features import Fold, Plan
-from unfreeze.models import backbones
-from unfreeze.params import Params
+from unfreeze import files
+from unfreeze.checks import gate, rules
+from unfreeze.features import cache, pooled
+from unfreeze.features.cache import Fold, Plan
+from unfreeze.images import row_statistics, store
+from unfreeze.images.augment import Views
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
+from unfreeze.runtime import console
+from unfreeze.runtime.background import beside
+from unfreeze.settings.params import Params
 
 PARAMS = (
     "seed",
@@ -64,12 +68,12 @@ def of_mean_one(weights: np.ndarray) -> np.ndarray:
 
 def load_probe() -> None:
     """Import what a probe needs, which takes a second."""
-    from unfreeze.data import feature_space  # noqa: F401
+    from unfreeze.features import feature_space  # noqa: F401
 
 
 def space_of(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
     """Return what the stored features are worth; None where there are none."""
-    from unfreeze.data import feature_space
+    from unfreeze.features import feature_space
 
     of_images = pooled.read(paths, backbone)
     if of_images is None:
@@ -93,17 +97,17 @@ def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
 
 def run(params: Params, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    with beside(expectations.load_library, load_probe) as process:
+    with beside(gate.load_library, load_probe) as process:
         console.import_tensorflow()
-        from unfreeze.models import selftest
+        from unfreeze.models import pixel_check
 
-        def gate(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
-            process.submit(expectations.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
+        def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
+            process.submit(gate.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
 
-        network = backbones.Backbone(backbones.row_of(backbone), store.describe(paths.images).size, params.pixels)
-        fed = {"scaling_error": selftest.scaling_error(network), "fed": selftest.explain(network)}
+        network = Backbone(row_of(backbone), store.describe(paths.images).size, params.pixels)
+        fed = {"scaling_error": pixel_check.scaling_error(network), "fed": pixel_check.explain(network)}
         files.write_json(paths.selftest(backbone), fed)
-        gate(
+        judge(
             "scaling",
             pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
             rules.of_scaling(params.checks),
@@ -111,13 +115,13 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         batches = store_activations(params, paths, network)
         # Both read all that is stored: one here, one beside.
         space = process.submit(space_of, paths, backbone, params.seed)
-        rows = statistics.by_row(batches).rename_axis("row").reset_index()
-        gate("features", rows, rules.of_features(params.checks))
+        rows = row_statistics.by_row(batches).rename_axis("row").reset_index()
+        judge("features", rows, rules.of_features(params.checks))
         files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
-        gate("space", space_table(space.result()), rules.of_feature_space(params.checks))
+        judge("space", space_table(space.result()), rules.of_feature_space(params.checks))
 
 
-def store_activations(params: Params, paths: Paths, network: backbones.Backbone) -> Iterable[np.ndarray]:
+def store_activations(params: Params, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
     """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
 
     Returns:
@@ -134,7 +138,7 @@ def store_activations(params: Params, paths: Paths, network: backbones.Backbone)
     folds = files.read_csv(paths.split)
     train = Views(paths.images, images.rows_of(folds, "train"), params.augment, params.seed)
     val = Views(paths.images, images.rows_of(folds, "val"), None, params.seed)
-    plan = features.Plan(
+    plan = cache.Plan(
         position=0,
         row_shape=(images.size, images.size, 3),
         dtype="uint8",
@@ -148,7 +152,7 @@ def store_activations(params: Params, paths: Paths, network: backbones.Backbone)
             "pixels": params.pixels,
             "cut": "pixels",
         },
-        settings=features.Settings(seed=params.seed, augment=params.augment, extract=params.extract),
+        settings=cache.Settings(seed=params.seed, augment=params.augment, extract=params.extract),
     )
     plans = [
         replace(
@@ -162,11 +166,11 @@ def store_activations(params: Params, paths: Paths, network: backbones.Backbone)
         else plan
         for cut, operation in network.cuts_up_to(min(network.cut(point) for point in points))
     ]
-    plan = fitting(plans, features.room(paths.features(backbone), params.extract.max_gb, copies=2))
+    plan = fitting(plans, cache.room(paths.features(backbone), params.extract.max_gb, copies=2))
     engine = engine_of(network.part(0, plan.position), params.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
     with (
-        features.writing(paths.features(backbone), plan) as writer,
+        cache.writing(paths.features(backbone), plan) as writer,
         console.progress(f"running {backbone}'s frozen layers on {engine.name}", plan.rows) as advance,
     ):
         advance(writer.done)
@@ -178,5 +182,5 @@ def store_activations(params: Params, paths: Paths, network: backbones.Backbone)
             writer.append(part)
             advance(len(part))
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
-    cached = features.read(paths.features(backbone), plan.determined_by)
+    cached = cache.read(paths.features(backbone), plan.determined_by)
     return cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))

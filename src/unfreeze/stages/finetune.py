@@ -7,14 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unfreeze import console, files, history, plots
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
-from unfreeze.params import Params, Phase, UnfreezePoint
+from unfreeze.figures.training import training_curves
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
-from unfreeze.tracking import models, server, system
+from unfreeze.runtime import console, system_metrics
+from unfreeze.runtime.background import beside
+from unfreeze.settings.params import Params
+from unfreeze.settings.training import Phase, UnfreezePoint
+from unfreeze.tracking import models, server
 from unfreeze.tracking.ledger import Ledger
+from unfreeze.training import history
 
 PARAMS = ("seed", "pixels", "head", "train", "unfreeze.point", "study.seeds", "tracking")
 
@@ -44,8 +48,8 @@ def train(
     Raises:
         UnfreezeError: Training diverged, or had no epoch.
     """
-    from unfreeze.models import archive
-    from unfreeze.models.training import Transfer
+    from unfreeze.training import keras_file
+    from unfreeze.training.transfer import Transfer
 
     begun = time.monotonic()
     with Transfer.prepared(params, paths, backbone) as transfer:
@@ -59,7 +63,7 @@ def train(
             )
         probabilities = transfer.validate().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
-    archive.save(transfer.backbone.classifier(transfer.head), model)
+    keras_file.save(transfer.backbone.classifier(transfer.head), model)
     epochs = history.joined([result.history for result in results])
     return epochs, {
         "unfreeze_from": transfer.backbone.point_name(point),
@@ -79,15 +83,15 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     ledger = Ledger(paths, params.tracking.experiment)
     with beside(server.load_library, models.load_library, ledger.prepare) as process:
         console.import_tensorflow()
-        from unfreeze.models import memory
+        from unfreeze.training import memory
 
         best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
         point, phase = chosen(params, backbone, best)
-        with system.sampled(paths.system_metrics(backbone)):
+        with system_metrics.sampled(paths.system_metrics(backbone)):
             epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
         files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
         files.write_csv(paths.history(backbone), epochs)
-        plots.training_curves({backbone: epochs}, paths.history_picture(backbone))
+        training_curves({backbone: epochs}, paths.history_picture(backbone))
         with files.atomic(paths.repeats(backbone)) as folder:
             folder.mkdir()
             for seed in params.study.seeds:

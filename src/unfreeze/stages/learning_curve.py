@@ -1,11 +1,11 @@
 """Draw the learning curve of a probe on cached features: would more images help, and of which class?"""
 
 from unfreeze import files
-from unfreeze.console import log
-from unfreeze.data import pooled
 from unfreeze.evaluation import learning_curve
-from unfreeze.params import Params
+from unfreeze.features import pooled
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
+from unfreeze.settings.params import Params
 
 PARAMS = ("seed",)
 

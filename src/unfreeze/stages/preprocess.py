@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.data import expectations, manifest, rules, statistics, store
-from unfreeze.params import Params
+from unfreeze.checks import gate, manifest, rules
+from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
+from unfreeze.runtime.background import beside
+from unfreeze.settings.params import Params
 
 PARAMS = ("preprocess", "checks.single_colour")
 
@@ -15,14 +16,14 @@ PARAMS = ("preprocess", "checks.single_colour")
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
     """Return one row a stored image: path, label, mean and deviation of its pixels."""
     images = store.describe(paths.images)
-    table = statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.BLOCK))
+    table = row_statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.BLOCK))
     labels = np.array(images.classes)[images.labels]
     return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write the store and check it."""
-    with beside(expectations.load_library) as process:
+    with beside(gate.load_library) as process:
         rows = manifest.usable(pd.read_parquet(paths.manifest))
         store.write(
             paths.images,
@@ -34,4 +35,4 @@ def run(params: Params, paths: Paths) -> None:
             manifest_sha256=files.sha256(paths.manifest),
         )
         wanted = rules.of_images(sorted(rows["label"].unique()), params.checks)
-        process.submit(expectations.gate, "images", pixel_statistics(paths), wanted, paths).result()
+        process.submit(gate.gate, "images", pixel_statistics(paths), wanted, paths).result()

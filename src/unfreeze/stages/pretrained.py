@@ -1,9 +1,10 @@
 """Bring a backbone's weights into models/pretrained, with a record of where they come from."""
 
-from unfreeze import console, files
-from unfreeze.models import backbones
-from unfreeze.params import Params
+from unfreeze import files
+from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
+from unfreeze.settings.params import Params
 
 PARAMS = ("seed", "weights")
 
@@ -13,7 +14,7 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
     console.import_tensorflow()
     from unfreeze.models import weights
 
-    row = backbones.row_of(backbone)
+    row = row_of(backbone)
     source = params.weights.of(backbone)
     model = weights.load_pretrained(row, source, params.seed)
     with files.atomic(paths.weights(backbone)) as partial:

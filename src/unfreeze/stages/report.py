@@ -2,13 +2,16 @@
 
 import pandas as pd
 
-from unfreeze import console, files, lineage, plots
-from unfreeze.data import expectations
+from unfreeze import files
+from unfreeze.checks import gate
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import Params
+from unfreeze.figures.training import training_curves
 from unfreeze.paths import Paths
+from unfreeze.records import lineage
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
+from unfreeze.runtime import console
+from unfreeze.settings.params import Params
 from unfreeze.tracking.ledger import Ledger
 
 PARAMS = ("study.backbones", "tracking")
@@ -25,7 +28,7 @@ def read(paths: Paths, backbones: list[str]) -> Study:
         backbones: The study's.
     """
     # Those of backbones that left the study lie there too.
-    suites = [*expectations.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
+    suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
     return Study(
         verdict=files.read_json(paths.verdict),
         histories={name: pd.read_csv(paths.history(name)) for name in backbones},
@@ -46,7 +49,7 @@ def run(params: Params, paths: Paths) -> None:
     """Write reports/ and log them."""
     names = list(params.study.backbones)
     study = read(paths, names)
-    plots.training_curves(study.histories, paths.curves_picture)
+    training_curves(study.histories, paths.curves_picture)
     files.write_json(paths.report_json, content(study))
     files.write_text(paths.report_markdown, text.markdown(study))
     files.write_text(paths.report_html, page.page(study))

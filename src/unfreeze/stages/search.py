@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unfreeze import console, files, plots, workers
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.journal import Journal
-from unfreeze.params import Params, settings_of
+from unfreeze.figures import search as search_figure
 from unfreeze.paths import Paths
-from unfreeze.processes import beside
+from unfreeze.runtime import console
+from unfreeze.runtime.background import beside
+from unfreeze.search import workers
+from unfreeze.search.journal import Journal
+from unfreeze.settings.params import Params, settings_of
 from unfreeze.tracking import server
 from unfreeze.tracking.ledger import Ledger
 
@@ -138,10 +141,10 @@ def _search(
     """Run the trials of this process; return those of all, or None in a worker, whose chief knows them."""
     role = workers.role()
     console.import_tensorflow()
-    from unfreeze.models import tuner
-    from unfreeze.models.heads import require_dropout
-    from unfreeze.models.training import Transfer
-    from unfreeze.models.trials import Trials
+    from unfreeze.search import tuner
+    from unfreeze.search.trials import Trials
+    from unfreeze.training.heads import require_dropout
+    from unfreeze.training.transfer import Transfer
 
     search, folder = params.search, paths.search_folder(backbone)
     phase = params.train.finetune.of(backbone)
@@ -207,7 +210,7 @@ def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:
     }
     files.write_json(paths.search(backbone), record)
     files.write_csv(paths.trials(backbone), table_of(trials))
-    plots.search(trials, outcome.points if outcome else [], backbone, paths.search_picture(backbone))
+    search_figure.search(trials, outcome.points if outcome else [], backbone, paths.search_picture(backbone))
 
 
 def _comparable(trial: Row) -> Row:

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.console import log
-from unfreeze.data import manifest
+from unfreeze.checks import manifest
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import FOLDS, Params, Split
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
+from unfreeze.settings.base import FOLDS
+from unfreeze.settings.images import Split
+from unfreeze.settings.params import Params
 
 PARAMS = ("seed", "split")
 
@@ -122,11 +124,11 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
 
 def run(params: Params, paths: Paths) -> None:
     """Write data/split.csv and check it."""
-    from unfreeze.data import expectations, rules
+    from unfreeze.checks import gate, rules
 
     rows = manifest.usable(pd.read_parquet(paths.manifest))
     folds = assign_folds(rows, params.split, params.seed)
     files.write_csv(paths.split, folds)
     wanted = rules.of_split(params.split, given="fold" in rows)
-    expectations.gate("split", describe_folds(folds, rows, params.split), wanted, paths)
+    gate.gate("split", describe_folds(folds, rows, params.split), wanted, paths)
     log.info("folds: %s", ", ".join(f"{name} {count}" for name, count in folds["fold"].value_counts().items()))

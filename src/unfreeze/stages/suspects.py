@@ -4,13 +4,14 @@ from datetime import date
 
 import pandas as pd
 
-from unfreeze import files, gallery
-from unfreeze.console import log
-from unfreeze.data import expectations, pooled, probes, rules, waivers
-from unfreeze.data.waivers import Waiver
-from unfreeze.gallery import Card, Section
-from unfreeze.params import Params
+from unfreeze import files
+from unfreeze.checks import gate, page, rules, waivers
+from unfreeze.checks.page import Card, Section
+from unfreeze.checks.waivers import Waiver
+from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
+from unfreeze.settings.params import Params
 
 PARAMS = ("seed", "checks.suspect_labels", "checks.max_megapixels", "study.backbones")
 
@@ -67,7 +68,7 @@ def run(params: Params, paths: Paths) -> None:
         ]
         for row in table[table["suspect_labels"]].to_dict("records")
     ]
-    text = gallery.page(
+    text = page.page(
         "Suspect labels",
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
         f"{params.study.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
@@ -79,4 +80,4 @@ def run(params: Params, paths: Paths) -> None:
     )
     files.write_csv(paths.suspects, table)
     files.write_text(paths.suspects_page, text)
-    expectations.gate("suspects", table, rules.of_suspects(params.checks), paths)
+    gate.gate("suspects", table, rules.of_suspects(params.checks), paths)

@@ -1,10 +1,10 @@
 """Check params.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
 
 from unfreeze import files
-from unfreeze.data import sources
-from unfreeze.models import backbones
-from unfreeze.params import Params
+from unfreeze.models.table import check_size, row_of
 from unfreeze.paths import Paths
+from unfreeze.settings.params import Params
+from unfreeze.sources import collect
 
 # The whole file: DVC compares it as one.
 PARAMS = tuple(Params.model_fields)
@@ -12,12 +12,12 @@ PARAMS = tuple(Params.model_fields)
 
 def run(params: Params, paths: Paths) -> None:
     """Check that every backbone exists and takes the image size, and that the data is where it is said to be."""
-    rows = [backbones.row_of(name) for name in params.study.backbones]
+    rows = [row_of(name) for name in params.study.backbones]
     for row in rows:
-        backbones.check_size(row, params.preprocess.image_size)
+        check_size(row, params.preprocess.image_size)
     for values in (params.weights, params.unfreeze.point, params.unfreeze.candidates, params.head.layers):
         for name in set(values.root) - {"default"}:
-            backbones.row_of(name)
-    sources.check_reachable(params.data)
+            row_of(name)
+    collect.check_reachable(params.data)
     # Always the same, so that a change of one parameter reruns only the stages that depend on it.
     files.write_text(paths.params_valid, "params.yaml was checked\n")

@@ -1,19 +1,17 @@
 """Compare all backbones of the study: intervals, tests of all pairs, slices, findings and their causes."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unfreeze import console, files, looks
+from unfreeze import files
 from unfreeze.evaluation import diagnosis, intervals, pairs, ranking, scores, slices
-from unfreeze.params import Params
 from unfreeze.paths import Paths
-
-# What the columns of probabilities begin with.
-PROBABILITY = "p_"
+from unfreeze.records import test_evaluations
+from unfreeze.records.predictions import Predictions
+from unfreeze.runtime import console
+from unfreeze.settings.params import Params
 
 PARAMS = (
     "seed",
@@ -28,42 +26,6 @@ PARAMS = (
     "checks.below_majority",
     "checks.no_gain",
 )
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model said of the test fold.
-
-    Args:
-        table: One row an image: `id`, `label`, `predicted`, `correct` and the probability of each class.
-        classes: Class names by number.
-    """
-
-    table: pd.DataFrame
-    classes: list[str]
-
-    @classmethod
-    def read(cls, path: Path) -> "Predictions":
-        """Read data/predictions/<backbone>.csv; names such as 007 or NA stay what they are."""
-        table = files.read_csv(path)
-        columns = [column for column in table.columns if column.startswith(PROBABILITY)]
-        table = table.assign(correct=table["correct"] == "True").astype(dict.fromkeys(columns, "float64"))
-        return cls(table, [column.removeprefix(PROBABILITY) for column in columns])
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Class numbers."""
-        return pd.Index(self.classes).get_indexer(pd.Index(self.table["label"]))
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """Array of shape (images, classes)."""
-        return self.table[[PROBABILITY + name for name in self.classes]].to_numpy("float64")
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """Class numbers."""
-        return self.probabilities.argmax(axis=1)
 
 
 def spread(seed: int, accuracy: float, further: dict[str, float]) -> dict[str, Any] | None:
@@ -178,7 +140,7 @@ def run(params: Params, paths: Paths) -> None:
         "smallest_difference": smallest,
         "verdict": judged,
         "findings": findings,
-        "looks": looks.count(paths, names),
+        "looks": test_evaluations.count(paths, names),
     }
     files.write_json(paths.verdict, result)
     console.log.info("%s", judged["text"])

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from unfreeze import files, git, lineage
-from unfreeze.history import CURVES
-from unfreeze.params import settings_of
+from unfreeze import files, git
 from unfreeze.paths import Paths
+from unfreeze.records import lineage
+from unfreeze.settings.params import settings_of
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Point
+from unfreeze.training.history import CURVES
 
 # Of a trial: what is known at its end.
 SUMMARY = ("score", "trainable_parameters", "seconds", "peak_mb")

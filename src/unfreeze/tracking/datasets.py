@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.params import FOLDS, Params
 from unfreeze.paths import Paths
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
+from unfreeze.settings.base import FOLDS
+from unfreeze.settings.params import Params
 
 # MLflow takes no longer digest of a data set than 36 letters.
 LETTERS = 32

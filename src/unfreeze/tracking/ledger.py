@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
-from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
 from unfreeze.tracking import models
 from unfreeze.tracking.server import Server, first_line
 from unfreeze.tracking.study import StudyRuns

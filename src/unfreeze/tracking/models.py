@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unfreeze import console, files
-from unfreeze.data import store
-from unfreeze.loading import quick_imports
+from unfreeze import files
+from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
+from unfreeze.runtime.imports import quick_imports
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Run
 from unfreeze.tracking.server import Server

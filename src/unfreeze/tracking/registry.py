@@ -8,7 +8,7 @@ from typing import Any
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 from unfreeze.tracking import keys, models
 from unfreeze.tracking.runs import Runs
 from unfreeze.tracking.server import Server, pages

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 from unfreeze.tracking import keys
 from unfreeze.tracking.server import Server, pages
 

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from unfreeze import files
-from unfreeze.console import log
 from unfreeze.errors import UnfreezeError
-from unfreeze.loading import quick_imports
 from unfreeze.paths import Paths
-from unfreeze.redaction import redacted
+from unfreeze.runtime.console import log
+from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.redaction import redacted
 
 # Set before MLflow is imported: it reports and draws nothing, and gives up soon on a server that does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

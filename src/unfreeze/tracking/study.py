@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from unfreeze import files, lineage
-from unfreeze.data import store
-from unfreeze.params import Params, load
+from unfreeze import files
+from unfreeze.images import store
 from unfreeze.paths import Paths
-from unfreeze.tracking import contents, datasets, keys, models, system, views
+from unfreeze.records import lineage
+from unfreeze.runtime import system_metrics
+from unfreeze.settings.params import Params, load
+from unfreeze.tracking import contents, datasets, keys, models, views
 from unfreeze.tracking.runs import Run, Runs
 from unfreeze.tracking.server import Server
 
@@ -182,7 +184,7 @@ class StudyRuns:
         self.runs.log(
             run,
             params=params,
-            metrics=[*contents.curves(history), *system.read(self.paths.system_metrics(backbone))],
+            metrics=[*contents.curves(history), *system_metrics.read(self.paths.system_metrics(backbone))],
             tags={keys.MODEL_SHA256: params["model_sha256"]},
         )
 

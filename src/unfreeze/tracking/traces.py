@@ -11,7 +11,7 @@ import pandas as pd
 
 from unfreeze import files, git
 from unfreeze.errors import UnfreezeError
-from unfreeze.params import FOLDS
+from unfreeze.settings.base import FOLDS
 from unfreeze.tracking import keys
 from unfreeze.tracking.server import Server, pages
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from unfreeze.redaction import redacted
+from unfreeze.runtime.redaction import redacted
 from unfreeze.tracking.server import Server
 
 Kind = Literal["promotion", "rollback"]

@@ -1,0 +1,123 @@
+"""A page of findings with thumbnails, for people: one HTML file that loads nothing."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from unfreeze import rendering
+from unfreeze.checks.catalogue import EXPLANATIONS
+from unfreeze.images import decoding, jpeg
+
+THUMBNAIL_SIDE = 128
+# So many of a check's findings are shown; all are in the table that the page names.
+MOST_GROUPS = 24
+MOST_IN_GROUP = 8
+MOST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of a finding.
+
+    Args:
+        path: Its path below the root of the images.
+        lines: What stands below it.
+        has_picture: Whether it can be decoded.
+    """
+
+    path: str
+    lines: Sequence[str]
+    has_picture: bool = True
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one check found.
+
+    Args:
+        check: Name of the check.
+        level: What a finding does: error or warning.
+        images: How many images it found, those let pass left out.
+        waived: How many were let pass.
+        groups: The images, those that belong together in one group, the worst first.
+    """
+
+    check: str
+    level: str
+    images: int
+    waived: int
+    groups: Sequence[Sequence[Card]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table of text."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, title: str, frame: pd.DataFrame) -> "Table":
+        """Return the text of a data frame's first rows, numbers to three digits."""
+        rows = [
+            [f"{value:.3g}" if isinstance(value, float) else str(value) for value in row]
+            for row in frame.head(MOST_ROWS).itertuples(index=False)
+        ]
+        more = f" (the first {MOST_ROWS} of {len(frame):,})" if len(frame) > MOST_ROWS else ""
+        return cls(title + more, list(frame.columns), rows)
+
+
+def page(
+    title: str,
+    intro: str,
+    sections: Sequence[Section],
+    tables: Sequence[Table],
+    *,
+    root: Path,
+    most_pixels: int,
+    links: Iterable[tuple[str, str]],
+) -> str:
+    """Return the page.
+
+    Args:
+        title: Its heading.
+        intro: What was looked at.
+        sections: What each check found.
+        tables: What else there is to know.
+        root: Folder the images' paths are relative to.
+        most_pixels: Most pixels an image may have to be shown.
+        links: Title and address of other pages, addresses relative to this one.
+    """
+    shown = [
+        (section, [(group[:MOST_IN_GROUP], len(group[MOST_IN_GROUP:])) for group in section.groups[:MOST_GROUPS]])
+        for section in sections
+        if section.groups
+    ]
+    thumbnails = {
+        card.path: thumbnail(root / card.path, most_pixels)
+        for _, groups in shown
+        for group, _ in groups
+        for card in group
+        if card.has_picture
+    }
+    return rendering.page(
+        "findings.html.j2",
+        title=title,
+        intro=intro,
+        sections=sections,
+        shown=shown,
+        explanations=EXPLANATIONS,
+        tables=tables,
+        pictures=thumbnails,
+        links=list(links),
+    )
+
+
+def thumbnail(path: Path, most_pixels: int) -> str:
+    """Return a small version of an image as the text of a data address (JPEG, base64)."""
+    rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
+    return base64.b64encode(jpeg.jpeg(rgb, side=THUMBNAIL_SIDE)).decode()

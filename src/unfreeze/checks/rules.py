@@ -1,0 +1,248 @@
+"""What each artifact must satisfy: the rules of its suite of expectations."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze.checks.catalogue import EXPLANATIONS, IN_MANIFEST
+from unfreeze.settings.base import FOLDS
+from unfreeze.settings.checks import Bounded, Checks
+from unfreeze.settings.images import Split
+
+SMALLEST_SIDE = 8
+# Of the range of what a network was trained on; rounding takes a millionth.
+SCALING_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation, with what its failure means and what to do about it.
+
+    Args:
+        expectation: Its class in `great_expectations.expectations`, by name: whoever makes rules need not load it.
+        arguments: What the class takes.
+        problem: What is wrong where it fails.
+        remedy: What to do then.
+        level: Whether a failure ends the stage or is told.
+    """
+
+    expectation: str
+    arguments: dict[str, Any]
+    problem: str
+    remedy: str
+    level: str = "error"
+
+    @classmethod
+    def of_check(cls, name: str, checks: Checks, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
+        """Return the expectation of a check that is on, with what people are told of it; none where it is off."""
+        level = checks.level_of(name)
+        if level == "off":
+            return []
+        told = EXPLANATIONS[name]
+        return [cls(expectation, arguments, told.title, told.remedy, level)]
+
+
+def of_manifest(checks: Checks) -> list[Rule]:
+    """Guard the manifest: one row an image, with a bool column a check."""
+    return [
+        Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
+        Rule(
+            "ExpectColumnValueLengthsToBeBetween",
+            {"column": "label", "min_value": 1},
+            "images have no label",
+            "label or remove them",
+        ),
+        *(
+            rule
+            for name in IN_MANIFEST
+            for rule in Rule.of_check(
+                name, checks, "ExpectColumnValuesToBeInSet", {"column": name, "value_set": [False]}
+            )
+        ),
+        *(
+            Rule(
+                "ExpectColumnValuesToBeBetween",
+                {"column": side, "min_value": SMALLEST_SIDE},
+                f"images are under {SMALLEST_SIDE} pixels in {side}",
+                "remove them or bring larger ones",
+            )
+            for side in ("width", "height")
+        ),
+    ]
+
+
+def of_classes(checks: Checks) -> list[Rule]:
+    """Guard the classes: one row a class, with its number of readable images."""
+    least = checks.min_images_per_class
+    return [
+        Rule(
+            "ExpectTableRowCountToBeBetween",
+            {"min_value": 2},
+            "there are not at least two classes",
+            "bring images of two or more classes, one folder each",
+        ),
+        Rule(
+            "ExpectColumnValuesToBeBetween",
+            {"column": "images", "min_value": least},
+            f"classes have fewer than {least} readable images",
+            "add images, merge classes, or lower checks.min_images_per_class",
+        ),
+        *Rule.of_check(
+            "imbalance",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "times_smaller", "max_value": checks.imbalance.threshold},
+        ),
+    ]
+
+
+def of_shortcuts(checks: Checks) -> list[Rule]:
+    """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
+    arguments = {"column": "skill", "max_value": checks.shortcut.threshold}
+    return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
+
+
+def of_drift(checks: Checks) -> list[Rule]:
+    """Guard the data version: one row a property, with its distance from the version before."""
+    arguments = {"column": "distance", "max_value": checks.drift.threshold}
+    return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
+
+
+def of_suspects(checks: Checks) -> list[Rule]:
+    """Guard the labels: one row an image that the probes have scored."""
+    arguments = {"column": "suspect_labels", "value_set": [False]}
+    return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
+
+
+def of_images(classes: list[str], checks: Checks) -> list[Rule]:
+    """Guard the store: one row an image, with statistics of its pixels."""
+    return [
+        Rule(
+            "ExpectColumnValuesToBeUnique",
+            {"column": "path"},
+            "images are stored twice",
+            "run `dvc repro` again",
+        ),
+        Rule(
+            "ExpectColumnDistinctValuesToEqualSet",
+            {"column": "label", "value_set": classes},
+            "a class has no image in the store",
+            "look at data/manifest.parquet for its images",
+        ),
+        *Rule.of_check("single_colour", checks, "ExpectColumnValuesToBeBetween", _varied(checks.single_colour)),
+    ]
+
+
+def of_split(split: Split, *, given: bool) -> list[Rule]:
+    """Guard the split: one row an image, with the number of folds its cluster lies in.
+
+    Args:
+        split: The wanted shares.
+        given: Whether the source gives folds.
+    """
+    return [
+        Rule("ExpectColumnValuesToBeUnique", {"column": "id"}, "images are in two folds", "run `dvc repro` again"),
+        Rule(
+            "ExpectColumnDistinctValuesToEqualSet",
+            {"column": "fold", "value_set": list(FOLDS)},
+            "a fold is empty",
+            "bring more images or change the shares in split",
+        ),
+        Rule(
+            "ExpectColumnValuesToBeInSet",
+            {"column": "folds_of_cluster", "value_set": [1]},
+            "copies of one image, or images of one group, lie in different folds",
+            "correct the folds that the source gives; if it gives none, report it",
+        ),
+        Rule(
+            "ExpectColumnValuesToBeBetween",
+            {"column": "classes_of_fold", "min_value": 2},
+            "a fold holds one class only",
+            "bring more images or change the shares in split",
+        ),
+        # Folds that the source gives are as they are.
+        *(
+            []
+            if given
+            else [
+                Rule(
+                    "ExpectColumnValuesToBeBetween",
+                    {"column": "share_off", "max_value": split.tolerance},
+                    f"a fold's share of a class is off by more than {split.tolerance:g}",
+                    "bring more images of the class, set split.method=exact, or raise split.tolerance",
+                )
+            ]
+        ),
+    ]
+
+
+def of_features(checks: Checks) -> list[Rule]:
+    """Guard the activations: one row an image, with their statistics."""
+    return [
+        Rule(
+            "ExpectColumnValuesToBeInSet",
+            {"column": "finite", "value_set": [True]},
+            "activations are not finite",
+            "set extract.precision=float32 and extract.dtype=float32, or check the weights",
+        ),
+        *Rule.of_check("dead_features", checks, "ExpectColumnValuesToBeBetween", _varied(checks.dead_features)),
+        *Rule.of_check(
+            "collapsed_features",
+            checks,
+            "ExpectColumnUniqueValueCountToBeBetween",
+            {"column": "mean", "min_value": 2},
+        ),
+    ]
+
+
+def of_scaling(checks: Checks) -> list[Rule]:
+    """Guard what reaches the backbone: one row, with how far it is from what the network was trained on."""
+    return Rule.of_check(
+        "pixel_scaling",
+        checks,
+        "ExpectColumnValuesToBeBetween",
+        {"column": "scaling_error", "max_value": SCALING_TOLERANCE},
+    )
+
+
+def of_feature_space(checks: Checks) -> list[Rule]:
+    """Guard the space of the pooled features: one row, with its dimensions and what a probe makes of it."""
+    return [
+        *Rule.of_check(
+            "collapsed_features",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "effective_dimensions", "min_value": checks.collapsed_features.threshold},
+        ),
+        *Rule.of_check(
+            "uninformative_features",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            {"column": "probe_above_majority", "min_value": 0, "strict_min": True},
+        ),
+    ]
+
+
+def of_predictions(classes: int, majority: float, checks: Checks) -> list[Rule]:
+    """Guard the predictions: one row a test image.
+
+    Args:
+        classes: Number of classes.
+        majority: Share of the largest class.
+        checks: Levels.
+    """
+    return [
+        *Rule.of_check(
+            "one_class",
+            checks,
+            "ExpectColumnUniqueValueCountToBeBetween",
+            {"column": "predicted", "min_value": 2, "max_value": classes},
+        ),
+        *Rule.of_check(
+            "below_majority", checks, "ExpectColumnMeanToBeBetween", {"column": "correct", "min_value": majority}
+        ),
+    ]
+
+
+def _varied(check: Bounded) -> dict[str, Any]:
+    """Return what asks for numbers that differ, in all rows but the share that a check lets pass."""
+    return {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 1 - check.threshold}

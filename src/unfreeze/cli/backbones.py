@@ -1,0 +1,90 @@
+"""The table of backbones as `unfreeze backbones` prints it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+from unfreeze.models import graph
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.table import TABLE, Row, row_of
+from unfreeze.runtime import console
+
+
+def describe(names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Describe backbones at their native size.
+
+    Args:
+        names: Backbones; all of the table if empty.
+
+    Returns:
+        A dictionary each: name, builder, pixels, smallest_size, native_size, layers, parameters,
+        parameters_with_top (None for the CNN from scratch), unfreeze (the default point), head, and
+        unfreeze_points: each block's first layer, its index and the parameters trained from there.
+    """
+    chosen = [row_of(name) for name in names] or list(TABLE.values())
+    return [_describe(row) for row in console.track(chosen, "building backbones", len(chosen))]
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the descriptions as a table, with each backbone's topmost unfreeze points."""
+    table = Table(
+        "backbone",
+        "pixels",
+        "smallest",
+        "native",
+        "layers",
+        "parameters",
+        "with top",
+        "default",
+        "blocks from the top",
+        caption="sizes are image sides in pixels: the smallest the network takes, and the one it was trained on; "
+        "default: the first layer trained if nothing else is set; pixels: what the network expects "
+        "(inside: 0..255, it scales them itself; tf: -1..1; caffe: BGR less the mean; torch: normalized), which the "
+        "saved model does itself",
+    )
+    for row in rows:
+        top = row["parameters_with_top"]
+        points = ", ".join(point["layer"] for point in reversed(row["unfreeze_points"][-3:]))
+        more = len(row["unfreeze_points"]) - 3
+        table.add_row(
+            row["name"], row["pixels"], str(row["smallest_size"]), str(row["native_size"]), str(row["layers"]),
+            f"{row['parameters']:,}", "" if top is None else f"{top:,}", row["unfreeze"],
+            points + (f" and {more} more" if more > 0 else ""),
+        )  # fmt: skip
+    # Wide enough for every column where the output is not a terminal.
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+
+def _describe(row: Row) -> dict[str, Any]:
+    backbone = Backbone(row, row.native_size)
+    layers = backbone.base.layers
+    points = [
+        {
+            "layer": layers[first].name,
+            "index": first,
+            "trainable_parameters": sum(layer.count_params() for layer in layers[first:]),
+        }
+        for first in graph.block_starts(backbone.base)
+    ]
+    return {
+        "name": row.name,
+        "builder": row.builder,
+        "pixels": row.pixels,
+        "smallest_size": row.smallest_size,
+        "native_size": row.native_size,
+        "layers": len(layers),
+        "parameters": int(backbone.base.count_params()),
+        "parameters_with_top": _with_top(row),
+        "unfreeze": backbone.point_name("auto"),
+        "head": [layer if isinstance(layer, str) else layer.model_dump() for layer in row.head],
+        "unfreeze_points": points,
+    }
+
+
+def _with_top(row: Row) -> int | None:
+    if row.builder is None:
+        return None
+    return int(getattr(keras.applications, row.builder)(weights=None, include_top=True).count_params())

@@ -1,0 +1,93 @@
+"""The `unfreeze` command: one subcommand a DVC stage, and those for people and for continuous integration."""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+from unfreeze.runtime.imports import quick_imports
+
+# Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+with quick_imports():
+    from unfreeze.cli import ci, registry, study
+    from unfreeze.errors import UnfreezeError
+    from unfreeze.paths import Paths
+    from unfreeze.runtime import console
+    from unfreeze.runtime.redaction import redacted
+    from unfreeze.settings.params import load, restrict
+
+# In pipeline order; True where the stage runs once a backbone.
+STAGES = {
+    "validate": False,
+    "download": False,
+    "check": False,
+    "preprocess": False,
+    "split": False,
+    "pretrained": True,
+    "extract": True,
+    "suspects": False,
+    "learning_curve": True,
+    "search": True,
+    "finetune": True,
+    "evaluate": True,
+    "verdict": False,
+    "report": False,
+}
+
+# What a full or limited disk answers.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and end with status 1 and one line if the user can mend what went wrong."""
+    console.configure_logging()
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UnfreezeError as error:
+        sys.exit(f"error: {redacted(str(error))}")
+    except OSError as error:
+        if not _is_disk_full(error):
+            raise
+        name = f" {error.filename}" if error.filename else ""
+        sys.exit(f"error: no space left to write{name} ({error}): free some and run `dvc repro` again")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; finished stages are kept, `dvc repro` goes on from there")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, by_backbone in STAGES.items():
+        module = f"stage {name} of dvc.yaml"
+        stage = commands.add_parser(name, help=module)
+        if by_backbone:
+            stage.add_argument("backbone")
+        if name == "search":
+            stage.add_argument(
+                "--workers", type=int, default=1, metavar="N", help="processes on this machine that run trials"
+            )
+        stage.set_defaults(run=_run_stage, stage=name)
+    study.add(commands)
+    registry.add(commands)
+    ci.add(commands)
+    return parser
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    paths = Paths.here()
+    with quick_imports():
+        stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
+    params = restrict(load(paths.params), stage.PARAMS)
+    backbone = [options.backbone] if STAGES[options.stage] else []
+    several = {"processes": options.workers} if options.stage == "search" else {}
+    stage.run(params, paths, *backbone, **several)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    # HDF5 keeps the number in its message only.
+    return error.errno in DISK_FULL or any(f"errno = {number}" in str(error) for number in DISK_FULL)

@@ -1,0 +1,113 @@
+"""The commands that tell people what a study found."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
+from unfreeze.records import verdict
+from unfreeze.runtime import console
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's.
+
+    Args:
+        commands: What `ArgumentParser.add_subparsers` returned.
+    """
+    table = commands.add_parser("backbones", help="print the table of backbones and their unfreeze points")
+    table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")
+    table.add_argument("--json", action="store_true", help="print JSON")
+    table.set_defaults(run=_print_backbones)
+    diff = commands.add_parser("split-diff", help="show which images changed their fold between two versions")
+    diff.add_argument("before", nargs="?", default="HEAD", help="a git revision; HEAD if none is named")
+    diff.add_argument("after", nargs="?", help="a git revision; the split in this folder if none is named")
+    diff.add_argument("--json", action="store_true", help="print JSON")
+    diff.set_defaults(run=_print_split_diff)
+    compare = commands.add_parser("compare", help="print how the backbones of the study compare")
+    compare.set_defaults(run=_print_comparison)
+    show = commands.add_parser("show", help="print all that is known of a backbone")
+    show.add_argument("backbone")
+    show.set_defaults(run=_print_backbone)
+    mistakes = commands.add_parser(
+        "mistakes", help="print a backbone's most confident mistakes and most doubtful hits"
+    )
+    mistakes.add_argument("backbone")
+    mistakes.set_defaults(run=_print_mistakes)
+    for command in (compare, show, mistakes):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    readme = commands.add_parser("readme", help="write the results in reports/ into README.md")
+    readme.set_defaults(run=_write_readme)
+
+
+def tell(options: argparse.Namespace, value: Any, show: Callable[[], None]) -> None:
+    """Print a result, as JSON if the user wants that.
+
+    Args:
+        options: With `json`.
+        value: The result.
+        show: Prints it for people.
+    """
+    if options.json:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    else:
+        show()
+
+
+def _print_backbones(options: argparse.Namespace) -> None:
+    console.import_tensorflow()
+    from unfreeze.cli import backbones
+
+    rows = backbones.describe(options.names)
+    tell(options, rows, lambda: backbones.show(rows))
+
+
+def _print_split_diff(options: argparse.Namespace) -> None:
+    from unfreeze.cli import split_diff
+
+    paths = Paths.here()
+    versions = (split_diff.read(paths, revision) for revision in (options.before, options.after))
+    result = split_diff.summary(split_diff.compare(*versions))
+    tell(options, result, lambda: split_diff.show(result))
+
+
+def _print_comparison(options: argparse.Namespace) -> None:
+    from unfreeze.cli import tables
+
+    found = verdict.read(Paths.here())
+    tell(options, found, lambda: tables.show_comparison(found))
+
+
+def _print_backbone(options: argparse.Namespace) -> None:
+    from unfreeze.cli import tables
+
+    found = verdict.read(Paths.here())
+    row = verdict.row_of(found, options.backbone)
+    tell(options, row, lambda: tables.show_backbone(row, found))
+
+
+def _print_mistakes(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from unfreeze.cli import tables
+
+    paths = Paths.here()
+    verdict.row_of(verdict.read(paths), options.backbone)
+    if not paths.mistakes(options.backbone).exists():
+        raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
+    mistakes = pd.read_parquet(paths.mistakes(options.backbone))
+    shown = mistakes[["kind", "id", "label", "predicted", "probability"]].to_dict("records")
+    tell(options, shown, lambda: tables.show_mistakes(options.backbone, mistakes))
+
+
+def _write_readme(options: argparse.Namespace) -> None:
+    from unfreeze.report import readme
+
+    paths = Paths.here()
+    checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
+    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), verdict.read(paths), checked)
+    files.write_text(paths.readme, text)

@@ -1,1 +1,0 @@
-"""Images and labels: sources, manifest, image store, expectations."""

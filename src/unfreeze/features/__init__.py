@@ -1,0 +1,1 @@
+"""Stored activations and what is computed from them."""

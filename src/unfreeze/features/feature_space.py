@@ -1,0 +1,72 @@
+"""What a backbone's features are worth, before anything is trained on them."""
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from unfreeze.features import probes
+
+# Enough for an interval of 4 points to each side; a probe of more takes longer and tells no more.
+MOST_IMAGES = 600
+
+
+def effective_dimensions(features: np.ndarray) -> float:
+    """Return over how many directions the spread of features is shared out: the participation ratio.
+
+    That is (sum of l)^2 / (sum of l^2) over the eigenvalues l of the covariance: their number if all are the same, 1
+    if features differ along one line, 0 if they do not differ (Gao et al. 2017, "A theory of multineuronal
+    dimensionality, dynamics and measurement").
+
+    Args:
+        features: Array of shape (images, channels), finite.
+    """
+    # What all have in common goes first: a mean is rounded, and features that are all the same must give 0.
+    centred = features.astype("float64") - features[0].astype("float64")
+    centred -= centred.mean(axis=0)
+    # Both products have the same eigenvalues but for zeros; their sum is the trace, that of their squares the norm's.
+    product = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = float(np.square(product).sum())
+    return float(np.trace(product) ** 2 / squares) if squares else 0.0
+
+
+def probe_skill(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, float] | None:
+    """Return how often probes on some of the images name the label, and how often its largest class would.
+
+    Probes weigh all classes the same. What they say is weighed by the classes' shares again: else guesses on
+    unbalanced data would be right less often than the largest class.
+
+    Args:
+        features: float32 array of shape (images, channels).
+        labels: Class numbers.
+        groups: A number an image; images that belong together have the same.
+        seed: Seed of the choice of images, and of the probes' folds.
+
+    Returns:
+        `accuracy`, `low` and `high`, its 95 % interval (Wilson 1927), and `majority`, the share of the largest class;
+        None if fewer than two classes have images in `probes.FOLDS` groups, which a probe needs.
+    """
+    chosen = _stratified(labels, seed)
+    found = pd.Series(groups[chosen]).groupby(labels[chosen]).nunique()
+    chosen = chosen[np.isin(labels[chosen], found.index[found >= probes.FOLDS])]
+    classes, numbers = np.unique(labels[chosen], return_inverse=True)
+    if len(classes) < 2:
+        return None
+    shares = np.bincount(numbers) / len(numbers)
+    probabilities = shares * probes.cross_validated(features[chosen], numbers, groups[chosen], seed)
+    right = int((probabilities.argmax(axis=1) == numbers).sum())
+    low, high = proportion_confint(right, len(numbers), method="wilson")
+    return {
+        "accuracy": right / len(numbers),
+        "majority": float(shares.max()),
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def _stratified(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Choose at most `MOST_IMAGES` images at random, of each class its share."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    by_class = pd.Series(labels[order]).groupby(labels[order])
+    # Where in its class each image stands, from 0 to 1: up to a point every class gives the same share.
+    place = (by_class.cumcount() + 0.5) / by_class.transform("size")
+    return np.sort(order[np.argsort(place.to_numpy(), kind="stable")[:MOST_IMAGES]])

@@ -1,0 +1,106 @@
+"""Pooled features: one vector an image from what a backbone's frozen layers gave, and what probes need beside it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from unfreeze.features import cache
+from unfreeze.features.cache import Features
+from unfreeze.images import store
+from unfreeze.paths import Paths
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Images of the training and the validation fold; the test fold has no part in this.
+
+    Args:
+        vectors: float32 array of shape (images, channels).
+        ids: Each image's path.
+        labels: Class numbers.
+        groups: A number an image; near copies, and what the source keeps together, have the same.
+        folds: `train` or `val`.
+        classes: Class names by number.
+        position: Where the backbone was cut, as `Backbone.part` takes it.
+    """
+
+    vectors: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+    classes: list[str]
+    position: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def smallest_class(self) -> int:
+        """The number of groups in the class that has the fewest."""
+        groups = pd.Series(self.groups).groupby(self.labels).nunique()
+        return int(groups.reindex(range(len(self.classes)), fill_value=0).min())
+
+    def take(self, rows: np.ndarray) -> "Pooled":
+        """Return some images, by row numbers or by a bool each."""
+        parts = ("vectors", "ids", "labels", "groups", "folds")
+        return replace(self, **{name: getattr(self, name)[rows] for name in parts})
+
+    def of(self, fold: str) -> "Pooled":
+        """Return a fold's images."""
+        return self.take(self.folds == fold)
+
+
+def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
+    """Read a backbone's stored activations and average them over all places.
+
+    Args:
+        paths: Where the image store, the manifest and the activations lie.
+        backbone: The backbone.
+        **expected: What the activations must be determined by besides the images, as far as the reader knows.
+
+    Returns:
+        Training images first; None where no activations are stored: nothing is frozen, or the disk had no room.
+
+    Raises:
+        UnfreezeError: The stored activations are damaged, or were made from something else.
+    """
+    images = store.describe(paths.images)
+    cached = cache.read(paths.features(backbone), {"images": images.digest, **expected})
+    plan = cached.plan
+    if not plan.position or not plan.stored:
+        return None
+    train = plan.train.images[: len(plan.train) // plan.settings.augment.views]
+    rows = np.concatenate([train, plan.val.images])
+    ids = np.array(images.ids, dtype=object)[rows]
+    clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
+    return Pooled(
+        vectors=averaged(cached),
+        ids=ids,
+        labels=images.labels[rows],
+        groups=clusters.loc[ids].to_numpy(),
+        folds=np.repeat(cache.FOLDS, [len(train), len(plan.val)]),
+        classes=images.classes,
+        position=plan.position,
+    )
+
+
+def averaged(cached: Features) -> np.ndarray:
+    """Return one vector an image: activations averaged over all places.
+
+    Args:
+        cached: Stored activations of shape (height, width, channels); of several views the first is taken.
+
+    Returns:
+        float32 array of shape (images, channels), training images first.
+    """
+    vectors = [over_places(batch) for batch in cached.batches()]
+    train = len(cached.plan.train)
+    rows = np.concatenate(vectors)
+    return np.concatenate([rows[: train // cached.plan.settings.augment.views], rows[train:]])
+
+
+def over_places(activations: np.ndarray) -> np.ndarray:
+    """Return activations of shape (images, height, width, channels) averaged over all places, float32."""
+    return activations.reshape(len(activations), -1, activations.shape[-1]).mean(axis=1, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Decoding, resizing, changing and storing images."""

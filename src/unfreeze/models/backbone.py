@@ -1,0 +1,183 @@
+"""The table of backbones, and the model around one: pixels in, class probabilities out.
+
+Each network was trained on pixels scaled its own way, and is of no use on others: EfficientNetV2B0 on cats
+and dogs falls from 0.985 to 0.584 if it is fed 1/255. So scaling is a property of the backbone and lives
+inside the model, built of standard Keras layers. A study may feed 1/255 all the same, to show that.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from unfreeze.models.pixels import Pixels, scale_pixels
+from unfreeze.models.table import Row, check_size
+from unfreeze.settings.base import PixelScaling
+from unfreeze.settings.training import UnfreezePoint
+
+
+def build(row: Row, size: int) -> Any:
+    """Build a backbone without its top, with untrained weights.
+
+    Args:
+        row: The backbone.
+        size: Image side, pixels.
+
+    Returns:
+        A functional `keras.Model` from (batch, size, size, 3) float32, scaled as the row says, to features.
+
+    Raises:
+        UnfreezeError: The images are too small for it.
+    """
+    check_size(row, size)
+    if row.builder is None:
+        return _small_cnn(size)
+    import keras
+
+    return getattr(keras.applications, row.builder)(weights=None, include_top=False, input_shape=(size, size, 3))
+
+
+class Backbone:
+    """A backbone with its scaling, cut where asked; every part shares one set of weights.
+
+    Positions are those of `backbone.operations`; position 0 stands for the pixels as stored, before scaling.
+
+    Args:
+        row: Its line in the table.
+        size: Image side, pixels.
+        pixels: `native` scales pixels as the network was trained; `unit` feeds 1/255 to every network but the CNN
+            from scratch.
+    """
+
+    def __init__(self, row: Row, size: int, pixels: PixelScaling = "native") -> None:
+        self.row = row
+        self.size = size
+        self.pixels = pixels
+        self.base = build(row, size)
+
+    @property
+    def scaling(self) -> Pixels:
+        """How pixels are scaled before they reach the network."""
+        return "unit" if self.pixels == "unit" and self.row.builder else self.row.pixels
+
+    @cached_property
+    def end(self) -> int:
+        """The position after which only the head is left."""
+        return len(self.base.operations) - 1
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of the output without the batch."""
+        return tuple(self.base.output.shape[1:])
+
+    def first_trainable(self, point: UnfreezePoint) -> int:
+        """Return the index in `base.layers` from which a point trains; `auto` is the row's default."""
+        from unfreeze.models import graph
+
+        return graph.first_trainable(self.base, self.row.unfreeze if point == "auto" else point)
+
+    def cut(self, point: UnfreezePoint) -> int:
+        """Return the position up to which everything is frozen at an unfreeze point."""
+        from unfreeze.models import graph
+
+        return graph.cut_before(self.base, self.first_trainable(point))
+
+    def cuts_up_to(self, position: int) -> list[tuple[int, Any]]:
+        """Return where the backbone can be cut between its first layer and a position, with the operations there.
+
+        Args:
+            position: The last of them.
+        """
+        from unfreeze.models import graph
+
+        points = [point for point in graph.articulation_points(self.base) if 0 < point < position]
+        return [(point, self.base.operations[point]) for point in [*points, position]]
+
+    def candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, UnfreezePoint]:
+        """Return the distinct unfreeze points of a search space, by the name of their first trainable layer.
+
+        Args:
+            points: Points of any form; `auto` stands for the start of every block, and `none`.
+
+        Returns:
+            The points from the top of the backbone down, each as `named` gives it.
+        """
+        from unfreeze.models import graph
+
+        chosen: list[UnfreezePoint] = []
+        for point in points:
+            chosen += ["none", *graph.block_starts(self.base)] if point == "auto" else [point]
+        chosen.sort(key=self.first_trainable, reverse=True)
+        return dict(self.named(point) for point in chosen)
+
+    def named(self, point: UnfreezePoint) -> tuple[str, UnfreezePoint]:
+        """Return the name of an unfreeze point, and the point as `none`, `all` or an index.
+
+        Names of unnamed layers differ from process to process, so they show a point and do not find it.
+        """
+        name = self.point_name(point)
+        return name, name if name in ("none", "all") else self.first_trainable(point)
+
+    def point_name(self, point: UnfreezePoint) -> str:
+        """Return an unfreeze point as the first trainable layer's name, or `none` or `all`."""
+        first = self.first_trainable(point)
+        if first == 0:
+            return "all"
+        return "none" if first == len(self.base.layers) else self.base.layers[first].name
+
+    def part(self, start: int, stop: int) -> Any:
+        """Return the model between two positions, in inference mode, as BatchNorm must stay.
+
+        Args:
+            start: Position of the input; 0 takes uint8 pixels.
+            stop: Position of the output; 0 gives uint8 pixels back.
+        """
+        import keras
+
+        from unfreeze.models import graph
+
+        if start:
+            inputs = keras.Input(self.base.operations[start].output.shape[1:])
+            x = inputs
+        else:
+            inputs = keras.Input((self.size, self.size, 3), dtype="uint8", name="pixels")
+            x = scale_pixels(self.scaling, inputs) if stop else inputs
+        if stop:
+            x = graph.segment(self.base, start, stop)(x, training=False)
+        return keras.Model(inputs, x)
+
+    def classifier(self, head: Any) -> Any:
+        """Return the whole model: uint8 RGB pixels in, class probabilities out."""
+        import keras
+
+        inputs = keras.Input((self.size, self.size, 3), dtype="uint8", name="pixels")
+        features = self.base(scale_pixels(self.scaling, inputs), training=False)
+        return keras.Model(inputs, head(features), name=self.row.name)
+
+
+def fed_to(output: Any) -> Any:
+    """Return what the layer or nested model that made a symbolic tensor was called with, in the same graph.
+
+    So a whole model is taken apart from its end: the head's input, then the backbone's.
+
+    Args:
+        output: The only output of a call with one tensor.
+    """
+    history = output._keras_history
+    (tensor,) = history.operation._inbound_nodes[history.node_index].input_tensors
+    return tensor
+
+
+def _small_cnn(size: int) -> Any:
+    """Four convolutions, each at half the side of the one before: the model one would train without transfer."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((size, size, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    for block, filters in enumerate((16, 32, 64, 128), start=1):
+        # The first stride spares three quarters of the arithmetic; at 160 pixels fine detail remains.
+        strides = 2 if block == 1 else 1
+        x = layers.Conv2D(filters, 3, strides=strides, padding="same", activation="relu", name=f"block{block}_conv")(
+            x
+        )
+        x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(inputs, x, name="from_scratch")

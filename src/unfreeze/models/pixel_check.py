@@ -1,0 +1,85 @@
+"""A check of a backbone before anything is run on it: is it fed what it was trained on?
+
+The two failures of the course report, 0.49 with EfficientNetB0 and 0.62 with ResNet50, look like pixels scaled for
+another network. That shows without a single image.
+"""
+
+import keras
+import numpy as np
+
+from unfreeze.checks.rules import SCALING_TOLERANCE
+from unfreeze.models import graph
+from unfreeze.models.backbone import Backbone, fed_to
+from unfreeze.models.pixels import Pixels, preprocess_input, scale_pixels
+
+# Kinds of scaling, as messages call them.
+NAMES: dict[Pixels, str] = {
+    "unit": "divided by 255",
+    "tf": "-1..1",
+    "inside": "0..255",
+    "caffe": "BGR without the mean",
+    "torch": "RGB without the mean, divided by the deviation",
+}
+
+
+def scaling_error(backbone: Backbone) -> float:
+    """Return how far what reaches a backbone is from what the network's authors feed it.
+
+    Args:
+        backbone: Its weights do not matter.
+
+    Returns:
+        The largest difference over all 256 levels of each channel, as a share of the range of what is expected: some
+        millionths if it is right, and 0 for the CNN from scratch, which has no other to be compared with.
+    """
+    if backbone.row.builder is None:
+        return 0.0
+    pixels = _levels(backbone.size)
+    return _difference(_arriving(backbone, pixels), _expected(backbone, pixels))
+
+
+def likely_scaling(backbone: Backbone) -> str:
+    """Return what the pixels that reach a backbone look like: one of `NAMES`, or that it is none of them."""
+    pixels = _levels(backbone.size)
+    return _recognized(_arriving(backbone, pixels), pixels)
+
+
+def explain(backbone: Backbone) -> str:
+    """Return one line for people on what a backbone is fed, and on what to do if that is wrong."""
+    found = f"{backbone.row.name} is fed pixels scaled as {likely_scaling(backbone)}"
+    if scaling_error(backbone) <= SCALING_TOLERANCE:
+        return f"{found}, which is right"
+    pixels = _levels(backbone.size)
+    trained = _recognized(_expected(backbone, pixels), pixels)
+    return f"{found}, and was trained on {trained}: set pixels=native"
+
+
+def _levels(size: int) -> np.ndarray:
+    """Return a picture with all levels in each channel, and no two channels alike at any place."""
+    level = np.arange(size * size).astype("uint8").reshape(1, size, size)
+    return np.stack([level, level + np.uint8(85), level + np.uint8(170)], axis=-1)
+
+
+def _arriving(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
+    """Return what the first layers of the model that runs a backbone make of pixels, up to the backbone's input."""
+    first = graph.articulation_points(backbone.base)[1]
+    part = backbone.part(0, first)
+    return np.asarray(keras.Model(part.input, fed_to(part.output))(pixels))
+
+
+def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
+    assert backbone.row.builder is not None
+    return preprocess_input(backbone.row.builder)(pixels.astype("float32"))
+
+
+def _recognized(values: np.ndarray, pixels: np.ndarray) -> str:
+    inputs = keras.Input(pixels.shape[1:], dtype="uint8")
+    for kind, name in NAMES.items():
+        known = np.asarray(keras.Model(inputs, scale_pixels(kind, inputs))(pixels))
+        if _difference(values, known) <= SCALING_TOLERANCE:
+            return name
+    return "none of " + "; ".join(NAMES.values())
+
+
+def _difference(values: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(values - expected).max() / np.ptp(expected))

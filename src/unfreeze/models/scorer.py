@@ -1,0 +1,59 @@
+"""What a saved model says of stored images, run from pixels: the cache of features has no part in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from unfreeze.evaluation.scores import require_probabilities
+from unfreeze.images import store
+from unfreeze.models.engine import engine_of
+from unfreeze.runtime import console
+from unfreeze.settings.training import Extract
+
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Scorer:
+    """A saved model on the engine that the settings of the extraction name.
+
+    Args:
+        path: The `.keras` file.
+        images: The image store.
+        settings: Engine, precision and batch size.
+    """
+
+    def __init__(self, path: Path, images: Path, settings: Extract) -> None:
+        self.model = keras.models.load_model(path, compile=False)
+        self.images = images
+        self.engine = engine_of(self.model, settings)
+
+    def probabilities(self, rows: np.ndarray, what: str, *, change: Change | None = None) -> np.ndarray:
+        """Return the probabilities of each class.
+
+        Args:
+            rows: Rows of the store, ascending.
+            what: What is scored, for the progress shown and for errors.
+            change: Changes a batch of pixels before the model sees it; gets the pixels and their rows.
+
+        Returns:
+            float64 array of shape (images, classes); rows add up to 1.
+
+        Raises:
+            UnfreezeError: The model gives numbers that are no probabilities.
+        """
+        size = self.engine.batch_size
+        batches = store.batches(self.images, rows, size)
+        if change is not None:
+            parts = (rows[start : start + size] for start in range(0, len(rows), size))
+            batches = (change(pixels, part) for pixels, part in zip(batches, parts, strict=True))
+        found = []
+        with console.progress(f"{what} ({self.engine.name})", len(rows)) as advance:
+            for part in self.engine.run(batches):
+                found.append(part)
+                advance(len(part))
+        probabilities = np.concatenate(found).astype("float64")
+        require_probabilities(probabilities, what)
+        # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
+        return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -1,0 +1,102 @@
+"""The table of backbones."""
+
+from dataclasses import dataclass, field
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.models.pixels import Pixels, pixels_of
+from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
+
+POOLED_HEAD: tuple[HeadLayer, ...] = ("global_average_pooling", DropoutSpec(dropout=0.2))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        name: The name used in params.yaml and in file names.
+        builder: Name of the function in keras.applications, or None for the CNN from scratch.
+        pixels: What the network expects: `inside` (0..255, it scales itself), `tf` (-1..1), `caffe` (BGR
+            without the mean) or `torch` (RGB, mean and deviation removed).
+        smallest_size: Smallest image side, pixels.
+        native_size: Image side it was trained on, pixels.
+        unfreeze: Default unfreeze point. For the course report's six it is the report's first active layer.
+        head: Default layers between backbone and last dense layer.
+    """
+
+    name: str
+    builder: str | None
+    pixels: Pixels
+    smallest_size: int
+    native_size: int
+    unfreeze: UnfreezePoint = field(default_factory=lambda: BlockCount(blocks=1))
+    head: tuple[HeadLayer, ...] = POOLED_HEAD
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        Row("efficientnetb0", "EfficientNetB0", "inside", 32, 224, 160),
+        Row("inceptionv3", "InceptionV3", "tf", 75, 299, 248),
+        Row("inceptionresnetv2", "InceptionResNetV2", "tf", 75, 299, 630),
+        Row("resnet50", "ResNet50", "caffe", 32, 224, 143),
+        Row("vgg16", "VGG16", "caffe", 32, 224, 15),
+        Row("xception", "Xception", "tf", 71, 299, 126),
+        Row("vgg19", "VGG19", "caffe", 32, 224),
+        Row("mobilenet", "MobileNet", "tf", 32, 224),
+        Row("mobilenetv2", "MobileNetV2", "tf", 32, 224),
+        Row("efficientnetv2b0", "EfficientNetV2B0", "inside", 32, 224),
+        Row("from_scratch", None, "inside", 32, 160, "all"),
+    )
+}
+
+
+def row_of(name: str) -> Row:
+    """Return the row of a backbone.
+
+    Names outside the table are looked up among the builders of keras.applications; how they scale pixels is
+    read off their own `preprocess_input`.
+
+    Args:
+        name: A name of the table or of a builder, in any case.
+
+    Returns:
+        The row.
+
+    Raises:
+        UnfreezeError: There is no such backbone.
+    """
+    if name in TABLE:
+        return TABLE[name]
+    import keras
+
+    builders = {
+        key.lower(): key
+        for key in dir(keras.applications)
+        if key[0].isupper() and callable(getattr(keras.applications, key))
+    }
+    if name.lower() not in builders:
+        raise UnfreezeError(
+            f"unknown backbone {name!r}: take one of {', '.join(TABLE)} (`unfreeze backbones`), "
+            "or the name of any builder in keras.applications"
+        )
+    builder = builders[name.lower()]
+    listed = next((row for row in TABLE.values() if row.builder == builder), None)
+    if listed is not None:
+        raise UnfreezeError(f"backbone {name!r} is spelled {listed.name!r} here")
+    # NASNet is the one family that fixes 32 pixels by a check of its own but trains on 331 or 224; 32 is the
+    # smallest side that keras.applications accepts for every other network too.
+    return Row(name, builder, pixels_of(builder), 32, 224)
+
+
+def check_size(row: Row, size: int) -> None:
+    """Refuse images that are too small for a backbone.
+
+    Raises:
+        UnfreezeError: The side is under the row's smallest.
+    """
+    if size < row.smallest_size:
+        raise UnfreezeError(
+            f"preprocess.image_size {size} is under {row.name}'s smallest, {row.smallest_size}: "
+            f"set preprocess.image_size={row.smallest_size} or more (it was trained on {row.native_size})"
+        )

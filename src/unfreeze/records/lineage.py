@@ -1,0 +1,68 @@
+"""Where results come from: the commit, the lock, the data, the weights and the versions of what computed them."""
+
+import platform
+import re
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from unfreeze import files, git
+from unfreeze.paths import Paths
+from unfreeze.runtime.redaction import redacted
+
+# What decides about numbers: in the checkout, and of what is installed.
+DECIDING = ("src", "params.yaml", "dvc.yaml", "requirements.lock")
+LIBRARIES = (
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "openvino",
+    "keras-tuner",
+    "numpy",
+    "scikit-learn",
+    "dvc",
+    "mlflow",
+)
+
+
+def code_of_stages(root: Path) -> list[Path]:
+    """Return the files of the source that stages of dvc.yaml depend on, and results with them.
+
+    Args:
+        root: The checkout.
+    """
+    pipeline = (root / "dvc.yaml").read_text(encoding="utf-8")
+    return [root / name for name in sorted(set(re.findall(r"^ +- (src/\S+)$", pipeline, re.MULTILINE)))]
+
+
+def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
+    """Return what determines a study's results, by the name that people are shown, without secrets.
+
+    Args:
+        paths: The checkout.
+        backbones: Whose weights to name.
+    """
+    changed = git.changed(paths.root, *DECIDING)
+    weights = {name: files.read_json(paths.weights_record(name)) for name in backbones}
+    return {
+        "commit": git.commit(paths.root) + (f", with changes in {', '.join(changed)}" if changed else ""),
+        "libraries' lock": files.sha256(paths.lock) if paths.lock.exists() else "none",
+        "parameters": files.sha256(paths.params),
+        "data": files.sha256(paths.manifest),
+        **{
+            f"weights of {name}": f"{redacted(record['source'])}, {record['sha256']}"
+            for name, record in weights.items()
+        },
+        "versions": environment(),
+    }
+
+
+def environment() -> str:
+    """Return the versions of Python and of the libraries that decide about numbers."""
+    return ", ".join([f"Python {platform.python_version()}", *_versions()])
+
+
+def _versions() -> list[str]:
+    # TensorFlow comes under one name or the other; some distributions spell theirs with an underscore.
+    installed = {distribution.name.replace("_", "-") for distribution in metadata.distributions()}
+    return [f"{name} {metadata.version(name)}" for name in LIBRARIES if name in installed]

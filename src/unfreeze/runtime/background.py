@@ -1,0 +1,57 @@
+"""Processes that end with the one that started them, and one beside the stage for libraries that load slowly."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+from unfreeze.runtime import console
+
+SECONDS_TO_END = 5
+
+
+@contextmanager
+def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
+    """Load libraries in a process of its own while the stage works, and run there what needs them.
+
+    The process does not outlive this one, however this one ends.
+
+    Args:
+        loads: Functions of modules that import what is needed later; the process runs them at once, in order.
+
+    Yields:
+        An executor; `submit(function, ...).result()` runs a module's function there and raises what it raises.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as process:
+        for load in loads:
+            process.submit(load)
+        yield process
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it through `multiprocessing` does, however that happens.
+
+    It is told to as by `kill`; if it has not ended soon after, it ends at once.
+    """
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _begin() -> None:
+    console.configure_logging()
+    # An interrupt from the terminal reaches all processes: the parent says what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_END)
+    os._exit(1)

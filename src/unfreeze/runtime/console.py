@@ -1,0 +1,142 @@
+"""What a person sees while a stage runs: one logger, and progress with the time left."""
+
+import importlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from unfreeze.runtime import redaction
+from unfreeze.runtime.imports import quick_imports
+
+log = logging.getLogger("unfreeze")
+
+# Without a terminal a line every so often is enough to see that work goes on.
+SECONDS_BETWEEN_LINES = 10.0
+# Keras imports these, where they are installed, for wrappers and pictures that nothing here uses; a third of the
+# time that TensorFlow takes to start goes into them.
+KERAS_EXTRAS = ("sklearn", "matplotlib")
+
+T = TypeVar("T")
+_console = Console(stderr=True)
+
+
+class Advance(Protocol):
+    """Reports progress: how many steps are done, and a word on how it goes."""
+
+    def __call__(self, steps: int = 1, *, note: str = "") -> None: ...
+
+
+def configure_logging() -> None:
+    """Send the project's log to stderr without secrets, in colour on a terminal and as plain lines elsewhere."""
+    handler: logging.Handler
+    if _console.is_terminal:
+        handler = RichHandler(console=_console, show_path=False, show_time=False, markup=False)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(redaction.hide)
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    # TensorFlow advises against building several models in one process, which a search cannot help.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the two notices on the processor that no log level keeps back; exceptions pass."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing, _absent(*KERAS_EXTRAS), quick_imports():
+            os.dup2(nothing.fileno(), 2)
+            importlib.import_module("tensorflow")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def _absent(*packages: str) -> Iterator[None]:
+    """Let imports of some packages fail, as if they were not installed, unless they are loaded already."""
+    hidden = {name: None for name in packages if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Advance]:
+    """Show a bar with the time left on a terminal, and plain lines where there is none.
+
+    Args:
+        description: What is being done, in a few words.
+        total: Number of steps.
+
+    Yields:
+        A function that takes the number of steps just done.
+    """
+    if _console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=_console) as bar:
+            task = bar.add_task(description, total=total, note="")
+
+            def advance_bar(steps: int = 1, *, note: str = "") -> None:
+                bar.update(task, advance=steps, note=note)
+
+            yield advance_bar
+        return
+
+    begun = last = time.monotonic()
+    done = 0
+
+    def advance_lines(steps: int = 1, *, note: str = "") -> None:
+        nonlocal done, last
+        done += steps
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_LINES and done < total:
+            return
+        last = now
+        left = (now - begun) / max(done, 1) * (total - done)
+        log.info(
+            "%s: %d of %d, %.0f s gone, %.0f s left%s",
+            description, done, total, now - begun, left, f", {note}" if note else "",
+        )  # fmt: skip
+
+    yield advance_lines
+
+
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """Yield the items and show progress: one step an item."""
+    with progress(description, total) as advance:
+        for item in items:
+            yield item
+            advance()

@@ -1,0 +1,260 @@
+"""One trial of a search: fine-tune from the shared head, score it, and keep what it gave."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unfreeze import files
+from unfreeze.runtime import console
+from unfreeze.settings.training import Phase, UnfreezePoint
+from unfreeze.training import memory
+from unfreeze.training.history import CURVES
+from unfreeze.training.transfer import OUT_OF_MEMORY, Result, State, Transfer
+
+# Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
+SMOOTHING = 0.5
+# Weights of trials that may be taken up again: Hyperband goes on with a third of a round, so with all that go on of
+# up to 24. What is not there is trained again.
+STATES_KEPT = 8
+# A trial in which the process died so often is left out: most likely the system ended it for its memory.
+DEATHS = 3
+
+Row = dict[str, Any]
+
+
+class TrialError(Exception):
+    """A trial gave no score; the text says why."""
+
+
+def smoothed_score(losses: Sequence[float]) -> float:
+    """Return the lowest exponential moving average of a trial's validation losses.
+
+    Args:
+        losses: One an epoch.
+    """
+    average, best = losses[0], losses[0]
+    for loss in losses[1:]:
+        average += SMOOTHING * (loss - average)
+        best = min(best, average)
+    return best
+
+
+class Trials:
+    """The trials of one backbone's search; each finished one lies in a folder, and is not run again.
+
+    Args:
+        transfer: The backbone and its cached activations.
+        head: The trained head that every trial starts from.
+        phase: How a trial is trained where its settings do not say otherwise.
+        points: The unfreeze points by name.
+        folder: Where results are kept until the search ends.
+        report: Called with a copy of a trial's row when it begins, after each epoch and when it has ended.
+        keep_states: Whether later trials may go on from earlier ones.
+    """
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        head: keras.Model,
+        phase: Phase,
+        points: dict[str, UnfreezePoint],
+        folder: Path,
+        *,
+        report: Callable[[Row], None],
+        keep_states: bool,
+    ) -> None:
+        self.transfer = transfer
+        self.head = head
+        self.phase = phase
+        self.points = points
+        self.folder = folder
+        self._report = report
+        self.keep_states = keep_states
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(
+        self,
+        number: int,
+        point: str,
+        settings: dict[str, Any],
+        *,
+        continues: int | None = None,
+        until: int | None = None,
+    ) -> Row:
+        """Run a trial, or return what it gave if it ended before.
+
+        Args:
+            number: The trial's number; 0 is the configured point and settings.
+            point: Name of its unfreeze point.
+            settings: Fields of the phase and their values.
+            continues: Number of the trial that this one goes on from.
+            until: The epoch after which it stops; all of the phase by default.
+
+        Returns:
+            The row: trial, unfreeze_from, unfreeze_point, settings, continues, trainable_parameters, epochs (one row
+            an epoch), val_loss and val_accuracy of the last epoch, score, failed (None, or why), seconds and peak_mb.
+        """
+        row = self.find(number)
+        asked = {"unfreeze_from": point, "settings": settings, "continues": continues}
+        # With several workers the same number may mean other values when the same search runs anew.
+        if row is None or any(row[name] != value for name, value in asked.items()):
+            row = self._run(number, point, settings, continues, until)
+            files.write_json(self._path(number, "json"), row)
+            self.report(row)
+        return row
+
+    def report(self, row: Row) -> None:
+        """Tell how far a trial is."""
+        self._report(copy.deepcopy(row))
+
+    def find(self, number: int) -> Row | None:
+        """Return a trial's row if it has ended."""
+        path = self._path(number, "json")
+        return files.read_json(path) if path.exists() else None
+
+    def probabilities(self, number: int) -> np.ndarray | None:
+        """Return what a trial's model says of each validation image; None if it did not run on this machine."""
+        path = self._path(number, "npy")
+        return np.load(path) if path.exists() else None
+
+    def _run(
+        self, number: int, point: str, settings: dict[str, Any], continues: int | None, until: int | None
+    ) -> Row:
+        row: Row = {
+            "trial": number,
+            "unfreeze_from": point,
+            "unfreeze_point": self.points[point],
+            "settings": settings,
+            "continues": continues,
+            "epochs": [],
+            "failed": None,
+        }
+        begun = time.monotonic()
+        memory.forget_peak()
+        try:
+            with _Deaths(self._path(number, "deaths")):
+                self._train(row, until)
+        except TrialError as error:
+            row["failed"] = str(error)
+            console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, number, error)
+        finally:
+            # Before the next model is built over the same layers, which would keep this one.
+            self.transfer.release()
+            memory.free()
+        return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.peak()}
+
+    def _train(self, row: Row, until: int | None) -> None:
+        """Train and score; the row is filled on the way."""
+        state = None
+        earlier = self.find(row["continues"]) if row["continues"] is not None else None
+        if earlier is not None:
+            state = self._load_state(row["continues"])
+            row["epochs"] = earlier["epochs"][: state.epochs] if state else []
+        self.report(row)
+        self.transfer.restore(self.head)
+        try:
+            try:
+                result = self._fine_tune(row, until, state)
+            except OUT_OF_MEMORY:
+                if state is None:
+                    raise
+                row["epochs"].clear()
+                self.transfer.restore(self.head)
+                result = self._fine_tune(row, until, None)
+        except (TrialError, OSError):
+            # A full disk is no fault of the trial: it ends the search, which goes on from here later.
+            raise
+        except Exception as error:
+            # Whatever a combination does to TensorFlow, the others are still worth trying.
+            raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+        with files.atomic(self._path(row["trial"], "npy")) as partial:
+            np.save(partial, self.transfer.validate())
+        last = row["epochs"][-1]
+        row |= {
+            "trainable_parameters": result.trainable_parameters,
+            "val_loss": last["val_loss"],
+            "val_accuracy": last["val_accuracy"],
+            "score": smoothed_score([epoch["val_loss"] for epoch in row["epochs"]]),
+        }
+        if self.keep_states:
+            self._keep_state(row)
+
+    def _fine_tune(self, row: Row, until: int | None, state: State | None) -> Result:
+        """Train; the row's epochs are filled on the way."""
+        inherited = len(row["epochs"])
+
+        def begin(_: Any) -> None:
+            # Where memory did not suffice training begins again.
+            del row["epochs"][inherited:]
+
+        def after_epoch(_: int, logs: dict[str, float]) -> None:
+            values = {name: float(logs[name]) for name in CURVES}
+            if all(math.isfinite(value) for value in values.values()):
+                row["epochs"].append(values)
+                self.report(row)
+                return
+            raise TrialError(f"diverged in epoch {len(row['epochs']) + 1}: loss {values['loss']}")
+
+        return self.transfer.fine_tune(
+            row["unfreeze_point"],
+            self.phase.model_copy(update=row["settings"]),
+            label=f"trial {row['trial']}",
+            until=until,
+            state=state,
+            callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
+        )
+
+    def _keep_state(self, row: Row) -> None:
+        """Keep a trial's weights, and remove those of the worst while there are too many."""
+        state = self.transfer.state()
+        with files.atomic(self._path(row["trial"], "npz")) as partial:
+            np.savez(partial, np.array([state.epochs, state.parts]), *state.variables)
+        scores = {row["trial"]: row["score"]}
+        for path in self.folder.glob("trial-*.npz"):
+            number = int(path.stem.removeprefix("trial-"))
+            if (other := self.find(number)) is not None:
+                scores[number] = other["score"]
+        worst_last = sorted(scores, key=lambda number: scores[number])
+        room, taken = self.transfer.free_gb, 0.0
+        for rank, number in enumerate(worst_last):
+            path = self._path(number, "npz")
+            # Another worker may have removed it meanwhile.
+            with suppress(FileNotFoundError):
+                taken += path.stat().st_size / 1e9
+            if rank >= STATES_KEPT or taken > room:
+                files.remove(path)
+
+    def _load_state(self, number: int) -> State | None:
+        """Return where a trial stopped; None if its weights are gone: it is trained again from the start."""
+        path = self._path(number, "npz")
+        if not path.exists():
+            return None
+        with np.load(path) as content:
+            (epochs, parts), *variables = (content[f"arr_{number}"] for number in range(len(content.files)))
+            return State(int(epochs), int(parts), variables)
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"trial-{number:04}.{suffix}"
+
+
+class _Deaths:
+    """Counts on disk how often a process has died inside the block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        before = len(self.path.read_text()) if self.path.exists() else 0
+        if before >= DEATHS:
+            raise TrialError(f"the process died in it {before} times: out of memory?")
+        self.path.write_text("x" * (before + 1))
+
+    def __exit__(self, *_: object) -> None:
+        files.remove(self.path)

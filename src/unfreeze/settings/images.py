@@ -1,0 +1,75 @@
+"""How images are stored, split and changed."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from unfreeze.settings.base import Section, Share
+
+
+class Preprocess(Section):
+    """How images are stored: side of the square in pixels."""
+
+    image_size: int = Field(ge=8, le=2048)
+
+
+class Split(Section):
+    """The three folds; their shares add up to 1. Folds that the source gives win over all of this.
+
+    Args:
+        train: Share of the training fold.
+        val: Share of the validation fold.
+        test: Share of the test fold.
+        method: `exact` gives the shares as closely as the clusters allow; `stable` places each cluster by the hash
+            of its content, so that new images move none that was there, save those they are near copies of.
+        tolerance: Most that a fold's share of any class may be off.
+    """
+
+    train: Share
+    val: Share
+    test: Share
+    method: Literal["exact", "stable"]
+    tolerance: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "Split":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, val and test add up to {total:g}, expected 1")
+        return self
+
+
+class Augment(Section):
+    """Random changes to the training images.
+
+    Args:
+        views: Stored versions of each training image; 1 is the image as it is and nothing else.
+        horizontal_flip: Mirror left and right in half of the changed views.
+        vertical_flip: Mirror top and bottom in half of the changed views.
+        rotation: Largest turn, degrees.
+        shear: Largest shear, as a share of the side.
+        scale: Largest change of size, as a share.
+        brightness: Largest change of brightness, as a share of the range.
+    """
+
+    views: int = Field(ge=1, le=64)
+    horizontal_flip: bool
+    vertical_flip: bool
+    rotation: float = Field(ge=0, le=180)
+    shear: float = Field(ge=0, lt=1)
+    scale: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> "Augment":
+        changes = (
+            self.horizontal_flip,
+            self.vertical_flip,
+            self.rotation,
+            self.shear,
+            self.scale,
+            self.brightness,
+        )
+        if self.views > 1 and not any(changes):
+            raise ValueError(f"views is {self.views} and every change is off: set views to 1 or turn a change on")
+        return self

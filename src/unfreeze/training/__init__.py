@@ -1,0 +1,1 @@
+"""Training of head and unfrozen layers."""

@@ -1,0 +1,173 @@
+"""Feeding rows to training: from disk without Python in the loop, or computed on the fly."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+import tensorflow as tf
+
+from unfreeze.features.cache import Rows
+from unfreeze.images.augment import Views
+from unfreeze.models.engine import Engine
+
+# Rows that wait to be drawn from, bytes: sets of a few thousand images are shuffled as a whole. Larger ones take
+# no more memory than that, or than one run.
+SHUFFLED_BYTES = 128 * 2**20
+# Larger sets are read in runs of rows, several at a time, in a new order each epoch.
+RUN = 64
+RUNS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One fold's rows, computed from pixels each time they are asked for.
+
+    Args:
+        views: The fold's pixels.
+        engine: Runs the frozen layers over them.
+        labels: Class numbers, one a row.
+        weights: How much each row counts in training.
+    """
+
+    views: Views
+    engine: Engine
+    labels: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Yield all rows in their order, at most `size` at a time."""
+        return self.engine.run(self.views.batches(min(size, self.engine.batch_size)))
+
+
+Source = Rows | Computed
+
+
+def first_views(source: Source, views: int, *, stored: int) -> Source:
+    """Return the rows of the first views of each image.
+
+    Args:
+        source: Rows of a training fold, one view after the other.
+        views: How many to keep.
+        stored: How many there are.
+    """
+    kept = len(source) // stored * views
+    labels, weights = source.labels[:kept], source.weights[:kept]
+    if isinstance(source, Computed):
+        return replace(source, views=source.views.first(views), labels=labels, weights=weights)
+    return replace(source, shape=(kept, *source.shape[1:]), labels=labels, weights=weights)
+
+
+def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
+    """Return batches of rows, labels as probabilities, and sample weights, in the order of the rows.
+
+    Args:
+        source: The rows.
+        batch_size: Rows a batch.
+        class_weights: A weight a class.
+    """
+    if isinstance(source, Computed):
+        return _weighted(_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
+    return _weighted(_decoded(_stored(source, 0, len(source)), source, batch_size), class_weights)
+
+
+def shuffled(
+    source: Source, batch_size: int, class_weights: Sequence[float], seed: int, *, label_smoothing: float = 0.0
+) -> tf.data.Dataset:
+    """Return batches of rows, labels as probabilities, and sample weights, in a new order each epoch.
+
+    A set that fits into `SHUFFLED_BYTES` is shuffled as a whole. Of a larger one runs of rows are read in random
+    order, several at a time, and their rows shuffled within that bound.
+
+    Args:
+        source: The rows.
+        batch_size: Rows a batch.
+        class_weights: A weight a class.
+        seed: Seed of all orders.
+        label_smoothing: Share of a label that is spread over all classes.
+    """
+    if isinstance(source, Computed):
+        generator = np.random.default_rng(seed)
+        batches = _computed(source, batch_size, lambda: generator.permutation(len(source)))
+        return _weighted(batches, class_weights, label_smoothing)
+    count, runs = len(source), ceil(len(source) / RUN)
+    waiting = min(count, max(SHUFFLED_BYTES // source.row_bytes, RUN))
+    records = (
+        tf.data.Dataset.range(runs)
+        .shuffle(runs, seed=seed, reshuffle_each_iteration=True)
+        .interleave(
+            lambda run: _stored(source, run * RUN, tf.minimum(count - run * RUN, RUN)), cycle_length=RUNS_AT_ONCE
+        )
+        .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
+    )
+    return _weighted(_decoded(records, source, batch_size), class_weights, label_smoothing)
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset that TensorFlow does not tune, which over a few seconds only costs time.
+
+    The thread that tunes sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of
+    2.7 s took 5.1 s.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
+    """Return some rows, as bytes, with their numbers."""
+    size = rows.row_bytes
+    before = rows.offset + start * size
+    after = rows.path.stat().st_size - before - count * size
+    records = tf.data.FixedLengthRecordDataset(str(rows.path), size, header_bytes=before, footer_bytes=after)
+    return tf.data.Dataset.zip(records, tf.data.Dataset.range(start, start + count))
+
+
+def _decoded(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
+    """Return batches of rows, labels and weights."""
+    labels, weights = tf.constant(rows.labels), tf.constant(rows.weights, tf.float32)
+
+    def decode(content: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        values = tf.reshape(tf.io.decode_raw(content, tf.as_dtype(rows.dtype)), (-1, *rows.shape[1:]))
+        return values, tf.gather(labels, number), tf.gather(weights, number)
+
+    batches = records.batch(batch_size).map(decode)
+    return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(rows) / batch_size)))
+
+
+def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
+    """Return batches of rows, labels and weights; each epoch asks for its order."""
+
+    def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        order, start = next_order(), 0
+        for rows in source.engine.run(source.views.shuffled(source.engine.batch_size, order)):
+            numbers = order[start : start + len(rows)]
+            yield rows, source.labels[numbers], source.weights[numbers].astype("float32")
+            start += len(rows)
+
+    rows = source.engine.model_output
+    signature = (
+        tf.TensorSpec((None, *rows.shape[1:]), rows.dtype),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    batches = tf.data.Dataset.from_generator(parts, output_signature=signature).rebatch(batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(source) / batch_size)))
+
+
+def _weighted(
+    batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
+) -> tf.data.Dataset:
+    """Make labels probabilities, weigh rows by their class too, and widen half precision; pixels stay as they are."""
+    of_class = tf.constant(class_weights, tf.float32)
+    others = label_smoothing / len(class_weights)
+
+    def widen(rows: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        dtype = rows.dtype if rows.dtype == tf.uint8 else tf.float32
+        probabilities = tf.one_hot(labels, len(class_weights), 1 - label_smoothing + others, others)
+        return tf.cast(rows, dtype), probabilities, weights * tf.gather(of_class, labels)
+
+    return without_autotune(batches.map(widen).prefetch(2))

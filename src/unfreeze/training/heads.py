@@ -1,0 +1,90 @@
+"""The layers after the backbone."""
+
+from collections.abc import Sequence
+
+import keras
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.settings.training import DenseSpec, DropoutSpec, HeadLayer
+
+
+def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classes: int, output: str) -> keras.Model:
+    """Build the layers from the backbone's output to class probabilities.
+
+    Args:
+        layers: What stands between the backbone and the last dense layer, in order.
+        features: Shape of the backbone's output without the batch: (height, width, channels).
+        classes: Number of classes, at least 2.
+        output: `softmax`, or `sigmoid` for two classes: one unit, the probability of the second class.
+
+    Returns:
+        A functional model from (batch, height, width, channels) float32 to (batch, classes) float32
+        probabilities, of standard Keras layers only.
+
+    Raises:
+        UnfreezeError: `sigmoid` with more than two classes, or layers whose output is no vector.
+    """
+    if output == "sigmoid" and classes != 2:
+        raise UnfreezeError(f"head.output sigmoid is for 2 classes, the data has {classes}: use head.output=softmax")
+    inputs = keras.Input(features, name="features")
+    x = inputs
+    for spec in layers:
+        x = _layer(spec)(x)
+    if len(x.shape) != 2:
+        raise UnfreezeError(
+            f"head.layers end in shape {tuple(x.shape[1:])}, expected a vector: add global_average_pooling or flatten"
+        )
+    if output == "softmax":
+        probabilities = keras.layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    else:
+        second = keras.layers.Dense(1, activation="sigmoid", name="second_class")(x)
+        first = keras.layers.Rescaling(-1.0, offset=1.0, name="first_class")(second)
+        probabilities = keras.layers.Concatenate(name="probabilities")([first, second])
+    return keras.Model(inputs, probabilities, name="head")
+
+
+def with_dropout(head: keras.Model, rate: float) -> keras.Model:
+    """Return a copy of a head with another rate in its dropout layers.
+
+    Args:
+        head: From `build_head`.
+        rate: Share of values that training sets to zero, from 0 to under 1.
+
+    Raises:
+        UnfreezeError: The head has no dropout layer.
+    """
+    require_dropout(head, rate)
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        changed = {"rate": rate} if isinstance(layer, keras.layers.Dropout) else {}
+        return type(layer).from_config({**layer.get_config(), **changed})
+
+    copied = keras.models.clone_model(head, clone_function=copy)
+    copied.set_weights(head.get_weights())
+    return copied
+
+
+def require_dropout(head: keras.Model, rate: float) -> None:
+    """Find out whether a head's rate of dropout can be changed to another.
+
+    Raises:
+        UnfreezeError: The head has no dropout layer.
+    """
+    if not any(isinstance(layer, keras.layers.Dropout) for layer in head.layers):
+        raise UnfreezeError(
+            f"dropout {rate:g} for a head without a dropout layer: add {{dropout: {rate:g}}} to head.layers"
+        )
+
+
+def _layer(spec: HeadLayer) -> keras.layers.Layer:
+    match spec:
+        case "global_average_pooling":
+            return keras.layers.GlobalAveragePooling2D()
+        case "flatten":
+            return keras.layers.Flatten()
+        case "batch_normalization":
+            return keras.layers.BatchNormalization()
+        case DenseSpec(dense=units):
+            return keras.layers.Dense(units, activation="relu")
+        case DropoutSpec(dropout=rate):
+            return keras.layers.Dropout(rate)

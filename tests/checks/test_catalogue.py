@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import CHECKS
+from unfreeze.checks import catalogue
+from unfreeze.settings.checks import Check
+
+GOOD = {
+    "path": "a.png", "label": "x", "reason": "", "width": 100.0, "height": 100.0, "format": "PNG",
+    "suffix_fits": True,
+    "pixels_sha256": "", "dark_end": 200.0, "bright_end": 20.0, "sharpness": 400.0, "entropy": 7.0,
+}  # fmt: skip
+NO_PAIRS = np.empty((0, 2), np.int64)
+
+
+def rows(*changes: dict[str, object]) -> pd.DataFrame:
+    """Return five ordinary images, then one for each change."""
+    return pd.DataFrame(
+        [GOOD | {"pixels_sha256": f"{number}"} | change for number, change in enumerate([{}] * 5 + list(changes))]
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        ("wrong_extension", {"suffix_fits": False}),
+        ("blurry", {"sharpness": 3.0}),
+        ("dark", {"dark_end": 40.0}),
+        ("bright", {"bright_end": 250.0}),
+        ("low_information", {"entropy": 1.0}),
+        ("odd_size", {"width": 900.0, "height": 900.0}),
+        ("odd_aspect", {"width": 200.0, "height": 50.0}),
+        ("unreadable", {"reason": "cut short", "width": np.nan, "height": np.nan, "suffix_fits": None}),
+    ],
+)
+def test_each_check_finds_its_fault_and_no_other(check: str, change: dict[str, object]) -> None:
+    found = catalogue.found_in_image(rows(change), CHECKS)
+    assert found.columns[found.any()].tolist() == [check]
+    assert found[check].tolist() == [False] * 5 + [True]
+
+
+def test_a_check_that_is_off_looks_for_nothing() -> None:
+    off = CHECKS.model_copy(update={"wrong_extension": Check(level="off")})
+    assert "wrong_extension" not in catalogue.found_in_image(rows({"suffix_fits": False}), off)
+
+
+def test_copies_and_conflicts_are_told_apart() -> None:
+    table = rows(
+        {"pixels_sha256": "0"}, {"pixels_sha256": "1", "label": "y"}, {"reason": "bad", "pixels_sha256": None}
+    )
+    found = catalogue.found_in_copies(table, NO_PAIRS, CHECKS)
+    assert np.flatnonzero(found["exact_duplicates"]).tolist() == [0, 1, 5, 6]
+    assert np.flatnonzero(found["conflicting_labels"]).tolist() == [1, 6]
+    assert not found["near_duplicates"].any()
+
+
+def test_near_copies_may_have_two_labels() -> None:
+    found = catalogue.found_in_copies(rows({"label": "y"}, {}), np.array([[0, 5], [1, 6]]), CHECKS)
+    assert np.flatnonzero(found["near_duplicates"]).tolist() == [0, 1, 5, 6]
+    assert np.flatnonzero(found["near_conflicts"]).tolist() == [0, 5]
+    assert not found["conflicting_labels"].any()
+
+
+def test_the_columns_are_those_that_the_gate_looks_at() -> None:
+    table = rows()
+    found = [
+        *catalogue.found_in_image(table, CHECKS).columns,
+        *catalogue.found_in_copies(table, NO_PAIRS, CHECKS).columns,
+    ]
+    assert tuple(found) == catalogue.IN_MANIFEST
+
+
+def test_every_check_of_the_params_is_explained() -> None:
+    named = {name for name in type(CHECKS).model_fields if isinstance(getattr(CHECKS, name), Check)}
+    assert named | {"unreadable"} == set(catalogue.EXPLANATIONS)

@@ -1,0 +1,125 @@
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+from sklearn.datasets import load_digits
+
+from tests.conftest import CHECKS
+from unfreeze.checks import duplicates, manifest
+from unfreeze.settings.checks import Checks
+
+HASHES = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40)
+
+
+def scene(seed: int, side: int = 200) -> Image.Image:
+    """Draw smooth random colours, as a photograph has them."""
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3)).astype("uint8")
+    return Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
+
+
+@given(
+    hashes=HASHES,
+    copies=st.lists(st.tuples(st.integers(0, 39), st.integers(0, 63)), max_size=20),
+    most=st.integers(0, 12),
+)
+def test_close_pairs_are_those_of_comparing_all_with_all(
+    hashes: list[int], copies: list[tuple[int, int]], most: int
+) -> None:
+    hashes += [hashes[place % len(hashes)] ^ (1 << bit) for place, bit in copies if hashes]
+    values = np.array(sorted(set(hashes)), np.uint64)
+    expected = [
+        pair
+        for pair in combinations(range(len(values)), 2)
+        if (int(values[pair[0]]) ^ int(values[pair[1]])).bit_count() <= most
+    ]
+    assert duplicates.close_pairs(values, most).tolist() == [list(pair) for pair in expected]
+
+
+def test_the_distance_follows_the_sets_own_distances() -> None:
+    random = np.random.default_rng(0)
+    unlike = random.integers(0, 2**64, 2000, dtype=np.uint64)
+    # Hashes that differ in a few bits only, as those of digits or of scans do.
+    alike = np.bitwise_or.reduce(np.uint64(1) << random.integers(0, 64, (6, 2000), dtype=np.uint64), axis=0)
+    assert duplicates.calibrated_distance(unlike, 0) >= 8
+    assert duplicates.calibrated_distance(alike, 0) <= 5
+    assert duplicates.calibrated_distance(unlike[:1], 0) == 0
+
+
+def found(root: Path, names: list[str]) -> set[tuple[str, str]]:
+    rows = manifest.build(pd.DataFrame({"path": names, "label": "x"}), root, CHECKS)
+    pairs = duplicates.candidates(rows, "auto", 0)
+    pairs = duplicates.confirmed(pairs, [root / name for name in names], CHECKS, 0)
+    return {tuple(sorted((names[a], names[b]))) for a, b in pairs}  # type: ignore[misc]
+
+
+def test_resized_and_reencoded_copies_are_found_and_others_are_not(tmp_path: Path) -> None:
+    for number in range(20):
+        scene(number).save(tmp_path / f"{number}.png")
+    scene(0).resize((90, 90), Image.Resampling.BILINEAR).save(tmp_path / "small.png")
+    scene(1).save(tmp_path / "coarse.jpg", quality=30)
+    scene(2).resize((400, 400), Image.Resampling.BICUBIC).save(tmp_path / "large.webp", quality=80)
+    scene(3).filter(ImageFilter.GaussianBlur(40)).save(tmp_path / "other.png")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert found(tmp_path, names) == {("0.png", "small.png"), ("1.png", "coarse.jpg"), ("2.png", "large.webp")}
+
+
+def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
+    names = []
+    for number in range(30):
+        for quality in (95, 70, 50, 35):
+            names.append(f"{number:02}-{quality}.jpg")
+            scene(number).save(tmp_path / names[-1], quality=quality)
+    pairs = found(tmp_path, names)
+    assert all(first[:2] == second[:2] for first, second in pairs)
+    assert len({name for pair in pairs for name in pair}) == len(names)
+
+
+def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number}-{quality}.jpg" for number in range(12) for quality in (95, 70, 50, 35)]
+    for name in names:
+        number, quality = name.removesuffix(".jpg").split("-")
+        scene(int(number)).save(tmp_path / name, quality=int(quality))
+    whole, held, draw = found(tmp_path, names), [], duplicates.thumbnails
+
+    def counted(paths: list[Path], checks: Checks) -> np.ndarray:
+        held.append(len(paths))
+        return draw(paths, checks)
+
+    monkeypatch.setattr(duplicates, "thumbnails", counted)
+    monkeypatch.setattr(duplicates, "SAMPLED_IMAGES", 12)
+    monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 6)
+    assert found(tmp_path, names) == whole
+    assert len(whole) == 12 * 6
+    # The first call draws those that stand for the set.
+    assert max(held[1:]) <= 2 * 6
+    # Pairs of one scene are looked at together: nearly no image is drawn twice.
+    assert sum(held[1:]) <= 1.5 * len(names)
+
+
+def test_images_of_one_hash_are_all_compared() -> None:
+    rows = pd.DataFrame({"pixels_sha256": list("abcd"), "perceptual_hash": ["0" * 16] * 3 + ["f" * 16]})
+    assert duplicates.candidates(rows, 0, 0).tolist() == [[0, 1], [0, 2], [1, 2]]
+    near = rows.assign(perceptual_hash=["0" * 16, "0" * 16, "0" * 15 + "1", "f" * 16])
+    assert sorted(duplicates.candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_digits_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    for number, image in enumerate(load_digits().images[:600]):
+        Image.fromarray((image * 15.9).astype("uint8")).resize((28, 28)).save(tmp_path / f"{number:03}.png")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    flagged = {name for pair in found(tmp_path, names) for name in pair}
+    assert len(flagged) <= 0.02 * len(names)
+
+
+def test_clusters_join_copies_near_copies_and_groups() -> None:
+    rows = pd.DataFrame({"path": list("abcdef"), "pixels_sha256": ["1", "2", "1", None, "3", None]})
+    near = np.array([[1, 4]])
+    assert duplicates.clusters(rows, near).tolist() == [0, 1, 0, 2, 1, 3]
+    # Who has no group is a group of one.
+    grouped = rows.assign(group=["p", "q", "r", "q", "", ""])
+    assert duplicates.clusters(grouped, near).tolist() == [0, 1, 0, 1, 1, 2]

@@ -1,0 +1,166 @@
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.models.test_training import PHASE, make_transfer, resident_mb
+from unfreeze.search.trials import DEATHS, Row, Trials, smoothed_score
+from unfreeze.training.transfer import FineTuned
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Trials:
+    """Trials of a small random MobileNetV2 on red and blue squares."""
+    return make_trials(tmp_path, [])
+
+
+def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
+    transfer = make_transfer(folder / f"made{len(list(folder.iterdir()))}", "block_15_expand", max_gb=max_gb)
+    transfer.train_head(PHASE)
+    points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
+    return Trials(
+        transfer,
+        transfer.head,
+        PHASE,
+        points,
+        folder / "search",
+        report=lambda row: reported.append(json.loads(json.dumps(row))),
+        keep_states=keep_states,
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [([0.4], 0.4), ([0.4, 0.2], 0.3), ([0.4, 0.2, 0.9], 0.3), ([0.4, 0.1, 0.5], 0.25), ([0.2, 0.4], 0.2)],
+)
+def test_the_score_is_not_the_luckiest_epoch(losses: list[float], expected: float) -> None:
+    assert smoothed_score(losses) == pytest.approx(expected)
+
+
+def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
+    reported: list[Row] = []
+    trials = make_trials(tmp_path, reported)
+    row = trials.run(1, "block_16_expand", {"learning_rate": 1e-4})
+    assert [len(one["epochs"]) for one in reported] == [0, 1, 2, 3, 3]
+    assert row["score"] == smoothed_score([epoch["val_loss"] for epoch in row["epochs"]])
+    assert row["trainable_parameters"] > trials.head.count_params()
+    assert row["seconds"] > 0
+    assert row["peak_mb"] > 50
+    kept = trials.probabilities(1)
+    assert kept is not None
+    labels = trials.transfer.features.plan.val.labels
+    assert (kept.argmax(axis=1) == labels).mean() == row["val_accuracy"]
+    assert trials.run(1, "block_16_expand", {"learning_rate": 1e-4}) == row, "it is not run again"
+
+
+def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:
+    settings = {"learning_rate": 1e-3}
+    first = trials.run(1, "block_15_expand", settings)
+    trials.run(2, "none", {"learning_rate": 1e-2, "optimizer": "sgd"})
+    again = trials.run(3, "block_15_expand", settings)
+    assert again["epochs"] == first["epochs"]
+
+
+def test_a_trial_leaves_no_model_behind(trials: Trials) -> None:
+    def models() -> int:
+        gc.collect()
+        return sum(isinstance(found, FineTuned) for found in gc.get_objects())
+
+    before = models()
+    for number in (1, 2):
+        trials.run(number, "none", {"learning_rate": 1e-3})
+    assert models() == before
+
+
+def test_a_trial_that_diverges_is_left_out_with_its_cause(trials: Trials) -> None:
+    row = trials.run(1, "block_16_expand", {"learning_rate": 1e38})
+    assert row["failed"].startswith("diverged in epoch 1")
+    assert "score" not in row
+    assert not trials.run(2, "none", {"learning_rate": 1e-4})["failed"]
+
+
+def test_a_trial_that_fails_is_left_out_with_its_cause(trials: Trials) -> None:
+    row = trials.run(1, "none", {"learning_rate": 1e-4, "dropout": 0.5})
+    assert "a head without a dropout layer" in row["failed"]
+
+
+def test_a_trial_in_which_processes_die_is_given_up(trials: Trials) -> None:
+    trials.folder.mkdir(exist_ok=True)
+    (trials.folder / "trial-0001.deaths").write_text("x" * DEATHS)
+    assert "the process died in it 3 times" in trials.run(1, "none", {})["failed"]
+
+
+def test_a_trial_goes_on_from_another(tmp_path: Path) -> None:
+    trials = make_trials(tmp_path, [], keep_states=True)
+    first = trials.run(1, "block_16_expand", {"learning_rate": 1e-3}, until=1)
+    second = trials.run(2, "block_16_expand", {"learning_rate": 1e-3}, continues=1, until=3)
+    assert len(first["epochs"]) == 1
+    assert second["epochs"][0] == first["epochs"][0]
+    assert len(second["epochs"]) == 3
+
+
+def test_only_the_best_trials_weights_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unfreeze.search.trials.STATES_KEPT", 2)
+    trials = make_trials(tmp_path, [], keep_states=True)
+    rows = [trials.run(number, "none", {"learning_rate": rate}) for number, rate in enumerate((1e-5, 1e-3, 3e-3), 1)]
+    best = sorted(rows, key=lambda row: row["score"])[:2]
+    kept = {int(path.stem[-4:]) for path in trials.folder.glob("*.npz")}
+    assert kept == {row["trial"] for row in best}
+    worst = max(rows, key=lambda row: row["score"])["trial"]
+    again = trials.run(9, "none", {"learning_rate": 1e-3}, continues=worst)
+    assert len(again["epochs"]) == PHASE.epochs, "without weights it is trained from the start"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(1, 1, [1, 2, 2]), (0, 1, [1, 1, 1, 2]), (1, 3, [1, 2, 2, 1, 2, 4])],
+    ids=["as before", "less than before", "still less"],
+)
+def test_a_trial_goes_on_with_the_memory_there_is(
+    tmp_path: Path, first: int, second: int, expected: list[int]
+) -> None:
+    """Goes on with the steps of before; where they have no room any more, it begins anew with smaller ones."""
+    trials = make_trials(tmp_path, [], keep_states=True)
+    settings = {"learning_rate": 1e-3}
+    begun, fit = [], trials.transfer._fit
+    largest = first
+
+    def scarce(*args: Any, parts: int = 1, **kwargs: Any) -> Any:
+        begun.append(parts)
+        if parts <= largest:
+            raise MemoryError
+        return fit(*args, parts=parts, **kwargs)
+
+    trials.transfer._fit = scarce  # type: ignore[method-assign]
+    before = trials.run(1, "block_16_expand", settings, until=1)
+    largest = second
+    after = trials.run(2, "block_16_expand", settings, continues=1)
+    assert after["failed"] is None
+    assert len(after["epochs"]) == PHASE.epochs
+    assert begun == expected
+    if first == second:
+        assert after["epochs"][0] == before["epochs"][0]
+
+
+def test_later_trials_need_no_more_memory_than_the_first(trials: Trials) -> None:
+    """Each trial used to leave its graph behind, 20 MB of one as small as this."""
+    resident = []
+    for number in range(5):
+        trials.run(number, "block_15_expand", {"learning_rate": 1e-3 / (1 + number)})
+        resident.append(resident_mb())
+    assert resident[4] - resident[0] < 20
+
+
+def test_a_trial_of_other_values_is_run_anew(trials: Trials) -> None:
+    first = trials.run(1, "none", {"learning_rate": 1e-4})
+    assert trials.run(1, "none", {"learning_rate": 1e-3})["epochs"] != first["epochs"]
+
+
+def test_weights_take_no_more_room_than_they_may(tmp_path: Path) -> None:
+    trials = make_trials(tmp_path, [], keep_states=True, max_gb=1e-9)
+    trials.run(1, "none", {"learning_rate": 1e-3})
+    assert not list(trials.folder.glob("*.npz"))
+    assert np.isfinite(trials.find(1)["score"])  # type: ignore[index]

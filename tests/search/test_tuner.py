@@ -1,0 +1,237 @@
+"""The oracles over trials whose score is a formula: what they choose, and that a stop changes nothing."""
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import compose
+from unfreeze.errors import UnfreezeError
+from unfreeze.search import tuner, workers
+from unfreeze.search.journal import Journal
+from unfreeze.settings.training import Search
+
+POINTS = ["none", "block2", "block1"]
+
+
+class Stopped(BaseException):
+    """Ends a search from outside, as a kill does."""
+
+
+class Formula:
+    """Trials that take no time: the score depends on the values alone."""
+
+    points: dict[str, Any] = {name: name for name in POINTS}
+
+    def __init__(self, last: int = 10**9) -> None:
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.ran: list[int] = []
+        self.last = last
+
+    def find(self, number: int) -> dict[str, Any] | None:
+        return self.rows.get(number)
+
+    def run(self, number: int, point: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
+        if number in self.rows:
+            return self.rows[number]
+        if len(self.ran) == self.last:
+            raise Stopped
+        self.ran.append(number)
+        score = abs(math.log10(settings["learning_rate"]) + 4) + POINTS.index(point) / 10
+        row = {
+            "trial": number, "unfreeze_from": point, "settings": settings, "score": score, "val_loss": score,
+            "val_accuracy": 0.5, "trainable_parameters": 10, "failed": None, **more,
+        }  # fmt: skip
+        if settings["learning_rate"] > 1.5e-4:
+            row["failed"] = "diverged"
+        self.rows[number] = row
+        return row
+
+
+def settings(tmp_path: Path, **changes: Any) -> Search:
+    search = compose(tmp_path / "params.yaml").search
+    return Search.model_validate({**search.model_dump(), "max_trials": 9, "epochs": 3, **changes})
+
+
+def run(folder: Path, search: Search, trials: Formula) -> list[dict[str, Any]]:
+    journal = Journal(folder / "journal.jsonl")
+    journal.begin({})
+    try:
+        space = tuner.Space(POINTS, search, "xception", "digest")
+        return tuner.search(trials, space, search, seed=0, journal=journal)  # type: ignore[arg-type]
+    finally:
+        journal.close()
+
+
+@pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
+def test_the_same_seed_gives_the_same_trials(tmp_path: Path, oracle: str) -> None:
+    search = settings(tmp_path, oracle=oracle)
+    first, second = (run(tmp_path / name, search, Formula()) for name in "ab")
+    assert first == second
+    assert len(first) == 8
+    assert [row["trial"] for row in first] == list(range(1, len(first) + 1))
+    assert {row["unfreeze_from"] for row in first} <= set(POINTS)
+    assert any(row["failed"] for row in first), "the formula has some fail"
+
+
+@pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize("stop", [0, 1, 4])
+def test_a_stopped_search_goes_on_to_the_same_trials(
+    tmp_path: Path, oracle: str, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = settings(tmp_path, oracle=oracle)
+    whole = run(tmp_path / "whole", search, Formula())
+    stopped = Formula(last=stop)
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", search, stopped)
+    again = Formula()
+    again.rows = stopped.rows
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "of another name")
+    assert run(tmp_path / "stopped", search, again) == whole
+    assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
+
+
+def test_a_stopped_search_may_go_on_to_more_trials(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", settings(tmp_path, max_trials=12), Formula())
+    first = Formula()
+    run(tmp_path / "stopped", settings(tmp_path, max_trials=3), first)
+    assert run(tmp_path / "stopped", settings(tmp_path, max_trials=12), first) == whole
+
+
+def test_a_trial_that_ended_before_it_was_written_down_is_not_repeated(tmp_path: Path) -> None:
+    search = settings(tmp_path)
+    whole = run(tmp_path / "whole", search, Formula())
+    stopped = Formula(last=4)
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", search, stopped)
+    journal = tmp_path / "stopped/journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    # Settings, four times begin and end, and a begin: the last end and what follows are lost.
+    journal.write_bytes(b"".join(lines[:8]))
+    again = Formula()
+    again.rows = stopped.rows
+    assert run(tmp_path / "stopped", search, again) == whole
+    assert set(again.ran) == {5, 6, 7, 8}
+
+
+def test_hyperband_ends_poor_trials_early_and_goes_on_with_good_ones(tmp_path: Path) -> None:
+    rows = run(tmp_path, settings(tmp_path, oracle="hyperband", max_trials=99, epochs=9), Formula())
+    goes_on = [row for row in rows if row["continues"] is not None]
+    assert goes_on
+    by_number = {row["trial"]: row for row in rows}
+    for row in goes_on:
+        assert row["settings"] == by_number[row["continues"]]["settings"]
+        assert row["until"] > by_number[row["continues"]]["until"]
+
+
+def test_what_is_given_is_searched(tmp_path: Path) -> None:
+    search = settings(
+        tmp_path,
+        optimizer=["adam", "sgd"],
+        dropout={"min": 0.1, "max": 0.5},
+        weight_decay={"min": 1e-5, "max": 1e-2},
+        layer_decay={"min": 0.3, "max": 1.0},
+        label_smoothing={"min": 0.0, "max": 0.2},
+        views=[1, 2],
+    )
+    rows = run(tmp_path, search, Formula())
+    for row in rows:
+        found = row["settings"]
+        assert found["optimizer"] in ("adam", "sgd")
+        assert 0.1 <= found["dropout"] <= 0.5
+        assert 1e-5 <= found["weight_decay"] <= 1e-2
+        assert 0.3 <= found["layer_decay"] <= 1.0
+        assert 0 <= found["label_smoothing"] <= 0.2
+        assert found["views"] in (1, 2)
+    assert len({row["settings"]["dropout"] for row in rows}) == 8
+
+
+def test_no_trial_begins_after_the_time(tmp_path: Path) -> None:
+    with pytest.raises(UnfreezeError, match=r"search\.max_minutes 1e-09 was over before the first trial"):
+        run(tmp_path, settings(tmp_path, max_minutes=1e-9), Formula())
+
+
+def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
+    search = settings(tmp_path, oracle="grid", max_trials=500)
+    rows = run(tmp_path, search, Formula())
+    combinations = {(row["unfreeze_from"], row["settings"]["learning_rate"]) for row in rows}
+    assert len(combinations) == len(rows) < 499
+
+
+# A chief of its own process, as on another machine.
+CHIEF = """
+import sys
+from pathlib import Path
+from tests.models.test_tuner import Formula, run, settings
+folder = Path(sys.argv[1])
+run(folder, settings(folder), Formula())
+"""
+
+
+@pytest.fixture
+def chief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Make this process a worker, and start chiefs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    started = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "KERASTUNER_TUNER_ID": "chief"}
+        started.append(subprocess.Popen([sys.executable, "-c", CHIEF, str(tmp_path)], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def work(folder: Path, trials: Formula, determined_by: str = "digest") -> None:
+    workers.wait_for_chief(workers.role())
+    search = settings(folder)
+    space = tuner.Space(POINTS, search, "xception", determined_by)
+    tuner.search(trials, space, search, seed=0, journal=None)  # type: ignore[arg-type]
+
+
+def test_a_worker_of_another_search_is_told(tmp_path: Path, chief: Callable[[], Any]) -> None:
+    chief()
+    trials = Formula()
+    with pytest.raises(UnfreezeError, match="the chief searches with other settings, images or weights"):
+        work(tmp_path, trials, "another")
+    assert not trials.ran
+
+
+def test_a_trial_whose_report_reaches_no_chief_has_not_failed(
+    tmp_path: Path, chief: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = chief()
+
+    class Bereft(Formula):
+        def run(self, number: int, *args: Any, **more: Any) -> dict[str, Any]:
+            row = super().run(number, *args, **more)
+            if number == 2:
+                first.send_signal(signal.SIGKILL)
+                first.wait()
+                monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 1)
+            return row
+
+    trials = Bereft()
+    with pytest.raises(UnfreezeError, match="the search's chief no longer answers: start it again"):
+        work(tmp_path, trials)
+    monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 60)
+    second = chief()
+    again = Formula()
+    again.rows = trials.rows
+    work(tmp_path, again)
+    assert second.wait(60) == 0
+    assert sorted(trials.ran + again.ran) == list(range(1, 9)), "each trial ran once"

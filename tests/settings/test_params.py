@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import PROJECT, compose
+from unfreeze.errors import UnfreezeError
+from unfreeze.settings.params import load, restrict, settings_of
+from unfreeze.settings.sources import WeightsWheel
+from unfreeze.settings.training import Phase
+
+
+def test_committed_params_are_the_composition_of_the_defaults(tmp_path: Path) -> None:
+    compose(tmp_path / "params.yaml")
+    assert (PROJECT / "params.yaml").read_text() == (tmp_path / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize("preset", ["data=elpv", "data=cats_and_dogs", "data=petimages", "data=folder"])
+@pytest.mark.parametrize("study", ["study=quick", "study=six", "study=paper"])
+def test_every_preset_composes(tmp_path: Path, preset: str, study: str) -> None:
+    compose(tmp_path / "params.yaml", preset, study)
+
+
+def test_an_exception_needs_only_what_differs(tmp_path: Path) -> None:
+    params = compose(tmp_path / "params.yaml", "+train.finetune.vgg16={learning_rate: 1.0e-6}")
+    assert params.train.finetune.of("vgg16").learning_rate == 1e-6
+    assert params.train.finetune.of("vgg16").epochs == params.train.finetune.of("resnet50").epochs
+
+
+def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
+    params = compose(tmp_path / "params.yaml", "study=paper")
+    points = {name: params.unfreeze.point.of(name) for name in params.study.backbones}
+    assert points == {
+        "efficientnetb0": 160, "inceptionv3": 248, "inceptionresnetv2": 630,
+        "resnet50": 143, "vgg16": 15, "xception": 126,
+    }  # fmt: skip
+    expected = Phase(
+        optimizer="adagrad", learning_rate=5e-5, schedule="constant", epochs=10, batch_size=32, patience=None,
+        weight_decay=0, layer_decay=1, label_smoothing=0, dropout=None, views=None,
+    )  # fmt: skip
+    assert params.train.finetune.of("inceptionv3") == expected
+    assert params.train.finetune.of("xception") == expected.model_copy(update={"optimizer": "adam"})
+    assert params.head.layers.of("resnet50") == ("flatten", "batch_normalization")
+    assert isinstance(params.weights.of("xception"), WeightsWheel)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed: 0", "sede: 0", "sede: unknown parameter, did you mean 'seed'?"),
+        ("max_trials: 4", "max_trials: 1", "search.max_trials: Input should be greater than or equal to 2"),
+        ("train: 0.6", "train: 0.9", "split: train, val and test add up to 1.3, expected 1"),
+        ("kind: wheel", "kind: flopy", "'folder', 'archive', 'wheel'"),
+        ("image_size: 160", "image_size: big", "preprocess.image_size: Input should be a valid integer"),
+        ("- xception\n  - from_scratch", "- xception\n  - xception", "backbones: xception is there twice"),
+        ("seeds: []", "seeds: [1, 0]", "seed 0 and study.seeds [1, 0] hold a seed twice"),
+        ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
+        ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
+        (
+            "views: null\nevaluate",
+            "views: [1, 4]\nevaluate",
+            "views 4 in train or search is more than augment.views 1",
+        ),
+        (
+            "oracle: random",
+            "oracle: guess",
+            "search.oracle: Input should be 'random', 'grid', 'bayesian' or 'hyperband'",
+        ),
+        (
+            "default:\n    - blocks: 1\n    - blocks: 2",
+            "default: []",
+            "candidates.default: Tuple should have at least 1 item",
+        ),
+        ("min: 1.0e-05", "min: 1.0", "search.learning_rate.default: min 1 is not below max 0.0002"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (PROJECT / "params.yaml").read_text()
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UnfreezeError) as caught:
+        load(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnfreezeError, match="params.yaml is missing"):
+        load(tmp_path / "params.yaml")
+
+
+def test_a_stage_cannot_read_what_it_does_not_declare() -> None:
+    params = restrict(load(PROJECT / "params.yaml"), ["seed", "search.enabled"])
+    assert params.seed == 0
+    assert params.search.enabled.of("xception")
+    with pytest.raises(AttributeError, match="max_trials"):
+        _ = params.search.max_trials
+    with pytest.raises(AttributeError, match="data"):
+        _ = params.data
+
+
+@given(st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1, max_size=12))
+def test_no_unknown_key_is_ever_accepted(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
+    known = load(PROJECT / "params.yaml").model_dump()
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text((PROJECT / "params.yaml").read_text() + f"\n'{key}': 1\n")
+    if key not in known:
+        with pytest.raises(UnfreezeError, match="unknown parameter"):
+            load(path)
+
+
+def test_settings_are_those_of_the_backbone() -> None:
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    settings = settings_of(values, "from_scratch")
+    assert settings["weights"] == "random"
+    assert settings["train.finetune.learning_rate"] == 7e-4
+    assert settings["train.finetune.schedule"] == "cosine"
+    assert settings["unfreeze.candidates"] == ["all"]

@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unfreeze.features.cache import Rows
+from unfreeze.images import store
+from unfreeze.images.augment import Views
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.engine import Engine
+from unfreeze.models.table import row_of
+from unfreeze.training import feed
+
+CLASS_WEIGHTS = [1.0, 3.0]
+
+
+def stored(folder: Path, count: int) -> Rows:
+    """Write rows that hold their own number, behind some other bytes."""
+    values = np.arange(count, dtype="float16").repeat(4).reshape(count, 2, 2)
+    path = folder / "rows"
+    path.write_bytes(b"header!" + values.tobytes() + b"and more")
+    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2, 1.0 + np.arange(count) % 3)
+
+
+def numbers(dataset: tf.data.Dataset) -> list[int]:
+    """Return the numbers of all rows as they come, after a look at what comes with them."""
+    seen = []
+    for rows, labels, weights in dataset.as_numpy_iterator():
+        assert rows.dtype == np.float32
+        assert (rows == rows[:, :1, :1]).all()
+        own = rows[:, 0, 0].astype(int)
+        assert np.array_equal(labels, np.eye(2)[own % 2])
+        assert np.array_equal(weights, np.where(own % 2, 3.0, 1.0) * (1 + own % 3)), "a row's own times its class's"
+        seen += own.tolist()
+    return seen
+
+
+def test_rows_in_order(tmp_path: Path) -> None:
+    dataset = feed.in_order(stored(tmp_path, 11), 4, CLASS_WEIGHTS)
+    assert len(dataset) == 3
+    assert numbers(dataset) == list(range(11))
+
+
+def test_no_epoch_waits_for_a_tuner_of_the_feed(tmp_path: Path) -> None:
+    # The wait itself comes and goes; with the tuner on, half of the epochs took twice their time.
+    rows = stored(tmp_path, 11)
+    for dataset in (feed.in_order(rows, 4, CLASS_WEIGHTS), feed.shuffled(rows, 4, CLASS_WEIGHTS, 0)):
+        assert dataset.options().autotune.enabled is False
+
+
+@pytest.mark.parametrize("shuffled_bytes", [feed.SHUFFLED_BYTES, 0], ids=["as a whole", "in runs"])
+def test_each_epoch_has_every_row_in_an_order_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled_bytes: int
+) -> None:
+    monkeypatch.setattr(feed, "SHUFFLED_BYTES", shuffled_bytes)
+    rows = stored(tmp_path, 1000)
+    dataset = feed.shuffled(rows, 32, CLASS_WEIGHTS, 0)
+    assert len(dataset) == 32
+    first, second = numbers(dataset), numbers(dataset)
+    assert sorted(first) == sorted(second) == list(range(1000))
+    assert first != second
+    assert numbers(feed.shuffled(rows, 32, CLASS_WEIGHTS, 0)) == first
+    assert numbers(feed.shuffled(rows, 32, CLASS_WEIGHTS, 1)) != first
+    # Neighbours in the file are no neighbours in the order.
+    assert np.mean(np.abs(np.diff(first)) < 5) < 0.1
+
+
+def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images: Callable[..., Path]) -> None:
+    root = make_images(tmp_path / "images", images=6)
+    ids = [f"red/{number:03}.png" for number in range(6)]
+    store.write(tmp_path / "images.h5", root, ids, ["red"] * 6, size=32, manifest_sha256="")
+    network = Backbone(row_of("mobilenetv2"), 32)
+    part = network.part(0, network.cut("block_16_expand"))
+    labels = np.array([0, 1, 0, 1, 0])
+    views = Views(tmp_path / "images.h5", np.array([0, 1, 2, 3, 5]), None, 0)
+    source = feed.Computed(views, Engine(part, batch_size=2), labels, np.ones(len(labels)))
+    (pixels,) = views.batches(8)
+    expected = part.predict_on_batch(pixels)
+
+    (rows, found, weights), *rest = feed.in_order(source, 5, CLASS_WEIGHTS).as_numpy_iterator()
+    assert not rest
+    np.testing.assert_allclose(rows, expected, atol=1e-4)
+    assert found.argmax(axis=1).tolist() == labels.tolist()
+    assert weights.tolist() == [1, 3, 1, 3, 1]
+
+    shuffled = feed.shuffled(source, 3, CLASS_WEIGHTS, 0)
+    assert len(shuffled) == 2
+    epochs = [list(shuffled.as_numpy_iterator()) for _ in range(2)]
+    orders = []
+    for epoch in epochs:
+        assert [len(rows) for rows, _, _ in epoch] == [3, 2]
+        rows, found = (np.concatenate([batch[part] for batch in epoch]) for part in (0, 1))
+        order = [int(np.abs(expected - row).sum(axis=(1, 2, 3)).argmin()) for row in rows]
+        assert found.argmax(axis=1).tolist() == labels[order].tolist()
+        assert sorted(order) == [0, 1, 2, 3, 4]
+        orders.append(order)
+    assert orders[0] != orders[1]

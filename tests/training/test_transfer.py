@@ -1,0 +1,349 @@
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+
+from tests.conftest import SETTINGS
+from unfreeze.errors import UnfreezeError
+from unfreeze.features import cache
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.engine import use_precision
+from unfreeze.models.table import row_of
+from unfreeze.settings.base import ByBackbone
+from unfreeze.settings.training import Phase, Train
+from unfreeze.training import feed, transfer
+from unfreeze.training.heads import build_head
+
+PHASE = Phase(
+    optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
+    weight_decay=0, layer_decay=1, label_smoothing=0, dropout=None, views=None,
+)  # fmt: skip
+# Steps so small that rounding and the order of images leave no trace.
+GENTLE = PHASE.model_copy(update={"optimizer": "sgd", "learning_rate": 1e-6, "epochs": 1})
+LONGER = PHASE.model_copy(update={"learning_rate": 2e-2, "epochs": 30})
+
+
+TRAIN = Train(
+    class_weights="balanced",
+    precision="float32",
+    head=ByBackbone[Phase].model_validate({"default": PHASE}),
+    finetune=ByBackbone[Phase].model_validate({"default": PHASE}),
+)
+MakeTransfer = Callable[..., transfer.Transfer]
+
+
+@pytest.fixture
+def transfer(tmp_path: Path) -> MakeTransfer:
+    """Make transfers in folders of their own."""
+    numbers = itertools.count()
+
+    def make(position_of: str, **settings: Any) -> transfer.Transfer:
+        return make_transfer(tmp_path / str(next(numbers)), position_of, **settings)
+
+    return make
+
+
+def make_transfer(
+    folder: Path, position_of: str, *, stored: bool = True, max_gb: float = 1.0, precision: str = "float32"
+) -> transfer.Transfer:
+    """Return red and blue squares, cached at an unfreeze point of a small random MobileNetV2."""
+    transfer.deterministic(0)
+    classes = 2
+    network = Backbone(row_of("mobilenetv2"), 32)
+    generator = np.random.default_rng(0)
+    labels = np.arange(48) % classes
+    pixels = generator.integers(0, 100, (48, 32, 32, 3)).astype("uint8")
+    pixels[np.arange(48), :, :, labels % 3] += 100
+    calibrate(network.base, pixels)
+    folder.mkdir()
+    with h5py.File(folder / "images.h5", "w") as images:
+        images["images"] = pixels
+    cut = network.cut(position_of)
+    part = network.part(0, cut)
+    plan = cache.Plan(
+        position=cut,
+        row_shape=tuple(part.output.shape[1:]),
+        dtype="float16" if cut else "uint8",
+        train=cache.Fold(np.arange(32), labels[:32], np.ones(32)),
+        val=cache.Fold(np.arange(32, 48), labels[32:], np.ones(16)),
+        classes=classes,
+        determined_by={},
+        settings=SETTINGS.model_copy(
+            update={"extract": SETTINGS.extract.model_copy(update={"max_gb": max_gb, "batch_size": 4})}
+        ),
+        stored=stored,
+    )
+    with cache.writing(folder / "features.h5", plan) as writer:
+        if stored:
+            cached = part.predict(pixels, verbose=0) if cut else pixels
+            writer.append(cached[:32])
+            writer.append(cached[32:])
+    head = build_head(("global_average_pooling",), features=network.feature_shape, classes=classes, output="softmax")
+    return transfer.Transfer(
+        network,
+        head,
+        cache.read(folder / "features.h5", {}),
+        images=folder / "images.h5",
+        folder=folder / "derived",
+        train=TRAIN.model_copy(update={"precision": precision}),
+        max_gb=max_gb,
+        seed=0,
+    )
+
+
+def test_batch_norm_keeps_the_pretrained_statistics(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    before = [np.array(variable) for layer in made.backbone.base.layers for variable in moving(layer)]
+    made.fine_tune("block_16_expand", PHASE)
+    after = [np.array(variable) for layer in made.backbone.base.layers for variable in moving(layer)]
+    assert before
+    assert all(np.array_equal(one, two) for one, two in zip(before, after, strict=True))
+
+
+def calibrate(base: keras.Model, pixels: np.ndarray) -> None:
+    """Give random layers the statistics of some images; without them activations fade to nothing."""
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    base(pixels / 127.5 - 1, training=True)
+
+
+def moving(layer: keras.layers.Layer) -> list[keras.Variable]:
+    return [layer.moving_mean, layer.moving_variance] if isinstance(layer, keras.layers.BatchNormalization) else []
+
+
+def test_only_layers_from_the_point_on_change(transfer: MakeTransfer) -> None:
+    made = transfer("block_15_expand")
+    base = made.backbone.base
+    before = {layer.name: layer.get_weights() for layer in base.layers}
+    result = made.fine_tune("block_16_expand", PHASE)
+    changed = {
+        layer.name
+        for layer in base.layers
+        if any(not np.array_equal(a, b) for a, b in zip(before[layer.name], layer.get_weights(), strict=True))
+    }
+    first = [layer.name for layer in base.layers].index("block_16_expand")
+    above = {layer.name for layer in base.layers[first:] if layer.trainable_weights}
+    assert changed == above
+    assert result.trainable_parameters == sum(
+        int(np.prod(weight.shape)) for layer in base.layers[first:] for weight in layer.trainable_weights
+    ) + int(made.head.count_params())
+
+
+def test_none_trains_the_head_alone(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    before = made.backbone.base.get_weights()
+    result = made.fine_tune("none", PHASE)
+    assert all(np.array_equal(a, b) for a, b in zip(before, made.backbone.base.get_weights(), strict=True))
+    assert result.trainable_parameters == made.head.count_params()
+
+
+def test_training_learns_and_is_the_same_every_time(transfer: MakeTransfer) -> None:
+    first, again = (transfer("none").train_head(LONGER) for _ in range(2))
+    assert first.history.equals(again.history)
+    assert first.history["accuracy"].iloc[-1] > 0.9
+
+
+def test_a_phase_that_only_harms_is_undone(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    head = made.train_head(LONGER)
+    assert head.val_loss == head.history["val_loss"].iloc[-1], "without early stopping the last weights stay"
+    weights = made.head.get_weights()
+    result = made.fine_tune("none", PHASE.model_copy(update={"learning_rate": 100.0, "patience": 3}))
+    assert not result.improved
+    assert result.val_loss == pytest.approx(head.val_loss, rel=1e-3)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, made.head.get_weights(), strict=True))
+
+
+def rows_of(source: feed.Source) -> np.ndarray:
+    return np.concatenate(list(source.batches(8))).astype("float32")
+
+
+def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTransfer) -> None:
+    made = transfer("block_15_expand")
+    direct = transfer("block_16_expand").activations(made.backbone.cut("block_16_expand"))
+    deeper = made.activations(direct.position)
+    assert (deeper.position, len(deeper.train), len(deeper.val)) == (direct.position, 32, 16)
+    np.testing.assert_allclose(rows_of(deeper.train), rows_of(direct.train), atol=1e-2)
+    assert made.activations(direct.position) is deeper
+
+
+def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:
+    made = transfer("block_15_expand")
+    made.train_head(PHASE)
+    head, pretrained = made.head, made.backbone.base.get_weights()
+    first = made.fine_tune("block_15_expand", PHASE).history
+    assert not all(np.array_equal(a, b) for a, b in zip(pretrained, made.backbone.base.get_weights(), strict=True))
+    made.restore(head)
+    assert all(np.array_equal(a, b) for a, b in zip(pretrained, made.backbone.base.get_weights(), strict=True))
+    # This trial's activations are derived after another one has trained.
+    second = made.fine_tune("block_16_expand", PHASE).history
+    made.restore(head)
+    assert made.fine_tune("block_15_expand", PHASE).history.equals(first)
+    alone = transfer("block_15_expand")
+    alone.restore(head)
+    assert alone.fine_tune("block_16_expand", PHASE).history.equals(second)
+
+
+def test_a_tuned_backbone_is_not_tuned_again_unless_it_is_restored(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    made.fine_tune("block_16_expand", PHASE)
+    with pytest.raises(RuntimeError, match="fine-tuned already"):
+        made.fine_tune("none", PHASE)
+
+
+def test_without_room_for_deeper_activations_the_layers_between_run_in_every_epoch(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    roomy, tight = transfer("block_15_expand"), transfer("block_15_expand", max_gb=1e-9)
+    with caplog.at_level("WARNING", "unfreeze"):
+        assert tight.activations(tight.backbone.cut("block_16_expand")).position == tight.features.plan.position
+    assert "there is room for 0.0: computed in every epoch" in caplog.text
+    assert tight.train_head(GENTLE).trainable_parameters == tight.head.count_params()
+    one, other = (made.fine_tune("block_16_expand", GENTLE) for made in (roomy, tight))
+    assert one.trainable_parameters == other.trainable_parameters
+    np.testing.assert_allclose(one.history["loss"], other.history["loss"], rtol=0.02)
+
+
+def test_what_is_not_stored_is_computed_in_every_epoch(transfer: MakeTransfer) -> None:
+    cached, computed = transfer("block_16_expand"), transfer("block_16_expand", stored=False)
+    for made in (cached, computed):
+        made.train_head(GENTLE)
+    first, second = (made.fine_tune("block_16_expand", GENTLE).history for made in (cached, computed))
+    np.testing.assert_allclose(second[["loss", "val_loss"]], first[["loss", "val_loss"]], rtol=0.02)
+
+
+def test_bfloat16_trains_nearly_as_float32(transfer: MakeTransfer) -> None:
+    exact = transfer("block_16_expand").fine_tune("block_16_expand", GENTLE).history
+    rough = transfer("block_16_expand", precision="bfloat16").fine_tune("block_16_expand", GENTLE).history
+    use_precision("float32")
+    np.testing.assert_allclose(rough["loss"], exact["loss"], rtol=0.05)
+    assert rough["loss"].iloc[0] != exact["loss"].iloc[0]
+
+
+def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12, "learning_rate": 1e-2}))
+    history = made.train_head(PHASE.model_copy(update={"schedule": "cosine", "epochs": 12})).history["val_loss"]
+    assert abs(history.iloc[-1] - history.iloc[-2]) < abs(history.iloc[1] - history.iloc[0])
+
+
+def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTransfer) -> None:
+    made = transfer("block_16_expand")
+    kept: list[bytes] = []
+    over = threading.Event()
+    before, after = [], []
+
+    def hold(freed: threading.Barrier) -> None:
+        kept.append([bytes(8192) for _ in range(8192)].pop())
+        freed.wait()
+        over.wait()
+
+    def begin(epoch: int, logs: Any) -> None:
+        freed = threading.Barrier(5)
+        for _ in range(4):
+            threading.Thread(target=hold, args=[freed], daemon=True).start()
+        freed.wait()
+        before.append(resident_mb())
+
+    held = keras.callbacks.LambdaCallback(begin, on_epoch_end=lambda epoch, logs: after.append(resident_mb()))
+    made.fine_tune("block_16_expand", PHASE, callbacks=[held])
+    over.set()
+    # Four times 64 MB are free in each epoch.
+    assert np.subtract(before, after).min() > 200
+
+
+def resident_mb() -> float:
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def test_a_phase_of_no_epochs_does_nothing(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    before = made.head.get_weights()
+    result = made.train_head(PHASE.model_copy(update={"epochs": 0}))
+    assert not len(result.history)
+    assert result.val_loss is None
+    assert all(np.array_equal(a, b) for a, b in zip(before, made.head.get_weights(), strict=True))
+
+
+def test_going_on_from_a_state_ends_where_one_training_would(transfer: MakeTransfer) -> None:
+    phase = PHASE.model_copy(update={"schedule": "cosine"})
+    whole, parts = transfer("block_16_expand"), transfer("block_16_expand")
+    head = whole.head
+    parts.restore(head)
+    whole.fine_tune("block_16_expand", phase, until=1)
+    begun = whole.state()
+    whole.restore(head)
+    result = whole.fine_tune("block_16_expand", phase, state=begun)
+    assert result.history["epoch"].tolist() == [1, 2]
+    rate = float(whole._fitted.optimizer.learning_rate)
+    assert rate == pytest.approx(0, abs=1e-9), "the schedule went on where it stopped"
+    assert (
+        parts.fine_tune("block_16_expand", phase, until=1).history["loss"].iloc[0] != result.history["loss"].iloc[0]
+    )
+
+
+def test_out_of_memory_it_goes_on_with_half_the_batch(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hungry(keras.callbacks.Callback):
+        """Fails as TensorFlow does where memory does not suffice for a whole batch."""
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            if self.model.optimizer.gradient_accumulation_steps is None:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    whole, halves = transfer("block_16_expand"), transfer("block_16_expand")
+    expected = whole.fine_tune("block_16_expand", GENTLE)
+    with caplog.at_level("WARNING", "unfreeze"):
+        result = halves.fine_tune("block_16_expand", GENTLE, callbacks=[Hungry()])
+    assert "out of memory, on with 2 steps of 4 images for each of 8" in caplog.text
+    np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=0.02)
+
+
+def test_dropout_can_be_changed_where_the_head_has_it(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    with pytest.raises(UnfreezeError, match="add {dropout: 0.3} to head.layers"):
+        made.train_head(PHASE.model_copy(update={"dropout": 0.3}))
+
+
+def test_only_stored_views_can_be_trained_on(transfer: MakeTransfer) -> None:
+    with pytest.raises(UnfreezeError, match=r"training on 4 views, 1 are stored: set augment\.views=4"):
+        transfer("none").fine_tune("none", PHASE.model_copy(update={"views": 4}))
+
+
+def test_label_smoothing_leaves_the_validation_loss_alone(transfer: MakeTransfer) -> None:
+    plain, smooth = (
+        transfer("none").fine_tune("none", GENTLE.model_copy(update={"label_smoothing": share}))
+        for share in (0.0, 0.4)
+    )
+    np.testing.assert_allclose(smooth.history["val_loss"], plain.history["val_loss"], rtol=1e-3)
+    assert smooth.history["loss"].iloc[0] != pytest.approx(plain.history["loss"].iloc[0], rel=1e-3)
+
+
+def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    result = made.fine_tune("none", LONGER)
+    said = made.validate()
+    labels = made.features.plan.val.labels
+    assert said.shape == (16, 2)
+    assert (said.argmax(axis=1) == labels).mean() == result.history["val_accuracy"].iloc[-1]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])
+def test_balanced_weights_make_classes_count_alike(kind: str, expected: list[float]) -> None:
+    fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
+    assert transfer._class_weights(fold, 2, kind) == pytest.approx(expected)
+
+
+def test_balanced_weights_go_by_what_images_count() -> None:
+    fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
+    assert transfer._class_weights(fold, 2, "balanced") == [1.0, 1.0]
