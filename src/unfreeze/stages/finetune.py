@@ -12,11 +12,11 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
 from unfreeze.figures.training import training_curves
 from unfreeze.paths import Paths
-from unfreeze.runtime import console, system_metrics
+from unfreeze.runtime import console
 from unfreeze.runtime.background import beside
 from unfreeze.settings.params import Params
 from unfreeze.settings.training import Phase, UnfreezePoint
-from unfreeze.tracking import models, server
+from unfreeze.tracking import models, server, system_metrics
 from unfreeze.tracking.ledger import Ledger
 from unfreeze.training import history
 

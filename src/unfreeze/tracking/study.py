@@ -12,9 +12,8 @@ from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
-from unfreeze.runtime import system_metrics
 from unfreeze.settings.params import Params, load
-from unfreeze.tracking import contents, datasets, keys, models, views
+from unfreeze.tracking import contents, datasets, keys, models, system_metrics, views
 from unfreeze.tracking.runs import Run, Runs
 from unfreeze.tracking.server import Server
 

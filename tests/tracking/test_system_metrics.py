@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unfreeze.runtime import system_metrics
+from unfreeze.tracking import system_metrics
 
 
 def test_what_runs_is_measured_every_so_often_and_at_its_end(tmp_path: Path) -> None:
