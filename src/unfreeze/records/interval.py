@@ -1,0 +1,38 @@
+"""A value with its 95 % interval."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from unfreeze.records.record import Record
+
+
+class Interval(Record):
+    """A value with its 95 % interval.
+
+    Args:
+        value: The estimate.
+        low: Lower limit, at most `value`.
+        high: Upper limit, at least `value`.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def negated(self) -> "Interval":
+        """Return the interval of the difference taken the other way round.
+
+        >>> Interval(value=0.2, low=0.1, high=0.4).negated()
+        Interval(value=-0.2, low=-0.4, high=-0.1)
+        """
+        return Interval(value=-self.value, low=-self.high, high=-self.low)
+
+
+def _missing_as_none(value: Any) -> Any:
+    """Accept the form of earlier versions for a missing score: three nulls."""
+    return None if isinstance(value, dict) and value.get("value", 0) is None else value
+
+
+# None where there is no such score, such as the recall of a class without test images.
+OptionalInterval = Annotated[Interval | None, BeforeValidator(_missing_as_none)]
