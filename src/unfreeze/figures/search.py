@@ -10,7 +10,7 @@ from unfreeze.figures.png import save
 
 
 def search(trials: list[dict[str, Any]], points: list[str], title: str, path: Path) -> None:
-    """Draw the scores of a search over unfreeze point and rate, and over trials and time; failed ones are crosses.
+    """Draw the scores of a search over unfreeze point and rate, and over trials; failed ones are crosses.
 
     Args:
         trials: One row a trial, the configured point and settings first.
@@ -18,7 +18,7 @@ def search(trials: list[dict[str, Any]], points: list[str], title: str, path: Pa
         title: What is searched.
         path: PNG to write.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained", width_ratios=(2, 1, 1))
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=(2, 1))
     figure.suptitle(title if trials else f"{title}: the search is off")
     scored = [trial for trial in trials if not trial["failed"]]
     names = [*points, *sorted({trial["unfreeze_from"] for trial in trials} - set(points))]
@@ -38,14 +38,11 @@ def search(trials: list[dict[str, Any]], points: list[str], title: str, path: Pa
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set(xscale="log", xlabel="learning rate", ylabel="unfrozen from")
     best = np.minimum.accumulate(np.array([trial["score"] for trial in scored]))
-    minutes = np.cumsum([trial.get("seconds", 0.0) for trial in scored]) / 60
-    for axis, along, label in (
-        (axes[1], range(len(scored)), "trial"),
-        (axes[2], minutes, "minutes of trials"),
-    ):
-        axis.plot(along, [trial["score"] for trial in scored], "o", color="C0", alpha=0.6, label="a trial")
-        axis.step(along, best, where="post", color="C1", label="best so far")
-        axis.set(xlabel=label, ylabel="score")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+    axes[1].plot(
+        range(len(scored)), [trial["score"] for trial in scored], "o", color="C0", alpha=0.6, label="a trial"
+    )
+    axes[1].step(range(len(scored)), best, where="post", color="C1", label="best so far")
+    axes[1].set(xlabel="trial", ylabel="score")
+    axes[1].grid(alpha=0.3)
+    axes[1].legend(fontsize=8)
     save(figure, path)
