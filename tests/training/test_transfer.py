@@ -19,8 +19,9 @@ from unfreeze.models.engine import use_precision
 from unfreeze.models.table import row_of
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
-from unfreeze.training import feed, transfer
+from unfreeze.training import feed
 from unfreeze.training.heads import build_head
+from unfreeze.training.transfer import Transfer, deterministic
 
 PHASE = Phase(
     optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
@@ -37,7 +38,7 @@ TRAIN = Train(
     head=ByBackbone[Phase].model_validate({"default": PHASE}),
     finetune=ByBackbone[Phase].model_validate({"default": PHASE}),
 )
-MakeTransfer = Callable[..., transfer.Transfer]
+MakeTransfer = Callable[..., Transfer]
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def transfer(tmp_path: Path) -> MakeTransfer:
     """Make transfers in folders of their own."""
     numbers = itertools.count()
 
-    def make(position_of: str, **settings: Any) -> transfer.Transfer:
+    def make(position_of: str, **settings: Any) -> Transfer:
         return make_transfer(tmp_path / str(next(numbers)), position_of, **settings)
 
     return make
@@ -53,9 +54,9 @@ def transfer(tmp_path: Path) -> MakeTransfer:
 
 def make_transfer(
     folder: Path, position_of: str, *, stored: bool = True, max_gb: float = 1.0, precision: str = "float32"
-) -> transfer.Transfer:
+) -> Transfer:
     """Return red and blue squares, cached at an unfreeze point of a small random MobileNetV2."""
-    transfer.deterministic(0)
+    deterministic(0)
     classes = 2
     network = Backbone(row_of("mobilenetv2"), 32)
     generator = np.random.default_rng(0)
@@ -87,7 +88,7 @@ def make_transfer(
             writer.append(cached[:32])
             writer.append(cached[32:])
     head = build_head(("global_average_pooling",), features=network.feature_shape, classes=classes, output="softmax")
-    return transfer.Transfer(
+    return Transfer(
         network,
         head,
         cache.read(folder / "features.h5", {}),

@@ -49,10 +49,11 @@ def train(
         UnfreezeError: Training diverged, or had no epoch.
     """
     from unfreeze.training import keras_file
-    from unfreeze.training.transfer import Transfer
+    from unfreeze.training.transfer import Transfer, TransferSettings
 
     begun = time.monotonic()
-    with Transfer.prepared(params, paths, backbone) as transfer:
+    settings = TransferSettings(params.seed, params.pixels, params.head, params.train)
+    with Transfer.prepared(settings, paths, backbone) as transfer:
         results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)

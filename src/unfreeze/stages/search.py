@@ -144,11 +144,12 @@ def _search(
     from unfreeze.search import tuner
     from unfreeze.search.trials import Trials
     from unfreeze.training.heads import require_dropout
-    from unfreeze.training.transfer import Transfer
+    from unfreeze.training.transfer import Transfer, TransferSettings
 
     search, folder = params.search, paths.search_folder(backbone)
     phase = params.train.finetune.of(backbone)
-    with Transfer.prepared(params, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
+    wanted = TransferSettings(params.seed, params.pixels, params.head, params.train)
+    with Transfer.prepared(wanted, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
         configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
         if search.dropout is not None:

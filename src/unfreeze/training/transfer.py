@@ -25,8 +25,8 @@ from unfreeze.models.engine import engine_of, use_precision
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.settings.params import Params
-from unfreeze.settings.training import Phase, Train, UnfreezePoint
+from unfreeze.settings.base import PixelScaling
+from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.training import feed, memory, pointwise
 from unfreeze.training.feed import Computed, Source
 from unfreeze.training.heads import build_head, with_dropout
@@ -45,6 +45,23 @@ def deterministic(seed: int) -> None:
     """Make everything that follows in this process the same from run to run."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """The parameters that `Transfer.prepared` uses.
+
+    Args:
+        seed: Seed of the head's initial weights, of the order of images and of dropout.
+        pixels: How pixels are scaled for the backbone.
+        head: Layers and output of the head.
+        train: Class weights and precision; the phases are given to `train_head` and `fine_tune`.
+    """
+
+    seed: int
+    pixels: PixelScaling
+    head: Head
+    train: Train
 
 
 @dataclass(frozen=True)
@@ -143,12 +160,12 @@ class Transfer:
     @classmethod
     @contextmanager
     def prepared(
-        cls, params: Params, paths: Paths, name: str, *, max_gb: float | None = None, worker: str = ""
+        cls, settings: TransferSettings, paths: Paths, name: str, *, max_gb: float | None = None, worker: str = ""
     ) -> Iterator["Transfer"]:
         """Load a backbone's weights and features and put a new head on it; the process becomes deterministic.
 
         Args:
-            params: Needs `seed`, `pixels`, `head` and `train`.
+            settings: Seed, scaling of pixels, head, class weights and precision.
             paths: Where weights, images and features lie.
             name: The backbone.
             max_gb: Most room that derived activations may take together, GB; that of the cached ones by default.
@@ -157,21 +174,21 @@ class Transfer:
         Yields:
             The transfer; activations derived for it are removed when the block ends.
         """
-        deterministic(params.seed)
+        deterministic(settings.seed)
         images = store.describe(paths.images)
-        backbone = Backbone(row_of(name), images.size, params.pixels)
+        backbone = Backbone(row_of(name), images.size, settings.pixels)
         backbone.base.load_weights(paths.weights(name))
-        layers = params.head.layers.of(name)
+        layers = settings.head.layers.of(name)
         head = build_head(
             backbone.row.head if layers == "auto" else layers,
             features=backbone.feature_shape,
             classes=len(images.classes),
-            output=params.head.output,
+            output=settings.head.output,
         )
         expected = {
             "images": images.digest,
             "weights": files.sha256(paths.weights(name)),
-            "pixels": params.pixels,
+            "pixels": settings.pixels,
         }
         cached = cache.read(paths.features(name), expected)
         with files.scratch(paths.derived_features(name, worker)) as folder:
@@ -181,9 +198,9 @@ class Transfer:
                 cached,
                 images=paths.images,
                 folder=folder,
-                train=params.train,
+                train=settings.train,
                 max_gb=max_gb or cached.plan.settings.extract.max_gb,
-                seed=params.seed,
+                seed=settings.seed,
             )
 
     def train_head(self, phase: Phase) -> Result:
