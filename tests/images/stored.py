@@ -27,7 +27,13 @@ def store_features(
     for number, name in enumerate(ids):
         draw((100, 100, 100), number, side=8).save(paths.raw / name)
     store.write(
-        paths.images, paths.raw, ids, [["cat", "dog"][label] for label in labels], size=8, manifest_sha256="a"
+        paths.images,
+        paths.raw,
+        ids,
+        [["cat", "dog"][label] for label in labels],
+        size=8,
+        max_pixels=10**6,
+        manifest_sha256="a",
     )
     with files.atomic(paths.manifest) as partial:
         pd.DataFrame({"path": ids, "cluster": [0, *range(images - 1)]}).to_parquet(partial)

@@ -53,7 +53,7 @@ def images(tmp_path: Path, make_images: Callable[..., Path]) -> Path:
     root = make_images(tmp_path / "images", images=5)
     ids = [f"{label}/{number:03}.png" for label in ("blue", "red") for number in range(5)]
     labels = [name.split("/")[0] for name in ids]
-    store.write(tmp_path / "images.h5", root, ids, labels, size=16, manifest_sha256="")
+    store.write(tmp_path / "images.h5", root, ids, labels, size=16, max_pixels=10**6, manifest_sha256="")
     return tmp_path / "images.h5"
 
 

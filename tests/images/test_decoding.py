@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -55,11 +56,14 @@ def white_is_zero(tiff: bytes) -> bytes:
 
 
 def reason(path: Path, data: bytes) -> str:
+    """Return why both ways to read a file refuse it."""
     path.write_bytes(data)
     with pytest.raises(Undecodable) as caught:
         open_image(path, max_pixels=MEGAPIXEL)
     text = str(caught.value)
     assert text and "\n" not in text and str(path) not in text
+    with pytest.raises(Undecodable, match=re.escape(text)):
+        load_rgb(path, 4, max_pixels=MEGAPIXEL)
     return text
 
 
@@ -134,7 +138,7 @@ def test_pixels_become_rgb(tmp_path: Path, kind: str) -> None:
     assert (decoded.mode, decoded.rgb.mode) == (mode, "RGB")
     assert decoded.format == next(name for name in SUFFIXES if name.lower() in kind.lower())
     assert np.abs(np.asarray(decoded.rgb).astype(int) - expected).max() <= off
-    assert np.abs(load_rgb(tmp_path / "image", 4).astype(int) - expected).max() <= off
+    assert np.abs(load_rgb(tmp_path / "image", 4, max_pixels=MEGAPIXEL).astype(int) - expected).max() <= off
 
 
 # Where the quadrants of a picture stored as a b / c d are seen: top left, top right, bottom left, bottom right.
@@ -152,7 +156,7 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int, image_for
     path.write_bytes(encoded(stored, image_format, exif=exif))
     decoded = open_image(path, max_pixels=MEGAPIXEL)
     assert (decoded.width, decoded.height) == ((128, 192) if orientation in (5, 6, 7, 8) else (192, 128))
-    for pixels in (np.asarray(decoded.rgb), load_rgb(path, 32)):
+    for pixels in (np.asarray(decoded.rgb), load_rgb(path, 32, max_pixels=MEGAPIXEL)):
         height, width, _ = pixels.shape
         seen = pixels[height // 4 :: height // 2, width // 4 :: width // 2, 0]
         assert np.abs(seen.ravel().astype(int) - [GREYS[quadrant] for quadrant in SEEN[orientation]]).max() <= 3
@@ -174,7 +178,7 @@ def test_a_reduced_jpeg_looks_like_its_original(tmp_path: Path, side: tuple[int,
     original = photo(side, mode)
     original.save(tmp_path / "photo.jpg", quality=95)
     original.convert("RGB").save(tmp_path / "photo.png")
-    jpeg, whole = (load_rgb(tmp_path / name, 32) for name in ("photo.jpg", "photo.png"))
+    jpeg, whole = (load_rgb(tmp_path / name, 32, max_pixels=2 * MEGAPIXEL) for name in ("photo.jpg", "photo.png"))
     assert jpeg.shape == (32, 32, 3)
     assert np.abs(jpeg.astype(int) - whole).mean() < 5
 
@@ -197,9 +201,9 @@ def test_a_jpeg_whose_pixels_are_whole_passes(tmp_path: Path, kind: str) -> None
     path = tmp_path / "image"
     assert np.array_equal(pixels_of(path, PASSING[kind]), pixels_of(path, JPEG))
     path.write_bytes(JPEG)
-    expected = load_rgb(path, 16)
+    expected = load_rgb(path, 16, max_pixels=MEGAPIXEL)
     path.write_bytes(PASSING[kind])
-    assert np.array_equal(load_rgb(path, 16), expected)
+    assert np.array_equal(load_rgb(path, 16, max_pixels=MEGAPIXEL), expected)
 
 
 def test_a_progressive_jpeg_without_its_end_marker_passes(tmp_path: Path) -> None:
@@ -269,10 +273,22 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
         open_image(tmp_path / name, max_pixels=MEGAPIXEL)
 
 
-def test_a_damaged_file_is_refused_when_loaded_too(tmp_path: Path) -> None:
-    (tmp_path / "image.jpg").write_bytes(JPEG[: JPEG.index(START_OF_SCAN)])
-    with pytest.raises(Undecodable):
-        load_rgb(tmp_path / "image.jpg", 16)
+@pytest.mark.parametrize("side", [(61, 47), (300, 201), (900, 700)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
+def test_a_reduced_jpeg_has_the_pixels_that_opencv_reads(
+    tmp_path: Path, side: tuple[int, int], options: dict[str, object]
+) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(photo(side), "JPEG", **options))
+    factor = min(8, 2 ** max((min(side) // 32).bit_length() - 1, 0))
+    flag = {1: cv2.IMREAD_COLOR, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}[factor]
+    pixels = cv2.imread(str(path), flag)
+    assert pixels is not None
+    halved = [length // 2 ** max((length // 32).bit_length() - 1, 0) for length in pixels.shape[1::-1]]
+    if halved != list(pixels.shape[1::-1]):
+        pixels = cv2.resize(pixels, halved, interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_CUBIC)[:, :, ::-1]
+    assert np.array_equal(load_rgb(path, 32, max_pixels=MEGAPIXEL), expected)
 
 
 def test_suffixes_match_their_format_in_any_case() -> None:

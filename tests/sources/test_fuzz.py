@@ -70,7 +70,7 @@ def judge(seed: int, folder: Path) -> Outcome:
 def _false_pass(sample: fuzzer.Sample, pixels: np.ndarray, path: Path) -> str:
     """Return why a file should have been refused; nothing if it is fine."""
     try:
-        load_rgb(path, SIZE)
+        load_rgb(path, SIZE, max_pixels=MAX_PIXELS)
     except Undecodable as error:
         return f"load_rgb refuses it: {error}"
     if pixels.size > 3 * MAX_PIXELS:

@@ -70,7 +70,7 @@ def test_each_epoch_has_every_row_in_an_order_of_its_own(
 def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     root = make_images(tmp_path / "images", images=6)
     ids = [f"red/{number:03}.png" for number in range(6)]
-    store.write(tmp_path / "images.h5", root, ids, ["red"] * 6, size=32, manifest_sha256="")
+    store.write(tmp_path / "images.h5", root, ids, ["red"] * 6, size=32, max_pixels=10**6, manifest_sha256="")
     network = Backbone(row_of("mobilenetv2"), 32)
     part = network.part(0, network.cut("block_16_expand"))
     labels = np.array([0, 1, 0, 1, 0])

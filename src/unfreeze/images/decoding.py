@@ -12,19 +12,19 @@ What a file's pixels become:
 - 12-bit, signed, 32-bit and float pixels are refused: files do not say which values are black and white.
 """
 
-import re
-import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
 from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
+
+from unfreeze.images.jpeg_decoding import LARGEST_JPEG_FACTOR, Undecodable, decode_jpeg
 
 # Suffixes by format, in lower case.
 SUFFIXES = {
@@ -34,12 +34,6 @@ SUFFIXES = {
     "BMP": (".bmp", ".dib"),
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
-}
-JPEG_DECODING = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    1: cv2.IMREAD_COLOR,
 }
 # How a picture is turned upright, by the value of EXIF's Orientation (Exif 2.32, 4.6.4 A); 1 is upright.
 UPRIGHT = {
@@ -53,12 +47,6 @@ UPRIGHT = {
 }
 # PNG, 5.2: the signature; 5.3: of each chunk the length, the type, the data and the CRC.
 PNG_SIGNATURE_BYTES = 8
-# JPEG markers (T.81, table B.1) that begin a segment: neither stuffing nor restarts, nor the end of the image.
-JPEG_SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
-START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
-START_OF_SCAN, APP0, APP14, APP15, COMMENT = 0xDA, 0xE0, 0xEE, 0xEF, 0xFE
-START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-ALL_COEFFICIENTS = 2**64 - 1
 WHITE_IS_ZERO = 0
 
 # The limit on pixels is the caller's; Pillow's own would overrule a higher one.
@@ -67,10 +55,6 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # Images are decoded side by side; OpenCV's own threads would only get in their way.
 cv2.setNumThreads(1)
-
-
-class Undecodable(ValueError):  # noqa: N818
-    """A file that does not become pixels; the message is the reason, one line, without the path."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +90,9 @@ def has_matching_suffix(path: Path, image_format: str) -> bool:
 def open_image(path: Path, *, max_pixels: int) -> Decoded:
     """Decode a file to 8-bit RGB, or say what is wrong with it.
 
-    Whatever would make a decoder invent pixels is refused: a file that breaks off, in all formats; a chunk of a PNG
-    whose CRC is wrong; a JPEG of which libjpeg warns. Bytes behind the image pass, as do these in a JPEG, since
-    they leave its pixels whole: junk between the segments of its header, an unknown revision of JFIF, a broken
+    Files that would make a decoder invent pixels are refused: a file that breaks off, in all formats; a chunk of a
+    PNG whose CRC is wrong; a JPEG of which libjpeg warns. Accepted are bytes behind the image, and those faults of a
+    JPEG that leave its pixels whole: junk between the segments of its header, an unknown revision of JFIF, a broken
     colour profile, and a missing end marker where all pixels are there. Where pixels have no checksum (all formats
     but PNG) a changed byte that yields other pixels cannot be noticed.
 
@@ -117,15 +101,90 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
 
     Args:
         path: A JPEG, PNG, WebP, BMP, TIFF or GIF file.
-        max_pixels: Most pixels; the header is asked before anything is decoded.
+        max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
+
+    Returns:
+        The upright picture with its format and its mode.
 
     Raises:
         Undecodable: The file does not become pixels by the rules of this module.
         MemoryError: It needs more memory than there is.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "grey.png")
+        ...     Image.new("L", (3, 2), 128).save(path)
+        ...     decoded = open_image(path, max_pixels=10**6)
+        >>> decoded.rgb.getpixel((0, 0)), decoded.width, decoded.height, decoded.format, decoded.mode
+        ((128, 128, 128), 3, 2, 'PNG', 'L')
     """
+    with _explain_failure(path), _open_file(path, max_pixels) as (header, data):
+        # Loading the pixels changes the mode of some formats.
+        mode = header.mode
+        return Decoded(_decode(header, data), _format_of(header), mode)
+
+
+def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
+    """Decode an image to upright RGB and scale it to a square, ignoring its aspect, as Keras' loaders do.
+
+    It refuses what `open_image` refuses. Bicubic keeps more of what a backbone looks for than Keras' bilinear. A JPEG
+    is first halved, by its decoder and then side by side, as often as it stays no smaller than the square: that
+    averages pixels, as Pillow's antialiasing does, in a third of the time. For a linear classifier on Xception's
+    features of 4,000 cats and dogs at 160 pixels the cross-validated log-loss is 0.065 so, 0.066 with Pillow's
+    bicubic and 0.071 with its bilinear.
+
+    Args:
+        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        size: Side of the square, pixels.
+        max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
+
+    Returns:
+        uint8 array of shape (size, size, 3), 0..255.
+
+    Raises:
+        Undecodable: The file does not become pixels by the rules of this module.
+        MemoryError: It needs more memory than there is.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "red.png")
+        ...     Image.new("RGB", (300, 200), "red").save(path)
+        ...     pixels = load_rgb(path, 32, max_pixels=10**6)
+        >>> pixels.shape, pixels[0, 0].tolist()
+        ((32, 32, 3), [255, 0, 0])
+    """
+    with _explain_failure(path), _open_file(path, max_pixels) as (header, data):
+        if _format_of(header) != "JPEG" or header.mode not in ("RGB", "L"):
+            rgb = _decode(header, data)
+            return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
+        factor = min(_halving(side, size) for side in header.size)
+        pixels = decode_jpeg(data, header, "RGB", factor=min(factor, LARGEST_JPEG_FACTOR))
+        return _shrink(pixels, size, _orientation(header))
+
+
+def _shrink(pixels: np.ndarray, size: int, orientation: int) -> np.ndarray:
+    """Scale pixels of shape (height, width, 3) to an upright square."""
+    height, width = pixels.shape[:2]
+    smaller = (width // _halving(width, size), height // _halving(height, size))
+    if smaller != (width, height):
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    square = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)
+    # Turning a square afterwards gives the same pixels as turning the picture first, and is quicker.
+    return square if orientation == 1 else np.asarray(_turn(Image.fromarray(square), orientation))
+
+
+def _halving(side: int, size: int) -> int:
+    """Return the largest power of two by which a side can be divided without falling below a size."""
+    return 2 ** max((side // size).bit_length() - 1, 0)
+
+
+@contextmanager
+def _explain_failure(path: Path) -> Iterator[None]:
+    """Turn any error of a decoder into a reason of one line."""
     try:
-        with path.open("rb") as stream:
-            return _decode(stream, max_pixels)
+        yield
     except (Undecodable, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -138,77 +197,39 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
         raise Undecodable(" ".join(text.split()) or type(error).__name__) from error
 
 
-def load_rgb(path: Path, size: int) -> np.ndarray:
-    """Decode an image to upright RGB and scale it to a square, ignoring its aspect, as Keras' loaders do.
+@contextmanager
+def _open_file(path: Path, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
+    """Yield a file's header, checked against the limit, and its bytes; pixels are not decoded yet."""
+    with path.open("rb") as stream, Image.open(stream, formats=list(SUFFIXES)) as header:
+        if header.width * header.height > max_pixels:
+            raise Undecodable(f"{header.width} x {header.height} pixels are more than {max_pixels:,}")
+        stream.seek(0)
+        yield header, stream.read() if _format_of(header) in ("JPEG", "PNG") else b""
 
-    Bicubic keeps more of what a backbone looks for than Keras' bilinear. A JPEG is first halved, by its decoder and
-    then side by side, as often as it stays no smaller than the square: that averages pixels, as Pillow's
-    antialiasing does, in a third of the time. For a linear classifier on Xception's features of 4,000 cats and dogs
-    at 160 pixels the cross-validated log-loss is 0.065 so, 0.066 with Pillow's bicubic and 0.071 with its bilinear.
+
+def _format_of(header: Image.Image) -> str:
+    """Return the format by content; Pillow calls a JPEG with further pictures behind it MPO."""
+    return "JPEG" if header.format == "MPO" else str(header.format)
+
+
+def _decode(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """Decode all pixels to upright RGB.
 
     Args:
-        path: A file that `open_image` accepts.
-        size: Side, pixels.
-
-    Returns:
-        uint8 array of shape (size, size, 3).
-
-    Raises:
-        Undecodable: The file cannot be decoded.
+        image: The file's header.
+        data: The file's bytes; used for JPEG and PNG alone.
     """
-    pixels = _load_reduced_jpeg(path, size)
-    if pixels is None:
-        rgb = open_image(path, max_pixels=sys.maxsize).rgb
-        return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
-    return pixels
-
-
-def _load_reduced_jpeg(path: Path, size: int) -> np.ndarray | None:
-    """Do the work of `load_rgb` for an ordinary JPEG; nothing comes of other files and of damaged ones."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            if image.mode not in ("RGB", "L"):
-                return None
-            orientation = _orientation(image)
-            factor = min(_halving(side, size) for side in image.size)
-    except Exception:
-        return None
-    pixels = cv2.imread(str(path), JPEG_DECODING[min(factor, max(JPEG_DECODING))] | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        return None
-    height, width = pixels.shape[:2]
-    smaller = (width // _halving(width, size), height // _halving(height, size))
-    if smaller != (width, height):
-        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
-    square = cv2.cvtColor(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC), cv2.COLOR_BGR2RGB)
-    # Of a square, to turn the result is the same as to turn the picture, and quicker.
-    return square if orientation == 1 else np.asarray(_turn(Image.fromarray(square), orientation))
-
-
-def _halving(side: int, size: int) -> int:
-    """Return the largest power of two by which a side can be divided without falling below a size."""
-    return 2 ** max((side // size).bit_length() - 1, 0)
-
-
-def _decode(stream: BinaryIO, max_pixels: int) -> Decoded:
-    with Image.open(stream, formats=list(SUFFIXES)) as image:
-        pixels = image.width * image.height
-        if pixels > max_pixels:
-            raise Undecodable(f"{image.width} x {image.height} pixels are more than {max_pixels:,}")
-        # A JPEG with further pictures behind it goes by another name.
-        kind = "JPEG" if image.format == "MPO" else str(image.format)
-        mode = image.mode
-        stream.seek(0)
-        if kind == "JPEG":
-            rgb = _jpeg_to_rgb(stream.read(), image)
-        else:
-            if kind == "PNG":
-                _verify_png(stream.read())
-            _refuse_ambiguous(image)
-            image.load()
-            rgb = _to_rgb(image)
-        # TIFF's orientation is applied when its pixels are loaded, and gone then; PNG's may stand behind the pixels.
-        return Decoded(_turn(rgb, _orientation(image)), kind, mode)
+    kind = _format_of(image)
+    if kind == "JPEG":
+        rgb = _jpeg_to_rgb(data, image)
+    else:
+        if kind == "PNG":
+            _verify_png(data)
+        _refuse_ambiguous(image)
+        image.load()
+        rgb = _to_rgb(image)
+    # Read the orientation last: loading a TIFF's pixels applies and removes it; PNG may store it behind the pixels.
+    return _turn(rgb, _orientation(image))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -276,62 +297,8 @@ def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
 
 
 def _jpeg_to_rgb(data: bytes, header: Image.Image) -> Image.Image:
-    """Decode a JPEG strictly; Pillow and OpenCV fill with grey what libjpeg only warns of."""
-    height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
-    if (width, height) != header.size:
-        raise Undecodable("two headers of a JPEG contradict each other")
-    inks = header.mode == "CMYK"
-    try:
-        pixels = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB")
-    except ValueError:
-        pixels = simplejpeg.decode_jpeg(_with_plain_header(data), "CMYK" if inks else "RGB")
-    if not _has_all_coefficients(data):
-        raise Undecodable("scans of a JPEG are missing")
-    if inks:
-        return Image.frombuffer("CMYK", header.size, pixels, "raw", "CMYK;I", 0, 1).convert("RGB")
-    return Image.fromarray(pixels)
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the marker, the start and the end of each segment up to the end of the image; pixels belong to none."""
-    position = len(START_OF_IMAGE)
-    while (found := JPEG_SEGMENT.search(data, position)) and found[0] != END_OF_IMAGE:
-        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-        yield found[1][0], found.start(), position
-
-
-def _with_plain_header(data: bytes) -> bytes:
-    """Return a JPEG with an end, and without what may make libjpeg warn though it touches no pixel."""
-    parts = [START_OF_IMAGE]
-    for marker, start, end in _jpeg_segments(data):
-        if marker == START_OF_SCAN:
-            return b"".join([*parts, data[start:], END_OF_IMAGE])
-        if marker == APP0 and data[start + 4 : start + 9] == b"JFIF\0":
-            # The revision is 1.01; the marker itself tells libjpeg that colours are YCbCr.
-            parts.append(data[start : start + 9] + b"\1\1" + data[start + 11 : end])
-        elif marker == APP14 or marker not in (*range(APP0, APP15 + 1), COMMENT):
-            parts.append(data[start:end])
-    return data
-
-
-def _has_all_coefficients(data: bytes) -> bool:
-    """Tell whether a JPEG's scans hold each coefficient of each component to its last bit.
-
-    A progressive JPEG can end, or be cut, between two scans. libjpeg smooths over what is missing and says nothing.
-    """
-    missing: dict[int, int] = {}
-    for marker, start, end in _jpeg_segments(data):
-        segment = data[start + 4 : end]
-        if marker in START_OF_FRAME:
-            missing = {segment[6 + 3 * number]: ALL_COEFFICIENTS for number in range(segment[5])}
-        if marker != START_OF_SCAN:
-            continue
-        # T.81, B.2.3: components, then the first and last coefficient, then how many bits are left out (low nibble).
-        components = segment[1 : 1 + 2 * segment[0] : 2]
-        first, last, bits = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
-        if bits & 0x0F == 0:
-            for component in components:
-                missing[component] &= ~((2 << last) - (1 << first))
-        if not any(missing.values()):
-            return True
-    return False
+    """Decode all pixels of a JPEG to RGB."""
+    if header.mode != "CMYK":
+        return Image.fromarray(decode_jpeg(data, header, "RGB"))
+    inks = decode_jpeg(data, header, "CMYK")
+    return Image.frombuffer("CMYK", header.size, inks, "raw", "CMYK;I", 0, 1).convert("RGB")

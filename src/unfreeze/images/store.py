@@ -67,6 +67,7 @@ def write(
     labels: Sequence[str],
     *,
     size: int,
+    max_pixels: int,
     manifest_sha256: str,
     weights: Sequence[float] | None = None,
 ) -> None:
@@ -78,6 +79,7 @@ def write(
         ids: Paths of readable images.
         labels: Class name of each image.
         size: Side, pixels.
+        max_pixels: Most pixels an image may have, width times height.
         manifest_sha256: Digest of the manifest.
         weights: How much each image counts in training; all the same by default.
 
@@ -102,7 +104,7 @@ def write(
             block_files = [root / name for name in ids[start : start + BLOCK]]
             block = np.empty((len(block_files), size, size, 3), np.uint8)
             return block, [
-                pool.submit(_fill, block[run : run + RUN], block_files[run : run + RUN])
+                pool.submit(_fill, block[run : run + RUN], block_files[run : run + RUN], max_pixels)
                 for run in range(0, len(block), RUN)
             ]
 
@@ -126,10 +128,10 @@ def write(
         store.attrs["resize"] = "JPEG halved by its decoder, then bicubic to a square, aspect ignored"
 
 
-def _fill(block: np.ndarray, paths: list[Path]) -> None:
+def _fill(block: np.ndarray, paths: list[Path], max_pixels: int) -> None:
     for target, path in zip(block, paths, strict=True):
         try:
-            target[...] = load_rgb(path, len(target))
+            target[...] = load_rgb(path, len(target), max_pixels=max_pixels)
         except Undecodable as error:
             raise UnfreezeError(
                 f"{path} cannot be decoded ({error}): run `dvc repro --force check` to see what is wrong with it"

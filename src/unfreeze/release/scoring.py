@@ -48,7 +48,7 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     A model of another image size is given the images decoded anew at its own.
 
     Args:
-        params: Needs `extract`.
+        params: Needs `extract` and the limit on pixels in `checks`.
         paths: The checkout.
         test: The test fold.
         models: `.keras` files by the name that progress shows.
@@ -61,7 +61,8 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     from unfreeze.models.scorer import Scorer
 
     scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
-    predicted = {name: _predicted(scorer, paths, test, name) for name, scorer in scorers.items()}
+    max_pixels = params.checks.most_pixels
+    predicted = {name: _predicted(scorer, paths, test, name, max_pixels) for name, scorer in scorers.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
         for name, scorer in scorers.items():
@@ -72,12 +73,14 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     }
 
 
-def _predicted(scorer: Any, paths: Paths, test: Test, name: str) -> np.ndarray:
+def _predicted(scorer: Any, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
     size, what = int(scorer.model.inputs[0].shape[1]), f"{name}: {len(test.ids)} test images"
     if size == store.describe(paths.images).size:
         return np.asarray(scorer.probabilities(test.rows, what).argmax(axis=1))
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         scorer.images = Path(folder) / paths.images.name
         labels, manifest = [test.classes[number] for number in test.labels], files.sha256(paths.manifest)
-        store.write(scorer.images, paths.raw, test.ids, labels, size=size, manifest_sha256=manifest)
+        store.write(
+            scorer.images, paths.raw, test.ids, labels, size=size, max_pixels=max_pixels, manifest_sha256=manifest
+        )
         return np.asarray(scorer.probabilities(np.arange(len(test.ids)), what).argmax(axis=1))

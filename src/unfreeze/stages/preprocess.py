@@ -10,7 +10,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.background import beside
 from unfreeze.settings.params import Params
 
-PARAMS = ("preprocess", "checks.single_colour")
+PARAMS = ("preprocess", "checks.max_megapixels", "checks.single_colour")
 
 
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
@@ -32,6 +32,7 @@ def run(params: Params, paths: Paths) -> None:
             rows["label"].tolist(),
             weights=rows["weight"].tolist() if "weight" in rows else None,
             size=params.preprocess.image_size,
+            max_pixels=params.checks.most_pixels,
             manifest_sha256=files.sha256(paths.manifest),
         )
         wanted = rules.of_images(sorted(rows["label"].unique()), params.checks)
