@@ -10,8 +10,9 @@ from unfreeze.cli import backbones
 from unfreeze.errors import UnfreezeError
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone, build, fed_to
-from unfreeze.models.pixels import Pixels, scale_pixels
+from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import TABLE, Row, row_of
+from unfreeze.settings.base import Pixels
 from unfreeze.settings.training import DenseSpec
 from unfreeze.training.heads import build_head
 

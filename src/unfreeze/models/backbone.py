@@ -8,9 +8,9 @@ inside the model, built of standard Keras layers. A study may feed 1/255 all the
 from functools import cached_property
 from typing import Any
 
-from unfreeze.models.pixels import Pixels, scale_pixels
+from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import Row, check_size
-from unfreeze.settings.base import PixelScaling
+from unfreeze.settings.base import Pixels, PixelScaling
 from unfreeze.settings.training import UnfreezePoint
 
 

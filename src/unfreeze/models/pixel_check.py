@@ -10,7 +10,8 @@ import numpy as np
 from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone, fed_to
-from unfreeze.models.pixels import Pixels, preprocess_input, scale_pixels
+from unfreeze.models.pixels import preprocess_input, scale_pixels
+from unfreeze.settings.base import Pixels
 
 # Kinds of scaling, as messages call them.
 NAMES: dict[Pixels, str] = {

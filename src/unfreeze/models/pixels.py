@@ -2,11 +2,10 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from unfreeze.errors import UnfreezeError
-
-Pixels = Literal["inside", "tf", "caffe", "torch", "unit"]
+from unfreeze.settings.base import Pixels
 
 # Means and deviations of the ImageNet training images, RGB, as keras.applications uses them: caffe's on
 # 0..255, torch's on 0..1.

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.models.pixels import Pixels, pixels_of
+from unfreeze.models.pixels import pixels_of
+from unfreeze.settings.base import Pixels
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
 
 POOLED_HEAD: tuple[HeadLayer, ...] = ("global_average_pooling", DropoutSpec(dropout=0.2))

@@ -12,6 +12,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
 Optimizer = Literal["adam", "sgd", "rmsprop", "adagrad"]
 PixelScaling = Literal["native", "unit"]
+# What a network expects of pixels 0..255; `Row` in models/table.py explains each.
+Pixels = Literal["inside", "tf", "caffe", "torch", "unit"]
 
 
 class Section(BaseModel):

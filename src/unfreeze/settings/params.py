@@ -3,18 +3,17 @@
 The reason for each value stands beside it in `conf/`, from which params.yaml is composed.
 """
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import ByBackbone, PixelScaling, Section
 from unfreeze.settings.checks import Checks
 from unfreeze.settings.images import Augment, Preprocess, Split
+from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import ArchiveSource, FolderSource, WeightsSource, WheelSource
 from unfreeze.settings.study import Evaluate, Promote, Study, Tracking
 from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
@@ -81,13 +80,7 @@ def load(path: Path) -> Params:
         raise UnfreezeError(
             f"{path} is missing: run from the folder that holds dvc.yaml, or `git checkout {path.name}`"
         )
-    try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise UnfreezeError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors())
-        raise UnfreezeError(f"{path.name}: {problems}. The settings and their reasons are in conf/.") from error
+    return read_yaml(path, Params, remedy="The settings and their reasons are in conf/.")
 
 
 def restrict(params: Params, declared: Iterable[str]) -> Params:
@@ -140,25 +133,3 @@ def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:
 
     flatten("", values)
     return flat
-
-
-def _problem(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"] if not str(part)[:1].isupper())
-    if item["type"] != "extra_forbidden":
-        received = item.get("input")
-        shown = f" (received {received!r})" if isinstance(received, str | int | float | None) else ""
-        return f"{place}: {item['msg'].removeprefix('Value error, ')}{shown}"
-    *parents, key = item["loc"]
-    close = difflib.get_close_matches(str(key), _known_keys(), n=1)
-    return f"{place}: unknown parameter" + (f", did you mean {close[0]!r}?" if close else "")
-
-
-def _known_keys() -> set[str]:
-    """Return every field name, for the hint on a mistyped one."""
-    return {field for section in _sections(Section) for field in section.model_fields}
-
-
-def _sections(base: type[Section]) -> Iterable[type[Section]]:
-    for section in base.__subclasses__():
-        yield section
-        yield from _sections(section)
