@@ -70,6 +70,10 @@ class Paths:
         return self.root / "metrics/download.json"
 
     @property
+    def code(self) -> Path:
+        return self.root / "code"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data/raw"
 
@@ -142,6 +146,10 @@ class Paths:
         return self.root / "reports/pull_request.md"
 
     @property
+    def pictures(self) -> Path:
+        return self.root / "plots/pictures"
+
+    @property
     def curves_picture(self) -> Path:
         return self.root / "plots/all_backbones.png"
 
@@ -168,7 +176,7 @@ class Paths:
         return self.root / f"models/search/{backbone}"
 
     def search_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/search/{backbone}.png"
+        return self.root / f"plots/pictures/{backbone}_search.png"
 
     def search(self, backbone: str) -> Path:
         return self.root / f"metrics/search/{backbone}.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import CheckSettings
 
 # Checks that find images in the manifest, one column each.
 IN_MANIFEST = (
@@ -159,7 +159,7 @@ EXPLANATIONS = {
 }  # fmt: skip
 
 
-def found_in_image(rows: pd.DataFrame, checks: Checks) -> pd.DataFrame:
+def found_in_image(rows: pd.DataFrame, checks: CheckSettings) -> pd.DataFrame:
     """Tell for each image what is odd about it by itself.
 
     Args:
@@ -176,12 +176,12 @@ def found_in_image(rows: pd.DataFrame, checks: Checks) -> pd.DataFrame:
     found = {
         "unreadable": ~readable,
         "wrong_extension": readable & (rows["suffix_fits"] == False),  # noqa: E712
-        "blurry": rows["sharpness"] < checks.blurry.threshold,
-        "dark": rows["dark_end"] < checks.dark.threshold,
-        "bright": rows["bright_end"] > checks.bright.threshold,
-        "low_information": rows["entropy"] < checks.low_information.threshold,
-        "odd_size": spread_from_median(side) > checks.odd_size.threshold,
-        "odd_aspect": aspect < checks.odd_aspect.threshold,
+        "blurry": rows["sharpness"] < checks.threshold_of("blurry"),
+        "dark": rows["dark_end"] < checks.threshold_of("dark"),
+        "bright": rows["bright_end"] > checks.threshold_of("bright"),
+        "low_information": rows["entropy"] < checks.threshold_of("low_information"),
+        "odd_size": spread_from_median(side) > checks.threshold_of("odd_size"),
+        "odd_aspect": aspect < checks.threshold_of("odd_aspect"),
     }
     return pd.DataFrame({name: values for name, values in found.items() if checks.level_of(name) != "off"})
 
@@ -192,7 +192,7 @@ def spread_from_median(values: pd.Series) -> pd.Series:
     return (values - middle).abs() / max(high - low, LEAST_SPREAD * middle)
 
 
-def found_in_copies(rows: pd.DataFrame, near: np.ndarray, checks: Checks) -> pd.DataFrame:
+def found_in_copies(rows: pd.DataFrame, near: np.ndarray, checks: CheckSettings) -> pd.DataFrame:
     """Tell for each image whether it is a copy of another, and whether copies have two labels.
 
     Args:

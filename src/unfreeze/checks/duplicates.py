@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 from unfreeze.checks.thumbnails import SMALLEST_NORM, thumbnails
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import Limits
 
 HASH_BITS = 64
 # Pairs of images whose distances stand for those of unrelated images.
@@ -136,7 +136,7 @@ def candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.ndarray
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -> np.ndarray:
+def confirmed(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -> np.ndarray:
     """Keep the pairs whose pixels show the same.
 
     What all images of the set have in common says nothing: it is taken out, as principal components of some of them,
@@ -146,7 +146,7 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
     Args:
         pairs: Row numbers, of shape (pairs, 2).
         paths: The file of each row, all of them readable.
-        checks: What decoding an image may take.
+        limits: What decoding an image may take.
         seed: Seed of the images that stand for the set.
 
     Returns:
@@ -159,14 +159,14 @@ def confirmed(pairs: np.ndarray, paths: list[Path], checks: Checks, seed: int) -
     sample = np.random.default_rng(seed).permutation(different)[:SAMPLED_IMAGES]
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
     common = PCA(patterns, svd_solver="randomized", random_state=seed)
-    common.fit(thumbnails([paths[row] for row in sample], checks))
+    common.fit(thumbnails([paths[row] for row in sample], limits))
     # Pairs that share images follow each other, so that few images are decoded twice.
     order = np.argsort(components[pairs[:, 0]], kind="stable")
     alike = np.empty(len(pairs), bool)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         part = order[start : start + PAIRS_AT_ONCE]
         rows, places = np.unique(pairs[part], return_inverse=True)
-        shown = thumbnails([paths[row] for row in rows], checks)
+        shown = thumbnails([paths[row] for row in rows], limits)
         own = shown - common.inverse_transform(common.transform(shown))
         own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), SMALLEST_NORM)
         first, second = places.reshape(-1, 2).T

@@ -15,7 +15,7 @@ from unfreeze import files
 from unfreeze.images import decoding
 from unfreeze.runtime import console
 from unfreeze.runtime.isolated_map import Failure, run_isolated
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import Limits
 
 # Brightness, sharpness and entropy are compared between images, so all are measured at one size, pixels.
 MEASURED_SIZE = 256
@@ -26,13 +26,13 @@ MEASURES = (
 )  # fmt: skip
 
 
-def build(index: pd.DataFrame, root: Path, checks: Checks) -> pd.DataFrame:
+def build(index: pd.DataFrame, root: Path, limits: Limits) -> pd.DataFrame:
     """Measure every image, each decoded in a process that may crash or hang without harm.
 
     Args:
         index: `path` and `label` of each image, and what else the source says of it.
         root: Folder the paths are relative to.
-        checks: What decoding an image may take.
+        limits: What decoding an image may take.
 
     Returns:
         One row an image: what the index has, then `bytes`, `sha256`, `reason` (empty, or why it cannot be read),
@@ -41,8 +41,8 @@ def build(index: pd.DataFrame, root: Path, checks: Checks) -> pd.DataFrame:
         `bright_end` (0..255), `sharpness` and `entropy` (bits).
     """
     paths = [root / name for name in index["path"]]
-    look = partial(measure, max_pixels=checks.most_pixels)
-    measured = run_isolated(look, paths, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
+    look = partial(measure, max_pixels=limits.max_pixels)
+    measured = run_isolated(look, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
     rows = []
     for path, result in zip(paths, console.track(measured, "checking images", len(paths)), strict=True):
         rows.append({**_of_file(path), "reason": result.reason} if isinstance(result, Failure) else result)

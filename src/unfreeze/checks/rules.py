@@ -5,7 +5,7 @@ from typing import Any
 
 from unfreeze.checks.catalogue import EXPLANATIONS, IN_MANIFEST
 from unfreeze.settings.base import FOLDS
-from unfreeze.settings.checks import Bounded, Checks
+from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 
 SMALLEST_SIDE = 8
@@ -32,7 +32,7 @@ class Rule:
     level: str = "error"
 
     @classmethod
-    def of_check(cls, name: str, checks: Checks, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
+    def of_check(cls, name: str, checks: CheckSettings, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
         """Return the expectation of a check that is on, with what people are told of it; none where it is off."""
         level = checks.level_of(name)
         if level == "off":
@@ -41,7 +41,7 @@ class Rule:
         return [cls(expectation, arguments, told.title, told.remedy, level)]
 
 
-def of_manifest(checks: Checks) -> list[Rule]:
+def of_manifest(checks: CheckSettings) -> list[Rule]:
     """Guard the manifest: one row an image, with a bool column a check."""
     return [
         Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
@@ -70,9 +70,9 @@ def of_manifest(checks: Checks) -> list[Rule]:
     ]
 
 
-def of_classes(checks: Checks) -> list[Rule]:
+def of_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
     """Guard the classes: one row a class, with its number of readable images."""
-    least = checks.min_images_per_class
+    least = limits.min_images_per_class
     return [
         Rule(
             "ExpectTableRowCountToBeBetween",
@@ -90,30 +90,30 @@ def of_classes(checks: Checks) -> list[Rule]:
             "imbalance",
             checks,
             "ExpectColumnValuesToBeBetween",
-            {"column": "times_smaller", "max_value": checks.imbalance.threshold},
+            {"column": "times_smaller", "max_value": checks.threshold_of("imbalance")},
         ),
     ]
 
 
-def of_shortcuts(checks: Checks) -> list[Rule]:
+def of_shortcuts(checks: CheckSettings) -> list[Rule]:
     """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
-    arguments = {"column": "skill", "max_value": checks.shortcut.threshold}
+    arguments = {"column": "skill", "max_value": checks.threshold_of("shortcut")}
     return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
-def of_drift(checks: Checks) -> list[Rule]:
+def of_drift(checks: CheckSettings) -> list[Rule]:
     """Guard the data version: one row a property, with its distance from the version before."""
-    arguments = {"column": "distance", "max_value": checks.drift.threshold}
+    arguments = {"column": "distance", "max_value": checks.threshold_of("drift")}
     return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
-def of_suspects(checks: Checks) -> list[Rule]:
+def of_suspects(checks: CheckSettings) -> list[Rule]:
     """Guard the labels: one row an image that the probes have scored."""
     arguments = {"column": "suspect_labels", "value_set": [False]}
     return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
 
 
-def of_images(classes: list[str], checks: Checks) -> list[Rule]:
+def of_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
     """Guard the store: one row an image, with statistics of its pixels."""
     return [
         Rule(
@@ -128,7 +128,9 @@ def of_images(classes: list[str], checks: Checks) -> list[Rule]:
             "a class has no image in the store",
             "look at data/manifest.parquet for its images",
         ),
-        *Rule.of_check("single_colour", checks, "ExpectColumnValuesToBeBetween", _varied(checks.single_colour)),
+        *Rule.of_check(
+            "single_colour", checks, "ExpectColumnValuesToBeBetween", _varied(checks.threshold_of("single_colour"))
+        ),
     ]
 
 
@@ -175,7 +177,7 @@ def of_split(split: Split, *, given: bool) -> list[Rule]:
     ]
 
 
-def of_features(checks: Checks) -> list[Rule]:
+def of_features(checks: CheckSettings) -> list[Rule]:
     """Guard the activations: one row an image, with their statistics."""
     return [
         Rule(
@@ -184,7 +186,9 @@ def of_features(checks: Checks) -> list[Rule]:
             "activations are not finite",
             "set extract.precision=float32 and extract.dtype=float32, or check the weights",
         ),
-        *Rule.of_check("dead_features", checks, "ExpectColumnValuesToBeBetween", _varied(checks.dead_features)),
+        *Rule.of_check(
+            "dead_features", checks, "ExpectColumnValuesToBeBetween", _varied(checks.threshold_of("dead_features"))
+        ),
         *Rule.of_check(
             "collapsed_features",
             checks,
@@ -194,7 +198,7 @@ def of_features(checks: Checks) -> list[Rule]:
     ]
 
 
-def of_scaling(checks: Checks) -> list[Rule]:
+def of_scaling(checks: CheckSettings) -> list[Rule]:
     """Guard what reaches the backbone: one row, with how far it is from what the network was trained on."""
     return Rule.of_check(
         "pixel_scaling",
@@ -204,14 +208,14 @@ def of_scaling(checks: Checks) -> list[Rule]:
     )
 
 
-def of_feature_space(checks: Checks) -> list[Rule]:
+def of_feature_space(checks: CheckSettings) -> list[Rule]:
     """Guard the space of the pooled features: one row, with its dimensions and what a probe makes of it."""
     return [
         *Rule.of_check(
             "collapsed_features",
             checks,
             "ExpectColumnValuesToBeBetween",
-            {"column": "effective_dimensions", "min_value": checks.collapsed_features.threshold},
+            {"column": "effective_dimensions", "min_value": checks.threshold_of("collapsed_features")},
         ),
         *Rule.of_check(
             "uninformative_features",
@@ -222,7 +226,7 @@ def of_feature_space(checks: Checks) -> list[Rule]:
     ]
 
 
-def of_predictions(classes: int, majority: float, checks: Checks) -> list[Rule]:
+def of_predictions(classes: int, majority: float, checks: CheckSettings) -> list[Rule]:
     """Guard the predictions: one row a test image.
 
     Args:
@@ -243,6 +247,6 @@ def of_predictions(classes: int, majority: float, checks: Checks) -> list[Rule]:
     ]
 
 
-def _varied(check: Bounded) -> dict[str, Any]:
+def _varied(threshold: float) -> dict[str, Any]:
     """Return what asks for numbers that differ, in all rows but the share that a check lets pass."""
-    return {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 1 - check.threshold}
+    return {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 1 - threshold}

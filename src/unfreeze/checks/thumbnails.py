@@ -11,7 +11,7 @@ from PIL import Image
 
 from unfreeze.images import decoding
 from unfreeze.runtime.isolated_map import Failure, run_isolated
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import Limits
 
 # Side of what two images are compared on, pixels: what makes two photographs of one scene differ is still there,
 # the noise of an encoder is not.
@@ -20,10 +20,10 @@ COMPARED_SIZE = 64
 SMALLEST_NORM = 1e-6
 
 
-def thumbnails(paths: list[Path], checks: Checks) -> np.ndarray:
+def thumbnails(paths: list[Path], limits: Limits) -> np.ndarray:
     """Return what images are compared on: float32 array of shape (images, 64 * 64), zeros where decoding failed."""
-    draw = partial(thumbnail, max_pixels=checks.most_pixels)
-    shown = run_isolated(draw, paths, seconds=checks.seconds_per_image, gigabytes=checks.worker_gb)
+    draw = partial(thumbnail, max_pixels=limits.max_pixels)
+    shown = run_isolated(draw, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
     nothing = np.zeros(COMPARED_SIZE**2, np.float32)
     return np.stack([nothing if isinstance(one, Failure) else one for one in shown])
 

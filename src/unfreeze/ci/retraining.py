@@ -137,7 +137,7 @@ def _propose(
         pipeline.push(paths.root)
     _step("branch", plan.branch)
     shown = judgement["flips"] if judgement else []
-    image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.most_pixels)
+    image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.limits.max_pixels)
     tree = repository.tree(paths.root, plan.results)
     commit = earlier
     if earlier is None or tree != repository.tree_of(paths.root, earlier):

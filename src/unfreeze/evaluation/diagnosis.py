@@ -12,7 +12,7 @@ from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.paths import Paths
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import CheckSettings
 
 # Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
 LEAST_MOVE = 0.05
@@ -80,7 +80,7 @@ def records(paths: Paths, backbone: str) -> dict[str, Any]:
 def of_backbone(
     backbone: str,
     *,
-    checks: Checks,
+    checks: CheckSettings,
     selftest: Mapping[str, Any],
     weights: Mapping[str, Any],
     history: pd.DataFrame,
@@ -91,7 +91,7 @@ def of_backbone(
 
     Args:
         backbone: The backbone.
-        checks: Levels; a check that is off, or that the stage has not declared, finds nothing.
+        checks: Settings of all checks in `SYMPTOMS`; a check that is off finds nothing.
         selftest: Content of metrics/selftest/<backbone>.json.
         weights: Content of metrics/pretrained/<backbone>.json.
         history: Content of plots/history/<backbone>.csv.
@@ -102,13 +102,11 @@ def of_backbone(
         One dict a finding: `backbone`, `check`, `level`, `what`, `cause` and `remedy`; none for a sound backbone. A
         finding on untrained weights is a warning at most: they are there to be compared with.
     """
-    collapsed = getattr(checks, "collapsed_features", None)
-    evidence = Evidence(
-        selftest, weights, history, evaluation, gain, least_dimensions=collapsed.threshold if collapsed else 0.0
-    )
+    least_dimensions = checks.threshold_of("collapsed_features")
+    evidence = Evidence(selftest, weights, history, evaluation, gain, least_dimensions)
     findings = []
     for check, (symptom, causes) in SYMPTOMS.items():
-        level = getattr(getattr(checks, check, None), "level", "off")
+        level = checks.level_of(check)
         what = symptom(evidence)
         if level == "off" or what is None:
             continue

@@ -1,9 +1,11 @@
 """What the data must satisfy."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section
 
 
@@ -31,8 +33,8 @@ class Calibrated(Check):
     threshold: Literal["auto"] | Annotated[int, Field(ge=0, le=16)]
 
 
-class Checks(Section):
-    """What the data must satisfy. What each check means is told in `checks/catalogue.py` and docs/checks.md.
+class Limits(Section):
+    """What may be spent on reading an image, and how many images a class needs.
 
     Args:
         on_bad: What an unreadable image does: end the run, or be set aside and listed.
@@ -47,6 +49,39 @@ class Checks(Section):
     seconds_per_image: float = Field(gt=0)
     worker_gb: float = Field(gt=0)
     min_images_per_class: int = Field(ge=5)
+
+    @property
+    def unreadable(self) -> Check:
+        """The check of images that cannot be read."""
+        return Check(level="error" if self.on_bad == "fail" else "warning")
+
+    @property
+    def max_pixels(self) -> int:
+        """Most pixels an image may have."""
+        return int(self.max_megapixels * 1e6)
+
+
+class CheckSettings(dict[str, Check]):
+    """The settings of the checks that a stage declares, by name; to ask for another one is an error."""
+
+    def __missing__(self, name: str) -> Check:
+        raise UnfreezeError(
+            f"the settings of check {name!r} were asked for, declared are {', '.join(self)}: "
+            "add it to the stage's settings and to its params in dvc.yaml"
+        )
+
+    def level_of(self, name: str) -> Literal["error", "warning", "off"]:
+        """Return what a finding of a check does."""
+        return self[name].level
+
+    def threshold_of(self, name: str) -> float:
+        """Return the threshold of a check that has a number for it."""
+        return cast(Bounded, self[name]).threshold
+
+
+class Checks(Limits):
+    """What the data must satisfy. What each check means is told in `checks/catalogue.py` and docs/checks.md."""
+
     conflicting_labels: Check
     exact_duplicates: Check
     near_duplicates: Calibrated
@@ -72,12 +107,14 @@ class Checks(Section):
     no_gain: Check
 
     @property
-    def most_pixels(self) -> int:
-        """Most pixels an image may have."""
-        return int(self.max_megapixels * 1e6)
+    def limits(self) -> Limits:
+        """What may be spent on an image, and how many a class needs."""
+        return Limits(**{name: getattr(self, name) for name in Limits.model_fields})
 
-    def level_of(self, name: str) -> str:
-        """Return what a finding of a check does: error, warning or off."""
-        if name == "unreadable":
-            return "error" if self.on_bad == "fail" else "warning"
-        return getattr(self, name).level
+    def select(self, names: Iterable[str]) -> CheckSettings:
+        """Return the settings of some checks, and of no others.
+
+        Args:
+            names: Names of checks.
+        """
+        return CheckSettings({name: getattr(self, name) for name in names})

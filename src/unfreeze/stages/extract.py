@@ -1,7 +1,7 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -19,20 +19,26 @@ from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.runtime.background import beside
-from unfreeze.settings.params import Params
+from unfreeze.settings.base import ByBackbone, PixelScaling
+from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.images import Augment
+from unfreeze.settings.selection import param
+from unfreeze.settings.training import Extract, Unfreeze
 
-PARAMS = (
-    "seed",
-    "pixels",
-    "augment",
-    "extract",
-    "unfreeze",
-    "search.enabled",
-    "checks.dead_features",
-    "checks.collapsed_features",
-    "checks.pixel_scaling",
-    "checks.uninformative_features",
-)
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    pixels: PixelScaling
+    augment: Augment
+    extract: Extract
+    unfreeze: Unfreeze
+    search_enabled: ByBackbone[bool] = param("search.enabled")
+    checks: CheckSettings = param(
+        "checks.dead_features", "checks.collapsed_features", "checks.pixel_scaling", "checks.uninformative_features"
+    )
 
 
 def fitting(plans: list[Plan], room: int) -> Plan:
@@ -95,7 +101,7 @@ def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
     return pd.DataFrame([[space["effective_dimensions"], above]], columns=columns)
 
 
-def run(params: Params, paths: Paths, backbone: str) -> None:
+def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
     with beside(gate.load_library, load_probe) as process:
         console.import_tensorflow()
@@ -104,24 +110,24 @@ def run(params: Params, paths: Paths, backbone: str) -> None:
         def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
             process.submit(gate.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
 
-        network = Backbone(row_of(backbone), store.describe(paths.images).size, params.pixels)
+        network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
         fed = {"scaling_error": pixel_check.scaling_error(network), "fed": pixel_check.explain(network)}
         files.write_json(paths.selftest(backbone), fed)
         judge(
             "scaling",
             pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
-            rules.of_scaling(params.checks),
+            rules.of_scaling(settings.checks),
         )
-        batches = store_activations(params, paths, network)
+        batches = store_activations(settings, paths, network)
         # Both read all that is stored: one here, one beside.
-        space = process.submit(space_of, paths, backbone, params.seed)
+        space = process.submit(space_of, paths, backbone, settings.seed)
         rows = row_statistics.by_row(batches).rename_axis("row").reset_index()
-        judge("features", rows, rules.of_features(params.checks))
+        judge("features", rows, rules.of_features(settings.checks))
         files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
-        judge("space", space_table(space.result()), rules.of_feature_space(params.checks))
+        judge("space", space_table(space.result()), rules.of_feature_space(settings.checks))
 
 
-def store_activations(params: Params, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
+def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
     """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
 
     Returns:
@@ -132,12 +138,12 @@ def store_activations(params: Params, paths: Paths, network: Backbone) -> Iterab
     backbone = network.row.name
     images = store.describe(paths.images)
     network.base.load_weights(paths.weights(backbone))
-    points: list[Any] = [params.unfreeze.point.of(backbone)]
-    if params.search.enabled.of(backbone):
-        points += network.candidates(params.unfreeze.candidates.of(backbone)).values()
+    points: list[Any] = [settings.unfreeze.point.of(backbone)]
+    if settings.search_enabled.of(backbone):
+        points += network.candidates(settings.unfreeze.candidates.of(backbone)).values()
     folds = files.read_csv(paths.split)
-    train = Views(paths.images, images.rows_of(folds, "train"), params.augment, params.seed)
-    val = Views(paths.images, images.rows_of(folds, "val"), None, params.seed)
+    train = Views(paths.images, images.rows_of(folds, "train"), settings.augment, settings.seed)
+    val = Views(paths.images, images.rows_of(folds, "val"), None, settings.seed)
     plan = cache.Plan(
         position=0,
         row_shape=(images.size, images.size, 3),
@@ -149,25 +155,25 @@ def store_activations(params: Params, paths: Paths, network: Backbone) -> Iterab
             "images": images.digest,
             "weights": files.sha256(paths.weights(backbone)),
             "split": files.sha256(paths.split),
-            "pixels": params.pixels,
+            "pixels": settings.pixels,
             "cut": "pixels",
         },
-        settings=cache.Settings(seed=params.seed, augment=params.augment, extract=params.extract),
+        settings=cache.Settings(seed=settings.seed, augment=settings.augment, extract=settings.extract),
     )
     plans = [
         replace(
             plan,
             position=cut,
             row_shape=tuple(operation.output.shape[1:]),
-            dtype=params.extract.dtype,
+            dtype=settings.extract.dtype,
             determined_by={**plan.determined_by, "cut": operation.name},
         )
         if cut
         else plan
         for cut, operation in network.cuts_up_to(min(network.cut(point) for point in points))
     ]
-    plan = fitting(plans, cache.room(paths.features(backbone), params.extract.max_gb, copies=2))
-    engine = engine_of(network.part(0, plan.position), params.extract)
+    plan = fitting(plans, cache.room(paths.features(backbone), settings.extract.max_gb, copies=2))
+    engine = engine_of(network.part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
     with (
         cache.writing(paths.features(backbone), plan) as writer,

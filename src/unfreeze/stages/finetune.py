@@ -2,43 +2,50 @@
 
 import math
 import time
-from concurrent.futures import BrokenExecutor
-from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
-from unfreeze.figures.training import training_curves
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.runtime.background import beside
-from unfreeze.settings.params import Params
-from unfreeze.settings.training import Phase, UnfreezePoint
-from unfreeze.tracking import models, server, system_metrics
-from unfreeze.tracking.ledger import Ledger
+from unfreeze.settings.base import ByBackbone, PixelScaling
+from unfreeze.settings.selection import param
+from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
+from unfreeze.stages.tracker import Tracker
 from unfreeze.training import history
 
-PARAMS = ("seed", "pixels", "head", "train", "unfreeze.point", "study.seeds", "tracking")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    pixels: PixelScaling
+    head: Head
+    train: Train
+    point: ByBackbone[UnfreezePoint] = param("unfreeze.point")
+    seeds: tuple[int, ...] = param("study.seeds")
 
 
-def chosen(params: Params, backbone: str, best: dict[str, Any] | None) -> tuple[UnfreezePoint, Phase]:
+def chosen(settings: Settings, backbone: str, best: dict[str, Any] | None) -> tuple[UnfreezePoint, Phase]:
     """Return unfreeze point and settings: the search's winner, or what is configured if it was off.
 
     Args:
-        params: Needs `train` and `unfreeze.point`.
+        settings: The stage's.
         backbone: The backbone.
         best: What the search found; None if it was off.
     """
-    phase = params.train.finetune.of(backbone)
+    phase = settings.train.finetune.of(backbone)
     if best is None:
-        return params.unfreeze.point.of(backbone), phase
+        return settings.point.of(backbone), phase
     return best["unfreeze_point"], phase.model_copy(update=best["settings"])
 
 
 def train(
-    params: Params, paths: Paths, backbone: str, point: UnfreezePoint, phase: Phase, model: Path
+    settings: Settings, paths: Paths, backbone: str, point: UnfreezePoint, phase: Phase, model: Path
 ) -> tuple[Any, dict[str, Any]]:
     """Train both phases and save the model.
 
@@ -51,10 +58,10 @@ def train(
     from unfreeze.training import keras_file
     from unfreeze.training.transfer import Transfer, TransferSettings
 
+    transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
     begun = time.monotonic()
-    settings = TransferSettings(params.seed, params.pixels, params.head, params.train)
-    with Transfer.prepared(settings, paths, backbone) as transfer:
-        results = [transfer.train_head(params.train.head.of(backbone)), transfer.fine_tune(point, phase)]
+    with Transfer.prepared(transfer_settings, paths, backbone) as transfer:
+        results = [transfer.train_head(settings.train.head.of(backbone)), transfer.fine_tune(point, phase)]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
         if val_loss is None or not math.isfinite(val_loss):
@@ -79,35 +86,30 @@ def train(
     }
 
 
-def run(params: Params, paths: Paths, backbone: str) -> None:
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
     """Train from the search's winner or from what is configured, and once more with each further seed."""
-    ledger = Ledger(paths, params.tracking.experiment)
-    with beside(server.load_library, models.load_library, ledger.prepare) as process:
-        console.import_tensorflow()
-        from unfreeze.training import memory
+    console.import_tensorflow()
+    from unfreeze.training import memory
 
-        best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
-        point, phase = chosen(params, backbone, best)
-        with system_metrics.sampled(paths.system_metrics(backbone)):
-            epochs, record = train(params, paths, backbone, point, phase, paths.model(backbone))
-        files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
-        files.write_csv(paths.history(backbone), epochs)
-        training_curves({backbone: epochs}, paths.history_picture(backbone))
-        with files.atomic(paths.repeats(backbone)) as folder:
-            folder.mkdir()
-            for seed in params.study.seeds:
-                memory.free()
-                console.log.info("%s: once more, with seed %d", backbone, seed)
-                reseeded = params.model_copy(update={"seed": seed})
-                train(reseeded, paths, backbone, point, phase, folder / paths.repeat(backbone, seed).name)
-            # DVC warns of an empty folder.
-            files.write_json(folder / "seeds.json", list(params.study.seeds))
-        record["chosen_by"] = "search" if best else "params"
-        record["model_sha256"] = files.sha256(paths.model(backbone))
-        files.write_json(paths.training(backbone), record)
-        console.log.info(
-            "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
-        )
-        # Results are worth more than their log; `evaluate` logs what is missing.
-        with suppress(BrokenExecutor):
-            process.submit(ledger.log_training, backbone).result()
+    best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
+    point, phase = chosen(settings, backbone, best)
+    with tracker.measure_machine(paths.system_metrics(backbone)):
+        epochs, record = train(settings, paths, backbone, point, phase, paths.model(backbone))
+    files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
+    files.write_csv(paths.history(backbone), epochs)
+    with files.atomic(paths.repeats(backbone)) as folder:
+        folder.mkdir()
+        for seed in settings.seeds:
+            memory.free()
+            console.log.info("%s: once more, with seed %d", backbone, seed)
+            reseeded = replace(settings, seed=seed)
+            train(reseeded, paths, backbone, point, phase, folder / paths.repeat(backbone, seed).name)
+        # DVC warns of an empty folder.
+        files.write_json(folder / "seeds.json", list(settings.seeds))
+    record["chosen_by"] = "search" if best else "params"
+    record["model_sha256"] = files.sha256(paths.model(backbone))
+    files.write_json(paths.training(backbone), record)
+    console.log.info(
+        "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
+    )
+    tracker.log_training(backbone)

@@ -1,5 +1,7 @@
 """Decode and resize every usable image once, into data/images.h5."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -8,9 +10,18 @@ from unfreeze.checks import gate, manifest, rules
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
 from unfreeze.runtime.background import beside
-from unfreeze.settings.params import Params
+from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.images import Preprocess
+from unfreeze.settings.selection import param
 
-PARAMS = ("preprocess", "checks.max_megapixels", "checks.single_colour")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    preprocess: Preprocess
+    max_megapixels: float = param("checks.max_megapixels")
+    checks: CheckSettings = param("checks.single_colour")
 
 
 def pixel_statistics(paths: Paths) -> pd.DataFrame:
@@ -21,7 +32,7 @@ def pixel_statistics(paths: Paths) -> pd.DataFrame:
     return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Write the store and check it."""
     with beside(gate.load_library) as process:
         rows = manifest.usable(pd.read_parquet(paths.manifest))
@@ -31,9 +42,9 @@ def run(params: Params, paths: Paths) -> None:
             rows["path"].tolist(),
             rows["label"].tolist(),
             weights=rows["weight"].tolist() if "weight" in rows else None,
-            size=params.preprocess.image_size,
-            max_pixels=params.checks.most_pixels,
+            size=settings.preprocess.image_size,
+            max_pixels=int(settings.max_megapixels * 1e6),
             manifest_sha256=files.sha256(paths.manifest),
         )
-        wanted = rules.of_images(sorted(rows["label"].unique()), params.checks)
+        wanted = rules.of_images(sorted(rows["label"].unique()), settings.checks)
         process.submit(gate.gate, "images", pixel_statistics(paths), wanted, paths).result()

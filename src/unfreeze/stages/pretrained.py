@@ -1,22 +1,31 @@
 """Bring a backbone's weights into models/pretrained, with a record of where they come from."""
 
+from dataclasses import dataclass
+
 from unfreeze import files
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.settings.params import Params
+from unfreeze.settings.base import ByBackbone
+from unfreeze.settings.sources import WeightsSource
 
-PARAMS = ("seed", "weights")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    weights: ByBackbone[WeightsSource]
 
 
-def run(params: Params, paths: Paths, backbone: str) -> None:
+def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Load the weights into the backbone, so that wrong ones are found here, and store them as they are used."""
     console.import_tensorflow()
     from unfreeze.models import weights
 
     row = row_of(backbone)
-    source = params.weights.of(backbone)
-    model = weights.load_pretrained(row, source, params.seed)
+    source = settings.weights.of(backbone)
+    model = weights.load_pretrained(row, source, settings.seed)
     with files.atomic(paths.weights(backbone)) as partial:
         model.save_weights(partial)
     record = {

@@ -1,59 +1,36 @@
-"""Write the study for people, pull requests and machines, and complete its run in MLflow."""
+"""Write the study for people, pull requests and machines, and complete its run in the tracker."""
 
-import pandas as pd
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from unfreeze import files
-from unfreeze.checks import gate
 from unfreeze.errors import UnfreezeError
-from unfreeze.figures.training import training_curves
 from unfreeze.paths import Paths
-from unfreeze.records import lineage
-from unfreeze.report import page, text
-from unfreeze.report.study import Study, content
 from unfreeze.runtime import console
-from unfreeze.settings.params import Params
-from unfreeze.tracking.ledger import Ledger
-
-PARAMS = ("study.backbones", "tracking")
-
-# Suites that each backbone has its own of.
-OF_BACKBONES = ("scaling", "features", "space", "predictions")
+from unfreeze.settings.selection import param
+from unfreeze.stages.tracker import Tracker
 
 
-def read(paths: Paths, backbones: list[str]) -> Study:
-    """Read what the stages before have found out.
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    backbones: tuple[str, ...] = param("study.backbones")
+
+
+def run(
+    settings: Settings, paths: Paths, tracker: Tracker, write_reports: Callable[[Paths, Sequence[str]], Any]
+) -> None:
+    """Write reports/ and log them.
 
     Args:
-        paths: Where they left it.
-        backbones: The study's.
+        settings: The stage's.
+        paths: The checkout.
+        tracker: Logs the report and what is still missing.
+        write_reports: Writes the reports and returns the study; the command line hands it in.
     """
-    # Those of backbones that left the study lie there too.
-    suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
-    return Study(
-        verdict=files.read_json(paths.verdict),
-        histories={name: pd.read_csv(paths.history(name)) for name in backbones},
-        roc={name: pd.read_csv(paths.roc(name), dtype={"class": str}, keep_default_na=False) for name in backbones},
-        precision_recall={
-            name: pd.read_csv(paths.precision_recall(name), dtype={"class": str}, keep_default_na=False)
-            for name in backbones
-        },
-        reliability={name: pd.read_csv(paths.reliability(name)) for name in backbones},
-        mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
-        checks=[{"suite": suite, **files.read_json(paths.checks(suite))} for suite in suites],
-        lineage=lineage.of_study(paths, backbones),
-        links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
-    )
-
-
-def run(params: Params, paths: Paths) -> None:
-    """Write reports/ and log them."""
-    names = list(params.study.backbones)
-    study = read(paths, names)
-    training_curves(study.histories, paths.curves_picture)
-    files.write_json(paths.report_json, content(study))
-    files.write_text(paths.report_markdown, text.markdown(study))
-    files.write_text(paths.report_html, page.page(study))
-    Ledger(paths, params.tracking.experiment).log_study(names)
+    study = write_reports(paths, settings.backbones)
+    tracker.log_study(settings.backbones)
     if errors := [found for found in study.verdict["findings"] if found["level"] == "error"]:
         told = "; ".join(f"{found['backbone']}: {found['what']} ({found['cause']})" for found in errors)
         raise UnfreezeError(f"{told}. {errors[0]['remedy']}. The report is {paths.report_html}")

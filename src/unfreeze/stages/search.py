@@ -1,9 +1,9 @@
 """Search the unfreeze point and how to fine-tune from it, on cached activations."""
 
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,31 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.figures import search as search_figure
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.runtime.background import beside
 from unfreeze.search import workers
 from unfreeze.search.journal import Journal
-from unfreeze.settings.params import Params, settings_of
-from unfreeze.tracking import server
-from unfreeze.tracking.ledger import Ledger
+from unfreeze.settings.base import PixelScaling, Section
+from unfreeze.settings.params import settings_of
+from unfreeze.settings.training import Head, Search, Train, Unfreeze
+from unfreeze.stages.tracker import Tracker
 
-PARAMS = ("seed", "pixels", "head", "train", "unfreeze", "search", "tracking")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    pixels: PixelScaling
+    head: Head
+    train: Train
+    unfreeze: Unfreeze
+    search: Search
+
 
 RESAMPLES = 2000
 # What may change while a search is stopped: its bounds, and what stands in the points already.
-FREE = ("search.enabled", "search.max_", "unfreeze.", "tracking.")
+FREE = ("search.enabled", "search.max_", "unfreeze.")
 # No score depends on these, so they may differ from run to run, and what is compared must not hold them.
 MEASURED = ("seconds", "peak_mb")
 COLUMNS = ["trial", "unfreeze_from", "learning_rate", "score", "val_loss", "val_accuracy", "trainable_parameters"]
@@ -95,16 +105,17 @@ def gain_over(
     return result
 
 
-def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> None:
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, *, processes: int = 1) -> None:
     """Try points and settings, and write the trials, the best of them, and what it is worth.
 
     Args:
-        params: What the stage may read.
+        settings: The stage's.
         paths: Where files lie.
         backbone: The backbone.
+        tracker: Logs each trial.
         processes: Number of workers on this machine.
     """
-    if not params.search.enabled.of(backbone):
+    if not settings.search.enabled.of(backbone):
         _write(paths, backbone, None)
         console.log.info("%s: the search is off", backbone)
         return
@@ -118,25 +129,17 @@ def run(params: Params, paths: Paths, backbone: str, *, processes: int = 1) -> N
         for left_by_a_killed_one in of_any_worker.parent.glob(of_any_worker.name):
             files.remove(left_by_a_killed_one)
     team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
-    with beside(server.load_library) as process, team:
-        ledger = Ledger(paths, params.tracking.experiment)
-
-        def report(row: Row) -> None:
-            # Trials are worth more than their log; `finetune` logs what is missing.
-            with suppress(BrokenExecutor):
-                process.submit(ledger.log_trial, backbone, row)
-
-        outcome = _search(params, paths, backbone, journal, report)
+    with team:
+        outcome = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone))
         if outcome is None:
             return
         _write(paths, backbone, outcome)
-        with suppress(BrokenExecutor):
-            process.submit(ledger.log_search, backbone).result()
+        tracker.log_search(backbone)
     files.remove(paths.search_folder(backbone))
 
 
 def _search(
-    params: Params, paths: Paths, backbone: str, journal: Journal | None, report: Callable[[Row], Any]
+    settings: Settings, paths: Paths, backbone: str, journal: Journal | None, report: Callable[[Row], Any]
 ) -> Outcome | None:
     """Run the trials of this process; return those of all, or None in a worker, whose chief knows them."""
     role = workers.role()
@@ -146,26 +149,26 @@ def _search(
     from unfreeze.training.heads import require_dropout
     from unfreeze.training.transfer import Transfer, TransferSettings
 
-    search, folder = params.search, paths.search_folder(backbone)
-    phase = params.train.finetune.of(backbone)
-    wanted = TransferSettings(params.seed, params.pixels, params.head, params.train)
-    with Transfer.prepared(wanted, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
-        points = transfer.backbone.candidates(params.unfreeze.candidates.of(backbone))
-        configured, configured_point = transfer.backbone.named(params.unfreeze.point.of(backbone))
+    search, folder = settings.search, paths.search_folder(backbone)
+    phase = settings.train.finetune.of(backbone)
+    transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
+    with Transfer.prepared(transfer_settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
+        points = transfer.backbone.candidates(settings.unfreeze.candidates.of(backbone))
+        configured, configured_point = transfer.backbone.named(settings.unfreeze.point.of(backbone))
         if search.dropout is not None:
             require_dropout(transfer.head, search.dropout.max)
         features = transfer.features.plan.determined_by
-        settings = settings_of(params.model_dump(mode="json"), backbone)
+        resolved = settings_of(_as_json(settings), backbone)
         determined_by = {
             "points": list(points),
             "configured": configured,
-            **{name: value for name, value in settings.items() if not name.startswith(FREE)},
+            **{name: value for name, value in resolved.items() if not name.startswith(FREE)},
         }
         if journal is not None:
             journal.begin({**determined_by, "features": features})
         # Another machine may cut elsewhere and compute on another engine: that is the same search.
         digest = files.digest({**determined_by, **{name: features[name] for name in ("images", "weights", "split")}})
-        transfer.train_head(params.train.head.of(backbone))
+        transfer.train_head(settings.train.head.of(backbone))
         trials = Trials(
             transfer,
             transfer.head,
@@ -179,11 +182,11 @@ def _search(
         space = tuner.Space(list(points), search, backbone, digest)
         if role.kind == "worker":
             workers.wait_for_chief(role)
-            tuner.search(trials, space, search, seed=params.seed, journal=None)
+            tuner.search(trials, space, search, seed=settings.seed, journal=None)
             return None
         workers.require_free_port(role)
         first = trials.run(0, configured, {"learning_rate": phase.learning_rate})
-        others = tuner.search(trials, space, search, seed=params.seed, journal=journal)
+        others = tuner.search(trials, space, search, seed=settings.seed, journal=journal)
         scored = [trial for trial in (first, *others) if not trial["failed"]]
         if not scored:
             raise UnfreezeError(
@@ -194,12 +197,20 @@ def _search(
         gain = None
         before, after = (trials.probabilities(trial["trial"]) for trial in (first, best))
         if before is not None and after is not None:
-            gain = gain_over(before, after, transfer.features.plan.val.labels, params.seed)
+            gain = gain_over(before, after, transfer.features.plan.val.labels, settings.seed)
     console.log.info(
         "%s: best of %d trials: from %s at %.2g, score %.4f",
         backbone, 1 + len(others), best["unfreeze_from"], best["settings"]["learning_rate"], best["score"],
     )  # fmt: skip
     return Outcome([first, *others], best, gain, list(points))
+
+
+def _as_json(settings: Settings) -> dict[str, Any]:
+    """Return the settings as they stand in params.yaml."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, Section) else value for name, value in values.items()
+    }
 
 
 def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:
@@ -211,7 +222,6 @@ def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:
     }
     files.write_json(paths.search(backbone), record)
     files.write_csv(paths.trials(backbone), table_of(trials))
-    search_figure.search(trials, outcome.points if outcome else [], backbone, paths.search_picture(backbone))
 
 
 def _comparable(trial: Row) -> Row:

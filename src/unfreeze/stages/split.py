@@ -1,5 +1,6 @@
 """Put every usable image into one of three folds, copies of one image and groups into the same."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,15 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import FOLDS
 from unfreeze.settings.images import Split
-from unfreeze.settings.params import Params
 
-PARAMS = ("seed", "split")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    split: Split
+
 
 # Standard deviations of a share that chance may bring: one fold in 370 leaves them.
 CHANCE = 3
@@ -122,13 +129,13 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
     return table[["id", "label", "fold", "folds_of_cluster", "classes_of_fold", "share_off"]]
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Write data/split.csv and check it."""
     from unfreeze.checks import gate, rules
 
     rows = manifest.usable(pd.read_parquet(paths.manifest))
-    folds = assign_folds(rows, params.split, params.seed)
+    folds = assign_folds(rows, settings.split, settings.seed)
     files.write_csv(paths.split, folds)
-    wanted = rules.of_split(params.split, given="fold" in rows)
-    gate.gate("split", describe_folds(folds, rows, params.split), wanted, paths)
+    wanted = rules.of_split(settings.split, given="fold" in rows)
+    gate.gate("split", describe_folds(folds, rows, settings.split), wanted, paths)
     log.info("folds: %s", ", ".join(f"{name} {count}" for name, count in folds["fold"].value_counts().items()))

@@ -1,5 +1,6 @@
 """Look for wrong labels: probes on the cached features of the study's first backbone say what each image shows."""
 
+from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
@@ -11,20 +12,30 @@ from unfreeze.checks.waivers import Waiver
 from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.params import Params
+from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.selection import param
 
-PARAMS = ("seed", "checks.suspect_labels", "checks.max_megapixels", "study.backbones")
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    max_megapixels: float = param("checks.max_megapixels")
+    backbones: tuple[str, ...] = param("study.backbones")
+    checks: CheckSettings = param("checks.suspect_labels")
+
 
 COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
 
 
-def judged(params: Params, paths: Paths) -> pd.DataFrame:
+def judged(settings: Settings, paths: Paths) -> pd.DataFrame:
     """Return the probes' opinions of all images of the training and the validation fold, the most suspect first.
 
     Returns:
         Columns `COLUMNS`; no row where nothing is frozen, or classes have too few images.
     """
-    backbone = params.study.backbones[0]
+    backbone = settings.backbones[0]
     of_images = pooled.read(paths, backbone)
     if of_images is None:
         log.info("labels are not probed: %s has no stored features, only pixels", backbone)
@@ -32,7 +43,7 @@ def judged(params: Params, paths: Paths) -> pd.DataFrame:
     if of_images.smallest_class < probes.FOLDS:
         log.info("labels are not probed: a class has fewer than %d different images", probes.FOLDS)
         return pd.DataFrame(columns=COLUMNS)
-    probabilities = probes.cross_validated(of_images.vectors, of_images.labels, of_images.groups, params.seed)
+    probabilities = probes.cross_validated(of_images.vectors, of_images.labels, of_images.groups, settings.seed)
     return probes.opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
 
 
@@ -53,12 +64,12 @@ def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let
     return table.assign(suspect_labels=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
-    check = params.checks.suspect_labels
-    opinions = pd.DataFrame(columns=COLUMNS) if check.level == "off" else judged(params, paths)
+    level, threshold = settings.checks.level_of("suspect_labels"), settings.checks.threshold_of("suspect_labels")
+    opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judged(settings, paths)
     digests = pd.read_parquet(paths.manifest, columns=["path", "sha256"]).set_index("path")["sha256"]
-    table = with_suspects(opinions, digests, check.threshold, waivers.load(paths.waivers, date.today()))
+    table = with_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()))
     cards = [
         [
             Card(
@@ -71,13 +82,13 @@ def run(params: Params, paths: Paths) -> None:
     text = page.page(
         "Suspect labels",
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
-        f"{params.study.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
-        [Section("suspect_labels", check.level, len(cards), int(table["waived"].sum()), cards)],
+        f"{settings.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
+        [Section("suspect_labels", level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
-        most_pixels=params.checks.most_pixels,
+        most_pixels=int(settings.max_megapixels * 1e6),
         links=[("What the other checks found", paths.findings_page.name)],
     )
     files.write_csv(paths.suspects, table)
     files.write_text(paths.suspects_page, text)
-    gate.gate("suspects", table, rules.of_suspects(params.checks), paths)
+    gate.gate("suspects", table, rules.of_suspects(settings.checks), paths)

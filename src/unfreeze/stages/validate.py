@@ -1,4 +1,4 @@
-"""Check params.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
+"""Check settings.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
 
 from unfreeze import files
 from unfreeze.models.table import check_size, row_of
@@ -6,18 +6,18 @@ from unfreeze.paths import Paths
 from unfreeze.settings.params import Params
 from unfreeze.sources import collect
 
-# The whole file: DVC compares it as one.
-PARAMS = tuple(Params.model_fields)
+# All of settings.yaml: DVC compares the file as one.
+Settings = Params
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Params, paths: Paths) -> None:
     """Check that every backbone exists and takes the image size, and that the data is where it is said to be."""
-    rows = [row_of(name) for name in params.study.backbones]
+    rows = [row_of(name) for name in settings.study.backbones]
     for row in rows:
-        check_size(row, params.preprocess.image_size)
-    for values in (params.weights, params.unfreeze.point, params.unfreeze.candidates, params.head.layers):
+        check_size(row, settings.preprocess.image_size)
+    for values in (settings.weights, settings.unfreeze.point, settings.unfreeze.candidates, settings.head.layers):
         for name in set(values.root) - {"default"}:
             row_of(name)
-    collect.check_reachable(params.data)
+    collect.check_reachable(settings.data)
     # Always the same, so that a change of one parameter reruns only the stages that depend on it.
     files.write_text(paths.params_valid, "params.yaml was checked\n")

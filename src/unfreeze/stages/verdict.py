@@ -1,5 +1,6 @@
 """Compare all backbones of the study: intervals, tests of all pairs, slices, findings and their causes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,29 @@ from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.records.predictions import Predictions
 from unfreeze.runtime import console
-from unfreeze.settings.params import Params
+from unfreeze.settings.base import PixelScaling
+from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.selection import param
+from unfreeze.settings.study import Study
 
-PARAMS = (
-    "seed",
-    "pixels",
-    "study",
-    "data.name",
-    "preprocess.image_size",
-    "checks.pixel_scaling",
-    "checks.collapsed_features",
-    "checks.uninformative_features",
-    "checks.one_class",
-    "checks.below_majority",
-    "checks.no_gain",
-)
+
+@dataclass(frozen=True)
+class Settings:
+    """What the stage uses of params.yaml."""
+
+    seed: int
+    pixels: PixelScaling
+    study: Study
+    data_name: str = param("data.name")
+    image_size: int = param("preprocess.image_size")
+    checks: CheckSettings = param(
+        "checks.pixel_scaling",
+        "checks.collapsed_features",
+        "checks.uninformative_features",
+        "checks.one_class",
+        "checks.below_majority",
+        "checks.no_gain",
+    )
 
 
 def spread(seed: int, accuracy: float, further: dict[str, float]) -> dict[str, Any] | None:
@@ -44,7 +53,7 @@ def spread(seed: int, accuracy: float, further: dict[str, float]) -> dict[str, A
 
 
 def row_of(
-    params: Params, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame
+    settings: Settings, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame
 ) -> dict[str, Any]:
     """Return what is known of one backbone."""
     weights = files.read_json(paths.weights_record(backbone))
@@ -59,7 +68,7 @@ def row_of(
         "learning_rate": training["learning_rate"],
         "chosen_by": training["chosen_by"],
         **intervals.score_intervals(
-            predictions.labels, predictions.probabilities, predictions.classes, seed=params.seed
+            predictions.labels, predictions.probabilities, predictions.classes, seed=settings.seed
         ),
         "averages": {name: evaluation[name] for name in ("macro", "weighted")},
         "confusion": evaluation["confusion"],
@@ -70,10 +79,10 @@ def row_of(
             "trainable_parameters": training["trainable_parameters"],
             "training_seconds": files.read_json(paths.training_time(backbone))["seconds"],
         },
-        "seeds": spread(params.seed, evaluation["accuracy"], evaluation["seeds"]),
+        "seeds": spread(settings.seed, evaluation["accuracy"], evaluation["seeds"]),
         "corruptions": evaluation["corruptions"],
         "learning_curve": files.read_json(paths.learning_curve(backbone)),
-        "slices": slices.slices(predictions.table, manifest, seed=params.seed),
+        "slices": slices.slices(predictions.table, manifest, seed=settings.seed),
     }
 
 
@@ -102,35 +111,35 @@ def with_gains(rows: list[dict[str, Any]], compared: list[dict[str, Any]], basel
     return [{**row, "gain": gains.get(row["backbone"])} for row in ranked]
 
 
-def run(params: Params, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths) -> None:
     """Write metrics/verdict.json."""
-    names = list(params.study.backbones)
+    names = list(settings.study.backbones)
     manifest = pd.read_parquet(paths.manifest)
     predictions = {name: Predictions.read(paths.predictions(name)) for name in names}
-    rows = [row_of(params, paths, name, predictions[name], manifest) for name in names]
+    rows = [row_of(settings, paths, name, predictions[name], manifest) for name in names]
     labels = predictions[names[0]].labels
     predicted = {name: said.predicted for name, said in predictions.items()}
-    compared = pairs.compare_pairs(labels, predicted, seed=params.seed)
-    rows = with_gains(rows, compared, params.study.baseline)
+    compared = pairs.compare_pairs(labels, predicted, seed=settings.seed)
+    rows = with_gains(rows, compared, settings.study.baseline)
     smallest = pairs.smallest_difference(len(labels), pairs.discordant_share(labels, predicted), pairs=len(compared))
     findings = [
         finding
         for row in rows
         for finding in diagnosis.of_backbone(
             row["backbone"],
-            checks=params.checks,
+            checks=settings.checks,
             gain=row["gain"],
             **diagnosis.records(paths, row["backbone"]),
         )
     ]
-    judged = ranking.verdict(rows, compared, smallest, baseline=params.study.baseline)
+    judged = ranking.verdict(rows, compared, smallest, baseline=settings.study.baseline)
     result = {
         "study": {
-            "name": params.study.name,
-            "data": params.data.name,
-            "image_size": params.preprocess.image_size,
-            "baseline": params.study.baseline,
-            "pixels": params.pixels,
+            "name": settings.study.name,
+            "data": settings.data_name,
+            "image_size": settings.image_size,
+            "baseline": settings.study.baseline,
+            "pixels": settings.pixels,
         },
         "test_images": len(labels),
         "classes": predictions[names[0]].classes,

@@ -1,0 +1,284 @@
+"""Which code decides a stage's outputs, and one digest of it.
+
+Starting from a stage's entry point, every definition that it can reach through names and imports is collected, across
+modules. The digest covers their syntax trees without what cannot change an output: comments, docstrings, type hints,
+the texts of errors and log lines, imports and definitions that nothing reached uses. So an edit reruns the stages
+that use what it changed, and no others.
+
+What is reached is an upper bound: a name counts as used wherever it occurs. Names that are only known at run time
+(`getattr` on a module, `importlib`) are not followed; registries are, through `runtime.plugins.load_entries`.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from unfreeze.records.syntax import strip, tokens
+
+PACKAGE = "unfreeze"
+# They show what happens, or log it: no output depends on them.
+WITHOUT_EFFECT = frozenset({"unfreeze.runtime.console", "unfreeze.stages.tracker"})
+# Modules whose code runs in a stage although the stage is handed it by the command line.
+HANDED_IN = {"report": ("unfreeze.report.write",)}
+# Modules in `stages/` that are no stage with outputs of their own, or none that code decides.
+NOT_STAGES = frozenset({"__init__", "tracker", "code"})
+LOAD_ENTRIES = ("unfreeze.runtime.plugins", "load_entries")
+PLUGINS = "plugins"
+TEMPLATE = re.compile(r"[\w/.-]+\.j2")
+
+# A top-level definition: module and name; the name is empty for statements that run when the module is imported.
+Key = tuple[str, str]
+
+
+@dataclass
+class Module:
+    """One source file, split into its top-level definitions.
+
+    Args:
+        name: Dotted name.
+        tree: Its syntax tree, stripped.
+        definitions: Statements that bind each top-level name.
+        effects: Statements that do something else when the module is imported.
+        imports: What each imported name stands for: module, and name in it or None for the module itself.
+    """
+
+    name: str
+    tree: ast.Module
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    effects: list[ast.stmt] = field(default_factory=list)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for statement in self.tree.body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                continue
+            names = list(_bound_names(statement))
+            for name in names:
+                self.definitions.setdefault(name, []).append(statement)
+            if not names or self._registers(statement):
+                self.effects.append(statement)
+
+    def statements(self, name: str) -> list[ast.stmt]:
+        """Return the statements of a definition, or those with an effect for the empty name."""
+        return self.definitions.get(name, []) if name else self.effects
+
+    def _registers(self, statement: ast.stmt) -> bool:
+        """Tell whether a definition is decorated by a function of this package, which may register it."""
+        decorators = getattr(statement, "decorator_list", [])
+        roots = {node.id for decorator in decorators for node in ast.walk(decorator) if isinstance(node, ast.Name)}
+        return any(self.imports.get(root, ("",))[0].startswith(PACKAGE) or root in self.definitions for root in roots)
+
+
+class Source:
+    """The code of one checkout.
+
+    Args:
+        root: The checkout.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._modules: dict[str, Module | None] = {}
+        self._uses: dict[Key, tuple[list[str], set[Key], set[str]]] = {}
+
+    @cached_property
+    def stages(self) -> list[str]:
+        """Names of the stages, from the modules in `stages/`."""
+        folder = self.root / "src" / PACKAGE / "stages"
+        return sorted(path.stem for path in folder.glob("*.py") if path.stem not in NOT_STAGES)
+
+    def digest(self, stage: str) -> str:
+        """Return the SHA-256 of all code that decides a stage's outputs.
+
+        Args:
+            stage: Name of a module in `stages/`.
+        """
+        digest = hashlib.sha256()
+        keys, templates = self.reach(stage)
+        for key in sorted(keys):
+            digest.update("\0".join([*key, *self._use(key)[0], "\n"]).encode())
+        for template in sorted(templates):
+            digest.update(template.encode() + (self._templates / template).read_bytes())
+        return digest.hexdigest()
+
+    def files(self, stage: str) -> set[Path]:
+        """Return the source files that hold code which decides a stage's outputs."""
+        keys, templates = self.reach(stage)
+        found = {path for module, _ in keys if (path := self._path(module))}
+        return found | {self._templates / template for template in templates}
+
+    def reach(self, stage: str) -> tuple[set[Key], set[str]]:
+        """Return the definitions and the templates that a stage can reach.
+
+        Args:
+            stage: Name of a module in `stages/`.
+        """
+        waiting = [
+            (module, name)
+            for module in (f"{PACKAGE}.stages.{stage}", *HANDED_IN.get(stage, ()))
+            for name in ("", *self._defined(module))
+        ]
+        keys: set[Key] = set()
+        templates: set[str] = set()
+        while waiting:
+            key = waiting.pop()
+            if key in keys or key[0] in WITHOUT_EFFECT or self._module(key[0]) is None:
+                continue
+            keys.add(key)
+            _, used, filled = self._use(key)
+            templates |= self._with_included(filled)
+            waiting += [(key[0], ""), *used]
+        return keys, templates
+
+    def _use(self, key: Key) -> tuple[list[str], set[Key], set[str]]:
+        """Return a definition's tokens, the definitions and the templates that it uses."""
+        if key not in self._uses:
+            module = self._module(key[0])
+            assert module is not None
+            statements = module.statements(key[1])
+            words: list[str] = []
+            used: set[Key] = set()
+            filled: set[str] = set()
+            for statement in statements:
+                words += tokens(statement)
+                filled |= {text for text in words if TEMPLATE.fullmatch(text)}
+                for local, chain in _names(statement):
+                    words += self._import_tokens(module, local)
+                    used |= set(self._resolve(module, local, chain))
+                used |= set(self._entries(module, statement))
+            self._uses[key] = words, used, filled
+        return self._uses[key]
+
+    def _resolve(self, module: Module, local: str, chain: tuple[str, ...]) -> Iterator[Key]:
+        """Yield the definitions that a name, with the attributes asked of it, stands for."""
+        if local in module.definitions:
+            yield module.name, local
+        if local in module.imports:
+            yield from self._resolve_target(*module.imports[local], chain)
+
+    def _resolve_target(self, name: str, member: str | None, chain: tuple[str, ...]) -> Iterator[Key]:
+        if member is not None:
+            chain = (member, *chain)
+        while chain and self._path(f"{name}.{chain[0]}"):
+            name, chain = f"{name}.{chain[0]}", chain[1:]
+        module = self._module(name)
+        if module is None:
+            return
+        if not chain:
+            # The module itself is handed on: all of it may be used.
+            yield from ((name, defined) for defined in ("", *module.definitions))
+        elif chain[0] in module.definitions:
+            yield name, chain[0]
+        elif chain[0] in module.imports:
+            yield from self._resolve_target(*module.imports[chain[0]], chain[1:])
+
+    def _entries(self, module: Module, statement: ast.stmt) -> Iterator[Key]:
+        """Yield all definitions of the modules that a registry loads in a statement."""
+        for node in ast.walk(statement):
+            if not (isinstance(node, ast.Call) and len(node.args) == 2):
+                continue
+            called = [key for local, chain in _names(node.func) for key in self._resolve(module, local, chain)]
+            literals = [
+                arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+            ]
+            if LOAD_ENTRIES not in called or len(literals) != 2:
+                continue
+            kind, package = literals
+            folder = self.root / "src" / package.replace(".", "/")
+            names = [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
+            names += [f"{PLUGINS}.{kind}.{path.stem}" for path in sorted((self.root / PLUGINS / kind).glob("*.py"))]
+            for name in names:
+                yield from ((name, defined) for defined in ("", *self._defined(name)))
+
+    def _import_tokens(self, module: Module, local: str) -> list[str]:
+        if local not in module.imports:
+            return []
+        name, member = module.imports[local]
+        return [f"{local}={name}:{member or ''}"]
+
+    def _defined(self, name: str) -> Iterable[str]:
+        module = self._module(name)
+        return module.definitions if module else ()
+
+    def _module(self, name: str) -> Module | None:
+        if name not in self._modules:
+            path = self._path(name)
+            self._modules[name] = self._read(name, path) if path else None
+        return self._modules[name]
+
+    def _read(self, name: str, path: Path) -> Module:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        return Module(name, strip(tree), imports=_imported_names(tree))
+
+    def _path(self, name: str) -> Path | None:
+        """Return a module's file; None if it is none of this checkout's, or a package."""
+        folder = self.root if name.startswith(f"{PLUGINS}.") else self.root / "src"
+        path = folder / f"{name.replace('.', '/')}.py"
+        return path if name.split(".")[0] in (PACKAGE, PLUGINS) and path.is_file() else None
+
+    @property
+    def _templates(self) -> Path:
+        return self.root / "src" / PACKAGE / "templates"
+
+    def _with_included(self, templates: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        waiting = list(templates)
+        while waiting:
+            name = waiting.pop()
+            if name not in found and (self._templates / name).is_file():
+                found.add(name)
+                waiting += TEMPLATE.findall((self._templates / name).read_text(encoding="utf-8"))
+        return found
+
+
+def _bound_names(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a top-level statement binds, also inside of `if` and `try`."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name) and _is_bound(node))
+    elif isinstance(statement, ast.If | ast.Try | ast.With):
+        for inner in ast.iter_child_nodes(statement):
+            if isinstance(inner, ast.stmt):
+                yield from _bound_names(inner)
+
+
+def _is_bound(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _imported_names(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
+    """Return what each imported name of a module stands for, wherever in the module it is imported."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.name if alias.asname else alias.name.split(".")[0]
+                found[alias.asname or name] = (name, None)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                found[alias.asname or alias.name] = (node.module, alias.name)
+    return found
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each name that occurs in a tree, with the attributes asked of it in turn."""
+    if isinstance(node, ast.Attribute):
+        chain: list[str] = []
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute):
+            chain.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield inner.id, tuple(reversed(chain))
+            return
+    if isinstance(node, ast.Name):
+        yield node.id, ()
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)

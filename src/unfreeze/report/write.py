@@ -1,0 +1,57 @@
+"""Write a study for people, pull requests and machines: the one place that reads all that stages have written."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from unfreeze import files
+from unfreeze.checks import gate
+from unfreeze.paths import Paths
+from unfreeze.records import lineage
+from unfreeze.report import page, text
+from unfreeze.report.study import Study, content
+
+# Suites that each backbone has its own of.
+OF_BACKBONES = ("scaling", "features", "space", "predictions")
+
+
+def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
+    """Read what the stages before have found out.
+
+    Args:
+        paths: Where they left it.
+        backbones: The study's.
+    """
+    # Those of backbones that left the study lie there too.
+    suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
+    return Study(
+        verdict=files.read_json(paths.verdict),
+        histories={name: pd.read_csv(paths.history(name)) for name in backbones},
+        roc={name: pd.read_csv(paths.roc(name), dtype={"class": str}, keep_default_na=False) for name in backbones},
+        precision_recall={
+            name: pd.read_csv(paths.precision_recall(name), dtype={"class": str}, keep_default_na=False)
+            for name in backbones
+        },
+        reliability={name: pd.read_csv(paths.reliability(name)) for name in backbones},
+        mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
+        checks=[{"suite": suite, **files.read_json(paths.checks(suite))} for suite in suites],
+        lineage=lineage.of_study(paths, backbones),
+        links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
+    )
+
+
+def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
+    """Write the report as a page, as Markdown and as JSON.
+
+    Args:
+        paths: Where the results are and the reports go.
+        backbones: The study's.
+
+    Returns:
+        What was read.
+    """
+    study = read_study(paths, backbones)
+    files.write_json(paths.report_json, content(study))
+    files.write_text(paths.report_markdown, text.markdown(study))
+    files.write_text(paths.report_html, page.page(study))
+    return study

@@ -1,0 +1,14 @@
+"""Write one digest a stage of the code that decides its outputs: what the other stages depend on."""
+
+from unfreeze import files
+from unfreeze.paths import Paths
+from unfreeze.records.code import Source
+
+
+def run(paths: Paths) -> None:
+    """Write code/<stage>.txt for every stage."""
+    source = Source(paths.root)
+    with files.atomic(paths.code) as folder:
+        folder.mkdir()
+        for stage in source.stages:
+            (folder / f"{stage}.txt").write_text(source.digest(stage) + "\n", encoding="utf-8")
