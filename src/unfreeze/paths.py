@@ -50,6 +50,10 @@ class Paths:
         return self.root / "conf"
 
     @property
+    def pipeline(self) -> Path:
+        return self.root / "dvc.yaml"
+
+    @property
     def dvc_lock(self) -> Path:
         return self.root / "dvc.lock"
 

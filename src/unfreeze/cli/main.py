@@ -2,10 +2,8 @@
 
 import argparse
 import errno
-import importlib
 import os
 import sys
-from typing import Any
 
 from unfreeze.runtime.imports import quick_imports
 
@@ -13,30 +11,10 @@ from unfreeze.runtime.imports import quick_imports
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 with quick_imports():
-    from unfreeze.cli import ci, registry, study
+    from unfreeze.cli import ci, registry, stages, study
     from unfreeze.errors import UnfreezeError
-    from unfreeze.paths import Paths
     from unfreeze.runtime import console
     from unfreeze.runtime.redaction import redacted
-    from unfreeze.settings.params import load, restrict
-
-# In pipeline order; True where the stage runs once a backbone.
-STAGES = {
-    "validate": False,
-    "download": False,
-    "check": False,
-    "preprocess": False,
-    "split": False,
-    "pretrained": True,
-    "extract": True,
-    "suspects": False,
-    "learning_curve": True,
-    "search": True,
-    "finetune": True,
-    "evaluate": True,
-    "verdict": False,
-    "report": False,
-}
 
 # What a full or limited disk answers.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -62,30 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, by_backbone in STAGES.items():
-        module = f"stage {name} of dvc.yaml"
-        stage = commands.add_parser(name, help=module)
-        if by_backbone:
-            stage.add_argument("backbone")
-        if name == "search":
-            stage.add_argument(
-                "--workers", type=int, default=1, metavar="N", help="processes on this machine that run trials"
-            )
-        stage.set_defaults(run=_run_stage, stage=name)
+    stages.add(commands)
     study.add(commands)
     registry.add(commands)
     ci.add(commands)
     return parser
-
-
-def _run_stage(options: argparse.Namespace) -> None:
-    paths = Paths.here()
-    with quick_imports():
-        stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
-    params = restrict(load(paths.params), stage.PARAMS)
-    backbone = [options.backbone] if STAGES[options.stage] else []
-    several = {"processes": options.workers} if options.stage == "search" else {}
-    stage.run(params, paths, *backbone, **several)
 
 
 def _is_disk_full(error: OSError) -> bool:

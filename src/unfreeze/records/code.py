@@ -91,6 +91,10 @@ class Source:
         folder = self.root / "src" / PACKAGE / "stages"
         return sorted(path.stem for path in folder.glob("*.py") if path.stem not in NOT_STAGES)
 
+    def digests(self) -> dict[str, str]:
+        """Return the digest of every stage, by name."""
+        return {stage: self.digest(stage) for stage in self.stages}
+
     def digest(self, stage: str) -> str:
         """Return the SHA-256 of all code that decides a stage's outputs.
 

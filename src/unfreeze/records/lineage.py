@@ -1,10 +1,8 @@
 """Where results come from: the commit, the lock, the data, the weights and the versions of what computed them."""
 
 import platform
-import re
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 
 from unfreeze import files, git
 from unfreeze.paths import Paths
@@ -23,16 +21,6 @@ LIBRARIES = (
     "dvc",
     "mlflow",
 )
-
-
-def code_of_stages(root: Path) -> list[Path]:
-    """Return the files of the source that stages of dvc.yaml depend on, and results with them.
-
-    Args:
-        root: The checkout.
-    """
-    pipeline = (root / "dvc.yaml").read_text(encoding="utf-8")
-    return [root / name for name in sorted(set(re.findall(r"^ +- (src/\S+)$", pipeline, re.MULTILINE)))]
 
 
 def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
     from unfreeze.models.scorer import Scorer
 
     scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
-    max_pixels = params.checks.most_pixels
+    max_pixels = params.checks.limits.max_pixels
     predicted = {name: _predicted(scorer, paths, test, name, max_pixels) for name, scorer in scorers.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):

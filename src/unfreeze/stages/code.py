@@ -7,8 +7,7 @@ from unfreeze.records.code import Source
 
 def run(paths: Paths) -> None:
     """Write code/<stage>.txt for every stage."""
-    source = Source(paths.root)
     with files.atomic(paths.code) as folder:
         folder.mkdir()
-        for stage in source.stages:
-            (folder / f"{stage}.txt").write_text(source.digest(stage) + "\n", encoding="utf-8")
+        for stage, digest in Source(paths.root).digests().items():
+            (folder / f"{stage}.txt").write_text(f"{digest}\n", encoding="utf-8")

@@ -89,6 +89,7 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
+    tracker.prepare()
     with beside(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer

@@ -88,6 +88,7 @@ def train(
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
     """Train from the search's winner or from what is configured, and once more with each further seed."""
+    tracker.prepare()
     console.import_tensorflow()
     from unfreeze.training import memory
 

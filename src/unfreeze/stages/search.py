@@ -121,6 +121,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, *, pr
         return
     if processes < 1:
         raise UnfreezeError(f"--workers is {processes}: give 1 or more")
+    tracker.prepare()
     journal = None
     if workers.role().kind != "worker":
         # Opened first: a search that runs already must not lose its activations to this one.

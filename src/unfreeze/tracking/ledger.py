@@ -157,7 +157,7 @@ class Ledger:
         with self.server.in_one_line(), _files_wanted():
             study = StudyRuns(self.paths, self.server)
             study.runs.load()
-            run = study.complete(backbone, "evaluation")
+            run = study.complete(backbone, "figures")
             model = models.log(self.server, run, self.paths, backbone)
             return Entry(run.id, model, study.study().id)
 

@@ -11,14 +11,14 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
-from unfreeze.records import lineage
+from unfreeze.records.code import Source
 from unfreeze.settings.params import Params, load
 from unfreeze.tracking import contents, datasets, keys, models, system_metrics, views
 from unfreeze.tracking.runs import Run, Runs
 from unfreeze.tracking.server import Server
 
-Part = Literal["search", "training", "evaluation"]
-PARTS: tuple[Part, ...] = ("search", "training", "evaluation")
+Part = Literal["search", "training", "evaluation", "figures"]
+PARTS: tuple[Part, ...] = ("search", "training", "evaluation", "figures")
 # Most of a call to a server is waiting. A SQLite file has one writer at a time.
 CALLS_AT_ONCE = 8
 
@@ -43,8 +43,9 @@ class StudyRuns:
         """The runs whose results the same parameters, data, code of the stages and locked libraries determine."""
         digest = hashlib.sha256()
         lock = [self.paths.lock] if self.paths.lock.exists() else []
-        for path in (self.paths.params, self.paths.manifest, *lock, *lineage.code_of_stages(self.paths.root)):
+        for path in (self.paths.params, self.paths.manifest, *lock):
             digest.update(files.sha256(path).encode())
+        digest.update(files.digest(Source(self.paths.root).digests()).encode())
         return Runs(self.server, digest.hexdigest()[:16])
 
     @functools.cached_property
@@ -100,12 +101,17 @@ class StudyRuns:
         Later parts' files may still be those of an earlier run, so they are left alone.
         """
         run = self.backbone(backbone)
-        log_part = {"search": self._search, "training": self._training, "evaluation": self._evaluation}
+        log_part = {
+            "search": self._search,
+            "training": self._training,
+            "evaluation": self._evaluation,
+            "figures": self._figures,
+        }
         for part in PARTS[: PARTS.index(last) + 1]:
             if not self._is_logged(run, part):
                 log_part[part](run, backbone)
                 self._mark_logged(run, part)
-        if last == "evaluation":
+        if last == "figures":
             self.runs.finish(run)
         return run
 
@@ -114,7 +120,7 @@ class StudyRuns:
         self.runs.load()
         rows = {row["backbone"]: row for row in files.read_json(self.paths.verdict)["rows"]}
         for backbone in backbones:
-            run = self.complete(backbone, "evaluation")
+            run = self.complete(backbone, "figures")
             if not self._is_logged(run, "verdict"):
                 self.runs.log(run, metrics=contents.verdict_metrics(rows[backbone]))
                 self._mark_logged(run, "verdict")
@@ -149,7 +155,6 @@ class StudyRuns:
             finally:
                 # What one could not log the others cannot either.
                 pool.shutdown(cancel_futures=True)
-        self.runs.artifact(run, self.paths.search_picture(backbone), "plots")
 
     def _trial(self, above: Run, backbone: str, trial: dict[str, Any]) -> None:
         number = f"trial {trial['trial']}"
@@ -178,7 +183,6 @@ class StudyRuns:
             )
             self.runs.log(child, metrics=contents.curves(rows))
             self.runs.finish(child)
-        self.runs.artifact(run, self.paths.history_picture(backbone), "plots")
         models.log(self.server, run, self.paths, backbone)
         self.runs.log(
             run,
@@ -189,7 +193,12 @@ class StudyRuns:
 
     def _evaluation(self, run: Run, backbone: str) -> None:
         self.runs.log(run, metrics=contents.test_metrics(self.paths, backbone))
+        self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
+
+    def _figures(self, run: Run, backbone: str) -> None:
         for picture in (
+            self.paths.search_picture(backbone),
+            self.paths.history_picture(backbone),
             self.paths.confusion_picture(backbone),
             self.paths.roc_picture(backbone),
             self.paths.precision_recall_picture(backbone),
@@ -197,7 +206,6 @@ class StudyRuns:
             self.paths.mistakes_picture(backbone),
         ):
             self.runs.artifact(run, picture, "plots")
-        self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
 
     def _refresh_lock(self, run: Run) -> None:
         """The lock is whole only after the stage that wrote the report has ended."""

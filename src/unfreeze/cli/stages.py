@@ -1,0 +1,98 @@
+"""The commands that DVC runs: one a stage of dvc.yaml."""
+
+import argparse
+import importlib
+import inspect
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import unfreeze
+from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
+from unfreeze.runtime.imports import quick_imports
+
+# What dvc.yaml's command of a stage that runs once a backbone names.
+BACKBONE = "${item.backbone}"
+
+
+def add(commands: Any) -> None:
+    """Add one command a stage, with its description from dvc.yaml.
+
+    Args:
+        commands: What `ArgumentParser.add_subparsers` returned.
+    """
+    for name, stage in _described(Paths.here()).items():
+        command = commands.add_parser(name, help=stage["desc"], description=stage["desc"])
+        if BACKBONE in stage["cmd"]:
+            command.add_argument("backbone")
+        if name == "search":
+            command.add_argument(
+                "--workers", type=int, default=1, metavar="N", help="processes on this machine that run trials"
+            )
+        command.set_defaults(run=_run, stage=name)
+
+
+def _described(paths: Paths) -> dict[str, dict[str, str]]:
+    """Return the stages of dvc.yaml; none outside a checkout."""
+    if not paths.pipeline.exists():
+        return {}
+    # The C parser takes a tenth of the time.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    stages: dict[str, dict[str, str]] = yaml.load(paths.pipeline.read_text(encoding="utf-8"), loader)["stages"]  # noqa: S506
+    return stages
+
+
+def _run(options: argparse.Namespace) -> None:
+    paths = Paths.here()
+    require_own_code(paths)
+    with quick_imports():
+        stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
+    # A stage takes what its `run` names.
+    wanted = inspect.signature(stage.run).parameters
+    given: dict[str, Any] = {"paths": paths}
+    with ExitStack() as stack:
+        if "settings" in wanted:
+            given |= _settings(stage, paths, wanted, stack)
+        if "backbone" in wanted:
+            given["backbone"] = options.backbone
+        if "processes" in wanted:
+            given["processes"] = options.workers
+        if "write_reports" in wanted:
+            from unfreeze.report.write import write_reports
+
+            given["write_reports"] = write_reports
+        stage.run(**given)
+
+
+def _settings(stage: Any, paths: Paths, wanted: Any, stack: ExitStack) -> dict[str, Any]:
+    from unfreeze.settings.params import Params, load
+    from unfreeze.settings.selection import select
+
+    params = load(paths.params)
+    given: dict[str, Any] = {"settings": params if stage.Settings is Params else select(params, stage.Settings)}
+    if "tracker" in wanted:
+        from unfreeze.tracking.stage_tracker import open_tracker
+
+        given["tracker"] = stack.enter_context(open_tracker(paths, params.tracking.experiment))
+    return given
+
+
+def require_own_code(paths: Paths) -> None:
+    """Refuse to run a stage with code that is not the checkout's, since DVC records the checkout's.
+
+    Args:
+        paths: The checkout.
+
+    Raises:
+        UnfreezeError: The package was imported from elsewhere.
+    """
+    running = Path(unfreeze.__file__).resolve().parent
+    own = (paths.root / "src" / "unfreeze").resolve()
+    if running != own:
+        raise UnfreezeError(
+            f"the code that runs is {running}, but DVC records {own}: run stages through `dvc repro`, "
+            f"or set PYTHONPATH={own.parent}"
+        )
