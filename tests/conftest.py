@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from unfreeze.features.cache import Settings
 from unfreeze.paths import Paths
+from unfreeze.settings.checks import Check, CheckSettings
 from unfreeze.settings.images import Augment
 from unfreeze.settings.params import Params, load
 from unfreeze.settings.training import Extract
@@ -36,7 +38,18 @@ SETTINGS = Settings(
     extract=Extract(engine="auto", precision="float32", batch_size=8, dtype="float16", max_gb=1),
 )
 
-CHECKS = load(PROJECT / "params.yaml").checks
+_OF_DEFAULT_STUDY = load(PROJECT / "params.yaml").checks
+LIMITS = _OF_DEFAULT_STUDY.limits
+CHECKS = CheckSettings(
+    unreadable=LIMITS.unreadable,
+    **{name: check for name, check in _OF_DEFAULT_STUDY if isinstance(check, Check)},
+)
+
+
+def change_check(name: str, **changes: Any) -> CheckSettings:
+    """Return the default study's checks with one of them changed."""
+    return CheckSettings({**CHECKS, name: CHECKS[name].model_copy(update=changes)})
+
 
 # Seconds instead of minutes; every stage still does its work.
 SMALL = (
@@ -85,7 +98,7 @@ class Checkout:
         self.paths = Paths(root)
         root.mkdir(parents=True)
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for name in ("src", "conf", "checks"):
+        for name in ("src", "conf", "checks", "plugins"):
             shutil.copytree(PROJECT / name, root / name, ignore=ignored)
         for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
             shutil.copy(PROJECT / name, root / name)
@@ -111,7 +124,7 @@ class Checkout:
         return subprocess.run(
             command,
             cwd=self.root,
-            env={**inherited, "PATH": path, **environment},
+            env={**inherited, "PATH": path, "PYTHONPATH": str(self.root / "src"), **environment},
             capture_output=True,
             text=True,
             check=False,

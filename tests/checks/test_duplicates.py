@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 
-from tests.conftest import CHECKS
+from tests.conftest import LIMITS
 from unfreeze.checks import duplicates, manifest
 from unfreeze.settings.checks import Checks
 
@@ -51,9 +51,9 @@ def test_the_distance_follows_the_sets_own_distances() -> None:
 
 
 def found(root: Path, names: list[str]) -> set[tuple[str, str]]:
-    rows = manifest.build(pd.DataFrame({"path": names, "label": "x"}), root, CHECKS)
+    rows = manifest.build(pd.DataFrame({"path": names, "label": "x"}), root, LIMITS)
     pairs = duplicates.candidates(rows, "auto", 0)
-    pairs = duplicates.confirmed(pairs, [root / name for name in names], CHECKS, 0)
+    pairs = duplicates.confirmed(pairs, [root / name for name in names], LIMITS, 0)
     return {tuple(sorted((names[a], names[b]))) for a, b in pairs}  # type: ignore[misc]
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import CHECKS
+from tests.conftest import CHECKS, LIMITS, change_check
 from unfreeze import files
 from unfreeze.checks import gate, rules
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.settings.checks import Bounded
 from unfreeze.settings.images import Split
 
-FAIL = CHECKS.model_copy(update={"min_images_per_class": 5})
+FEW = LIMITS.model_copy(update={"min_images_per_class": 5})
 SPLIT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 GOOD = pd.DataFrame(
     {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9]}
@@ -23,11 +22,11 @@ GOOD = pd.DataFrame(
 
 def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    gate.gate("manifest", GOOD, rules.of_manifest(FAIL), paths)
+    gate.gate("manifest", GOOD, rules.of_manifest(CHECKS), paths)
     result = json.loads(paths.checks("manifest").read_text())
     assert result["success"]
     assert result["rows"] == 2
-    assert len(result["expectations"]) == len(rules.of_manifest(FAIL))
+    assert len(result["expectations"]) == len(rules.of_manifest(CHECKS))
     assert "manifest" in (paths.data_docs / "manifest/index.html").read_text()
 
 
@@ -43,18 +42,18 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
 )
 def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message) as caught:
-        gate.gate("manifest", GOOD.assign(**change), rules.of_manifest(FAIL), Paths(tmp_path))
+        gate.gate("manifest", GOOD.assign(**change), rules.of_manifest(CHECKS), Paths(tmp_path))
     assert "\n" not in str(caught.value)
     assert not json.loads(Paths(tmp_path).checks("manifest").read_text())["success"]
 
 
 def test_a_missing_column_fails(tmp_path: Path) -> None:
     with pytest.raises(UnfreezeError, match="unreadable"):
-        gate.gate("manifest", GOOD.drop(columns="unreadable"), rules.of_manifest(FAIL), Paths(tmp_path))
+        gate.gate("manifest", GOOD.drop(columns="unreadable"), rules.of_manifest(CHECKS), Paths(tmp_path))
 
 
 def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
-    wanted = rules.of_manifest(FAIL.model_copy(update={"on_bad": "quarantine"}))
+    wanted = rules.of_manifest(change_check("unreadable", level="warning"))
     gate.gate("manifest", GOOD.assign(unreadable=[False, True]), wanted, Paths(tmp_path))
 
 
@@ -63,19 +62,19 @@ def test_a_warning_is_told_and_a_check_that_is_off_is_not(
 ) -> None:
     monkeypatch.setattr(gate.log, "propagate", True)
     blurred = GOOD.assign(blurry=[True, False])
-    gate.gate("manifest", blurred, rules.of_manifest(FAIL), Paths(tmp_path))
+    gate.gate("manifest", blurred, rules.of_manifest(CHECKS), Paths(tmp_path))
     assert "images are blurred (a): look at them" in caplog.text
     result = json.loads(Paths(tmp_path).checks("manifest").read_text())
     assert result["success"]
     assert result["warnings"] == 1
-    off = FAIL.model_copy(update={"blurry": Bounded(level="off", threshold=1)})
+    off = change_check("blurry", level="off")
     gate.gate("manifest", blurred, rules.of_manifest(off), Paths(tmp_path))
     assert json.loads(Paths(tmp_path).checks("manifest").read_text())["warnings"] == 0
 
 
 def test_pages_load_nothing_from_another_host(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    gate.gate("manifest", GOOD, rules.of_manifest(FAIL), paths)
+    gate.gate("manifest", GOOD, rules.of_manifest(CHECKS), paths)
     pages = list(paths.data_docs.rglob("*.html"))
     assert len(pages) >= 3
     loads = re.compile(r"<(?:script|img|iframe)[^>]*\bsrc=.?https?:|<link[^>]*\bhref=.?https?:|url\(.?https?:", re.I)
@@ -94,7 +93,7 @@ def test_pages_load_nothing_from_another_host(tmp_path: Path) -> None:
 )
 def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message):
-        gate.gate("classes", pd.DataFrame(classes), rules.of_classes(FAIL), Paths(tmp_path))
+        gate.gate("classes", pd.DataFrame(classes), rules.of_classes(CHECKS, FEW), Paths(tmp_path))
 
 
 def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
         {"label": [f"class {number}" for number in range(100_000)], "images": 1, "times_smaller": 1.0}
     )
     with pytest.raises(UnfreezeError, match=r"class 0, class 1, class 2 and 99997 more") as told:
-        gate.gate("classes", classes, rules.of_classes(FAIL), Paths(tmp_path))
+        gate.gate("classes", classes, rules.of_classes(CHECKS, FEW), Paths(tmp_path))
     assert len(str(told.value)) < 500
 
 
@@ -137,7 +136,7 @@ def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], m
 
 def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
-    wanted = rules.of_predictions(2, 0.5, FAIL)
+    wanted = rules.of_predictions(2, 0.5, CHECKS)
     paths = Paths(tmp_path)
     files.write_json(paths.weights_record("resnet50"), {"pretrained": False})
     files.write_json(paths.weights_record("xception"), {"pretrained": True})
@@ -160,7 +159,7 @@ def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], m
     good = pd.DataFrame(
         {"row": [0, 1, 2], "finite": [True] * 3, "mean": [1.0, 2.0, 3.0], "deviation": [1.0, 1.0, 1.0]}
     )
-    problems = gate.check("features", good.assign(**change), rules.of_features(FAIL), Paths(tmp_path))["error"]
+    problems = gate.check("features", good.assign(**change), rules.of_features(CHECKS), Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]
 
@@ -177,7 +176,7 @@ def test_predictions_are_guarded(
     tmp_path: Path, predicted: list[str], correct: list[bool], message: str | None
 ) -> None:
     frame = pd.DataFrame({"id": [1, 2, 3], "predicted": predicted, "correct": correct})
-    wanted = rules.of_predictions(2, 0.5, FAIL)
+    wanted = rules.of_predictions(2, 0.5, CHECKS)
     problems = gate.check("predictions", frame, wanted, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from tests.conftest import CHECKS, PROJECT, SETTINGS
+from tests.conftest import CHECKS, LIMITS, PROJECT, SETTINGS
 from unfreeze.checks import catalogue, duplicates, manifest
 from unfreeze.features import probes
 from unfreeze.images import decoding
@@ -117,7 +117,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 @pytest.fixture(scope="module")
 def rows(planted: Planted) -> pd.DataFrame:
-    return manifest.build(planted.index, planted.root, CHECKS)
+    return manifest.build(planted.index, planted.root, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def near(planted: Planted, rows: pd.DataFrame) -> np.ndarray:
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
     pairs = duplicates.candidates(readable, "auto", 0)
-    return numbers[duplicates.confirmed(pairs, [planted.root / name for name in readable["path"]], CHECKS, 0)]
+    return numbers[duplicates.confirmed(pairs, [planted.root / name for name in readable["path"]], LIMITS, 0)]
 
 
 def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.DataFrame) -> None:

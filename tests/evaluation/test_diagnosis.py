@@ -5,10 +5,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import CHECKS
+from tests.conftest import CHECKS, change_check
 from unfreeze.checks.catalogue import EXPLANATIONS
+from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import diagnosis
-from unfreeze.settings.checks import Check, Checks
+from unfreeze.settings.checks import CheckSettings
 
 FED = "vgg16 is fed pixels scaled as divided by 255, and was trained on BGR without the mean: set pixels=native"
 WRONG_SCALING = {"scaling_error": 0.6, "fed": FED}
@@ -33,7 +34,7 @@ POOR = {**GOOD, "accuracy": 0.45, "confusion": [[45, 55], [55, 45]]}
 
 def found(
     *,
-    checks: Checks = CHECKS,
+    checks: CheckSettings = CHECKS,
     selftest: Mapping[str, Any] | None = None,
     weights: Mapping[str, Any] | None = None,
     history: list[dict[str, Any]] | None = None,
@@ -186,10 +187,15 @@ def test_untrained_weights_are_warned_of_and_no_more() -> None:
     assert {finding["level"] for finding in found(evaluation=POOR, weights=RANDOM)} == {"warning"}
 
 
-def test_a_check_that_is_off_or_not_declared_finds_nothing() -> None:
-    off = CHECKS.model_copy(update={"below_majority": Check(level="off")})
+def test_a_check_that_is_off_finds_nothing() -> None:
+    off = change_check("below_majority", level="off")
     assert found(evaluation=POOR, checks=off) == []
-    assert found(evaluation=POOR, selftest=COLLAPSED, checks=Checks.model_construct()) == []
+
+
+def test_a_check_that_the_stage_forgot_to_declare_is_an_error() -> None:
+    declared = CheckSettings({name: check for name, check in CHECKS.items() if name != "pixel_scaling"})
+    with pytest.raises(UnfreezeError, match="the settings of check 'pixel_scaling' were asked for, declared are "):
+        found(selftest={"scaling_error": 0.5}, checks=declared)
 
 
 def test_every_check_is_one_that_people_are_told_of() -> None:

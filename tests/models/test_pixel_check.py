@@ -95,4 +95,4 @@ def test_the_wrong_scaling_shows_in_features_too(
     assert right[0] <= skills["native"]["accuracy"] <= right[1]
     assert wrong[0] <= skills["unit"]["accuracy"] <= wrong[1]
     assert dimensions["native"] > 20
-    assert (dimensions["unit"] < CHECKS.collapsed_features.threshold) == collapsed
+    assert (dimensions["unit"] < CHECKS.threshold_of("collapsed_features")) == collapsed

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import PROJECT, compose
 from unfreeze.errors import UnfreezeError
-from unfreeze.settings.params import load, restrict, settings_of
+from unfreeze.settings.params import load, settings_of
 from unfreeze.settings.sources import WeightsWheel
 from unfreeze.settings.training import Phase
 
@@ -90,16 +90,6 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, mess
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnfreezeError, match="params.yaml is missing"):
         load(tmp_path / "params.yaml")
-
-
-def test_a_stage_cannot_read_what_it_does_not_declare() -> None:
-    params = restrict(load(PROJECT / "params.yaml"), ["seed", "search.enabled"])
-    assert params.seed == 0
-    assert params.search.enabled.of("xception")
-    with pytest.raises(AttributeError, match="max_trials"):
-        _ = params.search.max_trials
-    with pytest.raises(AttributeError, match="data"):
-        _ = params.data
 
 
 @given(st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1, max_size=12))

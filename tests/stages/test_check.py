@@ -12,7 +12,7 @@ from tests.conftest import compose
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.settings.params import Params
+from unfreeze.settings.selection import select
 from unfreeze.stages import check
 
 
@@ -32,8 +32,8 @@ def index(paths: Paths) -> None:
     files.write_csv(paths.raw_index, table.set_axis(["path", "label"], axis=1))
 
 
-def params(paths: Paths, *overrides: str) -> Params:
-    return compose(paths.params, *overrides)
+def settings(paths: Paths, *overrides: str) -> check.Settings:
+    return select(compose(paths.params, *overrides), check.Settings)
 
 
 def waive(paths: Paths, expires: date) -> None:
@@ -49,7 +49,7 @@ def test_a_class_without_a_readable_image_counts_as_zero() -> None:
 
 
 def test_good_images_pass_and_leave_a_manifest_and_a_page(paths: Paths) -> None:
-    check.run(params(paths), paths)
+    check.run(settings(paths), paths)
     rows = pd.read_parquet(paths.manifest)
     assert (rows["verdict"] == "ok").all()
     assert rows["cluster"].is_unique
@@ -65,7 +65,7 @@ def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: P
     with pytest.raises(
         UnfreezeError, match=r"two labels \(blue/other.png, red/000.png\): decide which label"
     ) as told:
-        check.run(params(paths), paths)
+        check.run(settings(paths), paths)
     assert "\n" not in str(told.value)
     text = paths.findings_page.read_text()
     assert "label blue" in text
@@ -76,19 +76,19 @@ def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: P
     )
 
     waive(paths, date.today() + timedelta(1))
-    check.run(params(paths), paths)
+    check.run(settings(paths), paths)
     assert pd.read_csv(paths.findings).query("check == 'conflicting_labels'")["waived"].tolist() == [True, True]
     waive(paths, date.today() - timedelta(1))
     with pytest.raises(UnfreezeError, match=r"expired on .* \(both are right\)"):
-        check.run(params(paths), paths)
+        check.run(settings(paths), paths)
 
 
 def test_a_bad_file_is_left_out_only_if_that_is_wanted(paths: Paths) -> None:
     (paths.raw / "red/bad.png").write_bytes(b"no image")
     index(paths)
     with pytest.raises(UnfreezeError, match=r"images cannot be read \(red/bad.png\): replace or remove them"):
-        check.run(params(paths), paths)
-    check.run(params(paths, "checks.on_bad=quarantine"), paths)
+        check.run(settings(paths), paths)
+    check.run(settings(paths, "checks.on_bad=quarantine"), paths)
     listed = pd.read_csv(paths.findings).iloc[0]
     assert (listed["check"], listed["path"]) == ("unreadable", "red/bad.png")
     assert listed["detail"]
@@ -99,17 +99,17 @@ def test_a_size_that_gives_the_label_away_is_told(paths: Paths, caplog: pytest.L
     for path in (paths.raw / "blue").iterdir():
         with Image.open(path) as picture:
             picture.resize((64, 48)).save(path)
-    check.run(params(paths), paths)
+    check.run(settings(paths), paths)
     result = json.loads(paths.checks("shortcuts").read_text())
     assert result["warnings"] == 1
     with pytest.raises(UnfreezeError, match=r"alone predicts the label \(width, height, aspect"):
-        check.run(params(paths, "checks.shortcut.level=error"), paths)
+        check.run(settings(paths, "checks.shortcut.level=error"), paths)
 
 
 def test_groups_of_the_source_are_clusters(paths: Paths) -> None:
     table = pd.read_csv(paths.raw_index)
     files.write_csv(paths.raw_index, table.assign(group=["a", "a", "b"] * 8))
-    check.run(params(paths), paths)
+    check.run(settings(paths), paths)
     assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 2
 
 
@@ -117,24 +117,24 @@ def test_every_suite_is_told_not_only_the_first(paths: Paths) -> None:
     (paths.raw / "red/bad.png").write_bytes(b"no image")
     index(paths)
     with pytest.raises(UnfreezeError, match=r"images cannot be read .*classes have fewer than 20 readable images"):
-        check.run(params(paths, "checks.min_images_per_class=20"), paths)
+        check.run(settings(paths, "checks.min_images_per_class=20"), paths)
 
 
 def test_a_set_without_one_readable_image_is_refused_in_one_line(paths: Paths) -> None:
     for path in paths.raw.rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(UnfreezeError, match=r"fewer than 10 readable images \(blue, red\)"):
-        check.run(params(paths, "checks.on_bad=quarantine"), paths)
+        check.run(settings(paths, "checks.on_bad=quarantine"), paths)
 
 
 def test_checks_that_are_off_leave_empty_results(paths: Paths) -> None:
-    check.run(params(paths, "checks.shortcut.level=off", "checks.drift.level=off"), paths)
+    check.run(settings(paths, "checks.shortcut.level=off", "checks.drift.level=off"), paths)
     assert json.loads(paths.checks("shortcuts").read_text())["expectations"] == []
 
 
 def test_a_threshold_changes_no_manifest(paths: Paths) -> None:
-    check.run(params(paths), paths)
+    check.run(settings(paths), paths)
     before = paths.manifest.read_bytes()
-    check.run(params(paths, "checks.blurry.threshold=1e9"), paths)
+    check.run(settings(paths, "checks.blurry.threshold=1e9"), paths)
     assert (pd.read_csv(paths.findings)["check"] == "blurry").sum() == 24
     assert paths.manifest.read_bytes() == before

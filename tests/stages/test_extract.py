@@ -117,10 +117,10 @@ def test_a_spoilt_cache_is_never_trained_on(extracted: Checkout, how: str) -> No
 # The stage, with an engine that ends the process as `kill -9` does when it is asked for its third batch.
 KILLED = """
 import os, signal
-from unfreeze import params
 from unfreeze.models import engine
+from unfreeze.cli.stages import run_stage
 from unfreeze.paths import Paths
-from unfreeze.stages import extract
+from unfreeze.settings.params import load
 
 class Mortal(engine.Engine):
     def run(self, batches):
@@ -131,7 +131,7 @@ class Mortal(engine.Engine):
 
 engine.Engine = Mortal
 paths = Paths.here()
-extract.run(params.restrict(params.load(paths.params), extract.PARAMS), paths, "mobilenetv2")
+run_stage("extract", load(paths.params), paths, backbone="mobilenetv2")
 """
 
 

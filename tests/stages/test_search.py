@@ -118,10 +118,10 @@ def test_each_trial_is_a_run_with_its_epochs(searchable: Checkout) -> None:
 # The stage, ended as `kill -9` does after so many epochs of trials.
 KILLED = """
 import os, signal, sys
-from unfreeze import params
-from unfreeze.models import trials
+from unfreeze.search import trials
+from unfreeze.cli.stages import run_stage
 from unfreeze.paths import Paths
-from unfreeze.stages import search
+from unfreeze.settings.params import load
 
 left = int(sys.argv[1])
 
@@ -137,7 +137,7 @@ class Mortal(trials.Trials):
 
 trials.Trials = Mortal
 paths = Paths.here()
-search.run(params.restrict(params.load(paths.params), search.PARAMS), paths, "mobilenetv2")
+run_stage("search", load(paths.params), paths, backbone="mobilenetv2")
 """
 
 

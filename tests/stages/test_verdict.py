@@ -11,14 +11,18 @@ import pandas as pd
 import pytest
 
 from tests.conftest import PROJECT
+from tests.trackers import NoTracker
 from unfreeze import files
 from unfreeze.checks import gate
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
-from unfreeze.settings import params
-from unfreeze.stages import report, verdict
+from unfreeze.report import write
+from unfreeze.settings.checks import Check
+from unfreeze.settings.params import load
+from unfreeze.settings.selection import select
+from unfreeze.stages import figures, report, verdict
 from unfreeze.stages.evaluate import calibrated, predictions_table
 
 
@@ -45,7 +49,7 @@ def made_up(
         }
     ).to_parquet(paths.manifest)  # fmt: skip
     passed = {"success": True, "warnings": 0, "rows": len(ids), "expectations": []}
-    of_backbones = [f"{suite}_{name}" for suite in report.OF_BACKBONES for name in backbones]
+    of_backbones = [f"{suite}_{name}" for suite in write.OF_BACKBONES for name in backbones]
     for suite in (*gate.SUITES, *of_backbones):
         files.write_json(paths.checks(suite), passed)
     for backbone, share in zip(backbones, skill, strict=True):
@@ -87,6 +91,7 @@ def made_up(
                 "head_parameters": 1,
             },
         )  # fmt: skip
+        files.write_json(paths.search(backbone), {"best": None, "gain_over_configured": None, "trials": []})
         files.write_json(paths.training_time(backbone), {"seconds": 1.0})
         files.write_json(paths.learning_curve(backbone), None)
         files.write_json(paths.selftest(backbone), {"scaling_error": 0.0, "fed": "what it was trained on"})
@@ -114,23 +119,17 @@ def made_up(
 
 def judged(paths: Paths, backbones: Sequence[str], *, below_majority: str = "warning") -> dict[str, Any]:
     """Run the verdict and the report, and return what machines get."""
-    whole = params.load(paths.params)
-    levels = {"below_majority": params.Check(level=below_majority), "one_class": params.Check(level="warning")}
+    whole = load(paths.params)
+    levels = {"below_majority": Check(level=below_majority), "one_class": Check(level="warning")}
     changed = {
         "study": whole.study.model_copy(update={"backbones": tuple(backbones)}),
         "checks": whole.checks.model_copy(update=levels),
     }
     whole = whole.model_copy(update=changed)
-    verdict.run(params.restrict(whole, verdict.PARAMS), paths)
-    report.run(params.restrict(whole, report.PARAMS), paths)
+    verdict.run(select(whole, verdict.Settings), paths)
+    figures.run(select(whole, figures.Settings), paths)
+    report.run(select(whole, report.Settings), paths, NoTracker(), write.write_reports)
     return json.loads(paths.report_json.read_text())
-
-
-@pytest.fixture(autouse=True)
-def _no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing listens there: what MLflow gets is tested elsewhere."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> None:

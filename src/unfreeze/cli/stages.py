@@ -13,6 +13,8 @@ import unfreeze
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.imports import quick_imports
+from unfreeze.settings.params import Params, load
+from unfreeze.settings.selection import select
 
 # What dvc.yaml's command of a stage that runs once a backbone names.
 BACKBONE = "${item.backbone}"
@@ -48,36 +50,44 @@ def _described(paths: Paths) -> dict[str, dict[str, str]]:
 def _run(options: argparse.Namespace) -> None:
     paths = Paths.here()
     require_own_code(paths)
+    run_stage(
+        options.stage,
+        # The digest of the code needs no settings: what is wrong with them is said by `validate`.
+        None if options.stage == "code" else load(paths.params),
+        paths,
+        backbone=getattr(options, "backbone", None),
+        processes=getattr(options, "workers", 1),
+    )
+
+
+def run_stage(
+    name: str, params: Params | None, paths: Paths, *, backbone: str | None = None, processes: int = 1
+) -> None:
+    """Run a stage with the settings that it declares, and hand it what its `run` names.
+
+    Args:
+        name: The stage.
+        params: All of params.yaml; None for a stage without settings.
+        paths: The checkout.
+        backbone: The backbone, for a stage that runs once a backbone.
+        processes: Number of processes that run trials of a search.
+    """
     with quick_imports():
-        stage: Any = importlib.import_module(f"unfreeze.stages.{options.stage}")
-    # A stage takes what its `run` names.
+        stage: Any = importlib.import_module(f"unfreeze.stages.{name}")
     wanted = inspect.signature(stage.run).parameters
-    given: dict[str, Any] = {"paths": paths}
+    possible: dict[str, Any] = {"paths": paths, "backbone": backbone, "processes": processes}
     with ExitStack() as stack:
-        if "settings" in wanted:
-            given |= _settings(stage, paths, wanted, stack)
-        if "backbone" in wanted:
-            given["backbone"] = options.backbone
-        if "processes" in wanted:
-            given["processes"] = options.workers
+        if params is not None:
+            possible["settings"] = params if stage.Settings is Params else select(params, stage.Settings)
+            if "tracker" in wanted:
+                from unfreeze.tracking.stage_tracker import open_tracker
+
+                possible["tracker"] = stack.enter_context(open_tracker(paths, params.tracking.experiment))
         if "write_reports" in wanted:
             from unfreeze.report.write import write_reports
 
-            given["write_reports"] = write_reports
-        stage.run(**given)
-
-
-def _settings(stage: Any, paths: Paths, wanted: Any, stack: ExitStack) -> dict[str, Any]:
-    from unfreeze.settings.params import Params, load
-    from unfreeze.settings.selection import select
-
-    params = load(paths.params)
-    given: dict[str, Any] = {"settings": params if stage.Settings is Params else select(params, stage.Settings)}
-    if "tracker" in wanted:
-        from unfreeze.tracking.stage_tracker import open_tracker
-
-        given["tracker"] = stack.enter_context(open_tracker(paths, params.tracking.experiment))
-    return given
+            possible["write_reports"] = write_reports
+        stage.run(**{name: value for name, value in possible.items() if name in wanted})
 
 
 def require_own_code(paths: Paths) -> None:

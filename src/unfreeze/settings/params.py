@@ -83,33 +83,6 @@ def load(path: Path) -> Params:
     return read_yaml(path, Params, remedy="The settings and their reasons are in conf/.")
 
 
-def restrict(params: Params, declared: Iterable[str]) -> Params:
-    """Return the parameters that a stage declares, and no others.
-
-    DVC reruns a stage when a declared parameter changes. A stage that read another one would keep a stale
-    result, so here that is an AttributeError.
-
-    Args:
-        params: All parameters.
-        declared: Names as in dvc.yaml: `section` or `section.field`.
-
-    Returns:
-        The same models with the undeclared fields left out.
-    """
-    whole: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]] = {}
-    for name in declared:
-        section, _, field = name.partition(".")
-        value = getattr(params, section)
-        if field:
-            parts.setdefault(section, {})[field] = getattr(value, field)
-        else:
-            whole[section] = value
-    for section, fields in parts.items():
-        whole[section] = type(getattr(params, section)).model_construct(**fields)
-    return Params.model_construct(**whole)
-
-
 def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:
     """Return parameters by dotted name, with each exception resolved for a backbone.
 

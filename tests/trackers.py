@@ -1,0 +1,25 @@
+"""A tracker for tests of stages that need none."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+
+class NoTracker:
+    """Logs nothing."""
+
+    def prepare(self) -> None: ...
+
+    def log_trial(self, backbone: str, trial: Mapping[str, Any]) -> None: ...
+
+    def log_search(self, backbone: str) -> None: ...
+
+    def log_training(self, backbone: str) -> None: ...
+
+    def log_evaluation(self, backbone: str) -> None: ...
+
+    def log_study(self, backbones: Sequence[str]) -> None: ...
+
+    def measure_machine(self, path: Path) -> AbstractContextManager[None]:
+        return nullcontext()
