@@ -3,7 +3,6 @@
 The reason for each value stands beside it in `conf/`, from which params.yaml is composed.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
