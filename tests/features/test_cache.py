@@ -39,8 +39,8 @@ ROWS = np.arange(18, dtype="float16").reshape(6, 3)
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
-from tests.data.test_features import PLAN, ROWS, features
-with features.writing(Path(sys.argv[1]), PLAN) as writer:
+from tests.features.test_cache import PLAN, ROWS, cache
+with cache.writing(Path(sys.argv[1]), PLAN) as writer:
     for row in ROWS[writer.done:5]:
         writer.append(row[None])
         time.sleep(0.02)

@@ -14,7 +14,7 @@ from unfreeze.runtime.background import beside
 
 PARENT = """
 import os, signal, time
-from unfreeze.processes import beside
+from unfreeze.runtime.background import beside
 
 # A shell that runs tests in the background has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,7 +3,7 @@ import sys
 
 PROGRAM = """
 import sys
-from unfreeze import console
+from unfreeze.runtime import console
 console.import_tensorflow()
 import tensorflow
 print(*(name in sys.modules for name in console.KERAS_EXTRAS))

@@ -15,7 +15,7 @@ from unfreeze.runtime.isolated_map import CHUNK, CHUNKS_AHEAD, Failure, run_isol
 
 PARENT = """
 import signal, time
-from unfreeze.isolation import run_isolated
+from unfreeze.runtime.isolated_map import run_isolated
 
 # A shell that runs tests in the background has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

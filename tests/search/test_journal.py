@@ -57,7 +57,7 @@ def test_two_processes_do_not_write_at_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     program = f"""
 from pathlib import Path
-from unfreeze.journal import Journal
+from unfreeze.search.journal import Journal
 Journal(Path({str(tmp_path / "journal.jsonl")!r}))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

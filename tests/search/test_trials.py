@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models.test_training import PHASE, make_transfer, resident_mb
+from tests.training.test_transfer import PHASE, make_transfer, resident_mb
 from unfreeze.search.trials import DEATHS, Row, Trials, smoothed_score
 from unfreeze.training.transfer import FineTuned
 
@@ -128,11 +128,12 @@ def test_a_trial_goes_on_with_the_memory_there_is(
     begun, fit = [], trials.transfer._fit
     largest = first
 
-    def scarce(*args: Any, parts: int = 1, **kwargs: Any) -> Any:
+    def scarce(*args: Any) -> Any:
+        parts = args[-1]
         begun.append(parts)
         if parts <= largest:
             raise MemoryError
-        return fit(*args, parts=parts, **kwargs)
+        return fit(*args)
 
     trials.transfer._fit = scarce  # type: ignore[method-assign]
     before = trials.run(1, "block_16_expand", settings, until=1)

@@ -169,7 +169,7 @@ def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
 CHIEF = """
 import sys
 from pathlib import Path
-from tests.models.test_tuner import Formula, run, settings
+from tests.search.test_tuner import Formula, run, settings
 folder = Path(sys.argv[1])
 run(folder, settings(folder), Formula())
 """

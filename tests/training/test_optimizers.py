@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.test_training import PHASE
+from tests.training.test_transfer import PHASE
 from unfreeze.training.optimizers import build_optimizer
 
 

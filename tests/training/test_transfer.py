@@ -21,7 +21,7 @@ from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
 from unfreeze.training import feed
 from unfreeze.training.heads import build_head
-from unfreeze.training.transfer import Transfer, deterministic
+from unfreeze.training.transfer import Transfer, _class_weights, deterministic
 
 PHASE = Phase(
     optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
@@ -170,11 +170,11 @@ def rows_of(source: feed.Source) -> np.ndarray:
 
 def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTransfer) -> None:
     made = transfer("block_15_expand")
-    direct = transfer("block_16_expand").activations(made.backbone.cut("block_16_expand"))
-    deeper = made.activations(direct.position)
+    direct = transfer("block_16_expand").activations.at(made.backbone.cut("block_16_expand"))
+    deeper = made.activations.at(direct.position)
     assert (deeper.position, len(deeper.train), len(deeper.val)) == (direct.position, 32, 16)
     np.testing.assert_allclose(rows_of(deeper.train), rows_of(direct.train), atol=1e-2)
-    assert made.activations(direct.position) is deeper
+    assert made.activations.at(direct.position) is deeper
 
 
 def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:
@@ -206,7 +206,7 @@ def test_without_room_for_deeper_activations_the_layers_between_run_in_every_epo
 ) -> None:
     roomy, tight = transfer("block_15_expand"), transfer("block_15_expand", max_gb=1e-9)
     with caplog.at_level("WARNING", "unfreeze"):
-        assert tight.activations(tight.backbone.cut("block_16_expand")).position == tight.features.plan.position
+        assert tight.activations.at(tight.backbone.cut("block_16_expand")).position == tight.features.plan.position
     assert "there is room for 0.0: computed in every epoch" in caplog.text
     assert tight.train_head(GENTLE).trainable_parameters == tight.head.count_params()
     one, other = (made.fine_tune("block_16_expand", GENTLE) for made in (roomy, tight))
@@ -285,7 +285,7 @@ def test_going_on_from_a_state_ends_where_one_training_would(transfer: MakeTrans
     whole.restore(head)
     result = whole.fine_tune("block_16_expand", phase, state=begun)
     assert result.history["epoch"].tolist() == [1, 2]
-    rate = float(whole._fitted.optimizer.learning_rate)
+    rate = float(whole._fitting.model.optimizer.learning_rate)
     assert rate == pytest.approx(0, abs=1e-9), "the schedule went on where it stopped"
     assert (
         parts.fine_tune("block_16_expand", phase, until=1).history["loss"].iloc[0] != result.history["loss"].iloc[0]
@@ -333,7 +333,7 @@ def test_label_smoothing_leaves_the_validation_loss_alone(transfer: MakeTransfer
 def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> None:
     made = transfer("none")
     result = made.fine_tune("none", LONGER)
-    said = made.validate()
+    said = made.predict_validation()
     labels = made.features.plan.val.labels
     assert said.shape == (16, 2)
     assert (said.argmax(axis=1) == labels).mean() == result.history["val_accuracy"].iloc[-1]
@@ -342,9 +342,9 @@ def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> N
 @pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])
 def test_balanced_weights_make_classes_count_alike(kind: str, expected: list[float]) -> None:
     fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
-    assert transfer._class_weights(fold, 2, kind) == pytest.approx(expected)
+    assert _class_weights(fold, 2, kind) == pytest.approx(expected)
 
 
 def test_balanced_weights_go_by_what_images_count() -> None:
     fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
-    assert transfer._class_weights(fold, 2, "balanced") == [1.0, 1.0]
+    assert _class_weights(fold, 2, "balanced") == [1.0, 1.0]

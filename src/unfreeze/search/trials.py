@@ -15,8 +15,9 @@ from unfreeze import files
 from unfreeze.runtime import console
 from unfreeze.settings.training import Phase, UnfreezePoint
 from unfreeze.training import memory
+from unfreeze.training.fitting import Result, State
 from unfreeze.training.history import CURVES
-from unfreeze.training.transfer import OUT_OF_MEMORY, Result, State, Transfer
+from unfreeze.training.transfer import OUT_OF_MEMORY, Transfer
 
 # Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
 SMOOTHING = 0.5
@@ -175,7 +176,7 @@ class Trials:
             # Whatever a combination does to TensorFlow, the others are still worth trying.
             raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
         with files.atomic(self._path(row["trial"], "npy")) as partial:
-            np.save(partial, self.transfer.validate())
+            np.save(partial, self.transfer.predict_validation())
         last = row["epochs"][-1]
         row |= {
             "trainable_parameters": result.trainable_parameters,
@@ -222,7 +223,7 @@ class Trials:
             if (other := self.find(number)) is not None:
                 scores[number] = other["score"]
         worst_last = sorted(scores, key=lambda number: scores[number])
-        room, taken = self.transfer.free_gb, 0.0
+        room, taken = self.transfer.activations.free_gb, 0.0
         for rank, number in enumerate(worst_last):
             path = self._path(number, "npz")
             # Another worker may have removed it meanwhile.

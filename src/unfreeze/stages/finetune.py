@@ -69,7 +69,7 @@ def train(
                 f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
                 "or give train.head or train.finetune an epoch"
             )
-        probabilities = transfer.validate().astype("float64")
+        probabilities = transfer.predict_validation().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
     keras_file.save(transfer.backbone.classifier(transfer.head), model)
     epochs = history.joined([result.history for result in results])

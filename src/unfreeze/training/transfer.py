@@ -1,9 +1,8 @@
 """Training on cached activations: first the head, then the head with the unfrozen layers."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,29 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images import store
-from unfreeze.images.augment import Views
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import engine_of, use_precision
+from unfreeze.models.engine import use_precision
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
-from unfreeze.training import feed, memory, pointwise
-from unfreeze.training.feed import Computed, Source
+from unfreeze.training import feed, pointwise
+from unfreeze.training.activations import Activations, Folds
+from unfreeze.training.feed import Source
+from unfreeze.training.fitting import Fitting, Result, State
 from unfreeze.training.heads import build_head, with_dropout
 from unfreeze.training.history import CURVES
 from unfreeze.training.optimizers import build_optimizer
 
-# A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow is at it,
-# Python hears no interrupt.
-STEPS_A_CALL = 50
 # Layers at the start of a head that hold nothing to learn: they run once, with the backbone.
 FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
 def deterministic(seed: int) -> None:
-    """Make everything that follows in this process the same from run to run."""
+    """Seed Python, NumPy and TensorFlow, and let TensorFlow run deterministic operations only."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -64,48 +61,6 @@ class TransferSettings:
     train: Train
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a phase did.
-
-    Args:
-        history: One row an epoch: phase, epoch, loss, accuracy, val_loss, val_accuracy.
-        trainable_parameters: How many parameters it could change.
-        improved: Whether any epoch was better, in validation loss, than the weights it began with; if none
-            was, and early stopping is on, those weights are back.
-        val_loss: Validation loss of the weights that are left; None if there was no epoch.
-    """
-
-    history: pd.DataFrame
-    trainable_parameters: int
-    improved: bool
-    val_loss: float | None
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a training stopped.
-
-    Args:
-        epochs: Epochs that are done.
-        parts: Steps that each batch was divided into for want of memory.
-        variables: Values of the weights, then of the optimizer's variables.
-    """
-
-    epochs: int
-    parts: int
-    variables: list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Folds:
-    """Rows of both folds that training may see, at one position of the backbone."""
-
-    position: int
-    train: Source
-    val: Source
-
-
 class Transfer:
     """A backbone, its head and cached activations; both phases of training change the weights in place.
 
@@ -117,9 +72,9 @@ class Transfer:
         features: Cached activations of the training and the validation fold.
         images: The image store, for what is not cached.
         folder: Where derived activations are kept; a folder of its own.
-        train: Class weights and arithmetic.
-        max_gb: Most room that derived activations may take together, GB.
-        seed: Fixes the order of images and dropout, whatever ran before.
+        train: Class weights and precision.
+        max_gb: Most room that derived activations may take together, GB of 10^9 bytes.
+        seed: Seed of each phase: order of images and dropout do not depend on what ran before.
     """
 
     def __init__(
@@ -137,25 +92,13 @@ class Transfer:
         self.backbone = backbone
         self.head = head
         self.features = features
-        self.seed = seed
-        self.train = train
-        self.weights = _class_weights(features.plan.train, features.plan.classes, train.class_weights)
-        self.max_gb = max_gb
-        self._images = images
-        self._folder = folder
-        self._known: dict[str, Folds] = {}
-        # What the last phase trained, as it was before: the one copy of weights that is kept.
-        self._before: list[tuple[keras.Variable, np.ndarray]] = []
+        self.activations = Activations(backbone, features, images=images, folder=folder, max_gb=max_gb)
+        self._seed = seed
+        self._precision = train.precision
+        self._class_weights = _class_weights(features.plan.train, features.plan.classes, train.class_weights)
         self._tuned = False
-        self._fitted: keras.Model | None = None
-        self._val: tf.data.Dataset | None = None
-        self._epochs = 0
-        self._parts = 1
-
-    @property
-    def free_gb(self) -> float:
-        """Room that derived activations leave of `max_gb`, GB."""
-        return self.max_gb - sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
+        # The last training. It holds the one copy of weights that is kept: those of before it.
+        self._fitting: Fitting | None = None
 
     @classmethod
     @contextmanager
@@ -166,7 +109,7 @@ class Transfer:
 
         Args:
             settings: Seed, scaling of pixels, head, class weights and precision.
-            paths: Where weights, images and features lie.
+            paths: Weights, images and features.
             name: The backbone.
             max_gb: Most room that derived activations may take together, GB; that of the cached ones by default.
             worker: Tells processes apart that do this at the same time.
@@ -207,11 +150,11 @@ class Transfer:
         """Train the head alone, on features that are computed once."""
         self._change_dropout(phase)
         fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
-        cached, end = self._cached, self.backbone.end
+        cached, end = self.activations.cached, self.backbone.end
         part = self.backbone.part(cached.position, end)
         if fixed:
             part = keras.Model(part.input, graph.segment(self.head, 0, fixed)(part.output))
-        folds = self._derived(f"head_{fixed}", part, end)
+        folds = self.activations.derive(f"head_{fixed}", part, end)
         if folds is None:
             self.backbone.base.trainable = False
             model = FineTuned(self.backbone.part(cached.position, end), self.head)
@@ -236,11 +179,10 @@ class Transfer:
         Args:
             point: The unfreeze point.
             phase: How to train.
-            label: What this training is called in the log and in its history.
+            label: Name of this training in the log and in its history.
             until: The epoch after which to stop; the schedule is that of all epochs of the phase.
-            state: Where an earlier training of the same point and phase stopped, to go on from there. It fits the
-                batches it was made with: these are not halved.
-            callbacks: What else Keras calls.
+            state: Where an earlier training of the same point and phase stopped; its batches are not halved.
+            callbacks: Further callbacks for Keras.
 
         Raises:
             RuntimeError: The backbone was fine-tuned before; `restore` brings the pretrained one back.
@@ -249,7 +191,7 @@ class Transfer:
         if self._tuned:
             raise RuntimeError("this backbone is fine-tuned already, and activations are the pretrained one's")
         self._change_dropout(phase)
-        folds = self.activations(self.backbone.cut(point))
+        folds = self.activations.at(self.backbone.cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
         suffix = pointwise.as_products(self.backbone.part(folds.position, self.backbone.end))
         model = FineTuned(suffix, self.head)
@@ -257,84 +199,36 @@ class Transfer:
         parts = state.parts if state else 1
         while True:
             try:
-                return self._fit(
-                    model, folds, phase, label, until=until, state=state, callbacks=callbacks, parts=parts
-                )
+                return self._fit(model, folds, phase, label, until, state, callbacks, parts)
             except OUT_OF_MEMORY as error:
                 self._undo()
                 if state is not None:
                     raise
-                if parts == phase.batch_size:
-                    raise UnfreezeError(
-                        f"{self.backbone.row.name}: no memory for training with one image a step: unfreeze less, "
-                        "or set preprocess.image_size lower"
-                    ) from error
-                parts = min(2 * parts, phase.batch_size)
-                console.log.warning(
-                    "%s: out of memory, on with %d steps of %d images for each of %d",
-                    self.backbone.row.name, parts, ceil(phase.batch_size / parts), phase.batch_size,
-                )  # fmt: skip
+                parts = self._divide_further(parts, phase.batch_size, error)
 
-    def validate(self) -> np.ndarray:
-        """Return what the last training's model says of each validation image: shape (images, classes), float32."""
-        assert self._fitted is not None
-        return self._fitted.predict(self._val, verbose=0)
+    def predict_validation(self) -> np.ndarray:
+        """Return the last training's probabilities of the validation images, float32 of shape (images, classes)."""
+        assert self._fitting is not None
+        return self._fitting.predict_validation()
 
     def state(self) -> State:
         """Return where the last training stopped."""
-        assert self._fitted is not None
-        variables = [*self._fitted.weights, *self._fitted.optimizer.variables]
-        return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
+        assert self._fitting is not None
+        return self._fitting.state()
 
     def release(self) -> None:
-        """Let go of the last training's model and its optimizer; what it has learnt stays in backbone and head."""
-        self._fitted = self._val = None
-
-    def activations(self, position: int) -> Folds:
-        """Return the rows from which the layers behind a position can be trained.
-
-        Args:
-            position: A position at or behind the cut of the cached features.
-
-        Returns:
-            Rows at that position, derived from the cached ones; where there is no room for them, the cached ones,
-            so that the frozen layers between run in every epoch; where nothing is cached, rows that are
-            computed from pixels in every epoch.
-        """
-        cached = self._cached
-        if position == cached.position:
-            return cached
-        derived = self._derived(f"position_{position}", self.backbone.part(cached.position, position), position)
-        if derived is not None:
-            return derived
-        return cached if self.features.plan.stored else self._computed(position)
+        """Drop the last training's model and its optimizer; trained weights stay in backbone and head."""
+        if self._fitting is not None:
+            self._fitting.release()
 
     def restore(self, head: keras.Model) -> None:
         """Go back to the pretrained backbone, with a copy of a head."""
-        keras.utils.set_random_seed(self.seed)
+        keras.utils.set_random_seed(self._seed)
         if self._tuned:
             self._undo()
             self._tuned = False
         self.head = keras.models.clone_model(head)
         self.head.set_weights(head.get_weights())
-
-    @functools.cached_property
-    def _cached(self) -> Folds:
-        plan = self.features.plan
-        if self.features.train is not None and self.features.val is not None:
-            return Folds(plan.position, self.features.train, self.features.val)
-        return self._computed(plan.position)
-
-    def _computed(self, position: int) -> Folds:
-        """Return rows that the engine computes from pixels whenever they are asked for."""
-        plan = self.features.plan
-        part = self.backbone.part(0, position)
-        engine = engine_of(part, plan.settings.extract)
-        augment, seed = plan.settings.augment, plan.settings.seed
-        originals = plan.train.images[: len(plan.train) // augment.views]
-        train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels, plan.train.weights)
-        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels, plan.val.weights)
-        return Folds(position, train, val)
 
     def _depths(self, model: keras.Model) -> list[int]:
         """Return how many blocks, from the top one on, each trainable variable lies below the head."""
@@ -346,36 +240,24 @@ class Transfer:
         }
         return [depth_of.get(id(variable), 0) for variable in model.trainable_variables]
 
-    def _derived(self, name: str, part: keras.Model, position: int) -> Folds | None:
-        """Run more frozen layers over the cached rows, once, and keep what they give; None if there is no room."""
-        if name in self._known:
-            return self._known[name]
-        source = self.features.plan
-        settings = source.settings.extract
-        shape = tuple(part.output.shape[1:])
-        plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
-        path = self._folder / f"{name}.h5"
-        room = cache.room(path, self.free_gb, copies=1)
-        if plan.nbytes > room:
-            console.log.warning(
-                "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
-                self.backbone.row.name, self.backbone.base.operations[position].name, plan.nbytes / 1e9, room / 1e9,
-            )  # fmt: skip
-            return None
-        engine = engine_of(part, settings)
-        start = self._cached
-        with cache.writing(path, plan) as writer:
-            for fold in (start.train, start.val):
-                for rows in engine.run(fold.batches(engine.batch_size)):
-                    writer.append(rows)
-        derived = cache.read(path, plan.determined_by)
-        assert derived.train is not None and derived.val is not None
-        self._known[name] = Folds(position, derived.train, derived.val)
-        return self._known[name]
-
     def _undo(self) -> None:
-        for weight, value in self._before:
-            weight.assign(value)
+        if self._fitting is not None:
+            self._fitting.undo()
+
+    def _divide_further(self, parts: int, batch_size: int, error: BaseException) -> int:
+        """Return into how many steps to divide a batch after one of `parts` steps did not fit into memory."""
+        name = self.backbone.row.name
+        if parts == batch_size:
+            raise UnfreezeError(
+                f"{name}: no memory for training with one image a step: unfreeze less, or set "
+                "preprocess.image_size lower"
+            ) from error
+        parts = min(2 * parts, batch_size)
+        console.log.warning(
+            "%s: out of memory, on with %d steps of %d images for each of %d",
+            name, parts, ceil(batch_size / parts), batch_size,
+        )  # fmt: skip
+        return parts
 
     def _change_dropout(self, phase: Phase) -> None:
         if phase.dropout is not None:
@@ -395,7 +277,6 @@ class Transfer:
         folds: Folds,
         phase: Phase,
         label: str,
-        *,
         until: int | None = None,
         state: State | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -403,66 +284,21 @@ class Transfer:
     ) -> Result:
         if not phase.epochs:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
-        first, last = (state.epochs if state else 0), until or phase.epochs
-        keras.utils.set_random_seed(self.seed)
-        use_precision(self.train.precision)
-        rows = self._training_rows(folds, phase.views)
-        # Later epochs shall not see the orders of the first ones again.
+        keras.utils.set_random_seed(self._seed)
+        use_precision(self._precision)
         train = feed.shuffled(
-            rows,
+            self._training_rows(folds, phase.views),
             ceil(phase.batch_size / parts),
-            self.weights,
-            self.seed + first,
+            self._class_weights,
+            # A training that goes on must not repeat the orders of its first epochs.
+            self._seed + (state.epochs if state else 0),
             label_smoothing=phase.label_smoothing,
         )
-        val = feed.in_order(folds.val, max(phase.batch_size, 64), self.weights)
-        model.compile(
-            build_optimizer(phase, steps=len(train), depths=self._depths(model), accumulate=parts),
-            keras.losses.CategoricalCrossentropy(),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-            jit_compile=False,
-            steps_per_execution=min(len(train), STEPS_A_CALL),
-        )
-        self._fitted, self._val = model, val
-        self._before = [(weight, weight.numpy()) for weight in model.weights]
-        began_at = model.evaluate(val, verbose=0)[0]
-        if state:
-            model.optimizer.build(model.trainable_variables)
-            for variable, value in zip([*model.weights, *model.optimizer.variables], state.variables, strict=True):
-                variable.assign(value)
+        val = feed.in_order(folds.val, max(phase.batch_size, 64), self._class_weights)
+        optimizer = build_optimizer(phase, steps=len(train), depths=self._depths(model), accumulate=parts)
+        self._fitting = Fitting(model, optimizer, train, val, parts=parts)
         name = f"{self.backbone.row.name} {label}"
-        with console.progress(f"training {name}", last - first) as advance:
-            called: list[keras.callbacks.Callback] = [
-                _Progress(advance),
-                keras.callbacks.TerminateOnNaN(),
-                # Rows wait to be shuffled in the memory of a thread, and each epoch has threads of its own.
-                keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: memory.trim()),
-                *callbacks,
-            ]
-            if phase.patience is not None:
-                called.append(
-                    keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
-                )
-            fitted = model.fit(
-                train,
-                validation_data=val,
-                initial_epoch=first,
-                epochs=last,
-                verbose=0,
-                callbacks=called,
-                shuffle=False,
-            )
-        self._epochs, self._parts = first + len(fitted.epoch), parts
-        history = pd.DataFrame(fitted.history, columns=CURVES, index=fitted.epoch).rename_axis("epoch").reset_index()
-        history.insert(0, "phase", label)
-        losses = history["val_loss"]
-        improved = bool(losses.min() < began_at)
-        kept = losses.min() if phase.patience is not None else losses.iloc[-1]
-        if not improved and phase.patience is not None:
-            console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
-            self._undo()
-            kept = began_at
-        return Result(history, graph.trainable_parameters(model), improved, float(kept))
+        return self._fitting.run(phase, name, label, until=until, state=state, callbacks=callbacks)
 
 
 class FineTuned(keras.Model):
@@ -479,15 +315,6 @@ class FineTuned(keras.Model):
 
     def call(self, activations: Any, training: bool | None = None) -> Any:
         return self.head(self.suffix(activations, training=False), training=training)
-
-
-class _Progress(keras.callbacks.Callback):
-    def __init__(self, advance: console.Advance) -> None:
-        super().__init__()
-        self.advance = advance
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.advance(note=f"validation loss {logs['val_loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
 
 
 def _class_weights(fold: cache.Fold, classes: int, kind: str) -> list[float]:

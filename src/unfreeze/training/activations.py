@@ -1,0 +1,120 @@
+"""Activations that layers are trained on: cached, derived from the cached ones once, or computed in every epoch."""
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+
+from unfreeze.features import cache
+from unfreeze.features.cache import Features
+from unfreeze.images.augment import Views
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.engine import engine_of
+from unfreeze.runtime import console
+from unfreeze.training.feed import Computed, Source
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Rows of the training and the validation fold at one position of the backbone."""
+
+    position: int
+    train: Source
+    val: Source
+
+
+class Activations:
+    """A backbone's activations at the cut and behind it; derived ones are kept in a folder.
+
+    Args:
+        backbone: The backbone with its pretrained weights.
+        features: Cached activations of the training and the validation fold.
+        images: The image store, for rows that are not cached.
+        folder: Where derived activations are kept; a folder of its own.
+        max_gb: Most room that derived activations may take together, GB of 10^9 bytes.
+    """
+
+    def __init__(self, backbone: Backbone, features: Features, *, images: Path, folder: Path, max_gb: float) -> None:
+        self.backbone = backbone
+        self.features = features
+        self.max_gb = max_gb
+        self._images = images
+        self._folder = folder
+        self._derived: dict[str, Folds] = {}
+
+    @property
+    def free_gb(self) -> float:
+        """Room that derived activations leave of `max_gb`, GB."""
+        return self.max_gb - sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
+
+    def at(self, position: int) -> Folds:
+        """Return the rows from which the layers behind a position can be trained.
+
+        Args:
+            position: A position at or behind the cut of the cached features.
+
+        Returns:
+            Rows at that position, derived from the cached ones; where there is no room for them, the cached ones,
+            so that the frozen layers between run in every epoch; where nothing is cached, rows that are
+            computed from pixels in every epoch.
+        """
+        if position == self.cached.position:
+            return self.cached
+        part = self.backbone.part(self.cached.position, position)
+        derived = self.derive(f"position_{position}", part, position)
+        if derived is not None:
+            return derived
+        return self.cached if self.features.plan.stored else self._compute(position)
+
+    def derive(self, name: str, part: keras.Model, position: int) -> Folds | None:
+        """Run more frozen layers over the cached rows, once, and keep their output; None if there is no room.
+
+        Args:
+            name: Identifies the result; asked for again, it is not computed again.
+            part: The layers, from the cached rows on.
+            position: Position of the backbone that the result is at.
+        """
+        if name in self._derived:
+            return self._derived[name]
+        source = self.features.plan
+        settings = source.settings.extract
+        shape = tuple(part.output.shape[1:])
+        plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
+        path = self._folder / f"{name}.h5"
+        room = cache.room(path, self.free_gb, copies=1)
+        if plan.nbytes > room:
+            console.log.warning(
+                "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
+                self.backbone.row.name, self.backbone.base.operations[position].name, plan.nbytes / 1e9, room / 1e9,
+            )  # fmt: skip
+            return None
+        engine = engine_of(part, settings)
+        start = self.cached
+        with cache.writing(path, plan) as writer:
+            for fold in (start.train, start.val):
+                for rows in engine.run(fold.batches(engine.batch_size)):
+                    writer.append(rows)
+        derived = cache.read(path, plan.determined_by)
+        assert derived.train is not None and derived.val is not None
+        self._derived[name] = Folds(position, derived.train, derived.val)
+        return self._derived[name]
+
+    @functools.cached_property
+    def cached(self) -> Folds:
+        """The rows at the cut; computed from pixels in every epoch if they are not stored."""
+        plan = self.features.plan
+        if self.features.train is not None and self.features.val is not None:
+            return Folds(plan.position, self.features.train, self.features.val)
+        return self._compute(plan.position)
+
+    def _compute(self, position: int) -> Folds:
+        """Return rows that the engine computes from pixels each time they are read."""
+        plan = self.features.plan
+        part = self.backbone.part(0, position)
+        engine = engine_of(part, plan.settings.extract)
+        augment, seed = plan.settings.augment, plan.settings.seed
+        originals = plan.train.images[: len(plan.train) // augment.views]
+        train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels, plan.train.weights)
+        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels, plan.val.weights)
+        return Folds(position, train, val)

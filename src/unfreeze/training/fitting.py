@@ -1,0 +1,195 @@
+"""One training of one model: early stopping, going on from a state, and the weights of before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from unfreeze.models import graph
+from unfreeze.runtime import console
+from unfreeze.settings.training import Phase
+from unfreeze.training import memory
+from unfreeze.training.history import CURVES
+
+# A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow runs them,
+# Python handles no interrupt.
+STEPS_A_CALL = 50
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a phase.
+
+    Args:
+        history: One row an epoch: phase, epoch, loss, accuracy, val_loss, val_accuracy.
+        trainable_parameters: Number of parameters that the phase could change.
+        improved: Whether any epoch had a lower validation loss than the weights from before; if none had, and early
+            stopping is on, those weights are back.
+        val_loss: Validation loss of the final weights; None if there was no epoch.
+    """
+
+    history: pd.DataFrame
+    trainable_parameters: int
+    improved: bool
+    val_loss: float | None
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training stopped.
+
+    Args:
+        epochs: Epochs that are done.
+        parts: Steps that each batch was divided into for want of memory.
+        variables: Values of the weights, then of the optimizer's variables.
+    """
+
+    epochs: int
+    parts: int
+    variables: list[np.ndarray]
+
+
+class Fitting:
+    """A compiled model with its rows, and its weights as they were before.
+
+    Args:
+        model: Its weights change in place.
+        optimizer: Made for this training.
+        train: Batches of rows, labels as probabilities and sample weights, in a new order each epoch.
+        val: The same of the validation fold, in order.
+        parts: Steps that each batch is divided into; the optimizer accumulates their gradients.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.Optimizer,
+        train: tf.data.Dataset,
+        val: tf.data.Dataset,
+        *,
+        parts: int,
+    ) -> None:
+        model.compile(
+            optimizer,
+            keras.losses.CategoricalCrossentropy(),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=False,
+            steps_per_execution=min(len(train), STEPS_A_CALL),
+        )
+        self._model: keras.Model | None = model
+        self._train: tf.data.Dataset | None = train
+        self._val: tf.data.Dataset | None = val
+        self._parts = parts
+        self._epochs = 0
+        self._before = [(weight, weight.numpy()) for weight in model.weights]
+
+    def run(
+        self,
+        phase: Phase,
+        name: str,
+        label: str,
+        *,
+        until: int | None,
+        state: State | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> Result:
+        """Train until the phase, `until` or patience is over; weights that did not improve are set back.
+
+        Args:
+            phase: Epochs and patience.
+            name: What is trained, for the log.
+            label: The phase's name in the history.
+            until: The epoch after which to stop; the phase's last by default.
+            state: Where an earlier training stopped, to go on from there.
+            callbacks: Further callbacks for Keras.
+        """
+        model = self.model
+        began_at = model.evaluate(self._val, verbose=0)[0]
+        if state is not None:
+            self._load(state)
+        first, last = (state.epochs if state else 0), until or phase.epochs
+        with console.progress(f"training {name}", last - first) as advance:
+            fitted = model.fit(
+                self._train,
+                validation_data=self._val,
+                initial_epoch=first,
+                epochs=last,
+                verbose=0,
+                callbacks=_callbacks(phase, advance, callbacks),
+                shuffle=False,
+            )
+        self._epochs = first + len(fitted.epoch)
+        history = pd.DataFrame(fitted.history, columns=CURVES, index=fitted.epoch).rename_axis("epoch").reset_index()
+        history.insert(0, "phase", label)
+        improved, val_loss = self._keep_better(history["val_loss"], began_at, phase, name)
+        return Result(history, graph.trainable_parameters(model), improved, val_loss)
+
+    @property
+    def model(self) -> keras.Model:
+        """The model, until it is released."""
+        assert self._model is not None
+        return self._model
+
+    def predict_validation(self) -> np.ndarray:
+        """Return the model's probabilities of the validation images, float32 of shape (images, classes)."""
+        return self.model.predict(self._val, verbose=0)
+
+    def state(self) -> State:
+        """Return where the training stopped."""
+        variables = [*self.model.weights, *self.model.optimizer.variables]
+        return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
+
+    def undo(self) -> None:
+        """Set the weights back to those from before; possible after `release`, too."""
+        for weight, value in self._before:
+            weight.assign(value)
+
+    def release(self) -> None:
+        """Drop the model, its optimizer and its rows; the layers' trained weights stay in the layers."""
+        self._model = self._train = self._val = None
+
+    def _keep_better(self, losses: pd.Series, began_at: float, phase: Phase, name: str) -> tuple[bool, float]:
+        """Return whether an epoch improved on the weights of before, and the validation loss of those kept."""
+        improved = bool(losses.min() < began_at)
+        kept = losses.min() if phase.patience is not None else losses.iloc[-1]
+        if not improved and phase.patience is not None:
+            console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
+            self.undo()
+            kept = began_at
+        return improved, float(kept)
+
+    def _load(self, state: State) -> None:
+        optimizer = self.model.optimizer
+        optimizer.build(self.model.trainable_variables)
+        for variable, value in zip([*self.model.weights, *optimizer.variables], state.variables, strict=True):
+            variable.assign(value)
+
+
+class _Progress(keras.callbacks.Callback):
+    def __init__(self, advance: console.Advance) -> None:
+        super().__init__()
+        self.advance = advance
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.advance(note=f"validation loss {logs['val_loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
+
+
+def _callbacks(
+    phase: Phase, advance: console.Advance, further: Sequence[keras.callbacks.Callback]
+) -> list[keras.callbacks.Callback]:
+    callbacks = [
+        _Progress(advance),
+        keras.callbacks.TerminateOnNaN(),
+        # Each epoch has threads of its own, and the memory of those holds the rows that wait to be shuffled.
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: memory.trim()),
+        *further,
+    ]
+    if phase.patience is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
+        )
+    return callbacks
