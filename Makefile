@@ -13,7 +13,10 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-.PHONY: help install repro tiny verify retrain certify test bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
+# Most of a slow test is one process starting TensorFlow: two at a time suit two cores and up.
+WORKERS := -n 2
+
+.PHONY: help install repro tiny verify retrain certify test quick bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,7 +57,10 @@ certify: install ## Run this commit again in an empty clone and say which output
 	unfreeze certify
 
 test: install lint ## Check the code and run all tests
-	pytest
+	pytest $(WORKERS)
+
+quick: install ## Run the unit tests, a minute at most
+	pytest $(WORKERS) -m "not slow"
 
 bench: install ## Measure against the Keras guide's way and the machine's limits, into benchmarks/ (hours; goes on)
 	python -m benchmarks --inputs $(BENCH_INPUTS) --growth

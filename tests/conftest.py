@@ -1,4 +1,9 @@
-"""What tests share: small images they make themselves, and a checkout to run real DVC in."""
+"""Shared by all tests: small images made on the spot, a checkout to run real DVC in, and how tests are marked.
+
+Every run of pytest imports this file, that of a single test too: it imports what takes long on first use.
+"""
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -7,49 +12,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hypothesis
-import numpy as np
 import pytest
-import yaml
-from dvc.utils.hydra import compose_and_dump
-from PIL import Image
 
-from unfreeze.features.cache import Settings
 from unfreeze.paths import Paths
-from unfreeze.settings.checks import Check, CheckSettings
-from unfreeze.settings.images import Augment
-from unfreeze.settings.params import Params, load
-from unfreeze.settings.training import Extract
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from unfreeze.settings.params import Params
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-# A machine that is busy with something else is no failure.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
-
 PROJECT = Path(__file__).parents[1]
 
-SETTINGS = Settings(
-    seed=0,
-    augment=Augment(views=1, horizontal_flip=True, vertical_flip=False, rotation=0, shear=0, scale=0, brightness=0),
-    extract=Extract(engine="auto", precision="float32", batch_size=8, dtype="float16", max_gb=1),
-)
-
-_OF_DEFAULT_STUDY = load(PROJECT / "params.yaml").checks
-LIMITS = _OF_DEFAULT_STUDY.limits
-CHECKS = CheckSettings(
-    unreadable=LIMITS.unreadable,
-    **{name: check for name, check in _OF_DEFAULT_STUDY if isinstance(check, Check)},
-)
-
-
-def change_check(name: str, **changes: Any) -> CheckSettings:
-    """Return the default study's checks with one of them changed."""
-    return CheckSettings({**CHECKS, name: CHECKS[name].model_copy(update=changes)})
-
+# Seconds that a command may take: minutes of work, on a machine three times slower, with other tests beside it.
+PATIENCE = 1500
 
 # Seconds instead of minutes; every stage still does its work.
 SMALL = (
@@ -63,8 +43,26 @@ SMALL = (
 )
 
 
+# Fixtures that run DVC stages, train or start servers: `make quick` leaves their tests out, and one worker runs those
+# of one fixture, so that its study runs once.
+STUDIES = {"studied", "six", "extracted", "searchable"}
+SLOW = STUDIES | {"checkout", "begun", "server", "guarded"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the default study's settings when a test asks for them."""
+    if name in {"CHECKS", "LIMITS", "SETTINGS", "change_check"}:
+        from tests import defaults
+
+        return getattr(defaults, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def draw(colour: tuple[int, int, int], seed: int, side: int = 40) -> Image.Image:
     """Draw a noisy square of a colour."""
+    import numpy as np
+    from PIL import Image
+
     noise = np.random.default_rng(seed).integers(-40, 40, (side, side, 3))
     return Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype("uint8"))
 
@@ -86,6 +84,10 @@ def make_images() -> Callable[..., Path]:
 
 def compose(target: Path, *overrides: str) -> Params:
     """Write params.yaml as `dvc exp run -S` would, and read it."""
+    from dvc.utils.hydra import compose_and_dump
+
+    from unfreeze.settings.params import load
+
     compose_and_dump(str(target), str(PROJECT / "conf"), None, "config", "", list(overrides))
     return load(target)
 
@@ -128,7 +130,7 @@ class Checkout:
             capture_output=True,
             text=True,
             check=False,
-            timeout=500,
+            timeout=PATIENCE,
         )
 
     def run(self, *command: str, **environment: str) -> str:
@@ -138,6 +140,8 @@ class Checkout:
 
     def change_params(self, **sections: dict[str, object] | object) -> None:
         """Edit params.yaml by hand, as a user would."""
+        import yaml
+
         values = yaml.safe_load(self.paths.params.read_text())
         for name, change in sections.items():
             if isinstance(change, dict) and isinstance(values.get(name), dict):
@@ -186,10 +190,22 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Give properties all the time they need: a machine that is busy with something else is no failure."""
+    if "hypothesis" in module_path.read_text():
+        import hypothesis
+
+        hypothesis.settings.register_profile("patient", deadline=None)
+        hypothesis.settings.load_profile("patient")
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of one small study on one worker, so that the study runs once."""
-    for fixture in {"studied", "six", "extracted", "searchable"} & set(getattr(item, "fixturenames", ())):
+    """Mark slow tests, and keep the tests of one study on one worker."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    for fixture in STUDIES & fixtures:
         item.add_marker(pytest.mark.xdist_group(fixture))
+    if SLOW & fixtures:
+        item.add_marker(pytest.mark.slow)
 
 
 def runs(process: int) -> bool:

