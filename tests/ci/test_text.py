@@ -2,27 +2,29 @@ from typing import Any
 
 import pytest
 
+from tests.report.conftest import verdict
 from unfreeze.ci import text
 from unfreeze.ci.text import Changes
+from unfreeze.records.judgement_record import Judgement
+from unfreeze.records.study_report import Report
 
 
-def report(accuracy: float, *, images: int = 100, blurry: int = 0) -> dict[str, Any]:
+def report(accuracy: float, *, images: int = 100, blurry: int = 0) -> Report:
     scores = {
         "accuracy": {"value": accuracy, "low": accuracy - 0.04, "high": accuracy + 0.04},
-        "macro_f1": {"value": accuracy, "low": None, "high": None},
-        "log_loss": {"value": 0.5, "low": None, "high": None},
+        "macro_f1": {"value": accuracy, "low": accuracy - 0.04, "high": accuracy + 0.04},
+        "log_loss": {"value": 0.5, "low": 0.4, "high": 0.6},
     }
-    rule = {"column": "blurry", "level": "warning", "success": not blurry, "unexpected": blurry}
-    return {
-        "rows": [{"backbone": "xception", "scores": scores}],
-        "test_images": images,
-        "checks": [{"suite": "manifest", "success": True, "rows": images, "expectations": [rule]}],
-    }
+    of = verdict({"xception": accuracy}, images=images)
+    of["rows"][0]["scores"] = scores
+    rule = {"column": "blurry", "rule": "a", "level": "warning", "success": not blurry, "unexpected": blurry}
+    suite = {"suite": "manifest", "success": True, "warnings": 1, "rows": images, "expectations": [rule]}
+    return Report.model_validate({**of, "checks": [suite], "lineage": {}})
 
 
-def judged(**changes: Any) -> dict[str, Any]:
+def judged(**changes: Any) -> Judgement:
     side = {"backbone": "xception", "model_sha256": "0" * 64, "size_mb": 80.0, "latency_ms": 12.0}
-    return {
+    found = {
         "verdict": "cannot tell",
         "reasons": ["the interval holds 0"],
         "text": "Cannot tell.",
@@ -39,13 +41,12 @@ def judged(**changes: Any) -> dict[str, Any]:
             {"id": "a.png", "label": "fine", "champion": "broken", "challenger": "fine", "better": True},
             {"id": "b.png", "label": "broken", "champion": "broken", "challenger": "fine", "better": False},
         ],
-        **changes,
+        "test_digest": "0" * 64,
     }
+    return Judgement.model_validate(found | changes)
 
 
-def body(
-    before: dict[str, Any] | None, after: dict[str, Any], judgement: dict[str, Any] | None, told: str = "x"
-) -> str:
+def body(before: Report | None, after: Report, judgement: Judgement | None, told: str = "x") -> str:
     return text.body(Changes(before, after, "# the report\n"), judgement, told, picture="https://host/flips.png")
 
 
@@ -127,5 +128,5 @@ def test_two_wrong_classes_are_neither_mended_nor_spoiled() -> None:
     assert "mends 0 and spoils 0; of 1 more both name a wrong class." in shown
     assert "c.png" in shown
     assert "flips.png" not in shown
-    both = body(report(0.84), report(0.86), judged(flips=[*judged()["flips"], flip]))
+    both = body(report(0.84), report(0.86), judged(flips=[*judged().flips, flip]))
     assert "mends 1 and spoils 1; of 1 more both name a wrong class." in both

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.report.conftest import NASTY, mistakes, verdict
+from tests.report.conftest import NASTY, mistakes, read, verdict
 from unfreeze.cli import tables
 
 FOUND = {
@@ -10,7 +10,7 @@ FOUND = {
 
 
 def test_the_comparison_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.show_comparison(verdict(findings=[FOUND]))
+    tables.show_comparison(read(verdict(findings=[FOUND])))
     shown = capsys.readouterr().out
     assert "Take xception" in shown
     assert "96.0 %" in shown and "94.0 to 98.0" in shown
@@ -22,21 +22,21 @@ def test_the_comparison_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_backbone_is_shown_with_its_own_findings(capsys: pytest.CaptureFixture[str]) -> None:
-    of = verdict(findings=[FOUND])
-    vgg16 = next(row for row in of["rows"] if row["backbone"] == "vgg16")
+    of = read(verdict(findings=[FOUND]))
+    vgg16 = next(row for row in of.rows if row.backbone == "vgg16")
     tables.show_backbone(vgg16, of)
     shown = capsys.readouterr().out
     for told in ("block14_sepconv1", "1.0e-04", "the search", "macro average", "3 seeds", "stands out", "Twice the"):
         assert told in shown
     assert "Half of the dogs" in shown
-    tables.show_backbone(of["rows"][0], of)
+    tables.show_backbone(of.rows[0], of)
     assert "Half of the dogs" not in capsys.readouterr().out
 
 
 def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    of = verdict({NASTY: 0.9, "vgg16": 0.8}, classes=["[red]", ":smile:"])
+    of = read(verdict({NASTY: 0.9, "vgg16": 0.8}, classes=["[red]", ":smile:"]))
     tables.show_comparison(of)
-    tables.show_backbone(of["rows"][0], of)
+    tables.show_backbone(of.rows[0], of)
     tables.show_mistakes("[red]", mistakes(["[red]", ":smile:"]))
     shown = capsys.readouterr().out
     assert NASTY in shown

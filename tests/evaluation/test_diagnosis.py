@@ -9,6 +9,10 @@ from tests.conftest import CHECKS, change_check
 from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import diagnosis
+from unfreeze.records.finding import Finding
+from unfreeze.records.interval import Interval
+from unfreeze.records.pretrained_weights import PretrainedWeights
+from unfreeze.records.test_scores import Evaluation
 from unfreeze.settings.checks import CheckSettings
 
 FED = "vgg16 is fed pixels scaled as divided by 255, and was trained on BGR without the mean: set pixels=native"
@@ -40,7 +44,7 @@ def found(
     history: list[dict[str, Any]] | None = None,
     evaluation: Mapping[str, Any] = GOOD,
     gain: dict[str, float] | None = None,
-) -> list[dict[str, str]]:
+) -> list[Finding]:
     """Return the findings on a sound backbone, but for what is given."""
     sound = {
         "scaling_error": 1e-6,
@@ -52,10 +56,10 @@ def found(
         "vgg16",
         checks=checks,
         selftest={**sound, **(selftest or {})},
-        weights=weights or {"source": "imagenet", "pretrained": True},
+        weights=PretrainedWeights.model_construct(**(weights or {"source": "imagenet", "pretrained": True})),
         history=pd.DataFrame(history or HEALTHY),
-        evaluation=evaluation,
-        gain=gain,
+        evaluation=Evaluation.model_construct(**evaluation),
+        gain=gain and Interval(**gain),
     )
 
 
@@ -91,9 +95,9 @@ def test_nothing_is_found_on_a_network_without_stored_features_nor_a_baseline() 
 )
 def test_each_fault_is_found_by_itself(check: str, evidence: dict[str, Any], what: str) -> None:
     (finding,) = found(**evidence)
-    assert (finding["backbone"], finding["check"]) == ("vgg16", check)
-    assert what in finding["what"]
-    assert finding["level"] == CHECKS.level_of(check)
+    assert (finding.backbone, finding.check) == ("vgg16", check)
+    assert what in finding.what
+    assert finding.level == CHECKS.level_of(check)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +145,9 @@ def test_each_fault_is_found_by_itself(check: str, evidence: dict[str, Any], wha
     ],
 )
 def test_a_poor_score_has_the_likeliest_cause(evidence: dict[str, Any], cause: str, remedy: str) -> None:
-    finding = next(each for each in found(evaluation=POOR, **evidence) if each["check"] == "below_majority")
-    assert cause in finding["cause"]
-    assert remedy in finding["remedy"]
+    finding = next(each for each in found(evaluation=POOR, **evidence) if each.check == "below_majority")
+    assert cause in finding.cause
+    assert remedy in finding.remedy
 
 
 def test_of_several_causes_the_first_of_the_table_is_told() -> None:
@@ -155,7 +159,7 @@ def test_of_several_causes_the_first_of_the_table_is_told() -> None:
         {"selftest": NO_INFORMATION},
     ]
     flat = epochs("head", (0.7, 0.5, 0.5), (0.7, 0.5, 0.5))
-    causes = [found(evaluation=POOR, history=flat, **each)[-1]["cause"] for each in evidence]
+    causes = [found(evaluation=POOR, history=flat, **each)[-1].cause for each in evidence]
     for told, expected in zip(causes, ("divided by 255", "random", "dimensions", "too low"), strict=True):
         assert expected in told
 
@@ -163,28 +167,28 @@ def test_of_several_causes_the_first_of_the_table_is_told() -> None:
 def test_what_shows_before_training_is_not_laid_to_its_charge() -> None:
     flat = epochs("head", (0.7, 0.5, 0.5), (0.7, 0.5, 0.5))
     (finding,) = found(selftest=NO_INFORMATION, history=flat)
-    assert finding["cause"] == "no cause found"
+    assert finding.cause == "no cause found"
 
 
 def test_a_loss_of_next_to_nothing_may_stay_where_it_is() -> None:
     learnt = epochs("head", (0.01, 1.0, 0.95), (0.01, 1.0, 0.95))
     (finding,) = found(history=learnt, gain={"value": 0.0, "low": -0.01, "high": 0.01})
-    assert finding["cause"] == "no cause found"
+    assert finding.cause == "no cause found"
 
 
 def test_a_head_that_has_learnt_leaves_fine_tuning_little_to_do() -> None:
     still = HEAD + epochs("fine-tuning", (0.4, 0.8, 0.8), (0.4, 0.8, 0.8))
     (finding,) = found(history=still, gain={"value": 0.0, "low": -0.01, "high": 0.01})
-    assert finding["cause"] == "no cause found"
+    assert finding.cause == "no cause found"
 
 
 def test_one_epoch_says_nothing_of_the_rate() -> None:
     (finding,) = found(history=HEAD[:1], evaluation=POOR)
-    assert finding["cause"] == "no cause found"
+    assert finding.cause == "no cause found"
 
 
 def test_untrained_weights_are_warned_of_and_no_more() -> None:
-    assert {finding["level"] for finding in found(evaluation=POOR, weights=RANDOM)} == {"warning"}
+    assert {finding.level for finding in found(evaluation=POOR, weights=RANDOM)} == {"warning"}
 
 
 def test_a_check_that_is_off_finds_nothing() -> None:

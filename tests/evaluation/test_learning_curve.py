@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from unfreeze.evaluation import learning_curve
 from unfreeze.features.pooled import Pooled
+from unfreeze.records.interval import Interval
 
 # Of three classes the last two are hard to tell apart.
 CLASSES = ["ant", "bee", "wasp"]
@@ -36,71 +37,73 @@ def folds(*, apart: float, images: int = 600) -> tuple[Pooled, Pooled]:
 
 
 def test_a_task_that_is_not_learnt_yet_gains_from_more_images_most_where_classes_are_alike() -> None:
-    curve = learning_curve.measured(*folds(apart=0.7), seed=0)
+    curve = learning_curve.measure_learning_curve(*folds(apart=0.7), seed=0)
     assert curve is not None
-    assert [point["images"] for point in curve["points"]] == [60, 120, 300, 420, 600]
-    accuracies = [point["accuracy"] for point in curve["points"]]
+    assert [point.images for point in curve.points] == [60, 120, 300, 420, 600]
+    accuracies = [point.accuracy for point in curve.points]
     assert accuracies[-1] > accuracies[2] > accuracies[0]
-    assert all(point["low"] < point["accuracy"] < point["high"] for point in curve["points"])
-    gain = curve["gain_from_doubling"]
-    assert 0 < gain["low"] <= gain["value"] <= gain["high"]
+    assert all(point.low < point.accuracy < point.high for point in curve.points)
+    gain = curve.gain_from_doubling
+    assert 0 < gain.low <= gain.value <= gain.high
     # What really comes of it.
-    twice = learning_curve.measured(*folds(apart=0.7, images=1200), seed=0)
+    twice = learning_curve.measure_learning_curve(*folds(apart=0.7, images=1200), seed=0)
     assert twice is not None
-    assert gain["low"] - 0.02 < twice["points"][-1]["accuracy"] - accuracies[-1] < gain["high"] + 0.02
-    assert curve["neediest_class"] in {None, "bee", "wasp"}
-    assert list(curve["classes"]) == CLASSES
-    assert [point["images"] for point in curve["classes"]["bee"]] == [60, 120, 300, 420, 600]
-    assert curve["text"].startswith("Twice the images would bring about +")
+    assert gain.low - 0.02 < twice.points[-1].accuracy - accuracies[-1] < gain.high + 0.02
+    assert curve.neediest_class in {None, "bee", "wasp"}
+    assert list(curve.classes) == CLASSES
+    assert [point.images for point in curve.classes["bee"]] == [60, 120, 300, 420, 600]
+    assert curve.text.startswith("Twice the images would bring about +")
 
 
 def test_a_task_that_is_learnt_gains_nothing_and_is_still_not_certain() -> None:
-    curve = learning_curve.measured(*folds(apart=5), seed=0)
+    curve = learning_curve.measure_learning_curve(*folds(apart=5), seed=0)
     assert curve is not None
-    assert curve["points"][-1]["accuracy"] == 1
-    assert 0.97 < curve["points"][-1]["low"] < 1
-    assert curve["gain_from_doubling"]["high"] < 0.005
-    assert curve["neediest_class"] is None
-    assert curve["text"].startswith("More images of this kind would hardly help")
+    assert curve.points[-1].accuracy == 1
+    assert 0.97 < curve.points[-1].low < 1
+    assert curve.gain_from_doubling.high < 0.005
+    assert curve.neediest_class is None
+    assert curve.text.startswith("More images of this kind would hardly help")
 
 
 def test_features_that_say_nothing_promise_nothing() -> None:
-    curve = learning_curve.measured(*folds(apart=0), seed=0)
+    curve = learning_curve.measure_learning_curve(*folds(apart=0), seed=0)
     assert curve is not None
-    assert curve["gain_from_doubling"]["low"] < 0.005
-    assert curve["neediest_class"] is None
+    assert curve.gain_from_doubling.low < 0.005
+    assert curve.neediest_class is None
 
 
 def test_a_seed_gives_the_same_curve_again() -> None:
     train, val = folds(apart=0.5, images=150)
-    first, again, other = (learning_curve.measured(train, val, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (learning_curve.measure_learning_curve(train, val, seed=seed) for seed in (3, 3, 4))
     assert first == again != other
 
 
 def test_a_class_with_too_few_images_that_differ_gives_no_curve() -> None:
     _, val = folds(apart=1)
     few = np.repeat([0, 1, 2], (60, 60, 19))
-    assert learning_curve.measured(made("train", few, apart=1, seed=1), val, seed=0) is None
+    assert learning_curve.measure_learning_curve(made("train", few, apart=1, seed=1), val, seed=0) is None
     # Sixty images of a class are few where they are copies of ten.
     copies = made("train", np.arange(180) % 3, apart=1, seed=1, groups=np.arange(180) % 30)
-    assert learning_curve.measured(copies, val, seed=0) is None
-    assert learning_curve.measured(made("train", np.arange(120) % 2, apart=1, seed=1), val, seed=0) is None
+    assert learning_curve.measure_learning_curve(copies, val, seed=0) is None
+    assert (
+        learning_curve.measure_learning_curve(made("train", np.arange(120) % 2, apart=1, seed=1), val, seed=0) is None
+    )
 
 
 def test_a_class_that_the_validation_fold_lacks_has_no_recall() -> None:
     train, _ = folds(apart=1, images=150)
-    curve = learning_curve.measured(train, made("val", np.arange(100) % 2, apart=1, seed=2), seed=0)
+    curve = learning_curve.measure_learning_curve(train, made("val", np.arange(100) % 2, apart=1, seed=2), seed=0)
     assert curve is not None
-    assert {point["recall"] for point in curve["classes"]["wasp"]} == {None}
-    assert None not in {point["recall"] for point in curve["classes"]["bee"]}
+    assert {point.recall for point in curve.classes["wasp"]} == {None}
+    assert None not in {point.recall for point in curve.classes["bee"]}
 
 
 def test_of_many_images_a_part_is_used_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning_curve, "MOST_IMAGES", 150)
-    curve = learning_curve.measured(*folds(apart=0.7), seed=0)
+    curve = learning_curve.measure_learning_curve(*folds(apart=0.7), seed=0)
     assert curve is not None
-    assert curve["points"][-1]["images"] == 150
-    assert curve["text"].endswith("Judged by 150 of 600 training images.")
+    assert curve.points[-1].images == 150
+    assert curve.text.endswith("Judged by 150 of 600 training images.")
 
 
 @given(sizes=st.lists(st.integers(1, 5), min_size=6, max_size=40), share=st.floats(0.05, 1), seed=st.integers(0, 99))
@@ -146,7 +149,7 @@ def test_a_power_law_is_recognized(floor: float, reducible: float, exponent: flo
     ],
 )
 def test_the_answer_in_words(gain: tuple[float, float, float], neediest: str | None, text: str) -> None:
-    interval = dict(zip(("value", "low", "high"), gain, strict=True))
+    interval = Interval(**dict(zip(("value", "low", "high"), gain, strict=True)))
     assert learning_curve.told(interval, neediest, 100, 100) == text
 
 

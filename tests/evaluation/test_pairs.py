@@ -32,24 +32,24 @@ def test_holms_adjustment_agrees_with_statsmodels() -> None:
 def test_three_classifiers_make_three_pairs_with_holms_adjustment() -> None:
     predicted = {"good": answers(LABELS, 190), "fair": answers(LABELS, 180), "poor": answers(LABELS, 178)}
     result = pairs.compare_pairs(LABELS, predicted, seed=0)
-    assert [(pair["first"], pair["second"]) for pair in result] == [
+    assert [(pair.first, pair.second) for pair in result] == [
         ("good", "fair"), ("good", "poor"), ("fair", "poor"),
     ]  # fmt: skip
-    assert [(pair["only_first"], pair["only_second"]) for pair in result] == [(10, 0), (12, 0), (2, 0)]
+    assert [(pair.only_first, pair.only_second) for pair in result] == [(10, 0), (12, 0), (2, 0)]
     # Two-sided: 2 / 2**10, 2 / 2**12, 2 / 2**2. Holm: the least times 3, the next times 2, the last times 1.
-    assert [pair["p_value"] for pair in result] == pytest.approx([2**-9, 2**-11, 0.5])
-    assert [pair["adjusted_p_value"] for pair in result] == pytest.approx([2 * 2**-9, 3 * 2**-11, 0.5])
-    assert [pair["significant"] for pair in result] == [True, True, False]
-    assert result[0]["difference"]["value"] == pytest.approx(0.05)
-    assert 0 < result[0]["difference"]["low"] < 0.05 < result[0]["difference"]["high"]
+    assert [pair.p_value for pair in result] == pytest.approx([2**-9, 2**-11, 0.5])
+    assert [pair.adjusted_p_value for pair in result] == pytest.approx([2 * 2**-9, 3 * 2**-11, 0.5])
+    assert [pair.significant for pair in result] == [True, True, False]
+    assert result[0].difference.value == pytest.approx(0.05)
+    assert 0 < result[0].difference.low < 0.05 < result[0].difference.high
 
 
 def test_a_classifier_compared_with_itself_is_no_better() -> None:
     same = answers(LABELS, 190)
     (pair,) = pairs.compare_pairs(LABELS, {"one": same, "other": same}, seed=0)
-    assert (pair["p_value"], pair["adjusted_p_value"], pair["significant"]) == (1, 1, False)
-    assert pair["difference"]["value"] == 0
-    assert pair["difference"]["low"] < 0 < pair["difference"]["high"]
+    assert (pair.p_value, pair.adjusted_p_value, pair.significant) == (1, 1, False)
+    assert pair.difference.value == 0
+    assert pair.difference.low < 0 < pair.difference.high
 
 
 def test_one_classifier_makes_no_pair() -> None:
@@ -70,7 +70,7 @@ def test_equal_classifiers_raise_few_false_alarms() -> None:
     for _ in range(1000):
         strength = np.sqrt(0.6) * rng.normal(size=800) + np.sqrt(0.4) * rng.normal(size=(6, 800))
         predicted = {f"m{number}": np.where(row > -1.28, labels, 1 - labels) for number, row in enumerate(strength)}
-        alarms += any(pair["significant"] for pair in pairs.compare_pairs(labels, predicted, seed=0, resamples=2))
+        alarms += any(pair.significant for pair in pairs.compare_pairs(labels, predicted, seed=0, resamples=2))
     assert alarms / 1000 <= 0.06
 
 
@@ -105,4 +105,4 @@ def test_a_tiny_fold_finds_nothing() -> None:
 def test_all_pairs_are_compared() -> None:
     predicted = {name: answers(LABELS, right) for name, right in zip("abcd", (190, 185, 180, 175), strict=True)}
     found = pairs.compare_pairs(LABELS, predicted, seed=0)
-    assert [(pair["first"], pair["second"]) for pair in found] == list(combinations("abcd", 2))
+    assert [(pair.first, pair.second) for pair in found] == list(combinations("abcd", 2))

@@ -11,29 +11,29 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
 
 def test_scores_of_four_images() -> None:
     result = scores.score(LABELS, PROBABILITIES, ["cat", "dog"])
-    assert result["images"] == 4
-    assert result["accuracy"] == 0.75
-    assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
-    assert result["confusion"] == [[2, 1], [0, 1]]
-    assert result["classes"]["cat"] == {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
-    assert result["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.6]).mean())
-    assert result["auc"] == pytest.approx(2 / 3)
-    assert result["weighted"]["recall"] == 0.75
-    assert result["macro"]["f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert result.images == 4
+    assert result.accuracy == 0.75
+    assert result.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
+    assert result.confusion == ((2, 1), (0, 1))
+    assert result.classes["cat"].to_json() == {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
+    assert result.log_loss == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.6]).mean())
+    assert result.auc == pytest.approx(2 / 3)
+    assert result.weighted.recall == 0.75
+    assert result.macro.f1 == pytest.approx((0.8 + 2 / 3) / 2)
 
 
 def test_four_classes_have_four_curves() -> None:
     labels = np.arange(20) % 4
     probabilities = np.full((20, 4), 0.1)
     probabilities[np.arange(20), labels] = 0.7
-    assert scores.score(labels, probabilities, list("abcd"))["auc"] == 1
+    assert scores.score(labels, probabilities, list("abcd")).auc == 1
     assert scores.roc_points(labels, probabilities, list("abcd"))["class"].unique().tolist() == list("abcd")
 
 
 def test_a_class_that_is_never_predicted_has_no_precision() -> None:
     result = scores.score(LABELS, np.array([[0.9, 0.1]] * 4), ["cat", "dog"])
-    assert result["classes"]["dog"]["precision"] == 0
-    assert result["accuracy"] == 0.75
+    assert result.classes["dog"].precision == 0
+    assert result.accuracy == 0.75
 
 
 def simulated(images: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,24 +50,24 @@ def test_scores_agree_with_scikit_learn(classes: int) -> None:
     labels, probabilities = simulated(203, classes)
     predicted = probabilities.argmax(axis=1)
     result = scores.score(labels, probabilities, list("abcde")[:classes])
-    assert result["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
-    assert result["macro"]["f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
-    assert result["weighted"]["f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="weighted"))
-    assert result["macro"]["support"] == 203
+    assert result.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
+    assert result.macro.f1 == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
+    assert result.weighted.f1 == pytest.approx(metrics.f1_score(labels, predicted, average="weighted"))
+    assert result.macro.support == 203
     answers = probabilities[:, 1] if classes == 2 else probabilities
-    assert result["auc"] == pytest.approx(metrics.roc_auc_score(labels, answers, multi_class="ovr"))
+    assert result.auc == pytest.approx(metrics.roc_auc_score(labels, answers, multi_class="ovr"))
 
 
 def test_a_class_that_the_fold_lacks_has_no_scores_and_no_part_in_averages() -> None:
     labels = np.array([0, 0, 2, 2])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.3, 0.1, 0.6]])
     result = scores.score(labels, probabilities, ["cat", "dog", "fox"])
-    assert result["classes"]["dog"] == {"precision": None, "recall": None, "f1": None, "support": 0}
-    assert result["balanced_accuracy"] == 0.75
-    assert result["macro"] == {"precision": 1.0, "recall": 0.75, "f1": pytest.approx(5 / 6), "support": 4}
+    assert result.classes["dog"].to_json() == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert result.balanced_accuracy == 0.75
+    assert result.macro.to_json() == {"precision": 1.0, "recall": 0.75, "f1": pytest.approx(5 / 6), "support": 4}
     # Of cats 3 of 4 pairs are in order, of foxes all.
-    assert result["auc"] == pytest.approx((0.75 + 1) / 2)
-    assert result["confusion"] == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
+    assert result.auc == pytest.approx((0.75 + 1) / 2)
+    assert result.confusion == ((1, 1, 0), (0, 0, 0), (0, 0, 2))
     assert scores.roc_points(labels, probabilities, ["cat", "dog", "fox"])["class"].unique().tolist() == [
         "cat",
         "fox",
@@ -76,7 +76,7 @@ def test_a_class_that_the_fold_lacks_has_no_scores_and_no_part_in_averages() -> 
 
 def test_a_fold_of_one_class_has_no_auc_and_no_roc_curve() -> None:
     labels = np.zeros(4, int)
-    assert scores.score(labels, PROBABILITIES, ["cat", "dog"])["auc"] is None
+    assert scores.score(labels, PROBABILITIES, ["cat", "dog"]).auc is None
     assert scores.roc_points(labels, PROBABILITIES, ["cat", "dog"]).empty
     assert scores.precision_recall_points(labels, PROBABILITIES, ["cat", "dog"])["class"].unique() == ["cat"]
 
@@ -85,7 +85,7 @@ def test_two_hundred_classes_of_one_image_each_are_scored() -> None:
     labels, probabilities = simulated(200, 200)
     classes = [f"class {number}" for number in range(200)]
     result = scores.score(labels, probabilities, classes)
-    assert result["accuracy"] == result["balanced_accuracy"]
+    assert result.accuracy == result.balanced_accuracy
     assert scores.roc_points(labels, probabilities, classes)["class"].nunique() == 200
 
 
@@ -110,7 +110,7 @@ def test_a_short_curve_is_kept_whole() -> None:
 
 def test_the_most_confused_classes_come_first() -> None:
     confusion = [[5, 2, 0], [2, 2, 0], [3, 0, 0]]
-    assert scores.most_confused(confusion, ["cat", "dog", "fox"]) == [
+    assert [pair.to_json() for pair in scores.most_confused(confusion, ["cat", "dog", "fox"])] == [
         {"label": "fox", "predicted": "cat", "images": 3, "share": 1.0},
         {"label": "dog", "predicted": "cat", "images": 2, "share": 0.5},
         {"label": "cat", "predicted": "dog", "images": 2, "share": pytest.approx(2 / 7)},

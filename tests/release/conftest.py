@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Checkout
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import Promotion
 from unfreeze.release import promotion
 from unfreeze.settings.params import Params, load
 from unfreeze.tracking.registry import Registry
@@ -44,7 +45,7 @@ class Released:
         server = self.registry.server
         return list(server.client.search_runs([server.experiment_id], f"tags.`unfreeze.kind` = '{kind}'"))
 
-    def promote(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def promote(self, *args: Any, **kwargs: Any) -> Promotion:
         """Run `unfreeze promote`."""
         return promotion.promote(self.params, self.paths, *args, **kwargs)
 

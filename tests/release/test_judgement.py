@@ -1,7 +1,6 @@
 """Verdicts on literal cases, on whatever predictions, and how often they are right over 1,000 simulated pairs."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfreeze.evaluation import pairs
+from unfreeze.records.judgement_record import ClassRecalls, Comparison
 from unfreeze.release import judgement
 from unfreeze.release.judgement import Contender, judge
 from unfreeze.settings.study import Promote
@@ -37,7 +37,7 @@ def verdict(
     *,
     cost: tuple[float, float] = SAME,
     terms: Promote = TERMS,
-) -> dict[str, Any]:
+) -> Comparison:
     labels, champion, challenger = answers
     return judge(
         labels,
@@ -51,24 +51,23 @@ def verdict(
 
 def test_a_better_challenger_is_promoted() -> None:
     result = verdict(pair(60, 20))
-    assert result["verdict"] == "promote"
-    assert result["difference"]["value"] == pytest.approx(0.05)
-    assert result["difference"]["low"] > 0
-    assert result["accuracy"] == {"champion": pytest.approx(0.925), "challenger": pytest.approx(0.975)}
-    assert result["more_images"] is None
-    assert result["text"].startswith("promote: it is better by +5.0 points (+")
+    assert result.verdict == "promote"
+    assert result.difference.value == pytest.approx(0.05)
+    assert result.difference.low > 0
+    assert result.more_images is None
+    assert result.text.startswith("promote: it is better by +5.0 points (+")
 
 
 def test_a_worse_challenger_is_not_even_if_it_is_cheaper() -> None:
-    assert verdict(pair(20, 60))["verdict"] == "keep"
+    assert verdict(pair(20, 60)).verdict == "keep"
     cheaper = verdict(pair(20, 60), cost=(2, 1))
-    assert cheaper["verdict"] == "keep"
-    assert "worse" in cheaper["text"]
+    assert cheaper.verdict == "keep"
+    assert "worse" in cheaper.text
 
 
 def test_a_tie_is_not_promoted() -> None:
-    assert verdict(pair(40, 40))["verdict"] == "cannot tell"
-    assert verdict(pair(0, 0))["verdict"] == "keep"
+    assert verdict(pair(40, 40)).verdict == "cannot tell"
+    assert verdict(pair(0, 0)).verdict == "keep"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_a_tie_is_not_promoted() -> None:
     ],
 )
 def test_no_worse_and_cheaper_is_promoted(cost: tuple[float, float], expected: str) -> None:
-    assert verdict(pair(5, 5, images=2000), cost=cost)["verdict"] == expected
+    assert verdict(pair(5, 5, images=2000), cost=cost).verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -98,20 +97,20 @@ def test_a_limit_that_is_broken_keeps_the_champion_however_good_the_challenger_i
     limit: dict[str, float], told: str
 ) -> None:
     result = verdict(pair(100, 20), terms=TERMS.model_copy(update=limit))
-    assert result["verdict"] == "keep"
-    assert told in " ".join(result["reasons"])
+    assert result.verdict == "keep"
+    assert told in " ".join(result.reasons)
 
 
 def test_a_limit_is_met_where_it_is_reached() -> None:
     terms = TERMS.model_copy(update={"max_size_mb": 20, "max_latency_ms": 10})
-    assert verdict(pair(60, 20), terms=terms)["verdict"] == "promote"
+    assert verdict(pair(60, 20), terms=terms).verdict == "promote"
 
 
 def test_cannot_tell_says_how_many_more_images_would() -> None:
     result = verdict(pair(48, 36))
-    assert result["verdict"] == "cannot tell"
-    assert f"about {result['more_images']:,} more test images" in result["text"]
-    enough = IMAGES + result["more_images"]
+    assert result.verdict == "cannot tell"
+    assert f"about {result.more_images:,} more test images" in result.text
+    enough = IMAGES + result.more_images
     observed = 12 / IMAGES
     assert pairs.smallest_difference(enough, 84 / IMAGES, pairs=1) <= observed
     assert pairs.smallest_difference(enough * 97 // 100, 84 / IMAGES, pairs=1) > observed
@@ -122,20 +121,21 @@ def test_so_many_more_images_do_tell() -> None:
     gap, discordant = 0.02, 0.1
     images = judgement.images_needed(gap, discordant)
     rng = np.random.default_rng(5)
-    told = sum(verdict(simulated(gap, rng, images, discordant))["verdict"] == "promote" for _ in range(200))
+    told = sum(verdict(simulated(gap, rng, images, discordant)).verdict == "promote" for _ in range(200))
     assert 0.72 <= told / 200 <= 0.9
 
 
 def test_a_class_without_test_images_has_no_recall() -> None:
     labels = np.zeros(50, int)
     result = verdict((labels, labels, labels))
-    assert result["classes"]["dog"] == {"champion": None, "challenger": None, "support": 0}
-    assert result["classes"]["cat"]["challenger"] == 1
+    assert result.classes["dog"] == ClassRecalls(champion=None, challenger=None, support=0)
+    assert result.classes["cat"].challenger == 1
 
 
 def test_flips_name_the_images_whose_answer_changes_the_new_mistakes_first() -> None:
     labels, champion, challenger = np.array([0, 1, 2, 2]), np.array([0, 0, 2, 0]), np.array([0, 1, 1, 1])
-    assert judgement.flips(list("wxyz"), labels, ["a", "b", "c"], champion=champion, challenger=challenger) == [
+    flips = judgement.list_flips(list("wxyz"), labels, ["a", "b", "c"], champion=champion, challenger=challenger)
+    assert [flip.to_json() for flip in flips] == [
         {"id": "y", "label": "c", "champion": "c", "challenger": "b", "better": False},
         {"id": "x", "label": "b", "champion": "a", "challenger": "b", "better": True},
         {"id": "z", "label": "c", "champion": "a", "challenger": "b", "better": None},
@@ -158,11 +158,11 @@ def test_any_predictions_get_a_verdict_and_two_models_cannot_each_be_better(
         judge(labels, ["a", "b", "c"], champion=one, challenger=other, terms=terms, seed=0, resamples=200)
         for one, other in ((first, second), (second, first))
     )
-    assert there["difference"]["value"] == pytest.approx(-back["difference"]["value"])
-    assert [there["verdict"], back["verdict"]].count("promote") < 2
+    assert there.difference.value == pytest.approx(-back.difference.value)
+    assert [there.verdict, back.verdict].count("promote") < 2
     for result in (there, back):
-        assert (result["more_images"] is None) == (result["verdict"] != "cannot tell")
-        assert result["more_images"] is None or result["more_images"] >= 1
+        assert (result.more_images is None) == (result.verdict != "cannot tell")
+        assert result.more_images is None or result.more_images >= 1
 
 
 def simulated(
@@ -180,7 +180,7 @@ def simulated(
 
 def shares(gap: float, cost: tuple[float, float] = SAME) -> dict[str, float]:
     rng = np.random.default_rng(7)
-    counted = Counter(verdict(simulated(gap, rng), cost=cost)["verdict"] for _ in range(1000))
+    counted = Counter(verdict(simulated(gap, rng), cost=cost).verdict for _ in range(1000))
     return {name: count / 1000 for name, count in counted.items()}
 
 

@@ -43,21 +43,21 @@ def test_the_first_champion_is_forced_and_the_reason_is_recorded(released: Relea
 
 def test_a_better_challenger_is_judged_promoted_and_recorded_with_its_numbers(released: Released) -> None:
     result = released.promote()
-    assert result["verdict"] == "promote"
-    assert result["promoted"]
+    assert result.verdict == "promote"
+    assert result.promoted
     assert released.champion == 2
-    assert result["challenger"]["accuracy"] > result["champion"]["accuracy"] == 0.5
-    assert result["difference"]["low"] > -released.params.promote.margin
-    assert result["images"] == 10
-    assert set(result["classes"]) == {"red", "blue"}
-    assert all(flip["better"] for flip in result["flips"])
-    run = released.registry.server.client.get_run(result["run_id"])
-    assert run.data.metrics["difference_low"] == result["difference"]["low"]
+    assert result.challenger.accuracy > result.champion.accuracy == 0.5
+    assert result.difference.low > -released.params.promote.margin
+    assert result.images == 10
+    assert set(result.classes) == {"red", "blue"}
+    assert all(flip.better for flip in result.flips)
+    run = released.registry.server.client.get_run(result.run_id)
+    assert run.data.metrics["difference_low"] == result.difference.low
     assert run.data.metrics["champion_accuracy"] == 0.5
     assert run.data.params["margin"] == "0.01"
     version = next(one for one in released.registry.versions() if one.number == 2)
     assert version.tags["verdict"] == "promote"
-    assert version.tags["verdict_run"] == result["run_id"]
+    assert version.tags["verdict_run"] == result.run_id
     assert version.aliases == ("champion",)
 
 
@@ -80,35 +80,35 @@ def test_a_challenger_that_breaks_a_limit_is_kept_out_but_a_person_can_force_it(
     limit = released.params.promote.model_copy(update={"max_size_mb": 0.001})
     strict = Released(released.paths, released.params.model_copy(update={"promote": limit}))
     result = strict.promote()
-    assert result["verdict"] == "keep"
-    assert not result["promoted"]
-    assert "MB, more than the 0.001 MB allowed" in result["text"]
+    assert result.verdict == "keep"
+    assert not result.promoted
+    assert "MB, more than the 0.001 MB allowed" in result.text
     assert strict.champion == 1
     forced = strict.promote(force="it runs on a server")
-    assert forced["verdict"] == "keep"
-    assert forced["promoted"]
+    assert forced.verdict == "keep"
+    assert forced.promoted
     assert strict.champion == 2
     assert strict.registry.transitions()[-1].reason == "forced: it runs on a server"
 
 
 def test_the_champion_itself_is_kept_without_a_look(released: Released) -> None:
     result = released.promote("mobilenetv2")
-    assert result["text"] == "keep: version 1 is the champion already"
-    assert not result["promoted"]
+    assert result.text == "keep: version 1 is the champion already"
+    assert not result.promoted
     assert len(released.registry.transitions()) == 1
 
 
 def test_a_verdict_is_applied_once_and_not_again_after_a_rollback(released: Released) -> None:
     verdict = promotion.judge(released.params, released.paths)
-    assert promotion.apply(released.params, released.paths, verdict)["promoted"]
-    assert not promotion.apply(released.params, released.paths, verdict)["promoted"]
+    assert promotion.apply(released.params, released.paths, verdict).promoted
+    assert not promotion.apply(released.params, released.paths, verdict).promoted
     assert released.champion == 2
     back = promotion.rollback(released.params, released.paths)
     assert (back["from"], back["to"]) == (2, 1)
-    assert not promotion.apply(released.params, released.paths, verdict)["promoted"]
-    assert not released.promote()["promoted"]
+    assert not promotion.apply(released.params, released.paths, verdict).promoted
+    assert not released.promote().promoted
     assert released.champion == 1
-    assert released.promote(force="the fault was elsewhere")["promoted"]
+    assert released.promote(force="the fault was elsewhere").promoted
     assert released.champion == 2
 
 
@@ -143,7 +143,7 @@ def test_a_champion_trained_on_other_classes_is_not_compared(released: Released)
     ):
         released.promote()
     assert released.champion == 1
-    assert released.promote(force="the classes changed")["verdict"] == "not comparable"
+    assert released.promote(force="the classes changed").verdict == "not comparable"
     assert released.champion == 2
 
 

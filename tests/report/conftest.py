@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from unfreeze.records.study_report import Expectation, Suite
+from unfreeze.records.verdict import Verdict
 from unfreeze.report.study import Study
 
 # What a name of a folder may hold, and a page must show as it is.
@@ -63,7 +65,9 @@ def row(
             }
             for label in classes
         },
-        "averages": {kind: {"precision": 0.9, "recall": 0.9, "f1": 0.9} for kind in ("macro", "weighted")},
+        "averages": {
+            kind: {"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": images} for kind in ("macro", "weighted")
+        },
         "confusion": confusion.tolist(),
         "confused": [
             {"label": label, "predicted": classes[(number + 1) % len(classes)], "images": wrong, "share": 1 - recall}
@@ -141,7 +145,7 @@ def verdict(
     images: int = 800,
     findings: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return a verdict on backbones, by default three of which one is the baseline."""
+    """Return a verdict on backbones as JSON, by default three of which one is the baseline."""
     accuracies = accuracies or {"xception": 0.96, "vgg16": 0.93, "from_scratch": 0.75}
     rows = [
         row(name, accuracy, classes=classes, images=images, baseline=name == "from_scratch")
@@ -182,6 +186,11 @@ def verdict(
         "findings": list(findings),
         "looks": {"this": 3, "models": 2},
     }
+
+
+def read(of: dict[str, Any]) -> Verdict:
+    """Return a verdict as it is read from its file."""
+    return Verdict.model_validate(of)
 
 
 def jpeg(seed: int, side: int = 16) -> bytes:
@@ -247,7 +256,7 @@ def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = N
         }
     )
     return Study(
-        verdict=of,
+        verdict=read(of),
         histories={
             name: histories(0 if name == "from_scratch" else 8 + place, 12) for place, name in enumerate(names)
         },
@@ -256,15 +265,16 @@ def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = N
         reliability=dict.fromkeys(names, bins),
         mistakes={name: mistakes(classes) if pictures is None else pictures for name in names},
         checks=[
-            {
-                "suite": "manifest",
-                "success": True,
-                "rows": 4000,
-                "expectations": [
-                    {"column": "blurry", "level": "warning", "success": False, "unexpected": 12},
-                    {"column": "path", "level": "error", "success": True, "unexpected": 0},
-                ],
-            },
+            Suite(
+                suite="manifest",
+                success=True,
+                warnings=1,
+                rows=4000,
+                expectations=(
+                    Expectation(column="blurry", rule="a", level="warning", success=False, unexpected=12),
+                    Expectation(column="path", rule="b", level="error", success=True, unexpected=0),
+                ),
+            ),
         ],
         lineage={"commit": "0123abc", "data": "f" * 64},
         links={"What the checks found": "data.html", "Suspect labels": "suspects.html"},

@@ -1,3 +1,4 @@
+from unfreeze.records.interval import Interval
 from unfreeze.report.formats import (
     NONE,
     count,
@@ -30,7 +31,5 @@ def test_what_is_missing_has_a_mark() -> None:
 
 
 def test_an_interval_has_one_unit() -> None:
-    assert str(with_interval({"value": 0.95, "low": 0.93, "high": 0.965}, percent)) == "95.0 % (93.0 to 96.5)"
-    assert str(with_interval({"value": None, "low": None, "high": None}, percent)) == NONE
-    assert str(with_interval({"value": 0.95, "low": None, "high": None}, percent)) == "95.0 %"
+    assert str(with_interval(Interval(value=0.95, low=0.93, high=0.965), percent)) == "95.0 % (93.0 to 96.5)"
     assert str(with_interval(None, points)) == NONE

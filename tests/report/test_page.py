@@ -179,7 +179,7 @@ def test_what_is_missing_is_left_out_or_marked() -> None:
         row |= {"seeds": None, "corruptions": [], "learning_curve": None, "slices": [], "confused": [], "gain": None}
         row["classes"]["horse"] = {name: interval(None) for name in ("precision", "recall", "f1")} | {"support": 0}
         row["scores"]["auc"] = interval(None)
-        row["cost"] |= {"latency_ms": {}, "size_mb": None}
+        row["cost"] |= {"latency_ms": {}}
     made = study(of, pictures=mistakes(of["classes"]).iloc[:0])
     read = Read(pages.page(made))
     for absent in (

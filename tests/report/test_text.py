@@ -1,7 +1,7 @@
 import json
 import re
 
-from tests.report.conftest import NASTY, row, study, verdict
+from tests.report.conftest import NASTY, read, row, study, verdict
 from unfreeze.report import text
 from unfreeze.report.study import content
 
@@ -17,7 +17,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_best_comes_first_with_intervals() -> None:
-    written = text.table(verdict())
+    written = text.table(read(verdict()))
     places = [written.index(f"| {name} |") for name in ("xception", "vgg16", "from_scratch (baseline)")]
     assert places == sorted(places)
     assert "| 96.0 % (94.0 to 98.0) | +21.0 (+19.0 to +23.0) |" in written
@@ -27,18 +27,18 @@ def test_what_changes_from_run_to_run_is_not_in_the_table() -> None:
     slow = verdict()
     for one in slow["rows"]:
         one["cost"] |= {"latency_ms": {"1": 999.0}, "training_seconds": 999.0}
-    assert text.table(slow) == text.table(verdict())
-    assert "2.30 G" in text.table(slow)
+    assert text.table(read(slow)) == text.table(read(verdict()))
+    assert "2.30 G" in text.table(read(slow))
 
 
 def test_random_weights_are_marked() -> None:
     of = verdict()
     of["rows"][1]["weights"] = "RANDOM"
-    assert "| vgg16 | RANDOM (no measure of transfer) |" in text.table(of)
+    assert "| vgg16 | RANDOM (no measure of transfer) |" in text.table(read(of))
 
 
 def test_the_summary_tells_what_was_measured() -> None:
-    told = text.summary(verdict())
+    told = text.summary(read(verdict()))
     assert told.startswith("Take xception: no other model is as good.")
     assert "800 test images of cats and dogs at 160 pixels" in told
     assert "largest class is right on 50.0 %" in told
@@ -70,7 +70,7 @@ def test_errors_come_before_warnings() -> None:
 
 def test_names_are_no_markup() -> None:
     of = verdict({NASTY: 0.9, "vgg16": 0.8})
-    (header, _, first, _) = text.table(of).splitlines()
+    (header, _, first, _) = text.table(read(of)).splitlines()
     assert len(cells(first)) == len(cells(header))
     assert cells(first)[0] == text.escaped(NASTY)
     assert text.escaped("<b> `x` *y* [z](w) | & $1$") == "&lt;b&gt; \\`x\\` \\*y\\* \\[z\\](w) \\| &amp; \\$1\\$"
@@ -87,12 +87,12 @@ def test_missing_numbers_have_a_mark() -> None:
     of = verdict()
     of["rows"][0]["scores"]["macro_f1"] = {"value": None, "low": None, "high": None}
     of["smallest_difference"] = 1.0
-    assert "| – |" in text.table(of)
+    assert "| – |" in text.table(read(of))
     assert "four times in five" not in text.markdown(study(of))
 
 
 def test_all_of_it_can_be_read_by_programs() -> None:
-    held = json.loads(json.dumps(content(study()), allow_nan=False))
+    held = json.loads(json.dumps(content(study()).to_json(), allow_nan=False))
     assert held["rows"][0]["backbone"] == "xception"
     assert held["rows"][0]["unfreeze_from"] == row("x", 0.9, classes=["a", "b"], images=2)["unfreeze_from"]
     assert held["checks"][0]["suite"] == "manifest"

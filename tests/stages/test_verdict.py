@@ -18,6 +18,9 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
+from unfreeze.records.costs import TrainingCost
+from unfreeze.records.interval import Interval
+from unfreeze.records.verdict import Pair, Row
 from unfreeze.report import write
 from unfreeze.settings.checks import Check
 from unfreeze.settings.params import load
@@ -57,10 +60,10 @@ def made_up(
         said = np.where(right, labels, (labels + 1) % len(classes))
         probabilities = np.full((len(labels), len(classes)), 0.2 / max(len(classes) - 1, 1))
         probabilities[np.arange(len(labels)), said] = 0.8
-        result = scores.score(labels, probabilities, classes)
+        result = scores.score(labels, probabilities, classes).to_json()
         result |= {
             "majority": float(np.bincount(labels).max() / len(labels)),
-            "calibration": calibrated(labels, probabilities, 1.0),
+            "calibration": calibrated(labels, probabilities, 1.0).to_json(),
             "corruptions": [],
             "seeds": {},
         }
@@ -159,28 +162,26 @@ def test_a_finding_that_is_an_error_ends_the_run_once_the_report_is_there(tmp_pa
     assert paths.report_html.exists()
 
 
-def test_a_tie_goes_to_fewer_trained_parameters() -> None:
-    def row(name: str, trained: int) -> dict[str, Any]:
-        return {
-            "backbone": name,
-            "scores": {"accuracy": {"value": 0.9}},
-            "cost": {"trainable_parameters": trained},
-        }
+def row(name: str, accuracy: float, *, trained: int = 1) -> Row:
+    return Row.model_construct(
+        backbone=name,
+        scores={"accuracy": Interval(value=accuracy, low=accuracy, high=accuracy)},
+        cost=TrainingCost.model_construct(trainable_parameters=trained),
+    )
 
-    ranked = verdict.with_gains([row("large", 10), row("small", 5)], [], "from_scratch")
-    assert [one["backbone"] for one in ranked] == ["small", "large"]
-    assert [one["gain"] for one in ranked] == [None, None]
+
+def test_a_tie_goes_to_fewer_trained_parameters() -> None:
+    ranked = verdict.with_gains([row("large", 0.9, trained=10), row("small", 0.9, trained=5)], [], "from_scratch")
+    assert [one.backbone for one in ranked] == ["small", "large"]
+    assert [one.gain for one in ranked] == [None, None]
 
 
 def test_the_gain_counts_from_the_baseline_whichever_way_the_pair_stands() -> None:
-    rows = [
-        {"backbone": name, "scores": {"accuracy": {"value": value}}, "cost": {"trainable_parameters": 1}}
-        for name, value in (("base", 0.7), ("better", 0.9))
-    ]
-    pair = {"first": "base", "second": "better", "difference": {"value": -0.2, "low": -0.3, "high": -0.1}}
-    better, base = verdict.with_gains(rows, [pair], "base")
-    assert better["gain"] == {"value": 0.2, "low": 0.1, "high": 0.3}
-    assert base["gain"] is None
+    difference = Interval(value=-0.2, low=-0.3, high=-0.1)
+    pair = Pair.model_construct(first="base", second="better", difference=difference)
+    better, base = verdict.with_gains([row("base", 0.7), row("better", 0.9)], [pair], "base")
+    assert better.gain == Interval(value=0.2, low=0.1, high=0.3)
+    assert base.gain is None
 
 
 @pytest.mark.parametrize(("accuracies", "spread"), [({}, None), ({"1": 0.8, "2": 0.7}, (0.8, 0.1, 0.7, 0.9))])
@@ -190,8 +191,8 @@ def test_seeds_have_a_spread(accuracies: dict[str, float], spread: tuple[float, 
         assert found is None
     else:
         assert found is not None
-        assert found["seeds"] == [0, 1, 2]
-        assert [found[name] for name in ("mean", "deviation", "lowest", "highest")] == pytest.approx(spread)
+        assert found.seeds == (0, 1, 2)
+        assert (found.mean, found.deviation, found.lowest, found.highest) == pytest.approx(spread)
 
 
 NASTY = ["<script>alert(1)</script>", "$\\frac{$ & 🐱\"'", "[red]NA[/red]|`x`"]
@@ -219,9 +220,7 @@ def test_odd_studies_get_a_page(tmp_path: Path, labels: np.ndarray, classes: lis
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     assert accuracy["low"] < accuracy["high"]
     there = {classes[number] for number in labels}
-    assert {name for name, values in row["classes"].items() if values["recall"]["value"] is None} == (
-        set(classes) - there
-    )
+    assert {name for name, values in row["classes"].items() if values["recall"] is None} == (set(classes) - there)
     page = Paths(tmp_path).report_html.read_text()
     assert "<script>alert" not in page
 

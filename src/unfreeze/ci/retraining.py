@@ -4,15 +4,14 @@ Every step can be killed and run again, here or in a new clone: each looks first
 at the origin, the remote or the registry. Promotion is last, so that the lock of a champion is always kept somewhere.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from unfreeze import files
 from unfreeze.ci import pipeline, preflight, pull_requests, repository, text
 from unfreeze.errors import UnfreezeError
 from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import Judgement
 from unfreeze.release import promotion
 from unfreeze.release.comparability import NotComparable
 from unfreeze.runtime.console import log
@@ -65,7 +64,7 @@ def verify(paths: Paths) -> None:
     log.info("dvc.lock matches: nothing would run")
 
 
-def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") -> dict[str, Any] | None:
+def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") -> Judgement | None:
     """Bring a commit's results up to date, and propose and promote them.
 
     Args:
@@ -109,8 +108,8 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
         return judgement
     if is_new:
         _propose(paths, plan, remote, earlier, judgement, told)
-    if judgement and judgement["verdict"] == "promote":
-        _step("promote", f"version {judgement['challenger']['version']}")
+    if judgement and judgement.verdict == "promote":
+        _step("promote", f"version {judgement.challenger.version}")
         promotion.apply(load(paths.params), paths, judgement)
     return judgement
 
@@ -129,14 +128,14 @@ def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) 
 
 
 def _propose(
-    paths: Paths, plan: Plan, remote: str | None, earlier: str | None, judgement: dict[str, Any] | None, told: str
+    paths: Paths, plan: Plan, remote: str | None, earlier: str | None, judgement: Judgement | None, told: str
 ) -> None:
     """Keep the results where others find them: the models in the remote, the rest on a branch with a pull request."""
     if remote:
         _step("push", f"to remote {remote}")
         pipeline.push(paths.root)
     _step("branch", plan.branch)
-    shown = judgement["flips"] if judgement else []
+    shown = judgement.flips if judgement else ()
     image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.limits.max_pixels)
     tree = repository.tree(paths.root, plan.results)
     commit = earlier
@@ -203,19 +202,19 @@ def _sync(paths: Paths) -> None:
     Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
 
 
-def _judge(paths: Paths) -> tuple[dict[str, Any] | None, str]:
+def _judge(paths: Paths) -> tuple[Judgement | None, str]:
     """Return the judgement, and it or the reason why there is none in a sentence."""
     try:
         judgement = promotion.judge(load(paths.params), paths)
     except NotComparable as error:
         log.warning("not judged: %s", error)
         return None, f"Not judged: {error}"
-    log.info("%s", judgement["text"])
-    return judgement, str(judgement["text"])
+    log.info("%s", judgement.text)
+    return judgement, judgement.text
 
 
-def _is_champion(judgement: Mapping[str, Any]) -> bool:
-    return bool(judgement["champion"]["version"] == judgement["challenger"]["version"])
+def _is_champion(judgement: Judgement) -> bool:
+    return judgement.champion is not None and judgement.champion.version == judgement.challenger.version
 
 
 def _some(stages: list[str]) -> str:

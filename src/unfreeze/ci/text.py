@@ -1,13 +1,13 @@
 """A retraining as the text of a pull request: the verdict, what changed since the commit, and the report."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from unfreeze import files
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import ClassRecalls, Flip, Judgement
+from unfreeze.records.study_report import Report
+from unfreeze.records.verdict import Row
 from unfreeze.report import formats
 from unfreeze.report.parts import Cell, Table
 from unfreeze.report.text import as_markdown, escaped
@@ -17,8 +17,6 @@ VERDICTS = {"promote": "promote", "keep": "keep the champion", "cannot tell": "c
 # GitHub ends a text at 65,536 characters; the report is what can be read elsewhere.
 MOST_OF_REPORT = 40_000
 MOST_ROWS = 20
-
-Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,18 +37,18 @@ class Changes:
     def read(cls, paths: Paths, before: str | None) -> "Changes":
         """Return the changes since a version of reports/report.json, given as text."""
         return cls(
-            json.loads(before) if before else None,
-            files.read_json(paths.report_json),
+            Report.model_validate_json(before) if before else None,
+            Report.read(paths.report_json),
             paths.report_markdown.read_text(encoding="utf-8"),
         )
 
 
-def title(commit: str, judgement: Mapping[str, Any] | None) -> str:
+def title(commit: str, judgement: Judgement | None) -> str:
     """Return the pull request's title."""
-    return f"Retrain {commit}: {VERDICTS[judgement['verdict']] if judgement else 'not judged'}"
+    return f"Retrain {commit}: {VERDICTS[judgement.verdict] if judgement else 'not judged'}"
 
 
-def body(changes: Changes, judgement: Mapping[str, Any] | None, told: str, *, picture: str) -> str:
+def body(changes: Changes, judgement: Judgement | None, told: str, *, picture: str) -> str:
     """Return the pull request's text, in Markdown and without secrets.
 
     Args:
@@ -72,56 +70,56 @@ def quoted(untrusted: str) -> str:
     return redacted(f"The report of the tiny study, as text:\n\n{fence}text\n{shown}\n{fence}\n")
 
 
-def _judged(judgement: Mapping[str, Any], picture: str) -> list[str]:
-    reasons = "\n".join(f"- {_safe(reason)}" for reason in judgement["reasons"])
+def _judged(judgement: Judgement, picture: str) -> list[str]:
+    reasons = "\n".join(f"- {_safe(reason)}" for reason in judgement.reasons)
     parts = ["## Verdict", as_markdown(_sides(judgement)), *([reasons] if reasons else [])]
     # Nothing was scored where the champion met itself.
-    if judgement["difference"] is None:
+    if judgement.difference is None:
         return parts
-    difference = formats.with_interval(judgement["difference"], formats.points)
-    told = f"Difference {difference} points of accuracy, on the same {judgement['images']:,} test images."
-    if judgement["more_images"]:
-        told += f" About {judgement['more_images']:,} more test images would tell."
+    difference = formats.with_interval(judgement.difference, formats.points)
+    told = f"Difference {difference} points of accuracy, on the same {judgement.images:,} test images."
+    if judgement.more_images:
+        told += f" About {judgement.more_images:,} more test images would tell."
     return [
         *parts,
         escaped(told),
-        as_markdown(_classes(judgement["classes"])),
-        *_flips(judgement["flips"], picture),
+        as_markdown(_classes(judgement.classes)),
+        *_flips(judgement.flips, picture),
     ]
 
 
-def _sides(judgement: Mapping[str, Any]) -> Table:
-    sides = [judgement["champion"], judgement["challenger"]]
+def _sides(judgement: Judgement) -> Table:
+    sides = [side for side in (judgement.champion, judgement.challenger) if side]
     rows: list[Sequence[Cell | str]] = [
-        ["version", *(str(side["version"]) for side in sides)],
-        ["backbone", *(side["backbone"] for side in sides)],
-        ["accuracy", *(formats.percent(side["accuracy"]) for side in sides)],
-        ["size, MB", *(formats.digits(side["size_mb"]) for side in sides)],
-        ["latency, ms", *(formats.digits(side["latency_ms"]) for side in sides)],
+        ["version", *(str(side.version) for side in sides)],
+        ["backbone", *(side.backbone for side in sides)],
+        ["accuracy", *(formats.percent(side.accuracy) for side in sides)],
+        ["size, MB", *(formats.digits(side.size_mb) for side in sides)],
+        ["latency, ms", *(formats.digits(side.latency_ms) for side in sides)],
     ]
     return Table("Champion and challenger", ["", "champion", "challenger"], rows)
 
 
-def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Table:
+def _classes(classes: Mapping[str, ClassRecalls]) -> Table:
     """Return the recall of the classes, those that lost most first."""
-    lost = sorted(classes.items(), key=lambda item: (item[1]["challenger"] or 0) - (item[1]["champion"] or 0))
+    lost = sorted(classes.items(), key=lambda item: (item[1].challenger or 0) - (item[1].champion or 0))
     rows = [
-        [name, formats.percent(of["champion"]), formats.percent(of["challenger"]), formats.count(of["support"])]
+        [name, formats.percent(of.champion), formats.percent(of.challenger), formats.count(of.support)]
         for name, of in lost[:MOST_ROWS]
     ]
     return Table("Recall", ["recall of", "champion", "challenger", "test images"], rows)
 
 
-def _flips(flips: Sequence[Mapping[str, Any]], picture: str) -> list[str]:
+def _flips(flips: Sequence[Flip], picture: str) -> list[str]:
     if not flips:
         return ["Both give every test image the same class."]
-    mended, spoiled = (sum(flip["better"] is better for flip in flips) for better in (True, False))
+    mended, spoiled = (sum(flip.better is better for flip in flips) for better in (True, False))
     neither = len(flips) - mended - spoiled
     beside = f"; of {neither:,} more both name a wrong class" if neither else ""
     drawn = [f"![the images on which champion and challenger disagree]({picture})"] if mended or spoiled else []
     # Spoiled first, then mended, then neither.
-    ordered = sorted(flips, key=lambda flip: (flip["better"] is None, bool(flip["better"])))
-    rows = [[flip["id"], flip["label"], flip["champion"], flip["challenger"]] for flip in ordered]
+    ordered = sorted(flips, key=lambda flip: (flip.better is None, bool(flip.better)))
+    rows = [[flip.id, flip.label, flip.champion, flip.challenger] for flip in ordered]
     few = f"; the first {MOST_ROWS} are listed" if len(rows) > MOST_ROWS else ""
     listed = Table("Flips", ["image", "is", "champion says", "challenger says"], rows[:MOST_ROWS], words=4)
     return [
@@ -139,19 +137,19 @@ def _safe(told: str) -> str:
 
 def _scores(changes: Changes) -> list[str]:
     """Return each backbone's scores in the commit and now."""
-    rows = []
-    before = {row["backbone"]: row for row in changes.before["rows"]} if changes.before else {}
-    for row in changes.after["rows"]:
-        old = before.get(row["backbone"], {"scores": {}})
+    rows: list[list[Cell | str]] = []
+    before = {row.backbone: row for row in changes.before.rows} if changes.before else {}
+    for row in changes.after.rows:
+        old = before.get(row.backbone)
         rows.append(
             [
-                row["backbone"],
-                *(formats.with_interval(of["scores"].get("accuracy"), formats.percent) for of in (old, row)),
+                row.backbone,
+                *(formats.with_interval(of.accuracy if of else None, formats.percent) for of in (old, row)),
                 *(_value(of, name) for name in ("macro_f1", "log_loss") for of in (old, row)),
             ]
         )
     header = ["backbone", "accuracy before", "accuracy now", "macro F1 before", "now", "log-loss before", "now"]
-    images = [report["test_images"] for report in (changes.before, changes.after) if report]
+    images = [report.test_images for report in (changes.before, changes.after) if report]
     parts = ["## What changed since the commit", as_markdown(Table("Scores", header, rows))]
     if len(set(images)) > 1:
         parts.append(
@@ -160,8 +158,9 @@ def _scores(changes: Changes) -> list[str]:
     return parts
 
 
-def _value(row: Mapping[str, Any], score: str) -> str:
-    return formats.decimal(row["scores"].get(score, {}).get("value"))
+def _value(row: Row | None, metric: str) -> str:
+    score = row.scores.get(metric) if row else None
+    return formats.decimal(score.value if score else None)
 
 
 def _checks(changes: Changes) -> list[str]:
@@ -177,17 +176,16 @@ def _checks(changes: Changes) -> list[str]:
     return ["## Data checks", shown]
 
 
-def _found(report: Report | None) -> dict[tuple[str, str], tuple[str, int | None]]:
+def _found(report: Report | None) -> dict[tuple[str, str], tuple[str, int]]:
     """Return level and number of images of all that was not as expected, by suite and check."""
     return {
-        (suite["suite"], rule["column"]): (rule["level"], rule.get("unexpected"))
-        for suite in (report or {}).get("checks", [])
-        for rule in suite["expectations"]
-        if not rule["success"]
+        (suite.suite, rule.column): (rule.level, rule.unexpected)
+        for suite in (report.checks if report else ())
+        for rule in suite.failed
     }
 
 
-def _images(found: Mapping[tuple[str, str], tuple[str, int | None]], key: tuple[str, str]) -> str:
+def _images(found: Mapping[tuple[str, str], tuple[str, int]], key: tuple[str, str]) -> str:
     if key not in found:
         return "0"
     # Rules of a whole table count no images.

@@ -93,7 +93,7 @@ def _promote(options: argparse.Namespace) -> None:
 
     params, paths = _here()
     result = promotion.promote(params, paths, options.backbone, force=options.force)
-    tell(options, result, lambda: console.log.info("%s", result["text"]))
+    tell(options, result.to_json(), lambda: console.log.info("%s", result.text))
 
 
 def _rollback(options: argparse.Namespace) -> None:

@@ -79,15 +79,15 @@ def _print_comparison(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     found = verdict.read(Paths.here())
-    tell(options, found, lambda: tables.show_comparison(found))
+    tell(options, found.to_json(), lambda: tables.show_comparison(found))
 
 
 def _print_backbone(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     found = verdict.read(Paths.here())
-    row = verdict.row_of(found, options.backbone)
-    tell(options, row, lambda: tables.show_backbone(row, found))
+    row = found.row_of(options.backbone)
+    tell(options, row.to_json(), lambda: tables.show_backbone(row, found))
 
 
 def _print_mistakes(options: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     paths = Paths.here()
-    verdict.row_of(verdict.read(paths), options.backbone)
+    verdict.read(paths).row_of(options.backbone)
     if not paths.mistakes(options.backbone).exists():
         raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))
@@ -105,9 +105,10 @@ def _print_mistakes(options: argparse.Namespace) -> None:
 
 
 def _write_readme(options: argparse.Namespace) -> None:
+    from unfreeze.records.study_report import Suite
     from unfreeze.report import readme
 
     paths = Paths.here()
-    checked = [files.read_json(paths.checks(suite)) for suite in ("manifest", "suspects")]
+    checked = [Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in ("manifest", "suspects")]
     text = readme.with_results(paths.readme.read_text(encoding="utf-8"), verdict.read(paths), checked)
     files.write_text(paths.readme, text)

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from unfreeze.records.finding import Finding
+from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report import tables, text
 from unfreeze.report.formats import NONE, percent
 from unfreeze.report.parts import Cell, Table
@@ -16,24 +18,24 @@ from unfreeze.report.parts import Cell, Table
 WIDTH = 200
 
 
-def show_comparison(verdict: Mapping[str, Any]) -> None:
+def show_comparison(verdict: Verdict) -> None:
     """Print the verdict, all backbones' scores and costs, and what their pairs say."""
     console = _console()
     console.print(Text(text.summary(verdict)))
-    shown = [tables.comparison(verdict), tables.cost(verdict)] + ([tables.pairs(verdict)] if verdict["pairs"] else [])
+    shown = [tables.comparison(verdict), tables.cost(verdict)] + ([tables.pairs(verdict)] if verdict.pairs else [])
     for table in shown:
         console.print(_rich(table))
     for sentence in filter(None, [tables.smallest_difference(verdict), tables.looks(verdict)]):
         console.print(Text(sentence))
-    _show_findings(console, verdict["findings"])
+    _show_findings(console, verdict.findings)
 
 
-def show_backbone(row: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
+def show_backbone(row: Row, verdict: Verdict) -> None:
     """Print all that the verdict tells of one backbone.
 
     Args:
         row: Its row of the verdict.
-        verdict: The content of metrics/verdict.json.
+        verdict: The study.
     """
     console = _console()
     console.print(Text(tables.name_of(row, verdict), style="bold"))
@@ -42,10 +44,10 @@ def show_backbone(row: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
     for table in of_row:
         if table.rows:
             console.print(_rich(table))
-    curve = row["learning_curve"]
-    for sentence in filter(None, [tables.seeds(row), curve and curve["text"]]):
+    curve = row.learning_curve
+    for sentence in filter(None, [tables.seeds(row), curve.text if curve else ""]):
         console.print(Text(sentence))
-    _show_findings(console, [found for found in verdict["findings"] if found["backbone"] == row["backbone"]])
+    _show_findings(console, [found for found in verdict.findings if found.backbone == row.backbone])
 
 
 def show_mistakes(name: str, mistakes: pd.DataFrame) -> None:
@@ -91,12 +93,12 @@ def _in_words(value: Any) -> str:
     return "\n".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _show_findings(console: Console, findings: list[Mapping[str, Any]]) -> None:
+def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
     for found in text.by_level(findings):
         console.print(
             Text.assemble(
-                (f"{found['level']} ", "bold"),
-                f"{found['backbone'] or 'study'}: {found['what']} Cause: {found['cause']} Remedy: {found['remedy']}",
+                (f"{found.level} ", "bold"),
+                f"{found.backbone or 'study'}: {found.what} Cause: {found.cause} Remedy: {found.remedy}",
             )
         )
 

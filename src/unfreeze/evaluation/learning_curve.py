@@ -1,7 +1,6 @@
 """Learning curves: how a probe's score grows with the training images, and what more of them would bring."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import curve_fit
@@ -10,6 +9,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.features.pooled import Pooled
 from unfreeze.features.probes import one_thread, probe
+from unfreeze.records.interval import Interval
+from unfreeze.records.learning_curves import CurvePoint, LearningCurve, RecallPoint
 
 # Shares of the training fold that probes learn from; half of it is among them, see `fold_deviation`.
 SHARES = (0.1, 0.2, 0.5, 0.7, 1.0)
@@ -47,7 +48,7 @@ class Draws:
     right: list[np.ndarray]
 
 
-def measured(train: Pooled, val: Pooled, *, seed: int) -> dict[str, Any] | None:
+def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> LearningCurve | None:
     """Train probes on growing parts of the training fold and score them on the validation fold.
 
     The test fold has no part in this. Parts hold the classes in the fold's shares, and groups as a whole.
@@ -58,11 +59,7 @@ def measured(train: Pooled, val: Pooled, *, seed: int) -> dict[str, Any] | None:
         seed: Seed of the draws and of the resampling.
 
     Returns:
-        `points`: `images`, `accuracy`, and its 95 % interval `low` to `high`; `classes`: for each its points of
-        `images` (of all classes together) and `recall`; `gain_from_doubling`: `value`, `low` and `high`, by a power
-        law; `neediest_class`, whose recall still rises most from half of the images to all, None where none does by
-        more than chance; and `text`, the answer in words. None where a class has fewer than `LEAST_IMAGES`
-        training images that differ.
+        The curve; None where a class has fewer than `LEAST_IMAGES` different training images.
     """
     if train.smallest_class < LEAST_IMAGES:
         return None
@@ -90,23 +87,23 @@ def measured(train: Pooled, val: Pooled, *, seed: int) -> dict[str, Any] | None:
     neediest = neediest_of(rises, again)
 
     images = [round(count) for count in draws.images.tolist()]
-    return {
-        "points": [
-            {"images": count, "accuracy": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+    return LearningCurve(
+        points=tuple(
+            CurvePoint(images=count, accuracy=_rounded(value), low=_rounded(low), high=_rounded(high))
             for count, value, low, high in zip(images, accuracy, lows, highs, strict=True)
-        ],
-        "classes": {
-            name: [
+        ),
+        classes={
+            name: tuple(
                 # The validation fold may lack a class.
-                {"images": count, "recall": None if np.isnan(value) else _rounded(value)}
+                RecallPoint(images=count, recall=None if np.isnan(value) else _rounded(value))
                 for count, value in zip(images, of_class, strict=True)
-            ]
+            )
             for name, of_class in recalls.items()
         },
-        "gain_from_doubling": gain,
-        "neediest_class": neediest,
-        "text": told(gain, neediest, len(part), len(train)),
-    }
+        gain_from_doubling=gain,
+        neediest_class=neediest,
+        text=told(gain, neediest, len(part), len(train)),
+    )
 
 
 def drawn(images: Pooled, share: float, random: np.random.Generator) -> np.ndarray:
@@ -191,7 +188,7 @@ def bounds(accuracy: np.ndarray, resampled: np.ndarray, images: int) -> tuple[np
 
 def gain_from_doubling(
     images: np.ndarray, accuracy: np.ndarray, resampled: np.ndarray, times: float, random: np.random.Generator
-) -> dict[str, float]:
+) -> Interval:
     """Tell by a power law what twice the images would bring.
 
     Args:
@@ -202,7 +199,7 @@ def gain_from_doubling(
         random: Where resampling comes from.
 
     Returns:
-        The gain in accuracy, `value`, and its 95 % interval, `low` to `high`.
+        The gain in accuracy.
     """
     deviations = resampled.std(axis=0)
     law = fitted(images, accuracy, deviations)
@@ -217,7 +214,7 @@ def gain_from_doubling(
     if np.percentile(last - [doubled(other, 0.5) for other in laws], PERCENTILES[0]) > 0:
         high = max(high, np.percentile(last, PERCENTILES[1]))
     value = doubled(law, times)
-    return {"value": _rounded(value), "low": _rounded(min(low, value)), "high": _rounded(max(high, value))}
+    return Interval(value=_rounded(value), low=_rounded(min(low, value)), high=_rounded(max(high, value)))
 
 
 def power_law(images: np.ndarray, floor: float, reducible: float, exponent: float) -> np.ndarray:
@@ -251,7 +248,7 @@ def fitted(
         bounds=([0, 0, 0], [1, 1, HIGHEST_EXPONENT]),
         max_nfev=10_000,
     )
-    return law
+    return np.asarray(law)
 
 
 def doubled(law: np.ndarray, times: float) -> float:
@@ -273,7 +270,7 @@ def neediest_of(rises: dict[str, float], resampled: dict[str, np.ndarray]) -> st
     return max(sure, key=lambda name: rises[name], default=None)
 
 
-def told(gain: dict[str, float], neediest: str | None, used: int, images: int) -> str:
+def told(gain: Interval, neediest: str | None, used: int, images: int) -> str:
     """Say in words what twice the images would bring.
 
     Args:
@@ -282,10 +279,10 @@ def told(gain: dict[str, float], neediest: str | None, used: int, images: int) -
         used: Training images that probes learnt from.
         images: Training images there are.
     """
-    value, low, high = (f"{100 * gain[name]:.1f}" for name in ("value", "low", "high"))
-    if gain["high"] - gain["low"] > TOO_WIDE:
+    value, low, high = (f"{100 * share:.1f}" for share in (gain.value, gain.low, gain.high))
+    if gain.high - gain.low > TOO_WIDE:
         text = f"What twice the images would bring cannot be told from so few: between +{low} and +{high} points"
-    elif gain["value"] < HARDLY:
+    elif gain.value < HARDLY:
         text = (
             f"More images of this kind would hardly help: twice as many would bring +{value} points ({low} to {high})"
         )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom
 
 from unfreeze.evaluation import intervals
+from unfreeze.records.verdict import Pair
 
 SIGNIFICANCE = 0.05
 POWER = 0.8
@@ -18,7 +18,7 @@ PLAUSIBLE = 1 - 1e-8
 
 def compare_pairs(
     labels: np.ndarray, predicted: Mapping[str, np.ndarray], *, seed: int, resamples: int = intervals.RESAMPLES
-) -> list[dict[str, Any]]:
+) -> list[Pair]:
     """Compare each classifier with each other by the exact McNemar test.
 
     The p-values are adjusted for the number of pairs: if all classifiers are equally good, the chance of any
@@ -31,9 +31,7 @@ def compare_pairs(
         resamples: How many.
 
     Returns:
-        One dict a pair, in the order of the names: first, second, difference (interval of the first's accuracy
-        minus the second's), only_first and only_second (images that one of them alone has right), p_value,
-        adjusted_p_value, and whether that is significant (below 0.05). Empty for fewer than two classifiers.
+        Every two classifiers, in the order of the names.
     """
     correct = {name: numbers == labels for name, numbers in predicted.items()}
     names = list(combinations(correct, 2))
@@ -43,18 +41,18 @@ def compare_pairs(
     p_values = exact_p_values(only[:, 0], only[:, 1])
     adjusted = holm(p_values)
     return [
-        {
-            "first": first,
-            "second": second,
-            "difference": intervals.difference(
+        Pair(
+            first=first,
+            second=second,
+            difference=intervals.difference_interval(
                 labels, correct[first], correct[second], seed=seed, resamples=resamples
             ),
-            "only_first": int(only_first),
-            "only_second": int(only_second),
-            "p_value": float(p_value),
-            "adjusted_p_value": float(adjusted_p_value),
-            "significant": bool(adjusted_p_value < SIGNIFICANCE),
-        }
+            only_first=int(only_first),
+            only_second=int(only_second),
+            p_value=float(p_value),
+            adjusted_p_value=float(adjusted_p_value),
+            significant=bool(adjusted_p_value < SIGNIFICANCE),
+        )
         for (first, second), (only_first, only_second), p_value, adjusted_p_value in zip(
             names, only, p_values, adjusted, strict=True
         )
@@ -72,7 +70,7 @@ def exact_p_values(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarra
         0 to 1 for each pair; 1 where the two are right on the same images.
     """
     fewer, both = np.minimum(only_first, only_second), only_first + only_second
-    return np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5))
+    return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -90,7 +88,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    return np.minimum(adjusted, 1.0)
+    return np.asarray(np.minimum(adjusted, 1.0))
 
 
 def discordant_share(labels: np.ndarray, predicted: Mapping[str, np.ndarray]) -> float:

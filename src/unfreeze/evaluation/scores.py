@@ -3,8 +3,7 @@
 A class that the fold lacks has no scores: its own are None, and averages over classes leave it out.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,8 @@ from sklearn import metrics
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import curves
+from unfreeze.records.test_scores import Averages, Scores
+from unfreeze.records.verdict import Confusion
 
 # More points do not show in a plot a few hundred pixels wide.
 MOST_POINTS = 200
@@ -36,7 +37,7 @@ def require_probabilities(probabilities: np.ndarray, what: str) -> None:
         )
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> dict[str, Any]:
+def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> Scores:
     """Score predicted probabilities.
 
     Args:
@@ -45,9 +46,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> 
         classes: Class names by number.
 
     Returns:
-        accuracy, balanced_accuracy, log_loss, auc (one class against the rest, mean over classes; None where the
-        fold has one class only), macro and weighted averages, each class's precision, recall, f1 and support, and
-        the confusion matrix with true classes as rows. A class that is never predicted has precision 0.
+        The scores. A class that is never predicted has precision 0.
     """
     numbers = list(range(len(classes)))
     predicted = probabilities.argmax(axis=1)
@@ -58,20 +57,20 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> 
     there = rows[support > 0]
     macro = there[:, :3].mean(axis=0)
     weighted = np.average(there[:, :3], axis=0, weights=there[:, 3])
-    return {
-        "images": len(labels),
-        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+    return Scores(
+        images=len(labels),
+        accuracy=float(metrics.accuracy_score(labels, predicted)),
         # The mean recall of the classes that are there, by definition.
-        "balanced_accuracy": float(macro[1]),
-        "log_loss": float(metrics.log_loss(labels, probabilities, labels=numbers)),
-        "auc": _auc(labels, probabilities),
-        "macro": _named(macro, len(labels)),
-        "weighted": _named(weighted, len(labels)),
-        "classes": {
-            name: _named(row[:3] if row[3] else None, int(row[3])) for name, row in zip(classes, rows, strict=True)
+        balanced_accuracy=float(macro[1]),
+        log_loss=float(metrics.log_loss(labels, probabilities, labels=numbers)),
+        auc=_auc(labels, probabilities),
+        macro=_averages(macro, len(labels)),
+        weighted=_averages(weighted, len(labels)),
+        classes={
+            name: _averages(row[:3] if row[3] else None, int(row[3])) for name, row in zip(classes, rows, strict=True)
         },
-        "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
-    }
+        confusion=metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
+    )
 
 
 def roc_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -105,29 +104,26 @@ def precision_recall_points(labels: np.ndarray, probabilities: np.ndarray, class
     return _curves(there, labels, probabilities, classes, ("recall", "precision"), _precision_recall)
 
 
-def most_confused(confusion: list[list[int]], classes: list[str], *, most: int = 10) -> list[dict[str, Any]]:
-    """Return the pairs of classes that are taken for each other, the one with most images first.
+def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], *, most: int = 10) -> list[Confusion]:
+    """Return the pairs of classes that are confused, the one with most images first.
 
     Args:
-        confusion: Images, with true classes as rows.
+        confusion: Number of images, true classes as rows.
         classes: Class names by number.
         most: Most pairs to return.
-
-    Returns:
-        label (the true class), predicted, images, and their share of the true class.
     """
     counts = np.array(confusion)
     pairs = [
-        {
-            "label": classes[row],
-            "predicted": classes[column],
-            "images": int(counts[row, column]),
-            "share": float(counts[row, column] / counts[row].sum()),
-        }
+        Confusion(
+            label=classes[row],
+            predicted=classes[column],
+            images=int(counts[row, column]),
+            share=float(counts[row, column] / counts[row].sum()),
+        )
         for row, column in np.argwhere(counts)
         if row != column
     ]
-    return sorted(pairs, key=lambda pair: (-pair["images"], -pair["share"]))[:most]
+    return sorted(pairs, key=lambda pair: (-pair.images, -pair.share))[:most]
 
 
 def contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
@@ -146,9 +142,9 @@ def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     return float(np.mean(areas)) if areas else None
 
 
-def _named(values: np.ndarray | None, support: int) -> dict[str, float | int | None]:
+def _averages(values: np.ndarray | None, support: int) -> Averages:
     precision, recall, f1 = (None, None, None) if values is None else map(float, values)
-    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+    return Averages(precision=precision, recall=recall, f1=f1, support=support)
 
 
 def _roc(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

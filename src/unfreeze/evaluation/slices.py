@@ -1,13 +1,13 @@
 """Slices: parts of the test fold that have a property in common, and whether a model does worse or better there."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
 from unfreeze.evaluation import intervals, pairs
+from unfreeze.records.verdict import Slice
 
 # Fewer tell nothing, neither of the slice nor of the rest.
 LEAST_IMAGES = 20
@@ -27,7 +27,7 @@ LEFT_OUT = (
 )  # fmt: skip
 
 
-def slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int) -> list[dict[str, Any]]:
+def score_slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int) -> list[Slice]:
     """Score the slices of the test fold.
 
     Slices are the values of the manifest's categories, such as format, group or source folder, and the thirds of
@@ -39,9 +39,8 @@ def slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int) -> l
         seed: Seed of the intervals.
 
     Returns:
-        One dict a slice: `column`, `slice`, `images`, `accuracy` with its 95 % interval, the accuracy of the `rest`,
-        and whether it `stands_out`: the two differ by Fisher's exact test at 5 %, corrected by Holm for all slices.
-        Those that stand out come first, then the lowest accuracy.
+        One entry a slice. It stands out if its accuracy differs from the rest's by Fisher's exact test at 5 %,
+        adjusted by Holm for the number of slices. Those that stand out come first, then the lowest accuracy.
     """
     rows = manifest.set_index("path").loc[predictions["id"]].reset_index()
     correct, labels = predictions["correct"].to_numpy(bool), pd.factorize(predictions["label"])[0]
@@ -51,20 +50,22 @@ def slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int) -> l
             continue
         counts = [[(correct & own).sum(), (~correct & own).sum()] for own in (members, ~members)]
         p_values.append(fisher_exact(counts).pvalue)
-        found.append(
-            {
-                "column": column,
-                "slice": name,
-                "images": int(members.sum()),
-                "accuracy": intervals.accuracy_interval(correct[members], labels[members], seed=seed),
-                "rest": float(correct[~members].mean()),
-            }
-        )
+        found.append((column, name, members))
     if not found:
         return []
     differs = pairs.holm(np.array(p_values)) < pairs.SIGNIFICANCE
-    told = [{**of_slice, "stands_out": bool(sure)} for of_slice, sure in zip(found, differs, strict=True)]
-    return sorted(told, key=lambda of_slice: (not of_slice["stands_out"], of_slice["accuracy"]["value"]))
+    scored = [
+        Slice(
+            column=column,
+            slice=name,
+            images=int(members.sum()),
+            accuracy=intervals.accuracy_interval(correct[members], labels[members], seed=seed),
+            rest=float(correct[~members].mean()),
+            stands_out=bool(stands_out),
+        )
+        for (column, name, members), stands_out in zip(found, differs, strict=True)
+    ]
+    return sorted(scored, key=lambda part: (not part.stands_out, part.accuracy.value))
 
 
 def parts(rows: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -1,8 +1,7 @@
 """Grids of images: what a model got wrong, and where champion and challenger disagree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from unfreeze import files
 from unfreeze.figures.png import save
 from unfreeze.images import decoding, jpeg
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import Flip
 
 COLUMNS = 4
 FLIP_COLUMNS = 6
@@ -43,17 +43,16 @@ def draw(shown: pd.DataFrame, title: str, path: Path) -> None:
     save(figure, path)
 
 
-def draw_flips(flips: Sequence[Mapping[str, Any]], paths: Paths, *, most_pixels: int) -> None:
+def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None:
     """Write reports/flips.png: what the challenger spoils before what it mends; no file where they agree on all.
 
     Args:
-        flips: Images of the test fold: id, label, champion, challenger (the classes they name) and whether the
-            challenger is the better one.
+        flips: Images of the test fold on which the two disagree.
         paths: The checkout with the images.
         most_pixels: Most pixels an image may have to be shown.
     """
     shown = [
-        flip for better in (False, True) for flip in [flip for flip in flips if flip["better"] is better][:MOST_FLIPS]
+        flip for better in (False, True) for flip in [flip for flip in flips if flip.better is better][:MOST_FLIPS]
     ]
     if not shown:
         files.remove(paths.flips_picture)
@@ -65,10 +64,10 @@ def draw_flips(flips: Sequence[Mapping[str, Any]], paths: Paths, *, most_pixels:
     for axis in axes.flat:
         axis.axis("off")
     for axis, flip in zip(axes.flat, shown, strict=False):
-        image = decoding.open_image(paths.raw / flip["id"], max_pixels=most_pixels).rgb
+        image = decoding.open_image(paths.raw / flip.id, max_pixels=most_pixels).rgb
         axis.imshow(jpeg.pixels(jpeg.jpeg(image, side=FLIP_SIDE)))
-        colour = "tab:green" if flip["better"] else "tab:red"
-        what = "mended" if flip["better"] else "spoiled"
-        told = f"{what}: is {flip['label']}\n{flip['champion']} → {flip['challenger']}"
+        colour = "tab:green" if flip.better else "tab:red"
+        what = "mended" if flip.better else "spoiled"
+        told = f"{what}: is {flip.label}\n{flip.champion} → {flip.challenger}"
         axis.set_title(told, fontsize=8, color=colour, parse_math=False)
     save(figure, paths.flips_picture)

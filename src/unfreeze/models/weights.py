@@ -15,6 +15,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import build
 from unfreeze.models.table import Row
+from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
 from unfreeze.settings.sources import WeightsFile, WeightsSource, WeightsWheel
 from unfreeze.sources import wheels
@@ -55,7 +56,7 @@ def describe(row: Row, source: WeightsSource) -> str:
             return f"file {Path(file).name}"
         case WeightsWheel(wheel=wheel):
             return f"wheel {wheel}"
-    return "RANDOM" if source == "random" else "imagenet"
+    return RANDOM if source == "random" else "imagenet"
 
 
 def load_file(backbone: keras.Model, path: Path) -> None:

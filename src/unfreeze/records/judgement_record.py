@@ -54,7 +54,7 @@ class Flip(Record):
     better: bool | None
 
 
-class Judgement(Record):
+class Comparison(Record):
     """Whether a challenger takes the champion's place, and why.
 
     Args:
@@ -65,6 +65,21 @@ class Judgement(Record):
         images: Number of test images.
         more_images: How many more would likely decide; None where that is not the question.
         classes: Recall by class.
+    """
+
+    verdict: Outcome
+    reasons: tuple[str, ...]
+    text: str
+    difference: OptionalInterval = None
+    images: int = 0
+    more_images: int | None = None
+    classes: dict[str, ClassRecalls] = {}
+
+
+class Judgement(Comparison):
+    """A comparison with the two models.
+
+    Args:
         challenger: The model that asks.
         champion: The model in use; None if there is none.
         flips: Images on which the two disagree.
@@ -72,16 +87,9 @@ class Judgement(Record):
         run_id: The MLflow run that holds this record; None where it was not recorded.
     """
 
-    verdict: Outcome
-    reasons: tuple[str, ...]
-    text: str
-    difference: OptionalInterval
-    images: int
-    more_images: int | None
-    classes: dict[str, ClassRecalls]
     challenger: Side
     champion: Side | None
-    flips: tuple[Flip, ...]
+    flips: tuple[Flip, ...] = ()
     test_digest: str
     run_id: str | None = None
 

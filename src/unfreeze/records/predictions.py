@@ -45,4 +45,4 @@ class Predictions:
     @property
     def predicted(self) -> np.ndarray:
         """Class numbers."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from unfreeze import files, git
 from unfreeze.paths import Paths
+from unfreeze.records.verdict import Looks
 
 
 def record(paths: Paths, backbone: str, *, models: Iterable[str], fold: str) -> None:
@@ -24,7 +24,7 @@ def record(paths: Paths, backbone: str, *, models: Iterable[str], fold: str) -> 
     files.write_json(ledger, [*before, *new])
 
 
-def count(paths: Paths, backbones: Iterable[str]) -> dict[str, Any]:
+def count(paths: Paths, backbones: Iterable[str]) -> Looks:
     """Count the looks at the test fold that was opened last, by whatever study.
 
     Args:
@@ -32,9 +32,9 @@ def count(paths: Paths, backbones: Iterable[str]) -> dict[str, Any]:
         backbones: The study's; the last look of the first of them tells the fold.
 
     Returns:
-        `this`, how many scorings the fold has seen, and `models`, of how many different models.
+        The number of scorings and of models.
     """
     fold = files.read_json(paths.looks(next(iter(backbones))))[-1]["fold"]
     ledgers = [files.read_json(ledger) for ledger in paths.all_looks]
     looks = [look for ledger in ledgers for look in ledger if look["fold"] == fold]
-    return {"this": len(looks), "models": len({look["model"] for look in looks})}
+    return Looks(this=len(looks), models=len({look["model"] for look in looks}))

@@ -1,8 +1,5 @@
 """metrics/verdict.json: how the backbones of a study compare."""
 
-from typing import Any
-
-from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.costs import TrainingCost
@@ -222,7 +219,7 @@ class Verdict(Record):
         raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {names}")
 
 
-def read(paths: Paths) -> Any:
+def read(paths: Paths) -> Verdict:
     """Return the last study's verdict.
 
     Raises:
@@ -230,17 +227,4 @@ def read(paths: Paths) -> Any:
     """
     if not paths.verdict.exists():
         raise UnfreezeError(f"{paths.verdict.relative_to(paths.root)} is missing: run `dvc repro` first")
-    return files.read_json(paths.verdict)
-
-
-def row_of(verdict: Any, backbone: str) -> Any:
-    """Return what a verdict says of a backbone.
-
-    Raises:
-        UnfreezeError: It was not in the study.
-    """
-    for row in verdict["rows"]:
-        if row["backbone"] == backbone:
-            return row
-    names = ", ".join(row["backbone"] for row in verdict["rows"])
-    raise UnfreezeError(f"backbone {backbone!r} is not in the last study: take one of {names}")
+    return Verdict.read(paths.verdict)

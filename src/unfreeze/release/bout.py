@@ -3,17 +3,14 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unfreeze import files
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import Judgement, Side
 from unfreeze.release import candidates, comparability, judgement, scoring
 from unfreeze.settings.params import Params
 from unfreeze.tracking import datasets, judgements, keys
 from unfreeze.tracking.registry import Registry, Version
-
-# A verdict where nothing could be compared; only a person's force goes past it.
-NOT_COMPARABLE = "not comparable"
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Bout:
     backbone: str
     version: Version
 
-    def judged(self) -> dict[str, Any]:
+    def judged(self) -> Judgement:
         """Return the verdict, as it was recorded if the same was asked before.
 
         Raises:
@@ -49,9 +46,9 @@ class Bout:
         digest = datasets.fold_digests(folds)["test"]
         key = self._key("judged", champion, digest)
         known = judgements.find(self.registry.server, key)
-        return known or self._recorded(key, {**self._compared(champion, test), "test_digest": digest})
+        return known or self._recorded(key, self._compared(champion, test, digest))
 
-    def not_judged(self, reason: str) -> dict[str, Any]:
+    def not_judged(self, reason: str) -> Judgement:
         """Record that nothing could be compared, with what the study says of the challenger.
 
         Args:
@@ -59,15 +56,17 @@ class Bout:
         """
         champion = self.registry.champion()
         digest = datasets.fold_digests(datasets.folds_table(self.paths))["test"]
-        found = {
-            **_without_numbers(NOT_COMPARABLE, reason),
-            "challenger": _side(self.version, **candidates.known_scores(self.paths, self.backbone)),
-            "champion": _side(champion) if champion else None,
-            "test_digest": digest,
-        }
+        found = Judgement(
+            verdict=judgement.NOT_COMPARABLE,
+            reasons=(reason,),
+            text=f"{judgement.NOT_COMPARABLE}: {reason}",
+            challenger=_side(self.version, **candidates.known_scores(self.paths, self.backbone)),
+            champion=_side(champion) if champion else None,
+            test_digest=digest,
+        )
         return self._recorded(self._key("not judged", champion, digest), found)
 
-    def _compared(self, champion: Version, test: scoring.Test) -> dict[str, Any]:
+    def _compared(self, champion: Version, test: scoring.Test, test_digest: str) -> Judgement:
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             theirs = self.registry.download(champion, Path(folder))
             models = {"challenger": self.paths.model(self.backbone), "champion": theirs}
@@ -81,25 +80,29 @@ class Bout:
             terms=self.params.promote,
             seed=self.params.seed,
         )
-        accuracy = found.pop("accuracy")
-        return {
-            **found,
-            "challenger": _side(self.version, accuracy["challenger"], ours.size_mb, ours.latency_ms),
-            "champion": _side(champion, accuracy["champion"], theirs_said.size_mb, theirs_said.latency_ms),
-            "flips": judgement.flips(
-                test.ids, test.labels, test.classes, champion=theirs_said.predicted, challenger=ours.predicted
-            ),
-        }
+        accuracies = [float((side.predicted == test.labels).mean()) for side in (ours, theirs_said)]
+        flips = judgement.list_flips(
+            test.ids, test.labels, test.classes, champion=theirs_said.predicted, challenger=ours.predicted
+        )
+        return Judgement(
+            **dict(found),
+            challenger=_side(self.version, accuracies[0], ours.size_mb, ours.latency_ms),
+            champion=_side(champion, accuracies[1], theirs_said.size_mb, theirs_said.latency_ms),
+            flips=tuple(flips),
+            test_digest=test_digest,
+        )
 
-    def _of_champion(self) -> dict[str, Any]:
+    def _of_champion(self) -> Judgement:
         side = _side(self.version, **candidates.known_scores(self.paths, self.backbone))
-        return {
-            **_without_numbers(judgement.KEEP, f"version {self.version.number} is the champion already"),
-            "challenger": side,
-            "champion": side,
-            "test_digest": self.version.tags[keys.FOLD_DIGEST["test"]],
-            "run_id": None,
-        }
+        reason = f"version {self.version.number} is the champion already"
+        return Judgement(
+            verdict=judgement.KEEP,
+            reasons=(reason,),
+            text=f"{judgement.KEEP}: {reason}",
+            challenger=side,
+            champion=side,
+            test_digest=self.version.tags[keys.FOLD_DIGEST["test"]],
+        )
 
     def _key(self, how: str, champion: Version | None, test_digest: str) -> str:
         against = champion.number if champion else None
@@ -107,46 +110,32 @@ class Bout:
         bytes_of = self.version.tags[keys.MODEL_SHA256]
         return files.digest([how, bytes_of, against, test_digest, terms, self.params.seed])[:32]
 
-    def _recorded(self, key: str, found: dict[str, Any]) -> dict[str, Any]:
-        champion = found["champion"]
+    def _recorded(self, key: str, found: Judgement) -> Judgement:
         recorded = judgements.record(
             self.registry.server,
             key,
             found,
             params={
                 "challenger": self.version.number,
-                "champion": champion["version"] if champion else "none",
-                "test_digest": found["test_digest"],
+                "champion": found.champion.version if found.champion else "none",
+                "test_digest": found.test_digest,
                 **self.params.promote.model_dump(mode="json"),
             },
-            tags={keys.OF_BACKBONE: self.backbone, keys.FOLD_DIGEST["test"]: found["test_digest"]},
+            tags={keys.OF_BACKBONE: self.backbone, keys.FOLD_DIGEST["test"]: found.test_digest},
         )
-        verdict = {judgements.VERDICT: found["verdict"], judgements.TEXT: found["text"]}
-        self.registry.tag(self.version.number, {**verdict, judgements.RUN: recorded["run_id"]})
+        verdict = {judgements.VERDICT: found.verdict, judgements.TEXT: found.text}
+        self.registry.tag(self.version.number, {**verdict, judgements.RUN: str(recorded.run_id)})
         return recorded
 
 
 def _side(
     version: Version, accuracy: float | None = None, size_mb: float | None = None, latency_ms: float | None = None
-) -> dict[str, Any]:
-    return {
-        "version": version.number,
-        "backbone": version.tags[keys.OF_BACKBONE],
-        "model_sha256": version.tags[keys.MODEL_SHA256],
-        "size_mb": size_mb,
-        "latency_ms": latency_ms,
-        "accuracy": accuracy,
-    }
-
-
-def _without_numbers(verdict: str, reason: str) -> dict[str, Any]:
-    return {
-        "verdict": verdict,
-        "reasons": [reason],
-        "text": f"{verdict}: {reason}",
-        "difference": None,
-        "images": 0,
-        "more_images": None,
-        "classes": {},
-        "flips": [],
-    }
+) -> Side:
+    return Side(
+        version=version.number,
+        backbone=version.tags[keys.OF_BACKBONE],
+        model_sha256=version.tags[keys.MODEL_SHA256],
+        size_mb=size_mb,
+        latency_ms=latency_ms,
+        accuracy=accuracy,
+    )

@@ -1,11 +1,11 @@
 """The model of the checkout that asks to become the champion, and how it gets into the registry."""
 
-from typing import Any
-
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import verdict
+from unfreeze.records.costs import Cost
+from unfreeze.records.test_scores import Evaluation
 from unfreeze.release.comparability import STUDY_RUN
 from unfreeze.settings.params import Params
 from unfreeze.tracking import keys
@@ -37,7 +37,7 @@ def chosen(paths: Paths, backbone: str | None) -> str:
         UnfreezeError: There is no study, or it has no such backbone.
     """
     study = verdict.read(paths)
-    return str(study["verdict"]["best"] if backbone is None else verdict.row_of(study, backbone)["backbone"])
+    return study.verdict.best if backbone is None else study.row_of(backbone).backbone
 
 
 def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:
@@ -66,11 +66,7 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
         return registry.register(entry.run_id, entry.model_id, tags)
 
 
-def known_scores(paths: Paths, backbone: str) -> dict[str, Any]:
+def known_scores(paths: Paths, backbone: str) -> dict[str, float]:
     """Return what the study measured of a backbone, for where nothing is scored anew."""
-    cost, evaluation = files.read_json(paths.cost(backbone)), files.read_json(paths.evaluation(backbone))
-    return {
-        "accuracy": evaluation["accuracy"],
-        "size_mb": cost["size_mb"],
-        "latency_ms": cost["latency_ms"]["1"],
-    }
+    cost, evaluation = Cost.read(paths.cost(backbone)), Evaluation.read(paths.evaluation(backbone))
+    return {"accuracy": evaluation.accuracy, "size_mb": cost.size_mb, "latency_ms": cost.latency_ms["1"]}

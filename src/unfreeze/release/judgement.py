@@ -4,20 +4,21 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import norm
 
 from unfreeze.evaluation import intervals, pairs
+from unfreeze.records.interval import Interval
+from unfreeze.records.judgement_record import ClassRecalls, Comparison, Flip, Outcome
 from unfreeze.settings.study import Promote
 
-Verdict = Literal["promote", "keep", "cannot tell"]
-PROMOTE: Verdict = "promote"
-KEEP: Verdict = "keep"
-CANNOT_TELL: Verdict = "cannot tell"
+PROMOTE: Outcome = "promote"
+KEEP: Outcome = "keep"
+CANNOT_TELL: Outcome = "cannot tell"
+NOT_COMPARABLE: Outcome = "not comparable"
 
-# Of the champion's latency or size: more than medians of latency differ by chance, and worth a change.
+# Cheaper means at most 0.8x the champion's latency or size; repeat medians differ by less.
 CLEARLY_LESS = 0.8
 # Medians of one model's latency, measured twice, differ by some per cent.
 NO_MORE = 1.05
@@ -51,7 +52,7 @@ def judge(
     terms: Promote,
     seed: int,
     resamples: int = intervals.RESAMPLES,
-) -> dict[str, Any]:
+) -> Comparison:
     """Judge a challenger by its scores on the champion's own test images.
 
     A challenger that breaks a limit of the terms is not promoted. One that is better is (the paired 95 % interval of
@@ -70,43 +71,47 @@ def judge(
         resamples: How many.
 
     Returns:
-        `verdict` (promote, keep or cannot tell), `reasons` (a list of sentences), `text` (one sentence), `difference`
-        (challenger's accuracy minus champion's: value, low, high), `images`, `more_images` (how many more would
-        likely tell; None but for cannot tell), `accuracy` of both, and `classes`: by name, recall of champion and
-        challenger, None where the fold has no such image, and `support`.
+        The verdict: promote, keep or cannot tell.
     """
-    right = {"champion": champion.predicted == labels, "challenger": challenger.predicted == labels}
-    difference = intervals.difference(labels, right["challenger"], right["champion"], seed=seed, resamples=resamples)
+    champion_right, challenger_right = champion.predicted == labels, challenger.predicted == labels
+    difference = intervals.difference_interval(
+        labels, challenger_right, champion_right, seed=seed, resamples=resamples
+    )
     recalls = {
-        name: {
-            **{who: _share(correct[labels == number]) for who, correct in right.items()},
-            "support": int((labels == number).sum()),
-        }
+        name: ClassRecalls(
+            champion=_share(champion_right[labels == number]),
+            challenger=_share(challenger_right[labels == number]),
+            support=int((labels == number).sum()),
+        )
         for number, name in enumerate(classes)
     }
-    broken = _broken_limits(challenger, recalls, terms)
-    verdict, reason = (KEEP, broken[0]) if broken else _weighed(difference, champion, challenger, terms)
+    broken = find_broken_limits(
+        terms,
+        size_mb=challenger.size_mb,
+        latency_ms=challenger.latency_ms,
+        recalls={name: of_class.challenger for name, of_class in recalls.items()},
+    )
+    verdict, reason = (KEEP, broken[0]) if broken else _weigh(difference, champion, challenger, terms)
     more = None
     if verdict == CANNOT_TELL:
-        discordant = float((right["champion"] != right["challenger"]).mean())
-        more = _more_images(len(labels), abs(_value(difference, "value")), discordant, terms.margin)
+        discordant = float((champion_right != challenger_right).mean())
+        more = _more_images(len(labels), abs(difference.value), discordant, terms.margin)
         reason = f"{reason}; about {more:,} more test images would likely tell"
-    return {
-        "verdict": verdict,
-        "reasons": broken or [reason],
-        "text": f"{verdict}: {'; '.join(broken) or reason}",
-        "difference": difference,
-        "images": len(labels),
-        "more_images": more,
-        "accuracy": {who: float(correct.mean()) for who, correct in right.items()},
-        "classes": recalls,
-    }
+    return Comparison(
+        verdict=verdict,
+        reasons=tuple(broken or [reason]),
+        text=f"{verdict}: {'; '.join(broken) or reason}",
+        difference=difference,
+        images=len(labels),
+        more_images=more,
+        classes=recalls,
+    )
 
 
-def flips(
+def list_flips(
     ids: Sequence[str], labels: np.ndarray, classes: Sequence[str], *, champion: np.ndarray, challenger: np.ndarray
-) -> list[dict[str, Any]]:
-    """Return the images whose answer changes, those that the challenger gets wrong anew first.
+) -> list[Flip]:
+    """Return the images whose predicted class changes: regressed ones first, then fixed ones.
 
     Args:
         ids: The images' identifiers.
@@ -116,25 +121,24 @@ def flips(
         challenger: Class numbers that the challenger predicts.
 
     Returns:
-        One dict an image: id, label, champion and challenger (class names), and better: True where only the
-        challenger is right, False where only the champion is, None where both are wrong.
+        One entry an image; those that both get wrong come last.
     """
     changed = np.flatnonzero(champion != challenger).tolist()
     order = {False: 0, True: 1, None: 2}
     found = [
-        {
-            "id": ids[place],
-            "label": classes[labels[place]],
-            "champion": classes[champion[place]],
-            "challenger": classes[challenger[place]],
-            "better": _better(labels[place], champion[place], challenger[place]),
-        }
+        Flip(
+            id=ids[place],
+            label=classes[labels[place]],
+            champion=classes[champion[place]],
+            challenger=classes[challenger[place]],
+            better=_better(labels[place], champion[place], challenger[place]),
+        )
         for place in changed
     ]
-    return sorted(found, key=lambda flip: order[flip["better"]])
+    return sorted(found, key=lambda flip: order[flip.better])
 
 
-def broken_limits(
+def find_broken_limits(
     terms: Promote, *, size_mb: float, latency_ms: float, recalls: dict[str, float | None]
 ) -> list[str]:
     """Return which limits of the terms a model breaks, one sentence each.
@@ -179,14 +183,12 @@ def images_needed(gap: float, discordant: float) -> int:
     if images < FEW_IMAGES:
         # What is found shrinks with the square root of the images.
         images *= (pairs.smallest_difference(math.ceil(images), discordant, pairs=1) / gap) ** 2
-    return min(math.ceil(images), MOST_IMAGES)
+    return int(min(math.ceil(images), MOST_IMAGES))
 
 
-def _weighed(
-    difference: intervals.Interval, champion: Contender, challenger: Contender, terms: Promote
-) -> tuple[Verdict, str]:
-    low, high = _value(difference, "low"), _value(difference, "high")
-    told = f"{_points(_value(difference, 'value'))} points ({_points(low)} to {_points(high)})"
+def _weigh(difference: Interval, champion: Contender, challenger: Contender, terms: Promote) -> tuple[Outcome, str]:
+    low, high = difference.low, difference.high
+    told = f"{_points(difference.value)} points ({_points(low)} to {_points(high)})"
     margin = f"{100 * terms.margin:g} points"
     if low > 0:
         return PROMOTE, f"it is better by {told}"
@@ -197,15 +199,6 @@ def _weighed(
     if low > -terms.margin and high < terms.margin:
         return KEEP, f"it differs by less than {margin} and costs no less: {told}"
     return CANNOT_TELL, f"it may be better or worse: {told}"
-
-
-def _broken_limits(challenger: Contender, recalls: dict[str, dict[str, Any]], terms: Promote) -> list[str]:
-    return broken_limits(
-        terms,
-        size_mb=challenger.size_mb,
-        latency_ms=challenger.latency_ms,
-        recalls={name: of_class["challenger"] for name, of_class in recalls.items()},
-    )
 
 
 def _is_cheaper(challenger: Contender, champion: Contender) -> bool:
@@ -234,12 +227,6 @@ def _better(label: int, champion: int, challenger: int) -> bool | None:
 
 def _share(correct: np.ndarray) -> float | None:
     return float(correct.mean()) if len(correct) else None
-
-
-def _value(interval: intervals.Interval, name: str) -> float:
-    value = interval[name]
-    assert value is not None
-    return value
 
 
 def _points(share: float) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records.judgement_record import Judgement, Promotion
 from unfreeze.release import candidates, checkout, judgement
 from unfreeze.release.bout import Bout
 from unfreeze.release.comparability import NotComparable
@@ -17,7 +18,7 @@ from unfreeze.tracking.transitions import as_rows
 __all__ = ["NotComparable", "apply", "judge", "promote", "rollback", "versions"]
 
 
-def judge(params: Params, paths: Paths, backbone: str | None = None) -> dict[str, Any]:
+def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgement:
     """Register a backbone as the challenger, and judge it against the champion on the current test fold.
 
     Both models are scored anew, in one process. A verdict on the same bytes, champion, test fold and terms is not
@@ -29,11 +30,8 @@ def judge(params: Params, paths: Paths, backbone: str | None = None) -> dict[str
         backbone: The challenger; the study's best by default.
 
     Returns:
-        `verdict`: promote, keep or cannot tell; `reasons`; `text`, one sentence; `challenger` and `champion`, each
-        with version, backbone, model_sha256, size_mb, latency_ms and accuracy; `difference`: the challenger's
-        accuracy minus the champion's (value, low, high); `images`; `more_images` that would likely tell; `classes`:
-        recall of both by name; `flips`; `test_digest`; `run_id` of the record. Where the challenger is the champion
-        already nothing is scored: `difference` and `run_id` are None.
+        The judgement. Where the challenger is the champion already nothing is scored: `difference` and `run_id` are
+        None.
 
     Raises:
         NotComparable: There is no champion, it knows other classes, or it has seen the test fold.
@@ -45,7 +43,7 @@ def judge(params: Params, paths: Paths, backbone: str | None = None) -> dict[str
         return bout.judged()
 
 
-def promote(params: Params, paths: Paths, backbone: str | None = None, *, force: str | None = None) -> dict[str, Any]:
+def promote(params: Params, paths: Paths, backbone: str | None = None, *, force: str | None = None) -> Promotion:
     """Judge a backbone and make it the champion, if the verdict or a person says so.
 
     Args:
@@ -55,7 +53,7 @@ def promote(params: Params, paths: Paths, backbone: str | None = None, *, force:
         force: A person's reason to promote whatever the verdict is; it is recorded.
 
     Returns:
-        The judgement with `promoted`, and `transition` where the champion has changed.
+        The judgement, and what was done about it.
 
     Raises:
         NotComparable: See `judge`; not if it is forced.
@@ -76,7 +74,7 @@ def promote(params: Params, paths: Paths, backbone: str | None = None, *, force:
         return _moved(bout.registry, verdict, f"forced: {force.strip()}")
 
 
-def apply(params: Params, paths: Paths, judgement_of: dict[str, Any]) -> dict[str, Any]:
+def apply(params: Params, paths: Paths, found: Judgement) -> Promotion:
     """Make the challenger of a verdict the champion, if that is the verdict; a second time changes nothing.
 
     A version that was promoted by this verdict and rolled back since stays where it is: a person has decided.
@@ -84,10 +82,10 @@ def apply(params: Params, paths: Paths, judgement_of: dict[str, Any]) -> dict[st
     Args:
         params: All of params.yaml.
         paths: The checkout.
-        judgement_of: From `judge`.
+        found: From `judge`.
 
     Returns:
-        The judgement with `promoted`, and `transition` where the champion has changed.
+        The judgement, and what was done about it.
 
     Raises:
         UnfreezeError: Another promotion came first, or the store cannot be used.
@@ -96,15 +94,15 @@ def apply(params: Params, paths: Paths, judgement_of: dict[str, Any]) -> dict[st
     registry.server.require()
     with registry.server.in_one_line():
         present = registry.champion()
-        if judgement_of["verdict"] != judgement.PROMOTE:
-            return {**judgement_of, "promoted": False, "transition": None}
-        applied = [one for one in registry.transitions() if one.judgement == judgement_of["run_id"]]
-        challenger = judgement_of["challenger"]["version"]
+        if found.verdict != judgement.PROMOTE:
+            return Promotion(**dict(found), promoted=False, transition=None)
+        applied = [one for one in registry.transitions() if one.judgement == found.run_id]
+        challenger = found.challenger.version
         if applied and (present is None or present.number != challenger):
             told = f"version {challenger} was promoted by this verdict before, and is not champion any more"
             log.info("%s: `unfreeze promote --force REASON` promotes it again", told)
-            return {**judgement_of, "promoted": False, "transition": None}
-        return _moved(registry, judgement_of, judgement_of["text"])
+            return Promotion(**dict(found), promoted=False, transition=None)
+        return _moved(registry, found, found.text)
 
 
 def rollback(params: Params, paths: Paths) -> dict[str, Any]:
@@ -170,11 +168,11 @@ def _bout(params: Params, paths: Paths, backbone: str | None) -> Bout:
     return Bout(params, paths, registry, name, version)
 
 
-def _moved(registry: Registry, found: dict[str, Any], reason: str) -> dict[str, Any]:
-    challenger, champion = found["challenger"]["version"], found["champion"]
-    expected = champion["version"] if champion else None
-    transition = registry.promote(challenger, expected=expected, reason=reason, judgement=found["run_id"])
+def _moved(registry: Registry, found: Judgement, reason: str) -> Promotion:
+    challenger = found.challenger.version
+    expected = found.champion.version if found.champion else None
+    transition = registry.promote(challenger, expected=expected, reason=reason, judgement=found.run_id)
     if transition:
         log.info("version %d is champion of model %r now", challenger, registry.model)
     moved = as_rows([transition])[0] if transition else None
-    return {**found, "promoted": transition is not None, "transition": moved}
+    return Promotion(**dict(found), promoted=transition is not None, transition=moved)

@@ -1,12 +1,12 @@
 """Charts of one backbone: confusion, reliability, corruptions and the learning curve."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from unfreeze.records.verdict import Row
 from unfreeze.report import encodings, vega
 from unfreeze.report.formats import NONE, count, decimal, percent
 from unfreeze.report.parts import Chart, Table
@@ -20,14 +20,12 @@ CELL = 34
 MATRIX = 200
 NAMES = 120
 
-Row = Mapping[str, Any]
-
 
 def confusion(row: Row, classes: Sequence[str]) -> Chart | None:
     """Return the confusion matrix; None for too many classes."""
     if len(classes) > MOST_CLASSES:
         return None
-    counts = np.array(row["confusion"])
+    counts = np.array(row.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cells = [
         {"is": label, "says": predicted, "images": int(counts[i, j]), "share": float(shares[i, j])}
@@ -54,7 +52,7 @@ def confusion(row: Row, classes: Sequence[str]) -> Chart | None:
     right = int(np.trace(counts))
     return Chart(
         "Confusion matrix",
-        f"Confusion matrix of {row['backbone']}: {right:,} of {int(counts.sum()):,} test images on the diagonal.",
+        f"Confusion matrix of {row.backbone}: {right:,} of {int(counts.sum()):,} test images on the diagonal.",
         vega.specification(*layers, height=len(classes) * max(CELL, MATRIX // len(classes))),
         Table(
             "Confusion matrix: true classes as rows",
@@ -74,10 +72,10 @@ def reliability(row: Row, bins: pd.DataFrame) -> Chart:
         bins: Columns low, high, images, confidence and accuracy; the last two missing where there are no images.
     """
     filled = bins[bins["images"] > 0]
-    of = row["calibration"]
+    of = row.calibration
     errors = (
-        f"Calibration error {decimal(of['calibration_error'])}, after dividing by temperature "
-        f"{decimal(of['temperature'])} it is {decimal(of['calibrated_error'])}."
+        f"Calibration error {decimal(of.calibration_error)}, after dividing by temperature "
+        f"{decimal(of.temperature)} it is {decimal(of.calibrated_error)}."
     )
     position = {
         "x": encodings.share("confidence", "mean confidence", whole=True, axis=alt.X),
@@ -102,7 +100,7 @@ def reliability(row: Row, bins: pd.DataFrame) -> Chart:
     ]
     return Chart(
         "Reliability",
-        f"Accuracy against confidence of {row['backbone']}. {errors}",
+        f"Accuracy against confidence of {row.backbone}. {errors}",
         vega.specification(*layers, height=300),
         Table("Reliability by bin of confidence", ["confidence", "images", "mean confidence", "accuracy"], rows),
         [
@@ -115,14 +113,14 @@ def reliability(row: Row, bins: pd.DataFrame) -> Chart:
 
 def corruptions(row: Row) -> Chart | None:
     """Return the accuracy on corrupted test images; None where none were made."""
-    measured = row["corruptions"]
+    measured = row.corruptions
     if not measured:
         return None
     # The drop is counted on the images that were spoilt, which are some of the test fold only.
-    clean = measured[0]["accuracy"] + measured[0]["drop"]["value"]
-    kinds = list(dict.fromkeys(point["corruption"] for point in measured))
+    clean = measured[0].accuracy + measured[0].drop.value
+    kinds = list(dict.fromkeys(point.corruption for point in measured))
     points = [{"corruption": kind, "strength": 0, "accuracy": clean} for kind in kinds]
-    points += [{name: point[name] for name in ("corruption", "strength", "accuracy")} for point in measured]
+    points += [point.model_dump(include={"corruption", "strength", "accuracy"}) for point in measured]
     frame = pd.DataFrame(points)
     looks = encodings.of_names("corruption", kinds, "corruption")
     base = alt.Chart(vega.data(frame)).encode(
@@ -135,12 +133,12 @@ def corruptions(row: Row) -> Chart | None:
         base.mark_line(strokeWidth=1.75),
         base.mark_point(filled=True, size=60, opacity=1).encode(shape=looks["shape"], tooltip=told),
     )
-    worst = min(measured, key=lambda point: point["accuracy"])
+    worst = min(measured, key=lambda point: point.accuracy)
     by_strength = frame.pivot(index="corruption", columns="strength", values="accuracy").loc[kinds]
     return Chart(
         "Corrupted images",
-        f"Accuracy of {row['backbone']} on corrupted images: worst {percent(worst['accuracy'])} with "
-        f"{worst['corruption']} of strength {worst['strength']}, {percent(clean)} on images as they are.",
+        f"Accuracy of {row.backbone} on corrupted images: worst {percent(worst.accuracy)} with "
+        f"{worst.corruption} of strength {worst.strength}, {percent(clean)} on images as they are.",
         vega.specification(*layers, height=280),
         Table(
             "Accuracy by corruption and strength",
@@ -155,10 +153,10 @@ def corruptions(row: Row) -> Chart | None:
 
 def learning_curve(row: Row) -> Chart | None:
     """Return the accuracy of a probe by the number of training images; None where it was not measured."""
-    curve = row["learning_curve"]
-    if curve is None or not curve["points"]:
+    curve = row.learning_curve
+    if curve is None or not curve.points:
         return None
-    points = curve["points"]
+    points = [dict(point) for point in curve.points]
     base = alt.Chart(vega.data(pd.DataFrame(points))).encode(
         x=alt.X("images:Q", title="training images", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
         y=encodings.share("accuracy", "accuracy, validation fold"),
@@ -174,8 +172,8 @@ def learning_curve(row: Row) -> Chart | None:
     ]
     return Chart(
         "Learning curve",
-        f"Accuracy of a probe on features of {row['backbone']} by the number of training images. {curve['text']}",
+        f"Accuracy of a probe on features of {row.backbone} by the number of training images. {curve.text}",
         vega.specification(*layers, height=260),
         Table("Learning curve with 95 % intervals", ["training images", "accuracy", "from", "to"], rows),
-        [curve["text"]],
+        [curve.text],
     )

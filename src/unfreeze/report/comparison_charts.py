@@ -1,13 +1,14 @@
 """Charts that compare all backbones: accuracy, pairs and costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from unfreeze.evaluation.ranking import RANDOM
+from unfreeze.records.pretrained_weights import RANDOM
+from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report import encodings, label_placement, tables, vega
 from unfreeze.report.formats import Number, digits, percent, points, scaled
 from unfreeze.report.parts import Chart, Table
@@ -19,23 +20,18 @@ SCATTER_WIDTH = 270
 # Costs that are so many times apart are drawn on a logarithmic axis.
 FAR = 10
 
-Row = Mapping[str, Any]
 
-
-def accuracy(verdict: Row) -> Chart:
+def accuracy(verdict: Verdict) -> Chart:
     """Return the accuracy of all backbones with intervals, and what naming the largest class gets."""
-    rows = [
-        {"series": row["backbone"], "name": _marked(row, verdict), **row["scores"]["accuracy"]}
-        for row in verdict["rows"]
-    ]
+    rows = [{"series": row.backbone, "name": _marked(row, verdict), **dict(row.accuracy)} for row in verdict.rows]
     best, worst = rows[0], rows[-1]
     told = f"Accuracy with 95 % intervals: best {best['name']} with {percent(best['value'])}"
     told += f", lowest {worst['name']} with {percent(worst['value'])}." if len(rows) > 1 else "."
     return Chart(
         "Accuracy with 95 % intervals",
-        f"{told} Always naming the largest class gets {percent(verdict['majority'])}.",
+        f"{told} Always naming the largest class gets {percent(verdict.majority)}.",
         encodings.intervals(
-            pd.DataFrame(rows), title="accuracy on the test fold", guide=verdict["majority"],
+            pd.DataFrame(rows), title="accuracy on the test fold", guide=verdict.majority,
             written=encodings.PERCENT, names=encodings.order(verdict),
         ),
         Table(
@@ -43,22 +39,22 @@ def accuracy(verdict: Row) -> Chart:
             ["backbone", "accuracy", "from", "to"],
             [[row["name"], *(percent(row[column]) for column in ("value", "low", "high"))] for row in rows],
         ),
-        [f"Dashed: always naming the largest class, {percent(verdict['majority'])}."],
+        [f"Dashed: always naming the largest class, {percent(verdict.majority)}."],
     )  # fmt: skip
 
 
-def pairs(verdict: Row) -> Chart:
+def pairs(verdict: Verdict) -> Chart:
     """Return the differences of pairs with intervals, the largest first."""
-    ranked = sorted(verdict["pairs"], key=lambda pair: -abs(pair["difference"]["value"]))[:MOST_PAIRS]
+    ranked = sorted(verdict.pairs, key=lambda pair: -abs(pair.difference.value))[:MOST_PAIRS]
     rows = [
         {
-            "name": f"{pair['first']} minus {pair['second']}{' *' if pair['significant'] else ''}",
-            **pair["difference"],
+            "name": f"{pair.first} minus {pair.second}{' *' if pair.significant else ''}",
+            **dict(pair.difference),
         }
         for pair in ranked
     ]
-    significant = sum(pair["significant"] for pair in verdict["pairs"])
-    of = f"{significant} of {len(verdict['pairs'])} pairs differ by more than chance"
+    significant = sum(pair.significant for pair in verdict.pairs)
+    of = f"{significant} of {len(verdict.pairs)} pairs differ by more than chance"
     shown = pd.DataFrame(rows)
     numbers = shown[["value", "low", "high"]].astype(float) * 100
     return Chart(
@@ -74,10 +70,10 @@ def pairs(verdict: Row) -> Chart:
     )
 
 
-def costs(verdict: Row) -> list[Chart]:
+def costs(verdict: Verdict) -> list[Chart]:
     """Return accuracy against latency, size and multiply-adds."""
-    rows = verdict["rows"]
-    batches = sorted({batch for row in rows for batch in row["cost"]["latency_ms"]}, key=int)
+    rows = verdict.rows
+    batches = sorted({batch for row in rows for batch in row.cost.latency_ms}, key=int)
     charts = [
         _cost(
             verdict,
@@ -88,19 +84,19 @@ def costs(verdict: Row) -> list[Chart]:
         )
         for batch in batches
     ]
-    size = [row["cost"]["size_mb"] for row in rows]
-    operations = [row["cost"]["multiply_accumulates"] for row in rows]
+    size = [row.cost.size_mb for row in rows]
+    operations = [row.cost.multiply_accumulates for row in rows]
     charts.append(_cost(verdict, "size of the model", "MB", digits, size))
     charts.append(_cost(verdict, "multiply-adds", "multiply-adds an image", scaled, operations))
     return [chart for chart in charts if chart.table.rows]
 
 
 def _cost(
-    verdict: Row, name: str, unit: str, write: Callable[[Number], str], values: Sequence[float | None]
+    verdict: Verdict, name: str, unit: str, write: Callable[[Number], str], values: Sequence[float | None]
 ) -> Chart:
-    rows = [
-        {"backbone": row["backbone"], "cost": value, "accuracy": row["scores"]["accuracy"]["value"]}
-        for row, value in zip(verdict["rows"], values, strict=True)
+    rows: list[dict[str, Any]] = [
+        {"backbone": row.backbone, "cost": value, "accuracy": row.accuracy.value}
+        for row, value in zip(verdict.rows, values, strict=True)
         if value
     ]
     told = "; ".join(f"{row['backbone']} {percent(row['accuracy'])} at {write(row['cost'])}" for row in rows)
@@ -154,6 +150,6 @@ def _scaled(values: pd.Series, length: int) -> np.ndarray:
     return length * (0.1 + 0.8 * share)
 
 
-def _marked(row: Row, verdict: Row) -> str:
+def _marked(row: Row, verdict: Verdict) -> str:
     name = tables.name_of(row, verdict)
-    return f"{name}, {RANDOM} weights" if row["weights"] == RANDOM else name
+    return f"{name}, {RANDOM} weights" if row.weights == RANDOM else name

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze.evaluation import curves
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import encodings, vega
 from unfreeze.report.formats import count, decimal, percent
 from unfreeze.report.parts import Chart, Table
@@ -53,22 +54,25 @@ def training(study: Study, metric: str) -> Chart:
     )
 
 
-def classes_shown(verdict: Mapping[str, Any]) -> list[str]:
+def classes_shown(verdict: Verdict) -> list[str]:
     """Return the classes whose curves are shown: of two the second, of many those with the lowest mean recall."""
-    classes = list(verdict["classes"])
+    classes = list(verdict.classes)
     if len(classes) == 2:
         return classes[1:]
 
     def recall(name: str) -> float:
-        values = [row["classes"][name]["recall"]["value"] for row in verdict["rows"]]
-        return float(np.mean([value for value in values if value is not None] or [np.inf]))
+        recalls = [row.classes[name].recall for row in verdict.rows]
+        return float(np.mean([recall.value for recall in recalls if recall is not None] or [np.inf]))
 
     return sorted(classes, key=recall)[:MOST_CLASSES]
 
 
 def roc(study: Study, name: str) -> Chart | None:
     """Return the ROC curves of all backbones for a class; None where there are none."""
-    aucs = [f"{row['backbone']} {decimal(row['scores']['auc']['value'])}" for row in study.verdict["rows"]]
+    aucs = [
+        f"{row.backbone} {decimal(auc.value if (auc := row.scores.get('auc')) else None)}"
+        for row in study.verdict.rows
+    ]
     axes = _Axes("fpr", "tpr", "false positive rate", "true positive rate", chance=(0, 1))
     told = f"ROC curves of class {name}. AUC over all classes: {', '.join(aucs)}."
     return _curves(study, study.roc, name, axes, ("ROC", told, "Dashed: chance."))
@@ -76,7 +80,7 @@ def roc(study: Study, name: str) -> Chart | None:
 
 def precision_recall(study: Study, name: str) -> Chart | None:
     """Return the precision-recall curves of all backbones for a class; None where there are none."""
-    share = study.verdict["rows"][0]["classes"][name]["support"] / study.verdict["test_images"]
+    share = study.verdict.rows[0].classes[name].support / study.verdict.test_images
     axes = _Axes("recall", "precision", "recall", "precision", chance=(share, share))
     told = f"Precision-recall curves of class {name}, which {percent(share)} of the test images have."
     return _curves(
@@ -160,7 +164,7 @@ def _curves(
     whole = {backbone: curve for backbone, curve in whole.items() if len(curve)}
     if not whole:
         return None
-    most = MOST_POINTS if len(study.verdict["classes"]) == 2 else FEW_POINTS
+    most = MOST_POINTS if len(study.verdict.classes) == 2 else FEW_POINTS
     parts = {backbone: curves.thinned(curve, axes.x, axes.y, most) for backbone, curve in whole.items()}
     read = [curves.read_off(curve, axes.x, axes.y, PLACES) for curve in whole.values()]
     rows = [

@@ -3,12 +3,13 @@
 Colours are variables of the page's style, so that a chart follows a dark theme and print without being drawn anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import vega
 
 # Seven shapes with eight colours: the pair repeats after 56 names.
@@ -21,9 +22,9 @@ NAME_ABOVE = -15
 NAME_WIDTH = 320
 
 
-def order(verdict: Mapping[str, Any]) -> list[str]:
+def order(verdict: Verdict) -> list[str]:
     """Return the backbones in the order that colours follow: by name, so that a new best changes none."""
-    return sorted(row["backbone"] for row in verdict["rows"])
+    return sorted(row.backbone for row in verdict.rows)
 
 
 def of_names(column: str, names: Sequence[str], title: str | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Numbers as people read them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from unfreeze.records.interval import Interval
 from unfreeze.report.parts import Cell
 
 # Stands where there is no such number.
@@ -57,16 +57,14 @@ def probability(value: Number) -> str:
     return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def with_interval(interval: Mapping[str, Any] | None, write: Callable[[Number], str]) -> Cell:
+def with_interval(interval: Interval | None, write: Callable[[Number], str]) -> Cell:
     """Return a value with the bounds of its interval.
 
     Args:
-        interval: value, low and high, each of them or all None; None where there is no such value.
+        interval: None where there is no such value.
         write: How one number is written.
     """
-    if interval is None or interval["value"] is None:
+    if interval is None:
         return Cell(NONE)
-    bounds = [interval["low"], interval["high"]]
-    if None in bounds:
-        return Cell(write(interval["value"]))
-    return Cell(write(interval["value"]), " to ".join(write(bound).removesuffix(" %") for bound in bounds))
+    bounds = (write(bound).removesuffix(" %") for bound in (interval.low, interval.high))
+    return Cell(write(interval.value), " to ".join(bounds))

@@ -2,21 +2,19 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from unfreeze import rendering
-from unfreeze.evaluation.ranking import RANDOM
+from unfreeze.records.pretrained_weights import RANDOM
+from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report import backbone_charts, comparison_charts, curve_charts, mistake_cards, tables, vega
 from unfreeze.report.formats import percent
 from unfreeze.report.parts import Chart, Table
 from unfreeze.report.study import Study
 from unfreeze.report.text import by_level
-
-Row = Mapping[str, Any]
 
 
 def page(study: Study) -> str:
@@ -32,21 +30,21 @@ def page(study: Study) -> str:
     scripts = [vega.bundle(), rendering.page("report.js.j2")]
     return rendering.page(
         "report.html.j2",
-        title=f"{verdict['study']['name']} on {verdict['study']['data']}",
+        title=f"{verdict.study.name} on {verdict.study.data}",
         verdict=verdict,
         facts=facts(verdict),
-        findings=by_level(verdict["findings"]),
+        findings=by_level(verdict.findings),
         comparison=tables.comparison(verdict),
         accuracy=comparison_charts.accuracy(verdict),
         pairs=tables.pairs(verdict),
-        pairs_chart=comparison_charts.pairs(verdict) if verdict["pairs"] else None,
+        pairs_chart=comparison_charts.pairs(verdict) if verdict.pairs else None,
         smallest_difference=tables.smallest_difference(verdict),
         cost=tables.cost(verdict),
         costs=comparison_charts.costs(verdict),
         training=[curve_charts.training(study, metric) for metric in ("accuracy", "loss")],
         curves_note=_curves_note(verdict),
         curves=_curves(study),
-        backbones=[_backbone(row, study) for row in verdict["rows"]],
+        backbones=[_backbone(row, study) for row in verdict.rows],
         checks=tables.checks(study.checks),
         looks=tables.looks(verdict),
         lineage=study.lineage,
@@ -57,18 +55,18 @@ def page(study: Study) -> str:
     )
 
 
-def facts(verdict: Row) -> dict[str, str]:
+def facts(verdict: Verdict) -> dict[str, str]:
     """Return what to know at a glance, by title."""
-    best = verdict["rows"][0]
-    named = verdict["verdict"]
+    best = verdict.rows[0]
+    named = verdict.verdict
     told = {
-        "Best": f"{best['backbone']}, {tables.with_interval(best['scores']['accuracy'], percent)}",
-        "As good": ", ".join(named["as_good"]) or "none",
-        "As good and cheaper": ", ".join(named["cheaper"]) or "none",
-        "Baseline": verdict["study"]["baseline"] if any(row["gain"] for row in verdict["rows"]) else "",
-        "Largest class": f"{percent(verdict['majority'])} of the images",
-        "Test fold": f"{verdict['test_images']:,} images, {len(verdict['classes'])} classes",
-        "Image side": f"{verdict['study']['image_size']} pixels",
+        "Best": f"{best.backbone}, {tables.with_interval(best.accuracy, percent)}",
+        "As good": ", ".join(named.as_good) or "none",
+        "As good and cheaper": ", ".join(named.cheaper) or "none",
+        "Baseline": verdict.study.baseline if any(row.gain for row in verdict.rows) else "",
+        "Largest class": f"{percent(verdict.majority)} of the images",
+        "Test fold": f"{verdict.test_images:,} images, {len(verdict.classes)} classes",
+        "Image side": f"{verdict.study.image_size} pixels",
     }
     return {title: text for title, text in told.items() if text}
 
@@ -87,8 +85,8 @@ def _curves(study: Study) -> list[Chart]:
     return [chart for chart in drawn if chart]
 
 
-def _curves_note(verdict: Row) -> str:
-    classes, shown = len(verdict["classes"]), len(curve_charts.classes_shown(verdict))
+def _curves_note(verdict: Verdict) -> str:
+    classes, shown = len(verdict.classes), len(curve_charts.classes_shown(verdict))
     if classes == 2:
         return "With two classes the curves of one tell those of the other."
     if shown == classes:
@@ -98,7 +96,7 @@ def _curves_note(verdict: Row) -> str:
 
 def _backbone(row: Row, study: Study) -> dict[str, Any]:
     """Return what the section of a backbone shows."""
-    verdict, name = study.verdict, row["backbone"]
+    verdict, name = study.verdict, row.backbone
     tabled = [
         tables.settings(row),
         tables.scores(row),
@@ -107,7 +105,7 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
         tables.calibration(row),
     ]
     charts = [
-        backbone_charts.confusion(row, verdict["classes"]),
+        backbone_charts.confusion(row, verdict.classes),
         backbone_charts.reliability(row, study.reliability[name]) if name in study.reliability else None,
         backbone_charts.corruptions(row),
         backbone_charts.learning_curve(row),
@@ -116,8 +114,8 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
         "anchor": f"backbone-{quote(name, safe='')}",
         "name": name,
         "marked": tables.name_of(row, verdict),
-        "is_random": row["weights"] == RANDOM,
-        "findings": [found for found in by_level(verdict["findings"]) if found["backbone"] == name],
+        "is_random": row.weights == RANDOM,
+        "findings": [found for found in by_level(verdict.findings) if found.backbone == name],
         "tables": _filled(tabled),
         "charts": [chart for chart in charts if chart],
         "seeds": tables.seeds(row),

@@ -1,28 +1,29 @@
 """The generated tables of the README."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.study_report import Suite
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import text as texts
 
 
-def findings_table(checked: Sequence[Mapping[str, Any]]) -> str:
+def findings_table(checked: Sequence[Suite]) -> str:
     """Return what the checks of single images found, as a Markdown table.
 
     Args:
         checked: Results of suites whose columns are checks, as in metrics/checks/.
     """
     rows = [
-        f"| `{rule['column']}` | {rule['level']} | {rule['unexpected']:,} of {suite['rows']:,} |"
+        f"| `{rule.column}` | {rule.level} | {rule.unexpected:,} of {suite.rows:,} |"
         for suite in checked
-        for rule in suite["expectations"]
-        if rule["unexpected"]
+        for rule in suite.expectations
+        if rule.unexpected
     ]
     return "\n".join(["| check | level | images |", "| --- | --- | --- |", *rows])
 
 
-def with_results(readme: str, verdict: Mapping[str, Any], checked: Sequence[Mapping[str, Any]]) -> str:
+def with_results(readme: str, verdict: Verdict, checked: Sequence[Suite]) -> str:
     """Return the README with its results and findings replaced.
 
     Args:

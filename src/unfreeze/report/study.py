@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
+
+from unfreeze.records.study_report import Report, Suite
+from unfreeze.records.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,17 @@ class Study:
         links: Addresses of other pages by title, relative to the report.
     """
 
-    verdict: Mapping[str, Any]
+    verdict: Verdict
     histories: Mapping[str, pd.DataFrame]
     roc: Mapping[str, pd.DataFrame]
     precision_recall: Mapping[str, pd.DataFrame]
     reliability: Mapping[str, pd.DataFrame]
     mistakes: Mapping[str, pd.DataFrame]
-    checks: Sequence[Mapping[str, Any]]
+    checks: Sequence[Suite]
     lineage: Mapping[str, str]
     links: Mapping[str, str]
 
 
-def content(study: Study) -> dict[str, Any]:
+def content(study: Study) -> Report:
     """Return what reports/report.json holds: the verdict, the checks and what all was made from."""
-    return {**study.verdict, "checks": list(study.checks), "lineage": dict(study.lineage)}
+    return Report(**dict(study.verdict), checks=tuple(study.checks), lineage=dict(study.lineage))

@@ -1,9 +1,10 @@
 """The study as text: its result in a sentence or two, a Markdown table, and the report in Markdown."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
+from unfreeze.records.finding import Finding
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import tables
 from unfreeze.report.formats import percent
 from unfreeze.report.parts import Table
@@ -15,16 +16,16 @@ _MARKUP = re.compile(r"[\\`*\[\]~#|$]|(?<!\w)_|_(?!\w)")
 _AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//"}
 
 
-def summary(verdict: Mapping[str, Any]) -> str:
+def summary(verdict: Verdict) -> str:
     """Return the result in a few sentences of plain text."""
-    study = verdict["study"]
+    study = verdict.study
     return (
-        f"{verdict['verdict']['text']} Measured on {verdict['test_images']:,} test images of {study['data']} at "
-        f"{study['image_size']} pixels; always naming the largest class is right on {percent(verdict['majority'])}."
+        f"{verdict.verdict.text} Measured on {verdict.test_images:,} test images of {study.data} at "
+        f"{study.image_size} pixels; always naming the largest class is right on {percent(verdict.majority)}."
     )
 
 
-def table(verdict: Mapping[str, Any]) -> str:
+def table(verdict: Verdict) -> str:
     """Return the comparison as a Markdown table, without what changes from run to run, such as times."""
     return as_markdown(tables.lasting(verdict))
 
@@ -32,7 +33,7 @@ def table(verdict: Mapping[str, Any]) -> str:
 def markdown(study: Study) -> str:
     """Return the report as Markdown, short enough for a pull request."""
     verdict = study.verdict
-    title = f"# {escaped(verdict['study']['name'])} on {escaped(verdict['study']['data'])}"
+    title = f"# {escaped(verdict.study.name)} on {escaped(verdict.study.data)}"
     parts = [title, escaped(summary(verdict)), table(verdict), *_pairs(verdict), *_findings(verdict)]
     lineage = "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in study.lineage.items())
     parts += [escaped(tables.looks(verdict)), *(["## Made from", lineage] if lineage else [])]
@@ -55,25 +56,29 @@ def escaped(text: str) -> str:
     return text
 
 
-def _pairs(verdict: Mapping[str, Any]) -> list[str]:
+def _pairs(verdict: Verdict) -> list[str]:
     """Return the pairs that differ by more than chance, and how small a difference can be found."""
-    if not verdict["pairs"]:
+    if not verdict.pairs:
         return []
-    differing = [pair for pair in verdict["pairs"] if pair["significant"]]
-    shown = as_markdown(tables.pairs({**verdict, "pairs": differing})) if differing else "No two models differ."
+    differing = [pair for pair in verdict.pairs if pair.significant]
+    shown = (
+        as_markdown(tables.pairs(verdict.model_copy(update={"pairs": differing})))
+        if differing
+        else "No two models differ."
+    )
     closing = tables.smallest_difference(verdict)
     return ["## Pairs that differ", shown, *([escaped(closing)] if closing else [])]
 
 
-def _findings(verdict: Mapping[str, Any]) -> list[str]:
+def _findings(verdict: Verdict) -> list[str]:
     lines = [
-        f"- **{finding['level']}** {escaped(finding['backbone'] or 'study')}: {escaped(finding['what'])} "
-        f"Cause: {escaped(finding['cause'])} Remedy: {escaped(finding['remedy'])}"
-        for finding in by_level(verdict["findings"])
+        f"- **{finding.level}** {escaped(finding.backbone or 'study')}: {escaped(finding.what)} "
+        f"Cause: {escaped(finding.cause)} Remedy: {escaped(finding.remedy)}"
+        for finding in by_level(verdict.findings)
     ]
     return ["## Findings", "\n".join(lines)] if lines else []
 
 
-def by_level(findings: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def by_level(findings: Sequence[Finding]) -> list[Finding]:
     """Return findings, errors before warnings, else in their order."""
-    return sorted(findings, key=lambda finding: finding["level"] != "error")
+    return sorted(findings, key=lambda finding: finding.level != "error")

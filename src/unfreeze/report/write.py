@@ -8,6 +8,8 @@ from unfreeze import files
 from unfreeze.checks import gate
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
+from unfreeze.records.study_report import Suite
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
 
@@ -25,7 +27,7 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
     # Those of backbones that left the study lie there too.
     suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
     return Study(
-        verdict=files.read_json(paths.verdict),
+        verdict=Verdict.read(paths.verdict),
         histories={name: pd.read_csv(paths.history(name)) for name in backbones},
         roc={name: pd.read_csv(paths.roc(name), dtype={"class": str}, keep_default_na=False) for name in backbones},
         precision_recall={
@@ -34,7 +36,7 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
         },
         reliability={name: pd.read_csv(paths.reliability(name)) for name in backbones},
         mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
-        checks=[{"suite": suite, **files.read_json(paths.checks(suite))} for suite in suites],
+        checks=[Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in suites],
         lineage=lineage.of_study(paths, backbones),
         links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
     )
@@ -51,7 +53,7 @@ def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
         What was read.
     """
     study = read_study(paths, backbones)
-    files.write_json(paths.report_json, content(study))
+    content(study).write(paths.report_json)
     files.write_text(paths.report_markdown, text.markdown(study))
     files.write_text(paths.report_html, page.page(study))
     return study

@@ -16,6 +16,8 @@ from unfreeze.features.pooled import Pooled
 from unfreeze.images import corruptions, jpeg, store
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
+from unfreeze.records.costs import Cost
+from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
 from unfreeze.runtime import console
 from unfreeze.runtime.background import beside
 from unfreeze.settings.base import PixelScaling
@@ -104,28 +106,32 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         test_evaluations.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
-        result = scores.score(labels, probabilities, images.classes)
-        result["majority"] = float(np.bincount(labels).max() / len(labels))
         temperature = files.read_json(paths.training(backbone))["temperature"]
-        result["calibration"] = calibrated(labels, probabilities, temperature)
-        result["corruptions"] = corrupted(scorer, rows, labels, probabilities, settings)
-        result["seeds"] = {
-            str(seed): repeated(Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels)
-            for seed in settings.seeds
-        }
+        result = Evaluation(
+            **dict(scores.score(labels, probabilities, images.classes)),
+            majority=float(np.bincount(labels).max() / len(labels)),
+            calibration=calibrated(labels, probabilities, temperature),
+            corruptions=tuple(corrupted(scorer, rows, labels, probabilities, settings)),
+            seeds={
+                str(seed): repeated(
+                    Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels
+                )
+                for seed in settings.seeds
+            },
+        )
         table = predictions_table(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
-        files.write_json(paths.evaluation(backbone), result)
-        files.write_json(paths.cost(backbone), cost_of(paths, backbone, scorer))
+        result.write(paths.evaluation(backbone))
+        cost_of(paths, backbone, scorer).write(paths.cost(backbone))
         write_curves(paths, backbone, labels, probabilities, images.classes)
         picks = picked(labels, probabilities, settings.evaluate.pictures)
         shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
-        console.log.info("%s: accuracy %.4f on %d test images", backbone, result["accuracy"], len(rows))
+        console.log.info("%s: accuracy %.4f on %d test images", backbone, result.accuracy, len(rows))
         tracker.log_evaluation(backbone)
         tell_findings(settings, paths, backbone)
-        wanted = rules.of_predictions(len(images.classes), result["majority"], settings.checks)
+        wanted = rules.of_predictions(len(images.classes), result.majority, settings.checks)
         process.submit(gate.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
@@ -135,38 +141,38 @@ def digest_of(paths: Paths, ids: list[str]) -> str:
     return files.digest(sorted(pixels.loc[ids]))
 
 
-def cost_of(paths: Paths, backbone: str, scorer: Any) -> dict[str, Any]:
+def cost_of(paths: Paths, backbone: str, scorer: Any) -> Cost:
     """Return what the model costs to use."""
     from unfreeze.models import cost
 
-    return {
-        "parameters": int(scorer.model.count_params()),
-        "multiply_accumulates": cost.multiply_accumulates(scorer.model),
-        "size_mb": cost.size_mb(paths.model(backbone)),
-        "engine": scorer.engine.name,
-        "latency_ms": cost.latency(scorer.engine),
-    }
+    return Cost(
+        parameters=int(scorer.model.count_params()),
+        multiply_accumulates=cost.multiply_accumulates(scorer.model),
+        size_mb=cost.size_mb(paths.model(backbone)),
+        engine=scorer.engine.name,
+        latency_ms=cost.latency(scorer.engine),
+    )
 
 
 def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
     """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
     for finding in diagnosis.of_backbone(backbone, checks=settings.checks, **diagnosis.records(paths, backbone)):
         console.log.warning(
-            "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding["what"], finding["cause"], finding["remedy"]
+            "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding.what, finding.cause, finding.remedy
         )
 
 
-def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> dict[str, float]:
+def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
     """Return how well probabilities tell how often the model is right, before and after scaling by a temperature."""
     after = calibration.with_temperature(probabilities, temperature)
     classes = np.arange(probabilities.shape[1])
-    return {
-        "temperature": temperature,
-        "calibration_error": calibration.calibration_error(labels, probabilities),
-        "calibrated_error": calibration.calibration_error(labels, after),
-        "log_loss": float(metrics.log_loss(labels, probabilities, labels=classes)),
-        "calibrated_log_loss": float(metrics.log_loss(labels, after, labels=classes)),
-    }
+    return Calibration(
+        temperature=temperature,
+        calibration_error=calibration.calibration_error(labels, probabilities),
+        calibrated_error=calibration.calibration_error(labels, after),
+        log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        calibrated_log_loss=float(metrics.log_loss(labels, after, labels=classes)),
+    )
 
 
 def repeated(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
@@ -177,7 +183,7 @@ def repeated(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
 
 def corrupted(
     scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, settings: Settings
-) -> list[dict[str, Any]]:
+) -> list[CorruptionScore]:
     """Return how far the accuracy drops under each corruption, on the first so many images of a random order."""
     random = np.random.default_rng(settings.seed)
     some = np.sort(random.permutation(len(rows))[: settings.evaluate.corruption_images])
@@ -193,12 +199,12 @@ def corrupted(
         said = scorer.probabilities(rows[some], f"{name} of strength {strength}", change=change)
         after = said.argmax(axis=1) == labels[some]
         found.append(
-            {
-                "corruption": name,
-                "strength": strength,
-                "accuracy": float(after.mean()),
-                "drop": intervals.difference(labels[some], before, after, seed=settings.seed),
-            }
+            CorruptionScore(
+                corruption=name,
+                strength=strength,
+                accuracy=float(after.mean()),
+                drop=intervals.difference_interval(labels[some], before, after, seed=settings.seed),
+            )
         )
     return found
 

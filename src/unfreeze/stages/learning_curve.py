@@ -19,10 +19,10 @@ class Settings:
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Write the curve, or null where there is none."""
     images = pooled.read(paths, backbone)
-    curve = images and learning_curve.measured(images.of("train"), images.of("val"), seed=settings.seed)
-    files.write_json(paths.learning_curve(backbone), curve)
+    curve = images and learning_curve.measure_learning_curve(images.of("train"), images.of("val"), seed=settings.seed)
+    files.write_json(paths.learning_curve(backbone), curve and curve.to_json())
     if curve:
-        log.info("%s: %s", backbone, curve["text"])
+        log.info("%s: %s", backbone, curve.text)
         return
     few = f"a class has fewer than {learning_curve.LEAST_IMAGES} different training images"
     log.info("%s has no learning curve: %s", backbone, few if images else "no features are stored, only pixels")

@@ -31,7 +31,7 @@ def run(
     """
     study = write_reports(paths, settings.backbones)
     tracker.log_study(settings.backbones)
-    if errors := [found for found in study.verdict["findings"] if found["level"] == "error"]:
-        told = "; ".join(f"{found['backbone']}: {found['what']} ({found['cause']})" for found in errors)
-        raise UnfreezeError(f"{told}. {errors[0]['remedy']}. The report is {paths.report_html}")
+    if errors := [found for found in study.verdict.findings if found.level == "error"]:
+        told = "; ".join(f"{found.backbone}: {found.what} ({found.cause})" for found in errors)
+        raise UnfreezeError(f"{told}. {errors[0].remedy}. The report is {paths.report_html}")
     console.log.info("the report is %s, `make ui` shows the runs", paths.report_html.relative_to(paths.root))

@@ -1,16 +1,24 @@
 """Compare all backbones of the study: intervals, tests of all pairs, slices, findings and their causes."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.evaluation import diagnosis, intervals, pairs, ranking, scores, slices
+from unfreeze.evaluation import diagnosis, pairs, ranking, scores, slices
+from unfreeze.evaluation.class_scores import score_classes
+from unfreeze.evaluation.fold import Fold
+from unfreeze.evaluation.metric_registry import score_metrics
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
+from unfreeze.records.costs import Cost, TrainingCost
+from unfreeze.records.interval import Interval
+from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.predictions import Predictions
+from unfreeze.records.pretrained_weights import PretrainedWeights
+from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.verdict import Pair, Row, Spread, StudySettings, Verdict
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
@@ -37,56 +45,54 @@ class Settings:
     )
 
 
-def spread(seed: int, accuracy: float, further: dict[str, float]) -> dict[str, Any] | None:
+def spread(seed: int, accuracy: float, further: dict[str, float]) -> Spread | None:
     """Return how the accuracy differs from seed to seed; None with one seed."""
     if not further:
         return None
     accuracies = [accuracy, *further.values()]
-    return {
-        "seeds": [seed, *(int(name) for name in further)],
-        "accuracies": accuracies,
-        "mean": float(np.mean(accuracies)),
-        "deviation": float(np.std(accuracies, ddof=1)),
-        "lowest": min(accuracies),
-        "highest": max(accuracies),
-    }
+    return Spread(
+        seeds=(seed, *(int(name) for name in further)),
+        accuracies=tuple(accuracies),
+        mean=float(np.mean(accuracies)),
+        deviation=float(np.std(accuracies, ddof=1)),
+        lowest=min(accuracies),
+        highest=max(accuracies),
+    )
 
 
-def row_of(
-    settings: Settings, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame
-) -> dict[str, Any]:
+def row_of(settings: Settings, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame) -> Row:
     """Return what is known of one backbone."""
-    weights = files.read_json(paths.weights_record(backbone))
+    weights = PretrainedWeights.read(paths.weights_record(backbone))
     training = files.read_json(paths.training(backbone))
-    evaluation = files.read_json(paths.evaluation(backbone))
-    cost = files.read_json(paths.cost(backbone))
-    return {
-        "backbone": backbone,
-        "weights": weights["source"],
-        "pretrained": weights["pretrained"],
-        "unfreeze_from": training["unfreeze_from"],
-        "learning_rate": training["learning_rate"],
-        "chosen_by": training["chosen_by"],
-        **intervals.score_intervals(
-            predictions.labels, predictions.probabilities, predictions.classes, seed=settings.seed
+    evaluation = Evaluation.read(paths.evaluation(backbone))
+    curve = files.read_json(paths.learning_curve(backbone))
+    fold = Fold(predictions.labels, predictions.probabilities, predictions.classes, seed=settings.seed)
+    return Row(
+        backbone=backbone,
+        weights=weights.source,
+        pretrained=weights.pretrained,
+        unfreeze_from=training["unfreeze_from"],
+        learning_rate=training["learning_rate"],
+        chosen_by=training["chosen_by"],
+        scores=score_metrics(fold),
+        classes=score_classes(fold),
+        averages={"macro": evaluation.macro, "weighted": evaluation.weighted},
+        confusion=evaluation.confusion,
+        confused=tuple(scores.most_confused(evaluation.confusion, predictions.classes)),
+        calibration=evaluation.calibration,
+        cost=TrainingCost(
+            **dict(Cost.read(paths.cost(backbone))),
+            trainable_parameters=training["trainable_parameters"],
+            training_seconds=files.read_json(paths.training_time(backbone))["seconds"],
         ),
-        "averages": {name: evaluation[name] for name in ("macro", "weighted")},
-        "confusion": evaluation["confusion"],
-        "confused": scores.most_confused(evaluation["confusion"], predictions.classes),
-        "calibration": evaluation["calibration"],
-        "cost": {
-            **cost,
-            "trainable_parameters": training["trainable_parameters"],
-            "training_seconds": files.read_json(paths.training_time(backbone))["seconds"],
-        },
-        "seeds": spread(settings.seed, evaluation["accuracy"], evaluation["seeds"]),
-        "corruptions": evaluation["corruptions"],
-        "learning_curve": files.read_json(paths.learning_curve(backbone)),
-        "slices": slices.slices(predictions.table, manifest, seed=settings.seed),
-    }
+        seeds=spread(settings.seed, evaluation.accuracy, evaluation.seeds),
+        corruptions=evaluation.corruptions,
+        learning_curve=None if curve is None else LearningCurve.model_validate(curve),
+        slices=tuple(slices.score_slices(predictions.table, manifest, seed=settings.seed)),
+    )
 
 
-def with_gains(rows: list[dict[str, Any]], compared: list[dict[str, Any]], baseline: str) -> list[dict[str, Any]]:
+def with_gains(rows: list[Row], compared: list[Pair], baseline: str) -> list[Row]:
     """Sort rows by accuracy, best first, ties by fewer trained parameters, and add the gain over the baseline.
 
     Args:
@@ -94,21 +100,14 @@ def with_gains(rows: list[dict[str, Any]], compared: list[dict[str, Any]], basel
         compared: All pairs of backbones.
         baseline: The backbone that gains are counted from; without it, and for itself, the gain is None.
     """
-    gains: dict[str, Any] = {}
+    gains: dict[str, Interval] = {}
     for pair in compared:
-        difference = pair["difference"]
-        if pair["second"] == baseline:
-            gains[pair["first"]] = difference
-        elif pair["first"] == baseline:
-            turned = {"value": -difference["value"], "low": -difference["high"], "high": -difference["low"]}
-            gains[pair["second"]] = turned
-    ranked = sorted(
-        rows,
-        key=lambda row: (
-            -row["scores"]["accuracy"]["value"], row["cost"]["trainable_parameters"], row["backbone"]
-        ),
-    )  # fmt: skip
-    return [{**row, "gain": gains.get(row["backbone"])} for row in ranked]
+        if pair.second == baseline:
+            gains[pair.first] = pair.difference
+        elif pair.first == baseline:
+            gains[pair.second] = pair.difference.negated()
+    ranked = sorted(rows, key=lambda row: (-row.accuracy.value, row.cost.trainable_parameters, row.backbone))
+    return [row.model_copy(update={"gain": gains.get(row.backbone)}) for row in ranked]
 
 
 def run(settings: Settings, paths: Paths) -> None:
@@ -126,30 +125,29 @@ def run(settings: Settings, paths: Paths) -> None:
         finding
         for row in rows
         for finding in diagnosis.of_backbone(
-            row["backbone"],
+            row.backbone,
             checks=settings.checks,
-            gain=row["gain"],
-            **diagnosis.records(paths, row["backbone"]),
+            gain=row.gain,
+            **diagnosis.records(paths, row.backbone),
         )
     ]
-    judged = ranking.verdict(rows, compared, smallest, baseline=settings.study.baseline)
-    result = {
-        "study": {
-            "name": settings.study.name,
-            "data": settings.data_name,
-            "image_size": settings.image_size,
-            "baseline": settings.study.baseline,
-            "pixels": settings.pixels,
-        },
-        "test_images": len(labels),
-        "classes": predictions[names[0]].classes,
-        "majority": float(np.bincount(labels).max() / len(labels)),
-        "rows": rows,
-        "pairs": compared,
-        "smallest_difference": smallest,
-        "verdict": judged,
-        "findings": findings,
-        "looks": test_evaluations.count(paths, names),
-    }
-    files.write_json(paths.verdict, result)
-    console.log.info("%s", judged["text"])
+    judged = ranking.rank(rows, compared, smallest, baseline=settings.study.baseline)
+    Verdict(
+        study=StudySettings(
+            name=settings.study.name,
+            data=settings.data_name,
+            image_size=settings.image_size,
+            baseline=settings.study.baseline,
+            pixels=settings.pixels,
+        ),
+        test_images=len(labels),
+        classes=tuple(predictions[names[0]].classes),
+        majority=float(np.bincount(labels).max() / len(labels)),
+        rows=tuple(rows),
+        pairs=tuple(compared),
+        smallest_difference=smallest,
+        verdict=judged,
+        findings=tuple(findings),
+        looks=test_evaluations.count(paths, names),
+    ).write(paths.verdict)
+    console.log.info("%s", judged.text)

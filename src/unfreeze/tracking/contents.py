@@ -1,7 +1,7 @@
 """What the files that stages wrote say, by the names it has in MLflow."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,10 @@ import yaml
 from unfreeze import files, git
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
+from unfreeze.records.costs import Cost
+from unfreeze.records.pretrained_weights import PretrainedWeights
+from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.verdict import Row
 from unfreeze.settings.params import settings_of
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Point
@@ -37,8 +41,8 @@ def origin(paths: Paths) -> dict[str, str]:
 
 def weights(paths: Paths, backbone: str) -> dict[str, str]:
     """Return tags on a backbone's weights before training."""
-    record = files.read_json(paths.weights_record(backbone))
-    return {keys.WEIGHTS: record["source"], keys.WEIGHTS_SHA256: record["sha256"]}
+    record = PretrainedWeights.read(paths.weights_record(backbone))
+    return {keys.WEIGHTS: record.source, keys.WEIGHTS_SHA256: record.sha256}
 
 
 def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
@@ -69,33 +73,40 @@ def trial_metrics(trial: dict[str, Any], known: int) -> list[Point]:
 
 def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
     """Yield a backbone's scores on the test fold, and what it costs to use."""
-    result = files.read_json(paths.evaluation(backbone))
-    scores = {key: value for key, value in result.items() if isinstance(value, float)}
-    for group in ("macro", "weighted"):
-        scores |= {f"{group}_{key}": value for key, value in result[group].items() if key != "support"}
-    for name, values in result["classes"].items():
-        scores |= {f"{key}/{metric_name(name)}": value for key, value in values.items() if value is not None}
-    scores |= {key: value for key, value in result["calibration"].items() if key != "log_loss"}
+    result = Evaluation.read(paths.evaluation(backbone))
+    scores = {key: value for key, value in result if isinstance(value, float)}
+    for group, averages in (("macro", result.macro), ("weighted", result.weighted)):
+        scores |= {f"{group}_{key}": value for key, value in averages if key != "support"}
+    for name, values in result.classes.items():
+        scores |= {f"{key}/{metric_name(name)}": value for key, value in values if value is not None}
+    scores |= {key: value for key, value in result.calibration if key != "log_loss"}
     for name, value in scores.items():
         yield f"test_{name}", _rounded(value), 0
-    cost = files.read_json(paths.cost(backbone))
-    yield "parameters", float(cost["parameters"]), 0
-    yield "multiply_adds", float(cost["multiply_accumulates"]), 0
-    yield "size_mb", _rounded(cost["size_mb"]), 0
-    yield "latency_ms", _rounded(cost["latency_ms"]["1"]), 0
+    cost = Cost.read(paths.cost(backbone))
+    yield "parameters", float(cost.parameters), 0
+    yield "multiply_adds", float(cost.multiply_accumulates), 0
+    yield "size_mb", _rounded(cost.size_mb), 0
+    yield "latency_ms", _rounded(cost.latency_ms["1"]), 0
 
 
-def verdict_metrics(row: dict[str, Any]) -> Iterator[Point]:
-    """Yield what the verdict adds to a backbone's scores: the interval, and the gain over the baseline in points.
+def verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
+    """Yield what the verdict adds to a backbone's scores.
+
+    These are the limits of all metrics' intervals, metrics from `plugins/`, and the gain over the baseline in points.
 
     Args:
-        row: The backbone's in metrics/verdict.json.
+        row: The backbone's row.
+        known: Names of the metrics that are logged already.
     """
-    accuracy = row["scores"]["accuracy"]
-    yield "test_accuracy_low", _rounded(accuracy["low"]), 0
-    yield "test_accuracy_high", _rounded(accuracy["high"]), 0
-    if row["gain"]:
-        yield "gain", _rounded(100 * row["gain"]["value"]), 0
+    for name, score in row.scores.items():
+        if score is None:
+            continue
+        if f"test_{name}" not in known:
+            yield f"test_{name}", _rounded(score.value), 0
+        yield f"test_{name}_low", _rounded(score.low), 0
+        yield f"test_{name}_high", _rounded(score.high), 0
+    if row.gain:
+        yield "gain", _rounded(100 * row.gain.value), 0
 
 
 def metric_name(text: str) -> str:

@@ -12,6 +12,7 @@ from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
+from unfreeze.records.verdict import Verdict
 from unfreeze.settings.params import Params, load
 from unfreeze.tracking import contents, datasets, keys, models, system_metrics, views
 from unfreeze.tracking.runs import Run, Runs
@@ -118,11 +119,12 @@ class StudyRuns:
     def report(self, backbones: list[str]) -> None:
         """Log all of the backbones, what the verdict says of them, and the report."""
         self.runs.load()
-        rows = {row["backbone"]: row for row in files.read_json(self.paths.verdict)["rows"]}
+        rows = {row.backbone: row for row in Verdict.read(self.paths.verdict).rows}
         for backbone in backbones:
             run = self.complete(backbone, "figures")
             if not self._is_logged(run, "verdict"):
-                self.runs.log(run, metrics=contents.verdict_metrics(rows[backbone]))
+                known = {point[0] for point in contents.test_metrics(self.paths, backbone)}
+                self.runs.log(run, metrics=contents.verdict_metrics(rows[backbone], known))
                 self._mark_logged(run, "verdict")
             self._refresh_lock(run)
         study = self.study()
@@ -135,8 +137,9 @@ class StudyRuns:
                 self.paths.curves_picture,
             ):
                 self.runs.artifact(study, path, "report")
-            scores = {name: row["scores"]["accuracy"]["value"] for name, row in rows.items()}
-            self.runs.log(study, metrics=[(f"{name} test accuracy", value, 0) for name, value in scores.items()])
+            self.runs.log(
+                study, metrics=[(f"{name} test accuracy", row.accuracy.value, 0) for name, row in rows.items()]
+            )
             self._mark_logged(study, "report")
         self.runs.finish(study)
         views.write(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)

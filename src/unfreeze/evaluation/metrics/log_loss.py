@@ -1,0 +1,26 @@
+"""Log loss: the mean negative logarithm of the true class's probability."""
+
+import numpy as np
+
+from unfreeze.evaluation.calibration import LEAST_PROBABILITY
+from unfreeze.evaluation.fold import Fold
+from unfreeze.evaluation.intervals import ROUNDING, make_interval, take_percentiles, upper_limit_of_none
+from unfreeze.evaluation.metric_registry import Metric, register
+from unfreeze.records.interval import Interval
+
+
+def interval(fold: Fold) -> Interval:
+    """Return the log loss, resampled by images."""
+    images = len(fold.labels)
+    losses = -np.log(np.maximum(fold.probabilities[np.arange(images), fold.labels], LEAST_PROBABILITY))
+    resampled = np.concatenate([weights @ losses / images for weights in fold.image_weights()])
+    value = fold.scores.log_loss
+    if np.ptp(resampled) >= ROUNDING:
+        return take_percentiles(value, resampled, highest=np.inf)
+    # All losses are equal. Unseen images lose nothing at best, and at worst as much as the least probability given.
+    unseen = upper_limit_of_none(images)
+    worst = -np.log(max(fold.probabilities.min(), LEAST_PROBABILITY))
+    return make_interval(value, value * (1 - unseen), value + worst * unseen)
+
+
+register(Metric("log_loss", "log-loss", interval, higher_is_better=False, position=40))
