@@ -179,7 +179,7 @@ def _checks(changes: Changes) -> list[str]:
 def _found(report: Report | None) -> dict[tuple[str, str], tuple[str, int]]:
     """Return level and number of images of all that was not as expected, by suite and check."""
     return {
-        (suite.suite, rule.column): (rule.level, rule.unexpected)
+        (suite.suite, rule.subject): (rule.level, rule.unexpected)
         for suite in (report.checks if report else ())
         for rule in suite.failed
     }

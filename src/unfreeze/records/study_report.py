@@ -1,6 +1,6 @@
 """reports/report.json: the verdict, what the data checks found, and what the results were made from."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from unfreeze.records.record import Record
 from unfreeze.records.verdict import Verdict
@@ -10,18 +10,23 @@ class Expectation(Record):
     """One expectation of a suite.
 
     Args:
-        column: The column or check that it is about.
+        column: The column or check that it is about; None for expectations of a whole table.
         rule: Name of Great Expectations' expectation.
         level: How serious a failure is.
         success: Whether it was met.
         unexpected: Number of rows that did not meet it; 0 for expectations of a whole table.
     """
 
-    column: str
+    column: str | None
     rule: str
     level: Literal["warning", "error"]
     success: bool
     unexpected: int
+
+    @property
+    def subject(self) -> str:
+        """What it is about, for people."""
+        return self.column or self.rule
 
 
 class Suite(Record):
@@ -57,3 +62,11 @@ class Report(Verdict):
 
     checks: tuple[Suite, ...]
     lineage: dict[str, str]
+
+
+def describe_schema() -> dict[str, Any]:
+    """Return the JSON schema of reports/report.json, as docs/report.schema.json holds it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Report.model_json_schema(mode="serialization"),
+    }

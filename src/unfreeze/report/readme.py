@@ -15,7 +15,7 @@ def findings_table(checked: Sequence[Suite]) -> str:
         checked: Results of suites whose columns are checks, as in metrics/checks/.
     """
     rows = [
-        f"| `{rule.column}` | {rule.level} | {rule.unexpected:,} of {suite.rows:,} |"
+        f"| `{rule.subject}` | {rule.level} | {rule.unexpected:,} of {suite.rows:,} |"
         for suite in checked
         for rule in suite.expectations
         if rule.unexpected

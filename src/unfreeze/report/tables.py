@@ -218,7 +218,7 @@ def checks(suites: Sequence[Suite]) -> Table:
     """Return what the checks of data expected and what failed."""
     lines = []
     for suite in suites:
-        told = ", ".join(f"{rule.column} ({rule.level}, {count(rule.unexpected)})" for rule in suite.failed)
+        told = ", ".join(f"{rule.subject} ({rule.level}, {count(rule.unexpected)})" for rule in suite.failed)
         lines.append(
             [
                 suite.suite,
