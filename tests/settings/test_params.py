@@ -65,8 +65,9 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ),
         (
             "oracle: random",
-            "oracle: guess",
-            "search.oracle: Input should be 'random', 'grid', 'bayesian' or 'hyperband'",
+            "oracle: bayes",
+            "search.oracle: no such oracle, did you mean 'bayesian'? Known are bayesian, grid, hyperband, random "
+            "(received 'bayes')",
         ),
         (
             "default:\n    - blocks: 1\n    - blocks: 2",

@@ -103,4 +103,6 @@ def averaged(cached: Features) -> np.ndarray:
 
 def over_places(activations: np.ndarray) -> np.ndarray:
     """Return activations of shape (images, height, width, channels) averaged over all places, float32."""
-    return activations.reshape(len(activations), -1, activations.shape[-1]).mean(axis=1, dtype=np.float32)
+    places = activations.reshape(len(activations), -1, activations.shape[-1])
+    averages: np.ndarray = places.mean(axis=1, dtype=np.float32)
+    return averages

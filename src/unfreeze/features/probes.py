@@ -46,7 +46,10 @@ def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray
     """
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     with one_thread():
-        return cross_val_predict(probe(), features, labels, groups=groups, cv=folds, method="predict_proba")
+        probabilities: np.ndarray = cross_val_predict(
+            probe(), features, labels, groups=groups, cv=folds, method="predict_proba"
+        )
+    return probabilities
 
 
 def opinions(paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:

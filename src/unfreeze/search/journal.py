@@ -74,4 +74,5 @@ class Journal:
 
 def _as_read(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event as it comes back from the file: tuples as lists."""
-    return json.loads(json.dumps(event))
+    read: dict[str, Any] = json.loads(json.dumps(event))
+    return read

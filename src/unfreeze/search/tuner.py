@@ -1,4 +1,4 @@
-"""KerasTuner, and nothing else knows it: an oracle chooses points and settings, trials give their scores."""
+"""A search through KerasTuner: an oracle chooses points and settings, trials give their scores."""
 
 import os
 import sys
@@ -16,14 +16,9 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.search.journal import Journal
 from unfreeze.search.trials import Row, Trials
 from unfreeze.settings.base import LogRange, Range
+from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.training import Search
 
-ORACLES = {
-    "random": keras_tuner.oracles.RandomSearchOracle,
-    "grid": keras_tuner.oracles.GridSearchOracle,
-    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
-    "hyperband": keras_tuner.oracles.HyperbandOracle,
-}
 # The one that KerasTuner talks through.
 grpc = oracle_client.grpc
 POINT = "unfreeze_from"
@@ -90,7 +85,7 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
 
     Args:
         trials: Runs them.
-        space: What they differ in.
+        space: The values they may have.
         settings: Oracle and budget.
         seed: Seed of the oracle.
         journal: What happened so far; None in a worker, whose chief keeps it.
@@ -102,39 +97,12 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         UnfreezeError: The time was over before the first trial, or a worker has lost its chief, or never was of its
             search.
     """
-    objective = keras_tuner.Objective("score", "min")
-    # KerasTuner takes a seed of 0 for none.
-    options: dict[str, Any] = {"objective": objective, "seed": seed + 1}
-    if settings.oracle == "hyperband":
-        options["max_epochs"] = settings.epochs
-        # The budget ends it.
-        options["hyperband_iterations"] = sys.maxsize
-    # A trial that fails says nothing about the next one: no number of them ends the search.
-    options["max_consecutive_failed_trials"] = sys.maxsize
-    kind: Any = type("Journalled", (_Journalled, ORACLES[settings.oracle]), {})
-    oracle = kind(**options)
-    oracle.verbose = 0
-    # The numbers of trials would depend on it.
-    oracle.max_trials = None
-    # One was the configured point.
-    oracle.most_trials = settings.max_trials - 1
-    oracle.journal = journal
-    oracle.seconds = settings.max_minutes * 60 if settings.max_minutes else None
+    oracle = _make_oracle(settings, seed, journal)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         tuner = TransferTuner(oracle, space, directory=folder, project_name=space.name, trials=trials)
         if journal is not None:
             oracle.replay()
-        try:
-            if journal is None:
-                space.require_same(tuner.oracle.get_space())
-            if is_chief_oracle():
-                _serve(oracle, space)
-            else:
-                tuner.search(verbose=0)
-        except keras_tuner.errors.FatalError as error:
-            raise error.__cause__ or error from None
-        except grpc.RpcError as error:
-            raise _without_chief() from error
+        _run(tuner, oracle, space, is_worker=journal is None)
     if journal is None:
         return []
     ended = [event for event in journal.events if event["event"] == "end"]
@@ -145,6 +113,43 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
         )
     rows = [trials.find(_number(event["trial"])) or _row(oracle, event, trials) for event in ended]
     return sorted(rows, key=lambda row: row["trial"])
+
+
+def _make_oracle(settings: Search, seed: int, journal: Journal | None) -> Any:
+    """Return the oracle of the settings, which writes down what it gives out and ends with the budget."""
+    oracle_class, options = find_oracle(settings.oracle).build(settings.epochs)
+    journalled: Any = type("Journalled", (_Journalled, oracle_class), {})
+    oracle = journalled(
+        objective=keras_tuner.Objective("score", "min"),
+        # KerasTuner takes a seed of 0 for none.
+        seed=seed + 1,
+        # A trial that fails says nothing about the next one: no number of them ends the search.
+        max_consecutive_failed_trials=sys.maxsize,
+        **options,
+    )
+    oracle.verbose = 0
+    # The numbers of trials would depend on it.
+    oracle.max_trials = None
+    # One was the configured point.
+    oracle.most_trials = settings.max_trials - 1
+    oracle.journal = journal
+    oracle.seconds = settings.max_minutes * 60 if settings.max_minutes else None
+    return oracle
+
+
+def _run(tuner: "TransferTuner", oracle: Any, space: Space, *, is_worker: bool) -> None:
+    """Run trials, or serve them to workers, until the search has ended."""
+    try:
+        if is_worker:
+            space.require_same(tuner.oracle.get_space())
+        if is_chief_oracle():
+            _serve(oracle, space)
+        else:
+            tuner.search(verbose=0)
+    except keras_tuner.errors.FatalError as error:
+        raise error.__cause__ or error from None
+    except grpc.RpcError as error:
+        raise _without_chief() from error
 
 
 class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
@@ -229,7 +234,8 @@ class _Journalled:
         """Choose a trial's values, unless the budget is spent."""
         if not self._replaying and (len(self.trials) >= self.most_trials or self._time_is_up()):
             return {"status": "STOPPED"}
-        return super().populate_space(trial_id)  # type: ignore[misc]
+        answer: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        return answer
 
     def create_trial(self, tuner_id: str) -> Any:
         """Give out a trial."""

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from unfreeze.settings.base import ByBackbone, LogRange, Optimizer, Precision, Section, ShareRange
+from unfreeze.settings.oracles import find_oracle
 
 
 class Extract(Section):
@@ -137,7 +138,7 @@ class Search(Section):
 
     Args:
         enabled: Without it the configured point and settings are used.
-        oracle: What chooses the trials.
+        oracle: Name of what chooses the trials: `random`, `grid`, `bayesian`, `hyperband`, or one in plugins/oracles.
         max_trials: Trials at most, the configured point and settings among them: they are tried first.
         max_minutes: Minutes after which no further trial begins; null for no limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.
@@ -153,7 +154,7 @@ class Search(Section):
     """
 
     enabled: ByBackbone[bool]
-    oracle: Literal["random", "grid", "bayesian", "hyperband"]
+    oracle: str
     max_trials: int = Field(ge=2)
     max_minutes: float | None = Field(gt=0)
     max_gb: float = Field(gt=0)
@@ -167,11 +168,16 @@ class Search(Section):
     label_smoothing: ShareRange | None
     views: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(min_length=1)
 
+    @field_validator("oracle")
+    @classmethod
+    def _is_registered(cls, oracle: str) -> str:
+        return find_oracle(oracle).name
+
     @model_validator(mode="after")
     def _trials_end_early_in_one_way(self) -> "Search":
-        if self.oracle == "hyperband" and self.patience is not None:
+        if find_oracle(self.oracle).resumes_trials and self.patience is not None:
             raise ValueError(
-                f"patience is {self.patience} and the oracle hyperband, which ends poor trials itself: "
+                f"patience is {self.patience} and the oracle {self.oracle}, which ends poor trials itself: "
                 "set search.patience=null"
             )
         return self

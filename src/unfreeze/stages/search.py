@@ -16,6 +16,7 @@ from unfreeze.runtime import console
 from unfreeze.search import workers
 from unfreeze.search.journal import Journal
 from unfreeze.settings.base import PixelScaling, Section
+from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.params import settings_of
 from unfreeze.settings.training import Head, Search, Train, Unfreeze
 from unfreeze.stages.tracker import Tracker
@@ -178,7 +179,7 @@ def _search(
             # A worker on another machine keeps its trials: those of other searches are none of this one.
             folder / digest,
             report=report,
-            keep_states=search.oracle == "hyperband",
+            keep_states=find_oracle(search.oracle).resumes_trials,
         )
         space = tuner.Space(list(points), search, backbone, digest)
         if role.kind == "worker":

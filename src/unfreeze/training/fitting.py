@@ -136,7 +136,8 @@ class Fitting:
 
     def predict_validation(self) -> np.ndarray:
         """Return the model's probabilities of the validation images, float32 of shape (images, classes)."""
-        return self.model.predict(self._val, verbose=0)
+        probabilities: np.ndarray = self.model.predict(self._val, verbose=0)
+        return probabilities
 
     def state(self) -> State:
         """Return where the training stopped."""

@@ -1,0 +1,1 @@
+"""The oracles, one a file."""
