@@ -23,13 +23,23 @@ help: ## List the targets
 
 install: $(VENV)/package ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 
+# Programs in an environment name the folder it was made in: one that was moved or copied is made again. A link stays.
+MADE_AT := $(VENV)/made_at
+HERE := $(realpath $(VENV))
+ifneq ($(shell cat $(MADE_AT) 2>/dev/null || sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null),$(HERE))
+MOVED := moved
+endif
+.PHONY: moved
+moved: ;
+
 # The stamps hold what they were made from: a checkout gives files new times, and that alone reinstalls nothing.
-$(VENV)/locked: requirements.lock
-	@if ! cmp -s $< $@; then \
+$(VENV)/locked: requirements.lock $(MOVED)
+	@if [ -n "$(MOVED)" ] || ! cmp -s $< $@; then \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 " + "$(MAKECMDGOALS)")' && \
 	  $(PYTHON) -m venv --clear $(VENV) && \
 	  echo "installing $$(grep -c '==' $<) packages into $(VENV), a few minutes" && \
 	  $(VENV)/bin/python -m pip $(PIP_QUIET) install --require-hashes --no-deps -r $< && \
+	  (cd $(VENV) && pwd -P) > $(MADE_AT) && \
 	  cp $< $@; \
 	else touch $@; fi
 
@@ -85,10 +95,7 @@ lint: install ## ruff, mypy, and the workflows, as checks
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port: make ui MLFLOW_PORT=5050)
-	@# The number of an experiment in a fresh mlflow.db.
-	@echo "http://127.0.0.1:$(MLFLOW_PORT)/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=TABLE&viewStateShareKey=comparison"
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
-	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
+	unfreeze ui --port $(MLFLOW_PORT)
 
 docs: install ## Open what the checks found, and the pages of Great Expectations it links
 	@ls $(CURDIR)/reports/data.html $(CURDIR)/reports/data_docs/*/index.html

@@ -245,14 +245,16 @@ sys.exit(not ledger.out_of_reach)
     assert contents(f"sqlite:///{paths.root}/mlflow.db") == contents(f"sqlite:///{synced.root}/mlflow.db")
 
 
-def test_a_moved_checkout_is_told_how_to_get_its_ledger_back(synced: Paths, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(synced.root, moved, ignore=shutil.ignore_patterns("mlartifacts"))
-    ledger = Ledger(Paths(moved), "unfreeze")
+def test_a_database_without_its_files_costs_a_stage_a_warning_that_names_the_remedy(
+    synced: Paths, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(synced.root, copy, ignore=shutil.ignore_patterns("mlartifacts"))
+    ledger = Ledger(Paths(copy), "unfreeze")
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
-    assert "mlflow.db was made in another folder" in lines[0]
-    with pytest.raises(UnfreezeError, match="remove mlflow.db"):
+    assert f"copy that folder to {copy}/mlartifacts, then run this again" in lines[0]
+    with pytest.raises(UnfreezeError, match="were not copied with it"):
         ledger.sync(BACKBONES)
 
 

@@ -21,6 +21,9 @@ def add(commands: Any) -> None:
     """
     sync = commands.add_parser("sync", help="log what MLflow does not have yet, from DVC's files")
     sync.set_defaults(run=_sync)
+    ui = commands.add_parser("ui", help="open MLflow's pages on the runs of this checkout")
+    ui.add_argument("--port", type=int, default=5000, help="where they are served on this machine; 5000")
+    ui.set_defaults(run=_serve_pages)
     trace = commands.add_parser("trace", help="tell which commit, lock, data and environment a run comes from")
     trace.add_argument("run_id", metavar="RUN", help="its id in MLflow")
     trace.set_defaults(run=_trace)
@@ -51,6 +54,13 @@ def _sync(_: argparse.Namespace) -> None:
         return
     for name, address in views.addresses(ledger.server.shown_uri, ledger.server.experiment_id).items():
         console.log.info("%s: %s", name, address)
+
+
+def _serve_pages(options: argparse.Namespace) -> None:
+    from unfreeze.tracking.pages import serve_pages
+
+    params, paths = _here()
+    serve_pages(paths, params.tracking.experiment, options.port)
 
 
 def _trace(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.runtime.imports import quick_imports
 from unfreeze.runtime.redaction import redacted
+from unfreeze.tracking.relocation import follow_checkout, path_of
 
 # Set before MLflow is imported: it reports and draws nothing, and gives up soon on a server that does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,6 +30,10 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 
 # The first version that holds models beside runs.
 OLDEST = "3.0"
+# What MLflow says of a database whose schema is not its own.
+OLD_SCHEMA = "out-of-date database schema"
+# Of an error of a library in a line.
+MOST_LETTERS = 200
 
 
 @functools.cache
@@ -80,9 +86,18 @@ class Server:
             logging.getLogger(name).setLevel(logging.ERROR)
         if self.is_of_checkout:
             _make_database(self.paths.mlflow_database)
+            follow_checkout(self.paths)
         elif not self.is_remote:
             _try_database(self.uri)
-        client = mlflow.MlflowClient(self.uri)
+        try:
+            client = mlflow.MlflowClient(self.uri)
+        except mlflow.MlflowException as error:
+            if OLD_SCHEMA not in str(error):
+                raise
+            raise UnfreezeError(
+                f"{self.shown_uri} was made by another version of MLflow: copy the database, "
+                f"then run `mlflow db upgrade {shlex.quote(self.shown_uri)}`"
+            ) from error
         return client if self.patience is None else _Patient(client, self.patience)
 
     @functools.cached_property
@@ -96,23 +111,24 @@ class Server:
         here = self.paths.mlflow_artifacts.as_uri()
         if known is None:
             # MLflow would otherwise put artifacts below the working folder.
-            return self.client.create_experiment(self.experiment, artifact_location=None if self.is_remote else here)
+            location = None if self.is_remote else here
+            return str(self.client.create_experiment(self.experiment, artifact_location=location))
         if known.lifecycle_stage == "deleted":
             self.client.restore_experiment(known.experiment_id)
         if self.is_remote or known.artifact_location == here:
-            return known.experiment_id
-        if self.is_of_checkout:
+            return str(known.experiment_id)
+        folder = path_of(known.artifact_location)
+        if folder and self.is_of_checkout:
             raise UnfreezeError(
-                f"mlflow.db was made in another folder ({known.artifact_location}): "
-                "remove mlflow.db, then `unfreeze sync` makes it anew"
+                f"mlflow.db names files in {folder}, and they were not copied with it: copy that folder to "
+                f"{self.paths.mlflow_artifacts}, then run this again"
             )
-        folder = urlsplit(known.artifact_location)
-        if folder.scheme == "file" and not Path(unquote(folder.path)).exists():
+        if folder and not folder.exists():
             raise UnfreezeError(
                 f"experiment {self.experiment!r} of {self.shown_uri} keeps its files in {known.artifact_location}, "
                 "which is not here: set tracking.experiment to a name of your own, or start `mlflow server` on it"
             )
-        return known.experiment_id
+        return str(known.experiment_id)
 
     def require(self) -> None:
         """Find out before the work whether the store can be used.
@@ -224,7 +240,8 @@ def pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any
 def first_line(error: BaseException) -> str:
     """Return an error's first line without secrets, shortened."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return redacted(lines[0])[:200]
+    # The project's own errors end with the remedy.
+    return redacted(lines[0])[: None if isinstance(error, UnfreezeError) else MOST_LETTERS]
 
 
 def _without_user(uri: str) -> str:
