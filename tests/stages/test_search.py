@@ -8,52 +8,13 @@ import time
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 
 from tests.conftest import Checkout, checkout_with_images, children_of, runs
 from unfreeze import files
 from unfreeze.search.journal import Journal
-from unfreeze.stages.search import best_trial, gain_over, table_of
-
-
-def trial(number: int, score: float, parameters: int) -> dict[str, float]:
-    return {"trial": number, "score": score, "trainable_parameters": parameters}
-
-
-def test_the_lowest_score_wins() -> None:
-    assert best_trial([trial(1, 0.5, 10), trial(2, 0.4, 99), trial(3, 1e9, 1)])["trial"] == 2
-
-
-def test_a_tie_goes_to_fewer_trained_parameters() -> None:
-    assert best_trial([trial(1, 0.4, 99), trial(2, 0.4, 10)])["trial"] == 2
-
-
-def test_the_table_leaves_failed_trials_out() -> None:
-    scored = {"unfreeze_from": "all", "val_loss": 0.5, "val_accuracy": 0.7, "failed": None}
-    rows = [
-        {**trial(0, 0.5, 9), **scored, "settings": {"learning_rate": 1e-4}},
-        {"trial": 1, "unfreeze_from": "none", "settings": {"learning_rate": 1e-2}, "failed": "diverged"},
-        {**trial(2, 0.4, 9), **scored, "settings": {"learning_rate": 1e-3, "dropout": 0.5}},
-    ]
-    table = table_of(rows)
-    assert table["trial"].tolist() == [0, 2]
-    assert table["dropout"].tolist()[1] == 0.5
-    assert table["learning_rate"].tolist() == [1e-4, 1e-3]
-
-
-def test_the_gain_comes_with_an_interval() -> None:
-    labels = np.arange(200) % 2
-    sure = np.where(np.eye(2)[labels] > 0, 0.9, 0.1)
-    wrong = sure.copy()
-    wrong[:20] = wrong[:20, ::-1]
-    gain = gain_over(wrong, sure, labels, 0)
-    assert gain["accuracy"]["mean"] == pytest.approx(0.1)
-    assert 0.05 < gain["accuracy"]["low"] < 0.1 < gain["accuracy"]["high"] < 0.15
-    assert gain["log_loss"]["mean"] == pytest.approx(0.1 * np.log(9))
-    same = gain_over(sure, sure, labels, 0)["accuracy"]
-    assert (same["low"], same["mean"], same["high"]) == (0, 0, 0)
+from unfreeze.search.outcome import choose_best
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +49,7 @@ def runs_of(made: Checkout) -> dict[str, mlflow.entities.Run]:
 def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
     found = result(searchable)
     assert [trial["trial"] for trial in found["trials"]] == [0, 1, 2, 3]
-    assert found["best"] == best_trial(found["trials"])
+    assert found["best"] == choose_best(found["trials"])
     configured = found["trials"][0]
     assert (configured["unfreeze_from"], configured["settings"]) == ("block_16_expand", {"learning_rate": 1e-4})
     gain = found["gain_over_configured"]["log_loss"]

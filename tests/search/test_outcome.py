@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from unfreeze.search.outcome import choose_best, measure_gain, tabulate
+
+
+def trial(number: int, score: float, parameters: int) -> dict[str, float]:
+    return {"trial": number, "score": score, "trainable_parameters": parameters}
+
+
+def test_the_lowest_score_wins() -> None:
+    assert choose_best([trial(1, 0.5, 10), trial(2, 0.4, 99), trial(3, 1e9, 1)])["trial"] == 2
+
+
+def test_a_tie_goes_to_fewer_trained_parameters() -> None:
+    assert choose_best([trial(1, 0.4, 99), trial(2, 0.4, 10)])["trial"] == 2
+
+
+def test_the_table_leaves_failed_trials_out() -> None:
+    scored = {"unfreeze_from": "all", "val_loss": 0.5, "val_accuracy": 0.7, "failed": None}
+    rows = [
+        {**trial(0, 0.5, 9), **scored, "settings": {"learning_rate": 1e-4}},
+        {"trial": 1, "unfreeze_from": "none", "settings": {"learning_rate": 1e-2}, "failed": "diverged"},
+        {**trial(2, 0.4, 9), **scored, "settings": {"learning_rate": 1e-3, "dropout": 0.5}},
+    ]
+    table = tabulate(rows)
+    assert table["trial"].tolist() == [0, 2]
+    assert table["dropout"].tolist()[1] == 0.5
+    assert table["learning_rate"].tolist() == [1e-4, 1e-3]
+
+
+def test_the_gain_comes_with_an_interval() -> None:
+    labels = np.arange(200) % 2
+    sure = np.where(np.eye(2)[labels] > 0, 0.9, 0.1)
+    wrong = sure.copy()
+    wrong[:20] = wrong[:20, ::-1]
+    gain = measure_gain(wrong, sure, labels, 0)
+    assert gain["accuracy"]["mean"] == pytest.approx(0.1)
+    assert 0.05 < gain["accuracy"]["low"] < 0.1 < gain["accuracy"]["high"] < 0.15
+    assert gain["log_loss"]["mean"] == pytest.approx(0.1 * np.log(9))
+    same = measure_gain(sure, sure, labels, 0)["accuracy"]
+    assert (same["low"], same["mean"], same["high"]) == (0, 0, 0)
