@@ -180,10 +180,10 @@ def _keep_pictures(title: str, paths: Paths, names: Sequence[str]) -> None:
     """Copy the counterparts of the report's figures: curves and confusion matrix of each, and the curves of all."""
     PICTURES.mkdir(exist_ok=True)
     prefix = title.replace(" ", "_")
-    shutil.copy(paths.curves_picture, PICTURES / f"{prefix}_all.png")
+    shutil.copy(paths.study_chart("training"), PICTURES / f"{prefix}_all.png")
     for name in names:
-        shutil.copy(paths.history_picture(name), PICTURES / f"{prefix}_{name}_history.png")
-        shutil.copy(paths.confusion_picture(name), PICTURES / f"{prefix}_{name}_confusion.png")
+        shutil.copy(paths.backbone_chart(name, "history"), PICTURES / f"{prefix}_{name}_history.png")
+        shutil.copy(paths.backbone_chart(name, "confusion"), PICTURES / f"{prefix}_{name}_confusion.png")
 
 
 def _options() -> argparse.Namespace:

@@ -154,10 +154,6 @@ class Paths:
         return self.root / "plots/pictures"
 
     @property
-    def curves_picture(self) -> Path:
-        return self.root / "plots/all_backbones.png"
-
-    @property
     def readme(self) -> Path:
         return self.root / "README.md"
 
@@ -179,9 +175,6 @@ class Paths:
     def search_folder(self, backbone: str) -> Path:
         return self.root / f"models/search/{backbone}"
 
-    def search_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_search.png"
-
     def search(self, backbone: str) -> Path:
         return self.root / f"metrics/search/{backbone}.json"
 
@@ -197,8 +190,13 @@ class Paths:
     def history(self, backbone: str) -> Path:
         return self.root / f"plots/history/{backbone}.csv"
 
-    def history_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_history.png"
+    def backbone_chart(self, backbone: str, chart: str) -> Path:
+        """Return the PNG of one of a backbone's charts; figures/registry.py names the charts."""
+        return self.pictures / f"{backbone}_{chart}.png"
+
+    def study_chart(self, chart: str) -> Path:
+        """Return the PNG of a chart that shows all backbones."""
+        return self.pictures / f"all_{chart}.png"
 
     def evaluation(self, backbone: str) -> Path:
         return self.root / f"metrics/evaluate/{backbone}.json"
@@ -244,12 +242,6 @@ class Paths:
     def reliability(self, backbone: str) -> Path:
         return self.root / f"plots/reliability/{backbone}.csv"
 
-    def reliability_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_reliability.png"
-
-    def precision_recall_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_precision_recall.png"
-
     def mistakes_picture(self, backbone: str) -> Path:
         return self.root / f"plots/pictures/{backbone}_mistakes.png"
 
@@ -258,9 +250,3 @@ class Paths:
 
     def roc(self, backbone: str) -> Path:
         return self.root / f"plots/roc/{backbone}.csv"
-
-    def confusion_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_confusion.png"
-
-    def roc_picture(self, backbone: str) -> Path:
-        return self.root / f"plots/pictures/{backbone}_roc.png"

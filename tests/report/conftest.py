@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from unfreeze.figures.data import BackboneData, CostData, StudyData
+from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.study_report import Expectation, Suite
+from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.trial import SearchResult
 from unfreeze.records.verdict import Verdict
 from unfreeze.report.study import Study
 
@@ -238,32 +242,84 @@ def histories(head: int, tuned: int) -> pd.DataFrame:
     )
 
 
-def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = None) -> Study:
-    """Return a study with the tables that belong to a verdict."""
-    of = of or verdict()
-    names, classes = [one["backbone"] for one in of["rows"]], of["classes"]
+def trials() -> dict[str, Any]:
+    """Return the content of metrics/search/<backbone>.json: three trials, of which one failed."""
+    rows = [
+        {
+            "trial": number,
+            "unfreeze_from": point,
+            "unfreeze_point": point if isinstance(first, str) else first,
+            "settings": {"learning_rate": 1e-4 * (number + 1)},
+            "continues": None,
+            "epochs": [],
+            "failed": failed,
+            **({} if failed else {"score": 0.5 - number / 10, "trainable_parameters": 10}),
+        }
+        for number, (point, first, failed) in enumerate(
+            [("block14_sepconv1", 126, None), ("none", "none", "diverged"), ("block13_sepconv1", 117, None)]
+        )
+    ]
+    return {"best": rows[2], "gain_over_configured": None, "trials": rows}
+
+
+def backbone_data(row: dict[str, Any], of: dict[str, Any], head: int) -> BackboneData:
+    """Return what charts show of one backbone: curves of made-up shape, and the scores of its row."""
+    classes = of["classes"]
     along = np.linspace(0, 1, 200)
     drawn = classes[1:] if len(classes) == 2 else classes
     roc = [pd.DataFrame({"class": name, "fpr": along, "tpr": along**0.2}) for name in drawn]
     precision = [pd.DataFrame({"class": name, "recall": along, "precision": 1 - along**4 / 2}) for name in drawn]
-    bins = pd.DataFrame(
-        {
-            "low": [0.0, 0.5, 0.75],
-            "high": [0.5, 0.75, 1.0],
-            "images": [0, 100, 700],
-            "confidence": [np.nan, 0.6, 0.9],
-            "accuracy": [np.nan, 0.55, 0.85],
+    of_classes = {
+        name: {
+            **{score: (scores[score] or {}).get("value") for score in ("precision", "recall", "f1")},
+            "support": scores["support"],
         }
-    )
+        for name, scores in row["classes"].items()
+    }
+    values = {name: (score or {}).get("value") for name, score in row["scores"].items()}
+    bins = {
+        "low": [0.0, 0.5, 0.75],
+        "high": [0.5, 0.75, 1.0],
+        "images": [0, 100, 700],
+        "confidence": [np.nan, 0.6, 0.9],
+        "accuracy": [np.nan, 0.55, 0.85],
+    }
+    return BackboneData(
+        name=row["backbone"],
+        classes=tuple(classes),
+        scores=Evaluation.model_validate(
+            {
+                **values, **row["averages"], "classes": of_classes, "confusion": row["confusion"],
+                "calibration": row["calibration"], "corruptions": row["corruptions"], "seeds": {},
+                "images": of["test_images"], "majority": of["majority"],
+            }
+        ),
+        search=SearchResult.model_validate(trials()),
+        learning_curve=row["learning_curve"] and LearningCurve.model_validate(row["learning_curve"]),
+        history=histories(head, 12),
+        roc=pd.concat(roc, ignore_index=True),
+        precision_recall=pd.concat(precision, ignore_index=True),
+        reliability=pd.DataFrame(bins),
+    )  # fmt: skip
+
+
+def study_data(of: dict[str, Any] | None = None) -> StudyData:
+    """Return what charts show of a study that has this verdict."""
+    of = of or verdict()
+    backbones = {
+        row["backbone"]: backbone_data(row, of, 0 if row["backbone"] == "from_scratch" else 8 + place)
+        for place, row in enumerate(of["rows"])
+    }
+    return StudyData(Verdict.model_validate(of), backbones)
+
+
+def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = None) -> Study:
+    """Return a study with the tables that belong to a verdict."""
+    of = of or verdict()
+    charts = study_data(of)
     return Study(
-        verdict=read(of),
-        histories={
-            name: histories(0 if name == "from_scratch" else 8 + place, 12) for place, name in enumerate(names)
-        },
-        roc={name: pd.concat(roc, ignore_index=True) for name in names},
-        precision_recall={name: pd.concat(precision, ignore_index=True) for name in names},
-        reliability=dict.fromkeys(names, bins),
-        mistakes={name: mistakes(classes) if pictures is None else pictures for name in names},
+        charts=CostData(charts, {row.backbone: row.cost for row in charts.verdict.rows}),
+        mistakes={name: mistakes(of["classes"]) if pictures is None else pictures for name in charts.backbones},
         checks=[
             Suite(
                 suite="manifest",

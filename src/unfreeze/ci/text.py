@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from unfreeze.figures import formats
+from unfreeze.figures.parts import Cell, Table
 from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import ClassRecalls, Flip, Judgement
 from unfreeze.records.study_report import Report
 from unfreeze.records.verdict import Row
-from unfreeze.report import formats
-from unfreeze.report.parts import Cell, Table
 from unfreeze.report.text import as_markdown, escaped
 from unfreeze.runtime.redaction import redacted
 

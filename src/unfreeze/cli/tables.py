@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from unfreeze.figures.formats import NONE, percent
+from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report import tables, text
-from unfreeze.report.formats import NONE, percent
-from unfreeze.report.parts import Cell, Table
 
 # Wide enough for every column where the output is not a terminal.
 WIDTH = 200

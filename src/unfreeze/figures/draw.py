@@ -1,63 +1,53 @@
 """Draw every PNG of a study from the files that earlier stages wrote."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from unfreeze import files
-from unfreeze.figures import image_grids, scores, search
-from unfreeze.figures.training import training_curves
+from unfreeze.figures import image_grids, vega
+from unfreeze.figures.data import BackboneData, StudyData
+from unfreeze.figures.registry import load_charts
 from unfreeze.paths import Paths
-from unfreeze.records.predictions import Predictions
 
 
 def draw_backbone(paths: Paths, backbone: str) -> None:
-    """Draw the search, the training curves, the scores and the mistakes of one backbone.
+    """Draw all charts of one backbone, and the grid of its mistakes.
 
     Args:
-        paths: The checkout. Reads metrics/search, metrics/evaluate, plots/history, plots/roc, plots/precision_recall,
-            plots/reliability, data/predictions and data/mistakes; writes plots/search/<backbone>.png and
-            plots/pictures/<backbone>_*.png.
-        backbone: Its name.
+        paths: The checkout. Reads metrics/search, metrics/evaluate, metrics/learning_curve, plots/history, plots/roc,
+            plots/precision_recall, plots/reliability, data/predictions and data/mistakes; writes
+            plots/search/<backbone>.png and plots/pictures/<backbone>_<chart>.png.
+        backbone: The backbone's name.
     """
-    evaluation = files.read_json(paths.evaluation(backbone))
-    title = f"{backbone}, {evaluation['images']} test images"
-    classes = Predictions.read(paths.predictions(backbone)).classes
-    trials = files.read_json(paths.search(backbone))["trials"]
-    search.search(trials, _points_from_the_top(trials), backbone, paths.search_picture(backbone))
-    training_curves({backbone: pd.read_csv(paths.history(backbone))}, paths.history_picture(backbone))
-    scores.confusion(evaluation["confusion"], classes, title, paths.confusion_picture(backbone))
-    scores.roc(_read_curves(paths.roc(backbone)), title, paths.roc_picture(backbone))
-    precision_recall = _read_curves(paths.precision_recall(backbone))
-    scores.precision_recall(precision_recall, title, paths.precision_recall_picture(backbone))
-    scores.reliability(pd.read_csv(paths.reliability(backbone)), title, paths.reliability_picture(backbone))
-    image_grids.draw(pd.read_parquet(paths.mistakes(backbone)), title, paths.mistakes_picture(backbone))
+    data = BackboneData.read(paths, backbone)
+    images = f"{data.scores.images:,} test images"
+    for name, entry in load_charts().of_backbone.items():
+        vega.write_png(entry.draw(data), f"{backbone}, {images}", paths.backbone_chart(backbone, name))
+    mistakes = pd.read_parquet(paths.mistakes(backbone))
+    image_grids.draw_mistakes(mistakes, f"{backbone}, {images}", paths.mistakes_picture(backbone))
 
 
 def draw_study(paths: Paths, backbones: Sequence[str]) -> None:
-    """Draw the training curves of all backbones in one figure.
+    """Draw all charts that show every backbone of the study.
 
     Args:
-        paths: The checkout. Reads plots/history and writes plots/all_backbones.png.
-        backbones: The study's.
+        paths: The checkout. Reads metrics/verdict.json and what `draw_backbone` reads; writes plots/all_backbones.png
+            and plots/pictures/all_<chart>.png.
+        backbones: Names of the study's backbones.
     """
-    histories = {name: pd.read_csv(paths.history(name)) for name in backbones}
-    training_curves(histories, paths.curves_picture)
+    data = StudyData.read(paths, backbones)
+    title = f"{data.verdict.study.name} on {data.verdict.study.data}"
+    for name, entry in load_charts().of_study.items():
+        vega.write_png(entry.draw(data), title, paths.study_chart(name))
 
 
-def _read_curves(path: Path) -> pd.DataFrame:
-    """Read curves by class; a class called 007 or NA keeps its name."""
-    return pd.read_csv(path, dtype={"class": str}, keep_default_na=False)
+def list_backbone_pictures(paths: Paths, backbone: str) -> list[Path]:
+    """Return the PNGs that `draw_backbone` writes."""
+    charts = [paths.backbone_chart(backbone, name) for name in load_charts().of_backbone]
+    return [*charts, paths.mistakes_picture(backbone)]
 
 
-def _points_from_the_top(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the unfreeze points that were tried, from the top of the backbone down."""
-    # `none` freezes every layer and `all` freezes none; any other point is the index of the first trained layer.
-    first_trained = {
-        trial["unfreeze_from"]: {"none": math.inf, "all": 0}.get(trial["unfreeze_point"], trial["unfreeze_point"])
-        for trial in trials
-    }
-    return sorted(first_trained, key=lambda name: -first_trained[name])
+def list_study_pictures(paths: Paths) -> list[Path]:
+    """Return the PNGs that `draw_study` writes."""
+    return [paths.study_chart(name) for name in load_charts().of_study]

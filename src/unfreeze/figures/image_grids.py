@@ -15,16 +15,16 @@ from unfreeze.records.judgement_record import Flip
 
 COLUMNS = 4
 FLIP_COLUMNS = 6
-# Of those the challenger mends, and as many of those it spoils.
+# Most images shown that the challenger fixes, and as many that it gets wrong and the champion right.
 MOST_FLIPS = 12
 FLIP_SIDE = 128
 
 
-def draw(shown: pd.DataFrame, title: str, path: Path) -> None:
-    """Draw pictures that the model got wrong or was in doubt about, each with Grad-CAM beside it.
+def draw_mistakes(shown: pd.DataFrame, title: str, path: Path) -> None:
+    """Draw images that the model got wrong or was least sure of, each with its Grad-CAM heatmap on the right.
 
     Args:
-        shown: Rows with picture, heatmap (JPEG), label, predicted, probability and kind.
+        shown: One row an image: picture and heatmap (JPEG), label, predicted, probability (0 to 1) and kind.
         title: Heading.
         path: PNG to write.
     """
@@ -36,20 +36,20 @@ def draw(shown: pd.DataFrame, title: str, path: Path) -> None:
         axis.axis("off")
     for axis, row in zip(axes.flat, shown.to_dict("records"), strict=False):
         axis.imshow(np.concatenate([jpeg.pixels(row["picture"]), jpeg.pixels(row["heatmap"])], axis=1))
-        said = f"says {row['predicted']} {row['probability']:.0%}"
-        said += f", is {row['label']}" if row["kind"] == "mistake" else ", right but in doubt"
-        axis.set_title(said, fontsize=8, parse_math=False)
+        text = f"predicted {row['predicted']} {row['probability']:.0%}"
+        text += f", true {row['label']}" if row["kind"] == "mistake" else ", right but unsure"
+        axis.set_title(text, fontsize=8, parse_math=False)
     figure.suptitle(title if len(shown) else f"{title}: nothing to show")
     save(figure, path)
 
 
 def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None:
-    """Write reports/flips.png: what the challenger spoils before what it mends; no file where they agree on all.
+    """Write reports/flips.png: images that regressed, then images that the challenger fixed; no file without any.
 
     Args:
         flips: Images of the test fold on which the two disagree.
         paths: The checkout with the images.
-        most_pixels: Most pixels an image may have to be shown.
+        most_pixels: Most pixels an image may have to be decoded.
     """
     shown = [
         flip for better in (False, True) for flip in [flip for flip in flips if flip.better is better][:MOST_FLIPS]
@@ -67,7 +67,7 @@ def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None
         image = decoding.open_image(paths.raw / flip.id, max_pixels=most_pixels).rgb
         axis.imshow(jpeg.pixels(jpeg.jpeg(image, side=FLIP_SIDE)))
         colour = "tab:green" if flip.better else "tab:red"
-        what = "mended" if flip.better else "spoiled"
-        told = f"{what}: is {flip.label}\n{flip.champion} → {flip.challenger}"
-        axis.set_title(told, fontsize=8, color=colour, parse_math=False)
+        what = "fixed" if flip.better else "regressed"
+        text = f"{what}: true {flip.label}\n{flip.champion} → {flip.challenger}"
+        axis.set_title(text, fontsize=8, color=colour, parse_math=False)
     save(figure, paths.flips_picture)

@@ -20,6 +20,11 @@ class Cost(Record):
     engine: str
     latency_ms: dict[str, float]
 
+    def milliseconds_per_image(self, batch: str) -> float | None:
+        """Return the latency of one image in a batch of that size, milliseconds; None where it was not measured."""
+        taken = self.latency_ms.get(batch)
+        return None if taken is None else taken / int(batch)
+
 
 class TrainingCost(Cost):
     """What training and using a model costs.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unfreeze.report.formats import percent
+from unfreeze.figures.formats import percent
 
 MOST_NEIGHBOURS = 3
 

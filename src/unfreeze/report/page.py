@@ -2,17 +2,20 @@
 
 import base64
 import hashlib
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from unfreeze import rendering
+from unfreeze.figures import theme, vega
+from unfreeze.figures.formats import percent
+from unfreeze.figures.lines import MOST_CLASSES
+from unfreeze.figures.parts import Chart, Table
+from unfreeze.figures.registry import Section, load_charts
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.verdict import Row, Verdict
-from unfreeze.report import backbone_charts, comparison_charts, curve_charts, mistake_cards, tables, vega
-from unfreeze.report.formats import percent
-from unfreeze.report.parts import Chart, Table
+from unfreeze.report import mistake_cards, tables
 from unfreeze.report.study import Study
 from unfreeze.report.text import by_level
 
@@ -27,7 +30,7 @@ def page(study: Study) -> str:
         study: What to tell.
     """
     verdict = study.verdict
-    scripts = [vega.bundle(), rendering.page("report.js.j2")]
+    scripts = [vega.bundle_scripts(), rendering.page("report.js.j2")]
     return rendering.page(
         "report.html.j2",
         title=f"{verdict.study.name} on {verdict.study.data}",
@@ -35,15 +38,14 @@ def page(study: Study) -> str:
         facts=facts(verdict),
         findings=by_level(verdict.findings),
         comparison=tables.comparison(verdict),
-        accuracy=comparison_charts.accuracy(verdict),
+        charts=_draw_study(study),
+        theme={"light": theme.LIGHT, "dark": theme.DARK},
+        chart_config=theme.build_config("system-ui, sans-serif", 0),
+        legend_entry=theme.LEGEND_ENTRY,
         pairs=tables.pairs(verdict),
-        pairs_chart=comparison_charts.pairs(verdict) if verdict.pairs else None,
         smallest_difference=tables.smallest_difference(verdict),
         cost=tables.cost(verdict),
-        costs=comparison_charts.costs(verdict),
-        training=[curve_charts.training(study, metric) for metric in ("accuracy", "loss")],
         curves_note=_curves_note(verdict),
-        curves=_curves(study),
         backbones=[_backbone(row, study) for row in verdict.rows],
         checks=tables.checks(study.checks),
         looks=tables.looks(verdict),
@@ -79,19 +81,24 @@ def digest(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _curves(study: Study) -> list[Chart]:
-    names = curve_charts.classes_shown(study.verdict)
-    drawn = [chart(study, name) for name in names for chart in (curve_charts.roc, curve_charts.precision_recall)]
-    return [chart for chart in drawn if chart]
+def _draw_study(study: Study) -> dict[Section, list[Chart]]:
+    """Return the charts of all backbones together by the part of the page that shows them."""
+    entries = load_charts()
+    drawn: dict[Section, list[Chart]] = {section: [] for section in get_args(Section)}
+    for of_study in entries.of_study.values():
+        drawn[of_study.section].extend(of_study.draw(study.charts.study))
+    for of_costs in entries.of_costs.values():
+        drawn[of_costs.section].extend(of_costs.draw(study.charts))
+    return drawn
 
 
 def _curves_note(verdict: Verdict) -> str:
-    classes, shown = len(verdict.classes), len(curve_charts.classes_shown(verdict))
+    classes = len(verdict.classes)
     if classes == 2:
-        return "With two classes the curves of one tell those of the other."
-    if shown == classes:
+        return "With two classes the curves of one class determine those of the other."
+    if classes <= MOST_CLASSES:
         return "Each class against all others."
-    return f"Each class against all others: the {shown} of {classes} classes with the lowest mean recall."
+    return f"Each class against all others: the {MOST_CLASSES} of {classes} classes with the lowest mean recall."
 
 
 def _backbone(row: Row, study: Study) -> dict[str, Any]:
@@ -105,10 +112,9 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
         tables.calibration(row),
     ]
     charts = [
-        backbone_charts.confusion(row, verdict.classes),
-        backbone_charts.reliability(row, study.reliability[name]) if name in study.reliability else None,
-        backbone_charts.corruptions(row),
-        backbone_charts.learning_curve(row),
+        chart
+        for entry in load_charts().of_backbone.values()
+        for chart in entry.draw(study.charts.study.backbones[name])
     ]
     return {
         "anchor": f"backbone-{quote(name, safe='')}",
@@ -117,7 +123,7 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
         "is_random": row.weights == RANDOM,
         "findings": [found for found in by_level(verdict.findings) if found.backbone == name],
         "tables": _filled(tabled),
-        "charts": [chart for chart in charts if chart],
+        "charts": charts,
         "seeds": tables.seeds(row),
         "more_tables": _filled([tables.slices(row), tables.cost(verdict, [row])]),
         "mistakes": _cards(study, name, "mistake"),

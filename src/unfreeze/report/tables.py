@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 
 from unfreeze.evaluation.metric_registry import Metric, list_metrics
-from unfreeze.records.interval import Interval
-from unfreeze.records.pretrained_weights import RANDOM
-from unfreeze.records.study_report import Suite
-from unfreeze.records.verdict import Pair, Row, Verdict
-from unfreeze.report.formats import (
+from unfreeze.figures.formats import (
     count,
     decimal,
     digits,
@@ -18,7 +14,11 @@ from unfreeze.report.formats import (
     scaled,
     with_interval,
 )
-from unfreeze.report.parts import Cell, Table
+from unfreeze.figures.parts import Cell, Table
+from unfreeze.records.interval import Interval
+from unfreeze.records.pretrained_weights import RANDOM
+from unfreeze.records.study_report import Suite
+from unfreeze.records.verdict import Pair, Row, Verdict
 
 # So many of the classes and slices that do worst are listed; report.json holds all.
 MOST_ROWS = 20

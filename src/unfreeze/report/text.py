@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from unfreeze.figures.formats import percent
+from unfreeze.figures.parts import Table
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Verdict
 from unfreeze.report import tables
-from unfreeze.report.formats import percent
-from unfreeze.report.parts import Table
 from unfreeze.report.study import Study
 
 # What Markdown, HTML in it, and GitHub's mentions, links and formulas are made from; an underscore only where it

@@ -6,10 +6,10 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate
+from unfreeze.figures.data import CostData, StudyData
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
 from unfreeze.records.study_report import Suite
-from unfreeze.records.verdict import Verdict
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
 
@@ -26,15 +26,9 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
     """
     # Those of backbones that left the study lie there too.
     suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
+    charts = StudyData.read(paths, backbones)
     return Study(
-        verdict=Verdict.read(paths.verdict),
-        histories={name: pd.read_csv(paths.history(name)) for name in backbones},
-        roc={name: pd.read_csv(paths.roc(name), dtype={"class": str}, keep_default_na=False) for name in backbones},
-        precision_recall={
-            name: pd.read_csv(paths.precision_recall(name), dtype={"class": str}, keep_default_na=False)
-            for name in backbones
-        },
-        reliability={name: pd.read_csv(paths.reliability(name)) for name in backbones},
+        charts=CostData(charts, {row.backbone: row.cost for row in charts.verdict.rows}),
         mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
         checks=[Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in suites],
         lineage=lineage.of_study(paths, backbones),

@@ -130,16 +130,15 @@ class StudyRuns:
         study = self.study()
         self._refresh_lock(study)
         if not self._is_logged(study, "report"):
-            for path in (
-                self.paths.report_html,
-                self.paths.report_markdown,
-                self.paths.report_json,
-                self.paths.curves_picture,
-            ):
+            from unfreeze.figures import draw
+
+            for path in (self.paths.report_html, self.paths.report_markdown, self.paths.report_json):
                 self.runs.artifact(study, path, "report")
             self.runs.log(
                 study, metrics=[(f"{name} test accuracy", row.accuracy.value, 0) for name, row in rows.items()]
             )
+            for picture in draw.list_study_pictures(self.paths):
+                self.runs.artifact(study, picture, "plots")
             self._mark_logged(study, "report")
         self.runs.finish(study)
         views.write(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
@@ -199,15 +198,10 @@ class StudyRuns:
         self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
 
     def _figures(self, run: Run, backbone: str) -> None:
-        for picture in (
-            self.paths.search_picture(backbone),
-            self.paths.history_picture(backbone),
-            self.paths.confusion_picture(backbone),
-            self.paths.roc_picture(backbone),
-            self.paths.precision_recall_picture(backbone),
-            self.paths.reliability_picture(backbone),
-            self.paths.mistakes_picture(backbone),
-        ):
+        # Imported here, since Vega-Lite takes as long to import as a stage without figures takes to log.
+        from unfreeze.figures import draw
+
+        for picture in draw.list_backbone_pictures(self.paths, backbone):
             self.runs.artifact(run, picture, "plots")
 
     def _refresh_lock(self, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Places for the names of points, so that no two cover each other."""
+"""Positions for the names of points, so that no two overlap."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,20 @@ LINE = 14
 GAP = 9
 
 
-def beside(x: np.ndarray, y: np.ndarray, names: Sequence[str], *, width: int) -> tuple[list[float], list[float]]:
-    """Return how far each name starts from its point, in pixels.
+def place_names(x: np.ndarray, y: np.ndarray, names: Sequence[str], *, width: int) -> tuple[list[float], list[float]]:
+    """Return the distance of each name from its point, pixels.
 
-    A name stands to the right of its point where there is room, else to the left; one that would cover another
-    stands lower.
+    A name starts to the right of its point where there is room, else it ends to the left; one that would overlap
+    another moves down.
 
     Args:
-        x: Places of the points from the left, shape (points,).
-        y: Places from the top, shape (points,).
-        names: What stands beside them.
-        width: Of the plot.
+        x: Positions of the points from the left, pixels, shape (points,).
+        y: Positions from the top, pixels, shape (points,).
+        names: The names.
+        width: Width of the plot, pixels.
 
     Returns:
-        The distances along x and along y, downward.
+        The distances along x and along y (downward), one a name.
     """
     dx, dy = [0.0] * len(names), [0.0] * len(names)
     taken: list[tuple[float, float, float]] = []

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from unfreeze.figures.parts import Cell
 from unfreeze.records.interval import Interval
-from unfreeze.report.parts import Cell
+from unfreeze.records.verdict import Verdict
 
 # Stands where there is no such number.
 NONE = "–"
@@ -28,7 +29,7 @@ def decimal(value: Number) -> str:
 
 
 def count(value: Number) -> str:
-    """Return a whole number with its thousands parted."""
+    """Return a whole number with commas between thousands."""
     return NONE if value is None else f"{value:,.0f}"
 
 
@@ -58,7 +59,10 @@ def probability(value: Number) -> str:
 
 
 def with_interval(interval: Interval | None, write: Callable[[Number], str]) -> Cell:
-    """Return a value with the bounds of its interval.
+    """Return a value with the limits of its interval.
+
+    >>> str(with_interval(Interval(value=0.9, low=0.85, high=0.93), percent))
+    '90.0 % (85.0 to 93.0)'
 
     Args:
         interval: None where there is no such value.
@@ -66,5 +70,10 @@ def with_interval(interval: Interval | None, write: Callable[[Number], str]) -> 
     """
     if interval is None:
         return Cell(NONE)
-    bounds = (write(bound).removesuffix(" %") for bound in (interval.low, interval.high))
-    return Cell(write(interval.value), " to ".join(bounds))
+    limits = (write(limit).removesuffix(" %") for limit in (interval.low, interval.high))
+    return Cell(write(interval.value), " to ".join(limits))
+
+
+def mark_baseline(backbone: str, verdict: Verdict) -> str:
+    """Return a backbone's name, marked where it is the study's baseline."""
+    return f"{backbone} (baseline)" if backbone == verdict.study.baseline else backbone

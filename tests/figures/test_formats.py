@@ -1,5 +1,4 @@
-from unfreeze.records.interval import Interval
-from unfreeze.report.formats import (
+from unfreeze.figures.formats import (
     NONE,
     count,
     decimal,
@@ -11,6 +10,7 @@ from unfreeze.report.formats import (
     scaled,
     with_interval,
 )
+from unfreeze.records.interval import Interval
 
 
 def test_numbers_are_written_as_people_read_them() -> None:

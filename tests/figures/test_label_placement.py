@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfreeze.report import label_placement
+from unfreeze.figures import label_placement
 
 
 @given(st.lists(st.tuples(st.floats(0, 270), st.floats(0, 260), st.integers(1, 18)), min_size=1, max_size=12))
 def test_no_name_covers_another(points: list[tuple[float, float, int]]) -> None:
     x, y = np.array([point[0] for point in points]), np.array([point[1] for point in points])
     names = ["n" * point[2] for point in points]
-    dx, dy = label_placement.beside(x, y, names, width=270)
+    dx, dy = label_placement.place_names(x, y, names, width=270)
     boxes = [
         (x[n] + dx[n], x[n] + dx[n] + label_placement.LETTER * len(names[n]), y[n] + dy[n])
         for n in range(len(points))
@@ -22,6 +22,6 @@ def test_no_name_covers_another(points: list[tuple[float, float, int]]) -> None:
 
 
 def test_a_name_stands_where_there_is_room() -> None:
-    dx, dy = label_placement.beside(np.array([10.0, 260.0]), np.array([0.0, 0.0]), ["left", "right"], width=270)
+    dx, dy = label_placement.place_names(np.array([10.0, 260.0]), np.array([0.0, 0.0]), ["left", "right"], width=270)
     assert dx[0] > 0 > dx[1]
     assert dy == [0, 0]

@@ -1,0 +1,49 @@
+"""The learning curve of a probe on a backbone's features."""
+
+import altair as alt
+import pandas as pd
+
+from unfreeze.figures import encodings, vega
+from unfreeze.figures.data import BackboneData
+from unfreeze.figures.formats import count, percent
+from unfreeze.figures.parts import Chart, Table
+from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.records.learning_curves import LearningCurve
+
+
+@chart_of_backbone("learning_curve", "Learning curve")
+def draw_learning_curve(data: BackboneData) -> list[Chart]:
+    """Return validation accuracy by the number of training images; nothing where it was not measured."""
+    curve = data.learning_curve
+    if curve is None or not curve.points:
+        return []
+    rows = [
+        [count(point.images), percent(point.accuracy), percent(point.low), percent(point.high)]
+        for point in curve.points
+    ]
+    return [
+        Chart(
+            "Learning curve",
+            f"Accuracy of a probe on features of {data.name} by the number of training images. {curve.text}",
+            _build_spec(curve),
+            Table("Learning curve with 95 % intervals", ["training images", "accuracy", "from", "to"], rows),
+            [curve.text],
+        )
+    ]
+
+
+def _build_spec(curve: LearningCurve) -> dict[str, object]:
+    title = "accuracy, validation fold"
+    points = pd.DataFrame([point.to_json() for point in curve.points])
+    base = alt.Chart(vega.to_data(points)).encode(
+        x=alt.X("images:Q", title="training images", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
+        y=encodings.encode_share("accuracy", title),
+    )
+    limits = {"y": alt.Y("low:Q", title=title, scale=alt.Scale(zero=False)), "y2": "high:Q"}
+    tooltip = ["images:Q", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high"))]
+    return vega.build_spec(
+        base.mark_area(style="band").encode(**limits),
+        base.mark_line(style="only", strokeWidth=1.75),
+        base.mark_point(style="only", filled=True, size=60, opacity=1).encode(tooltip=tooltip),
+        height=260,
+    )
