@@ -1,96 +1,148 @@
 """The profile of a data version, small enough for git, and how far two versions lie apart."""
 
 import json
-import subprocess
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.runtime.console import log
+from unfreeze.settings.base import Section
 
 MEASURED = ("width", "height", "bytes", "brightness", "sharpness", "entropy")
-# Of a value that comes more than once, whether its own share counts.
+# searchsorted sides: evaluate both empirical CDFs from the left and the right at ties.
 SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
-# Values at these shares of the images stand for all: a distance read off them is right to 0.01.
+# Quantiles at these 101 shares of the images stand for all values: distances are right to 0.01.
 SHARES = np.linspace(0, 1, 101)
-# Versions in git that are looked at for one with other images.
-MOST_COMMITS = 200
 
 
-def profile(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Describe the usable images.
+class Profile(Section):
+    """One version of a data set.
 
     Args:
-        rows: The manifest's rows of usable images.
+        name: Name of the data set.
+        digest: SHA-256 of all images and labels.
+        images: Number of usable images.
+        classes: Share of each class, 0..1.
+        quantiles: 101 ascending values of each measured property; empty where there is no image.
+    """
+
+    name: str
+    digest: str
+    images: int
+    classes: dict[str, float]
+    quantiles: dict[str, list[float]]
+
+
+class StoredProfile(Profile):
+    """Content of metrics/profile.json.
+
+    Args:
+        previous: The version before, None where none is known.
+    """
+
+    previous: Profile | None = None
+
+
+def describe_images(rows: pd.DataFrame, name: str) -> Profile:
+    """Summarise the usable images.
+
+    Args:
+        rows: The manifest's rows of usable images: `sha256`, `label` and the columns `MEASURED`.
         name: The data set's name.
 
     Returns:
-        The `name`, `digest` of all images and labels, number of `images`, `classes` with their shares, and
-        `quantiles` of each measured property.
+        The profile; it does not depend on the order of the rows.
     """
-    return {
-        "name": name,
-        "digest": files.digest(sorted(zip(rows["sha256"], rows["label"], strict=True))),
-        "images": len(rows),
-        "classes": {str(name): float(share) for name, share in rows["label"].value_counts(normalize=True).items()},
-        "quantiles": {name: _quantiles(rows[name]) for name in MEASURED} if len(rows) else {},
-    }
+    shares = rows["label"].value_counts(normalize=True)
+    return Profile(
+        name=name,
+        digest=files.digest(sorted(zip(rows["sha256"], rows["label"], strict=True))),
+        images=len(rows),
+        classes={str(label): float(share) for label, share in shares.items()},
+        quantiles={measure: _quantiles(rows[measure]) for measure in MEASURED} if len(rows) else {},
+    )
 
 
-def previous(path: Path, now: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the profile of the data version before, the last one in git's history with other images of the set.
+def read(path: Path) -> StoredProfile | None:
+    """Read the profile that the last run left.
 
     Args:
-        path: Where profiles lie, in a git checkout.
-        now: Today's profile.
+        path: The file.
 
     Returns:
-        None where there is no history or it holds no other version.
+        None where there is no file, or one of another form: then the comparison starts again from this version.
+
+    Raises:
+        UnfreezeError: The file is no JSON, as after a merge conflict.
     """
-
-    def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", *arguments], cwd=path.parent, capture_output=True, text=True, check=False)
-        return None if done.returncode else done.stdout
-
-    if not path.parent.is_dir():
+    if not path.exists():
         return None
-    commits = git("log", "--format=%H", f"--max-count={MOST_COMMITS}", "--", path.name) or ""
-    for commit in commits.split():
-        text = git("show", f"{commit}:./{path.name}")
-        # A version that was committed half merged is none.
-        with suppress(ValueError, KeyError, TypeError):
-            before = json.loads(text or "")
-            if before["name"] == now["name"] and before["digest"] != now["digest"]:
-                return before
-    return None
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        return StoredProfile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError:
+        log.warning("%s has an older form: drift is measured from this version of the data on", name)
+        return None
+    except ValueError as error:
+        raise UnfreezeError(
+            f"{name} is no valid JSON ({error}), as after a merge conflict: take one side with "
+            f"`git checkout --ours {name}`, or delete it"
+        ) from error
 
 
-def drift(before: dict[str, Any], now: dict[str, Any]) -> pd.DataFrame:
-    """Tell how far two data versions lie apart.
+def find_previous(stored: StoredProfile | None, now: Profile) -> Profile | None:
+    """Return the version to compare with; a second run on the same images compares with the same one.
 
     Args:
-        before: Profile of one version.
-        now: Profile of the other.
+        stored: What the last run left.
+        now: Today's version.
 
     Returns:
-        One row a property: `property` and `distance`, between 0 and 1: of numbers the Kolmogorov-Smirnov distance,
-        of the classes the total variation distance of their shares.
+        None where the last run was of another data set, or there was none.
     """
-    names = sorted({*before["classes"], *now["classes"]})
-    apart = sum(abs(before["classes"].get(name, 0) - now["classes"].get(name, 0)) for name in names) / 2
+    if stored is None or stored.name != now.name:
+        return None
+    if stored.digest == now.digest:
+        return stored.previous
+    return Profile(**stored.model_dump(exclude={"previous"}))
+
+
+def measure_drift(before: Profile | None, now: Profile) -> pd.DataFrame:
+    """Measure how far two data versions lie apart.
+
+    Args:
+        before: One version; None where there is none.
+        now: The other.
+
+    Returns:
+        One row a property: `property` and `distance`, 0..1: of numbers the Kolmogorov-Smirnov distance, of the
+        classes the total variation distance of their shares. No row without a version before.
+
+    Example:
+        >>> cats = Profile(name="pets", digest="1", images=4, classes={"cat": 1.0}, quantiles={})
+        >>> both = Profile(name="pets", digest="2", images=8, classes={"cat": 0.5, "dog": 0.5}, quantiles={})
+        >>> measure_drift(cats, both).to_dict("list")
+        {'property': ['classes'], 'distance': [0.5]}
+    """
+    if before is None:
+        return pd.DataFrame(columns=["property", "distance"])
+    labels = sorted({*before.classes, *now.classes})
+    apart = sum(abs(before.classes.get(label, 0) - now.classes.get(label, 0)) for label in labels) / 2
     rows = [{"property": "classes", "distance": apart}]
     for name in MEASURED:
-        if name in before["quantiles"] and name in now["quantiles"]:
-            distance = _kolmogorov_smirnov(before["quantiles"][name], now["quantiles"][name])
+        if name in before.quantiles and name in now.quantiles:
+            distance = _kolmogorov_smirnov(before.quantiles[name], now.quantiles[name])
             rows.append({"property": name, "distance": distance})
     return pd.DataFrame(rows)
 
 
 def _kolmogorov_smirnov(first: list[float], second: list[float]) -> float:
-    """Return the largest difference of two distributions that are given by their quantiles."""
+    """Return the largest difference of two distributions, each given by its quantiles."""
     values = np.union1d(first, second)
     distances = [
         np.abs(np.searchsorted(first, values, side) - np.searchsorted(second, values, side)).max() for side in SIDES

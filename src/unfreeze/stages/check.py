@@ -12,6 +12,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.checks import catalogue, duplicates, findings, gate, manifest, page, profile, rules, shortcuts, waivers
 from unfreeze.checks.page import Card, Section, Table
+from unfreeze.checks.profile import StoredProfile
 from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
 from unfreeze.errors import UnfreezeError
@@ -91,12 +92,6 @@ def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"label": labels, "images": counts.to_numpy(), "times_smaller": times.to_numpy()})
 
 
-def drift_since(described: dict[str, object], paths: Paths) -> pd.DataFrame:
-    """Return the distance of each property from the data version before; no row where there is none."""
-    before = profile.previous(paths.profile, described)
-    return profile.drift(before, described) if before else pd.DataFrame(columns=["property", "distance"])
-
-
 def sections_of(table: pd.DataFrame, names: list[str], checks: CheckSettings) -> list[Section]:
     """Return what the page shows of each check that is on."""
     sections = []
@@ -118,21 +113,28 @@ def sections_of(table: pd.DataFrame, names: list[str], checks: CheckSettings) ->
     return sections
 
 
-def look(settings: Settings, paths: Paths, let_pass: list[Waiver], judge: Judge) -> None:
+def look(
+    settings: Settings, paths: Paths, let_pass: list[Waiver], stored: StoredProfile | None, judge: Judge
+) -> StoredProfile:
     """Write manifest, findings and their page, and hand over what the gate looks at as soon as it is known.
 
     Args:
         settings: Those of this stage.
         paths: Where the images are and where all goes.
         let_pass: Waivers.
+        stored: The profile that the last run left.
         judge: Takes a suite's name, its table and its rules, and does not wait for what comes of them.
+
+    Returns:
+        The profile of this version, and of the version before.
     """
     rows = measured(settings, paths)
     of_images = CheckSettings({"unreadable": settings.limits.unreadable, **settings.checks})
     usable, classes = manifest.usable(rows), images_per_class(rows)
     judge("classes", classes, rules.of_classes(settings.checks, settings.limits))
-    described = profile.profile(usable, settings.data_name)
-    drift = drift_since(described, paths)
+    described = profile.describe_images(usable, settings.data_name)
+    previous = profile.find_previous(stored, described)
+    drift = profile.measure_drift(previous, described)
     judge("drift", drift, rules.of_drift(settings.checks))
     skills = shortcuts.skills(usable, settings.seed)
     judge("shortcuts", skills, rules.of_shortcuts(settings.checks))
@@ -147,7 +149,6 @@ def look(settings: Settings, paths: Paths, let_pass: list[Waiver], judge: Judge)
     with files.atomic(paths.manifest) as partial:
         rows.to_parquet(partial, index=False)
     files.write_csv(paths.findings, listed)
-    files.write_json(paths.profile, described)
     counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
     text = page.page(
         "What the checks found",
@@ -164,11 +165,13 @@ def look(settings: Settings, paths: Paths, let_pass: list[Waiver], judge: Judge)
     )
     files.write_text(paths.findings_page, text)
     log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
+    return StoredProfile(**described.model_dump(), previous=previous)
 
 
 def run(settings: Settings, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     let_pass = waivers.load(paths.waivers, date.today())
+    stored = profile.read(paths.profile)
     judgements: dict[str, Future[None]] = {}
     problems = []
     with beside(gate.load_library) as process:
@@ -176,7 +179,7 @@ def run(settings: Settings, paths: Paths) -> None:
         def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
             judgements[suite] = process.submit(gate.gate, suite, table, wanted, paths)
 
-        look(settings, paths, let_pass, judge)
+        described = look(settings, paths, let_pass, stored, judge)
         # What is wrong with images comes first: it is why classes have too few.
         for suite in sorted(judgements, key=gate.SUITES.index):
             try:
@@ -185,3 +188,5 @@ def run(settings: Settings, paths: Paths) -> None:
                 problems.append(str(error))
     if problems:
         raise UnfreezeError(f"{'; '.join(problems)}. What was found is shown in {paths.findings_page}")
+    # Only a version that passed is one to compare the next version with.
+    files.write_json(paths.profile, described.model_dump())
