@@ -1,15 +1,15 @@
-"""Great Expectations: runs a suite, keeps its result and pages, and ends a stage on a failure."""
+"""Great Expectations: validates tables by rules, keeps result and page, and ends a stage on a failure."""
 
 import functools
 import logging
 import os
-import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from unfreeze import files
+from unfreeze import files, rendering
 from unfreeze.checks.rules import Rule
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -22,20 +22,40 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 # Suites of the data itself, in the order in which they run.
 SUITES = ("manifest", "classes", "shortcuts", "drift", "images", "split", "suspects")
 EXAMPLES = 3
-# What the library's pages fetch from other hosts: styles, pictures, and scripts that do nothing without them.
-FROM_OTHER_HOSTS = (
-    r"<script\b.*?</script>",
-    r"<link\b[^>]*\bhref=[\"']https?:[^>]*>",
-    r"<img\b[^>]*\bsrc=[\"']https?:[^>]*>",
-    r"url\(\s*[\"']?https?:[^)]*\)",
-)
-# In their place; dialogs and menus open by script only.
-PAGE_STYLE = """<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0; } td, th { border: 1px solid #8884; padding: .25rem .6rem; }
-.modal, .modal-backdrop, .dropdown-menu, .navbar-toggler, button { display: none; }
-.badge { border: 1px solid #8884; border-radius: .3rem; padding: 0 .4rem; } pre { white-space: pre-wrap; }
-</style>"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one rule.
+
+    Args:
+        rule: The rule.
+        expectation: Great Expectations' name of it, such as `expect_column_values_to_be_unique`.
+        success: Whether the table satisfies it.
+        unexpected: Number of rows that break it; 0 for rules on the table as a whole.
+        examples: The first rows that break it, or the value found, in brackets; empty for none.
+    """
+
+    rule: Rule
+    expectation: str
+    success: bool
+    unexpected: int
+    examples: str
+
+    @property
+    def column(self) -> str | None:
+        """Name of the column that the rule is about; None if it is about the table."""
+        return self.rule.arguments.get("column")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the expectation other than the column."""
+        return {name: value for name, value in self.rule.arguments.items() if name != "column"}
+
+    @property
+    def problem(self) -> str:
+        """One line for people: the problem, examples, and the remedy."""
+        return f"{self.rule.problem}{self.examples}: {self.rule.remedy}"
 
 
 @functools.cache
@@ -49,23 +69,61 @@ def load_library() -> None:
 
 
 def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> dict[str, list[str]]:
-    """Validate a table, write the result and its Data Docs, and return what is wrong.
+    """Validate a table, write the result and its page, and return what is wrong.
 
     Args:
-        suite: Name of the suite; also of its result and its pages.
-        frame: The table.
+        suite: Name of the suite; also of its result and its page.
+        frame: The table; its first column names the rows in messages.
         rules: What it must satisfy.
         paths: Where results go.
 
     Returns:
-        By level, `error` and `warning`: a line a failed rule, with examples and remedy.
+        By level, `error` and `warning`: a line for each failed rule, with examples and remedy.
+    """
+    outcomes = validate_table(suite, frame, rules)
+    problems: dict[str, list[str]] = {"error": [], "warning": []}
+    for outcome in outcomes:
+        if not outcome.success:
+            problems[outcome.rule.level].append(outcome.problem)
+    table = [
+        {
+            "rule": outcome.expectation,
+            "column": outcome.column,
+            "level": outcome.rule.level,
+            "success": outcome.success,
+            "unexpected": outcome.unexpected,
+        }
+        for outcome in outcomes
+    ]
+    summary = {"success": not problems["error"], "warnings": len(problems["warning"])}
+    files.write_json(paths.checks(suite), {**summary, "rows": len(frame), "expectations": table})
+    docs = paths.data_docs / suite
+    files.remove(docs)
+    page = rendering.page("expectations.html.j2", suite=suite, rows=len(frame), outcomes=outcomes)
+    files.write_text(docs / "index.html", page)
+    return problems
+
+
+def validate_table(suite: str, frame: pd.DataFrame, rules: list[Rule]) -> list[Outcome]:
+    """Let Great Expectations compare a table with rules.
+
+    Args:
+        suite: Name of the suite.
+        frame: The table; its first column names the rows in messages.
+        rules: What it must satisfy.
+
+    Returns:
+        One outcome a rule, in the order of Great Expectations.
+
+    Example:
+        >>> rule = Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove one")
+        >>> table = pd.DataFrame({"path": ["a.png", "a.png", "b.png"]})
+        >>> [(outcome.success, outcome.problem) for outcome in validate_table("paths", table, [rule])]
+        [(False, 'paths come twice (a.png, a.png): remove one')]
     """
     load_library()
     import great_expectations as gx
-    from great_expectations.checkpoint import UpdateDataDocsAction
 
-    docs = paths.data_docs / suite
-    files.remove(docs)
     expectations = [
         getattr(gx.expectations, rule.expectation)(
             **rule.arguments,
@@ -76,55 +134,19 @@ def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> d
     ]
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    for site in list(context.get_site_names()):
-        context.delete_data_docs_site(site)
-    context.add_data_docs_site(
-        site_name=suite,
-        site_config={
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
-        },
-    )
-    batch = (
-        context.data_sources.add_pandas("pandas")
-        .add_dataframe_asset(suite)
-        .add_batch_definition_whole_dataframe(suite)
-    )
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(
-            name=suite,
-            data=batch,
-            suite=context.suites.add(gx.ExpectationSuite(suite, expectations=expectations)),
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(suite)
+    batch = asset.add_batch_definition_whole_dataframe(suite).get_batch({"dataframe": frame})
+    validated = batch.validate(gx.ExpectationSuite(suite, expectations=expectations), result_format="COMPLETE")
+    return [
+        Outcome(
+            rules[result.expectation_config.meta["rule"]],
+            result.expectation_config.type,
+            success=bool(result.success),
+            unexpected=int(result.result.get("unexpected_count") or 0),
+            examples=_examples(frame, result),
         )
-    )
-    checkpoint = gx.Checkpoint(
-        name=suite,
-        validation_definitions=[definition],
-        actions=[UpdateDataDocsAction(name="docs", site_names=[suite])],
-        result_format={"result_format": "COMPLETE"},
-    )
-    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
-    results = next(iter(outcome.run_results.values())).results
-    load_nothing_from_other_hosts(docs)
-    problems: dict[str, list[str]] = {"error": [], "warning": []}
-    table = []
-    for result in results:
-        rule = rules[result.expectation_config.meta["rule"]]
-        table.append(
-            {
-                "rule": result.expectation_config.type,
-                "column": result.expectation_config.kwargs.get("column"),
-                "level": rule.level,
-                "success": bool(result.success),
-                "unexpected": int(result.result.get("unexpected_count") or 0),
-            }
-        )
-        if not result.success:
-            problems[rule.level].append(f"{rule.problem}{_examples(frame, result)}: {rule.remedy}")
-    summary = {"success": not problems["error"], "warnings": len(problems["warning"])}
-    files.write_json(paths.checks(suite), {**summary, "rows": len(frame), "expectations": table})
-    return problems
+        for result in validated.results
+    ]
 
 
 def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
@@ -150,15 +172,6 @@ def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, ba
         raise UnfreezeError(f"{suite} check failed: {'; '.join(problems['error'])}. Details: {page}")
     for problem in problems["error"]:
         log.warning("%s: %s", suite, problem)
-
-
-def load_nothing_from_other_hosts(docs: Path) -> None:
-    """Rid the library's pages of all they fetch: they are read where there is no network, and tell nobody."""
-    for page in docs.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        for pattern in FROM_OTHER_HOSTS:
-            text = re.sub(pattern, "", text, flags=re.DOTALL | re.IGNORECASE)
-        page.write_text(text.replace("</head>", f"{PAGE_STYLE}</head>", 1), encoding="utf-8")
 
 
 def pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
