@@ -112,6 +112,13 @@ class Checkout:
         self.run("git", "config", "user.name", "test")
         self.commit()
 
+    def clone(self, root: Path, *options: str) -> Checkout:
+        """Clone the committed state with git, as over a network."""
+        self.run("git", "clone", "--quiet", *options, f"file://{self.root}", str(root))
+        made = Checkout.__new__(Checkout)
+        made.root, made.paths = root, Paths(root)
+        return made
+
     def commit(self) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "state", "--allow-empty")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.conftest import compose
+from tests.conftest import checkout_with_images, compose, draw
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -138,3 +138,25 @@ def test_a_threshold_changes_no_manifest(paths: Paths) -> None:
     check.run(settings(paths, "checks.blurry.threshold=1e9"), paths)
     assert (pd.read_csv(paths.findings)["check"] == "blurry").sum() == 24
     assert paths.manifest.read_bytes() == before
+
+
+def test_drift_in_a_shallow_clone_is_that_of_the_whole_history(tmp_path: Path) -> None:
+    made = checkout_with_images(tmp_path, 12)
+    made.run("dvc", "repro", "check")
+    made.commit()
+    made.commit()
+    clone = made.clone(tmp_path / "clone", "--depth", "1")
+    assert clone.run("git", "rev-list", "--count", "HEAD").strip() == "1"
+    for number in range(6):
+        draw((250, 250, 250), number).save(tmp_path / f"images/red/bright{number}.png")
+    for checkout in (made, clone):
+        checkout.run("dvc", "repro", "check")
+    drift = files.read_json(clone.paths.checks("drift"))
+    assert drift["warnings"] == 1
+    assert drift == files.read_json(made.paths.checks("drift"))
+    first = clone.paths.profile.read_bytes()
+    assert first == made.paths.profile.read_bytes()
+    # The same images again: the previous version stays the previous one.
+    clone.run("dvc", "repro", "--force", "--single-item", "check")
+    assert clone.paths.profile.read_bytes() == first
+    assert files.read_json(clone.paths.checks("drift")) == drift
