@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.features import cache
+from unfreeze.features.plan import Fold, Plan
 from unfreeze.images import store
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
@@ -85,12 +86,12 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
     source = next(path for path in (paths.root / "data/features").glob("*.h5"))
     stored = cache.read(source, {}).plan
     labels = np.zeros(len(rows), np.int64)
-    plan = cache.Plan(
+    plan = Plan(
         position=stored.position,
         row_shape=tuple(prefix.output.shape[1:]),
         dtype="float16",
-        train=cache.Fold(rows, labels, np.ones(len(rows))),
-        val=cache.Fold(rows[:0], labels[:0], np.ones(0)),
+        train=Fold(rows, labels, np.ones(len(rows))),
+        val=Fold(rows[:0], labels[:0], np.ones(0)),
         classes=stored.classes,
         determined_by={},
         settings=stored.settings,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conftest import PROJECT
-from unfreeze.features.cache import Settings
+from unfreeze.features.plan import Settings
 from unfreeze.settings.checks import Check, CheckSettings
 from unfreeze.settings.images import Augment
 from unfreeze.settings.params import load

@@ -21,9 +21,9 @@ from tests.conftest import SETTINGS
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
-from unfreeze.features.cache import Fold
+from unfreeze.features.plan import Fold, Plan
 
-PLAN = cache.Plan(
+PLAN = Plan(
     position=3,
     row_shape=(3,),
     dtype="float16",
@@ -48,7 +48,7 @@ with cache.writing(Path(sys.argv[1]), PLAN) as writer:
 """
 
 
-def write(path: Path, plan: cache.Plan = PLAN) -> None:
+def write(path: Path, plan: Plan = PLAN) -> None:
     with cache.writing(path, plan) as writer:
         for row in ROWS[writer.done :]:
             writer.append(row[None])
@@ -86,7 +86,7 @@ def test_the_same_rows_give_the_same_bytes_however_often_it_was_stopped(tmp_path
 
 def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
     project = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(project)}
+    environment = {**os.environ, "PYTHONPATH": f"{project}:{project / 'src'}"}
     path = tmp_path / "x.h5"
     with subprocess.Popen([sys.executable, "-c", SLOW_WRITER, path], env=environment) as running:
         partial = tmp_path / ".partial-x.h5"
@@ -115,7 +115,7 @@ def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
         replace(PLAN, row_shape=(1, 3)),
     ],
 )
-def test_what_was_begun_for_other_settings_is_not_gone_on_with(tmp_path: Path, other: cache.Plan) -> None:
+def test_what_was_begun_for_other_settings_is_not_gone_on_with(tmp_path: Path, other: Plan) -> None:
     with pytest.raises(KeyboardInterrupt), cache.writing(tmp_path / "x.h5", other) as writer:
         writer.append(np.full((1, *other.row_shape), 7))
         raise KeyboardInterrupt

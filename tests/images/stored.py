@@ -6,7 +6,7 @@ import pandas as pd
 from tests.conftest import SETTINGS, draw
 from unfreeze import files
 from unfreeze.features import cache
-from unfreeze.features.cache import Fold
+from unfreeze.features.plan import Fold, Plan
 from unfreeze.images import store
 from unfreeze.paths import Paths
 
@@ -39,7 +39,7 @@ def store_features(
         pd.DataFrame({"path": ids, "cluster": [0, *range(images - 1)]}).to_parquet(partial)
     train, val = np.arange(images // 2), np.arange(images // 2, images)
     train_rows = np.tile(train, views)
-    plan = cache.Plan(
+    plan = Plan(
         position=position,
         row_shape=(2, 2, 6),
         dtype="float16",

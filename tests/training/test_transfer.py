@@ -14,6 +14,7 @@ import tensorflow as tf
 from tests.conftest import SETTINGS
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
+from unfreeze.features.plan import Fold, Plan
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import use_precision
 from unfreeze.models.table import row_of
@@ -69,12 +70,12 @@ def make_transfer(
         images["images"] = pixels
     cut = network.cut(position_of)
     part = network.part(0, cut)
-    plan = cache.Plan(
+    plan = Plan(
         position=cut,
         row_shape=tuple(part.output.shape[1:]),
         dtype="float16" if cut else "uint8",
-        train=cache.Fold(np.arange(32), labels[:32], np.ones(32)),
-        val=cache.Fold(np.arange(32, 48), labels[32:], np.ones(16)),
+        train=Fold(np.arange(32), labels[:32], np.ones(32)),
+        val=Fold(np.arange(32, 48), labels[32:], np.ones(16)),
         classes=classes,
         determined_by={},
         settings=SETTINGS.model_copy(
@@ -341,10 +342,10 @@ def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> N
 
 @pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])
 def test_balanced_weights_make_classes_count_alike(kind: str, expected: list[float]) -> None:
-    fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
+    fold = Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
     assert _class_weights(fold, 2, kind) == pytest.approx(expected)
 
 
 def test_balanced_weights_go_by_what_images_count() -> None:
-    fold = cache.Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
+    fold = Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
     assert _class_weights(fold, 2, "balanced") == [1.0, 1.0]

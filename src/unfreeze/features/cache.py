@@ -11,113 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import h5py
 import numpy as np
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.features.plan import OF_FOLD, Fold, Plan, Settings
 from unfreeze.runtime.console import log
-from unfreeze.settings.base import Section
-from unfreeze.settings.images import Augment
-from unfreeze.settings.training import Extract
 
 # Folds in the order in which their rows are written.
 FOLDS = ("train", "val")
 PREFIX = "determined_by."
-# What is kept of a fold beside its rows.
-OF_FOLD = ("images", "labels", "weights")
 READ_BATCH = 64
-# What h5py raises on files whose bytes are damaged, beside what a missing file does.
+# Exceptions of h5py on files that are missing or whose bytes are damaged.
 DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
-# What a plan keeps as it is in the file's attributes.
+# Fields of a plan that are attributes of the file as they are.
 PLAIN = ("position", "row_shape", "dtype", "classes", "stored")
-
-Dtype = Literal["float16", "float32", "uint8"]
-
-
-class Settings(Section):
-    """How the activations were made, so that a reader can make more of them alike.
-
-    Args:
-        seed: Seed of the augmented views.
-        augment: Random changes of the training images.
-        extract: How the frozen layers run.
-    """
-
-    seed: int
-    augment: Augment
-    extract: Extract
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Which images a fold holds; with several views, all images of a view follow each other.
-
-    Args:
-        images: Row numbers in the image store.
-        labels: Class numbers.
-        weights: How much each counts in training.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def same_as(self, other: "Fold") -> bool:
-        """Tell whether both hold the same images in the same order, under the same labels and weights."""
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in OF_FOLD)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a cache will hold, known before the work.
-
-    Args:
-        position: Where the backbone is cut, in `backbone.operations`; 0 holds the uint8 pixels themselves.
-        row_shape: Shape of one image's activations.
-        dtype: How activations are stored.
-        train: The training fold.
-        val: The validation fold.
-        classes: Number of classes.
-        determined_by: What the activations depend on: digests of images, weights and split, how pixels are scaled,
-            the name of the layer before the cut, and the engine.
-        settings: How they are made.
-        stored: False if there is no room for them: they are computed each time they are needed.
-    """
-
-    position: int
-    row_shape: tuple[int, ...]
-    dtype: Dtype
-    train: Fold
-    val: Fold
-    classes: int
-    determined_by: dict[str, str]
-    settings: Settings
-    stored: bool = True
-
-    @property
-    def rows(self) -> int:
-        """Number of rows that are stored."""
-        return len(self.train) + len(self.val) if self.stored else 0
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the stored activations."""
-        return self.rows * int(np.prod(self.row_shape)) * np.dtype(self.dtype).itemsize
-
-    def same_as(self, other: "Plan") -> bool:
-        """Tell whether both plan the same bytes."""
-        alike = ("position", "row_shape", "dtype", "classes", "determined_by", "settings", "stored")
-        return (
-            all(getattr(self, name) == getattr(other, name) for name in alike)
-            and self.train.same_as(other.train)
-            and self.val.same_as(other.val)
-        )
 
 
 @dataclass(frozen=True)
@@ -203,7 +113,7 @@ class Writer:
                 "set extract.dtype=float32"
             )
         dataset[start : start + len(rows)] = narrowed
-        # Rows first: a count that runs ahead of them would pass off nothing as activations.
+        # Flush rows before the counter; otherwise a crash could mark unwritten rows as valid.
         self._store.flush()
         self.done += len(rows)
         self._store["done"][()] = self.done

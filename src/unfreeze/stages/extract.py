@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.features import cache, pooled
-from unfreeze.features.cache import Fold, Plan
+from unfreeze.features import cache, extraction, pooled
+from unfreeze.features.plan import Settings as CacheSettings
 from unfreeze.images import row_statistics, store
 from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
@@ -23,7 +22,7 @@ from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
 from unfreeze.settings.selection import param
-from unfreeze.settings.training import Extract, Unfreeze
+from unfreeze.settings.training import Extract, Unfreeze, UnfreezePoint
 
 
 @dataclass(frozen=True)
@@ -41,43 +40,12 @@ class Settings:
     )
 
 
-def fitting(plans: list[Plan], room: int) -> Plan:
-    """Return the plan with the least left to compute for which there is room.
-
-    Args:
-        plans: One for each place where the backbone can be cut, the wanted one last.
-        room: Bytes that activations may take.
-
-    Returns:
-        The wanted plan, or the last one that fits; if none does, the wanted one with nothing stored.
-    """
-    wanted = plans[-1]
-    for plan in reversed(plans):
-        if plan.nbytes <= room:
-            break
-    else:
-        plan = replace(wanted, stored=False)
-    if plan is not wanted:
-        console.log.warning(
-            "activations behind %s would take %.1f GB, there is room for %.1f: %s",
-            wanted.determined_by["cut"], wanted.nbytes / 1e9, room / 1e9,
-            f"cut behind {plan.determined_by['cut']} instead, {plan.nbytes / 1e9:.1f} GB"
-            if plan.stored else "nothing is stored, they are computed in every epoch",
-        )  # fmt: skip
-    return plan
-
-
-def of_mean_one(weights: np.ndarray) -> np.ndarray:
-    """Scale weights, so that a learning rate means what it does without them."""
-    return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
-
-
 def load_probe() -> None:
     """Import what a probe needs, which takes a second."""
     from unfreeze.features import feature_space  # noqa: F401
 
 
-def space_of(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
+def measure_space(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
     """Return what the stored features are worth; None where there are none."""
     from unfreeze.features import feature_space
 
@@ -90,7 +58,7 @@ def space_of(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
     }
 
 
-def space_table(space: dict[str, Any] | None) -> pd.DataFrame:
+def tabulate_space(space: dict[str, Any] | None) -> pd.DataFrame:
     """Return the row that the gate judges, and none where nothing is stored."""
     columns = ["effective_dimensions", "probe_above_majority"]
     if space is None:
@@ -120,11 +88,11 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         )
         batches = store_activations(settings, paths, network)
         # Both read all that is stored: one here, one beside.
-        space = process.submit(space_of, paths, backbone, settings.seed)
+        space = process.submit(measure_space, paths, backbone, settings.seed)
         rows = row_statistics.by_row(batches).rename_axis("row").reset_index()
         judge("features", rows, rules.of_features(settings.checks))
         files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
-        judge("space", space_table(space.result()), rules.of_feature_space(settings.checks))
+        judge("space", tabulate_space(space.result()), rules.of_feature_space(settings.checks))
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
@@ -136,57 +104,34 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
     from unfreeze.models.engine import engine_of
 
     backbone = network.row.name
-    images = store.describe(paths.images)
+    features = paths.features(backbone)
     network.base.load_weights(paths.weights(backbone))
-    points: list[Any] = [settings.unfreeze.point.of(backbone)]
+    points: list[UnfreezePoint] = [settings.unfreeze.point.of(backbone)]
     if settings.search_enabled.of(backbone):
         points += network.candidates(settings.unfreeze.candidates.of(backbone)).values()
+    images = store.describe(paths.images)
     folds = files.read_csv(paths.split)
     train = Views(paths.images, images.rows_of(folds, "train"), settings.augment, settings.seed)
     val = Views(paths.images, images.rows_of(folds, "val"), None, settings.seed)
-    plan = cache.Plan(
-        position=0,
-        row_shape=(images.size, images.size, 3),
-        dtype="uint8",
-        train=Fold(train.rows, images.labels[train.rows], of_mean_one(images.weights[train.rows])),
-        val=Fold(val.rows, images.labels[val.rows], np.ones(len(val.rows), np.float32)),
-        classes=len(images.classes),
-        determined_by={
+    pixels = extraction.plan_pixels(
+        images,
+        train.rows,
+        val.rows,
+        CacheSettings(seed=settings.seed, augment=settings.augment, extract=settings.extract),
+        {
             "images": images.digest,
             "weights": files.sha256(paths.weights(backbone)),
             "split": files.sha256(paths.split),
             "pixels": settings.pixels,
-            "cut": "pixels",
         },
-        settings=cache.Settings(seed=settings.seed, augment=settings.augment, extract=settings.extract),
     )
-    plans = [
-        replace(
-            plan,
-            position=cut,
-            row_shape=tuple(operation.output.shape[1:]),
-            dtype=settings.extract.dtype,
-            determined_by={**plan.determined_by, "cut": operation.name},
-        )
-        if cut
-        else plan
-        for cut, operation in network.cuts_up_to(min(network.cut(point) for point in points))
-    ]
-    plan = fitting(plans, cache.room(paths.features(backbone), settings.extract.max_gb, copies=2))
+    cuts = network.cuts_up_to(min(network.cut(point) for point in points))
+    room = cache.room(features, settings.extract.max_gb, copies=2)
+    plan = extraction.choose_plan(extraction.list_plans(pixels, cuts), room)
     engine = engine_of(network.part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
-    with (
-        cache.writing(paths.features(backbone), plan) as writer,
-        console.progress(f"running {backbone}'s frozen layers on {engine.name}", plan.rows) as advance,
-    ):
-        advance(writer.done)
-        size, first = engine.batch_size, len(train)
-        pixels = chain(
-            train.batches(size, done=min(writer.done, first)), val.batches(size, done=max(writer.done - first, 0))
-        )
-        for part in engine.run(pixels if plan.stored else ()):
-            writer.append(part)
-            advance(len(part))
+    title = f"running {backbone}'s frozen layers on {engine.name}"
+    extraction.write_activations(features, plan, engine.run, train, val, batch_size=engine.batch_size, title=title)
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
-    cached = cache.read(paths.features(backbone), plan.determined_by)
+    cached = cache.read(features, plan.determined_by)
     return cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))

@@ -16,6 +16,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.cache import Features
+from unfreeze.features.plan import Fold
 from unfreeze.images import store
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
@@ -317,7 +318,7 @@ class FineTuned(keras.Model):
         return self.head(self.suffix(activations, training=False), training=training)
 
 
-def _class_weights(fold: cache.Fold, classes: int, kind: str) -> list[float]:
+def _class_weights(fold: Fold, classes: int, kind: str) -> list[float]:
     """Return a weight a class; `balanced` is all images' weight / (classes * the class's), as in scikit-learn."""
     if kind == "none":
         return [1.0] * classes
