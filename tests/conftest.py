@@ -115,7 +115,12 @@ class Checkout:
     def clone(self, root: Path, *options: str) -> Checkout:
         """Clone the committed state with git, as over a network."""
         self.run("git", "clone", "--quiet", *options, f"file://{self.root}", str(root))
-        made = Checkout.__new__(Checkout)
+        return Checkout.around(root)
+
+    @classmethod
+    def around(cls, root: Path) -> Checkout:
+        """Return a checkout that is there already."""
+        made = object.__new__(cls)
         made.root, made.paths = root, Paths(root)
         return made
 
