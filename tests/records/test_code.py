@@ -152,6 +152,7 @@ def edited(studied: Checkout, tmp_path: Path) -> Checkout:
 
 def test_dvc_reruns_nothing_for_a_comment_in_each_module(edited: Checkout) -> None:
     comment_everywhere(edited.root)
+    assert "dvc.lock matches" in edited.run("unfreeze", "ci", "verify")
     said = edited.run("dvc", "repro")
     assert said.count("Running stage") == 1
     assert "Running stage 'code'" in said

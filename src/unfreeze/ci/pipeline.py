@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.code import CODE_STAGE
 from unfreeze.runtime.redaction import redacted
 
 # A stage needs no right to write to the repository, and code that trains should not have it.
@@ -45,6 +46,9 @@ def require_lock(lock: Path) -> None:
 def would_run(root: Path) -> list[str]:
     """Return the stages that `dvc repro` would begin with; what follows on them is not told.
 
+    The digests of the code in `code/` must be those of the source at hand. The stage that writes them is not named:
+    an edit that changes no digest retrains nothing.
+
     A file that is missing here is no reason where the lock knows its digest. That is what `dvc repro --dry
     --allow-missing` answers, which ends with an error where a stage has changed whose dependencies are missing.
     """
@@ -53,7 +57,8 @@ def would_run(root: Path) -> list[str]:
         return [
             stage.addressing
             for stage in repo.index.stages
-            if stage.changed(allow_missing=True, upstream=list(graph.successors(stage)))
+            if stage.addressing != CODE_STAGE
+            and stage.changed(allow_missing=True, upstream=list(graph.successors(stage)))
         ]
 
 

@@ -11,6 +11,7 @@ from unfreeze.ci import pipeline, preflight, pull_requests, repository, text
 from unfreeze.errors import UnfreezeError
 from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
+from unfreeze.records.code import write_digests
 from unfreeze.records.judgement_record import Judgement
 from unfreeze.release import promotion
 from unfreeze.release.comparability import NotComparable
@@ -56,6 +57,7 @@ def verify(paths: Paths) -> None:
         UnfreezeError: It does not.
     """
     pipeline.require_lock(paths.dvc_lock)
+    write_digests(paths)
     if stages := pipeline.would_run(paths.root):
         raise UnfreezeError(
             f"dvc.lock does not match, {_some(stages)} would run: `make repro` and commit what it changes, "
@@ -117,6 +119,7 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
 def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) -> None:
     """Run the stages that changed, on what the remote or the cache has of the others."""
     _step("verify", "what would run")
+    write_digests(paths)
     stages = pipeline.would_run(paths.root)
     log.info("%s", f"would run: {_some(stages)}, and what follows" if stages else "nothing would run")
     _step("pull", f"from remote {remote}" if remote else "no DVC remote is set: what the cache holds is all there is")

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from unfreeze import files
+from unfreeze.paths import Paths
 from unfreeze.records.syntax import strip, tokens
 
 PACKAGE = "unfreeze"
@@ -29,6 +31,9 @@ NOT_STAGES = frozenset({"__init__", "tracker", "code"})
 LOAD_ENTRIES = ("unfreeze.runtime.plugins", "load_entries")
 PLUGINS = "plugins"
 TEMPLATE = re.compile(r"[\w/.-]+\.j2")
+
+# The stage that writes the digests; an edit that changes none of them is no reason to run another stage.
+CODE_STAGE = "code"
 
 # A top-level definition: module and name; the name is empty for statements that run when the module is imported.
 Key = tuple[str, str]
@@ -237,6 +242,18 @@ class Source:
                 found.add(name)
                 waiting += TEMPLATE.findall((self._templates / name).read_text(encoding="utf-8"))
         return found
+
+
+def write_digests(paths: Paths) -> None:
+    """Write code/<stage>.txt for every stage.
+
+    Args:
+        paths: The checkout.
+    """
+    with files.atomic(paths.code) as folder:
+        folder.mkdir()
+        for stage, digest in Source(paths.root).digests().items():
+            files.write_text(folder / f"{stage}.txt", f"{digest}\n")
 
 
 def _bound_names(statement: ast.stmt) -> Iterator[str]:
