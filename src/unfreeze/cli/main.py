@@ -37,16 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("error: interrupted; finished stages are kept, `dvc repro` goes on from there")
 
 
-class _Wide(argparse.HelpFormatter):
-    """Leaves room for the longest command, so that each has one line where the terminal is wide enough."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__, formatter_class=_Wide)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
+    # As long as the longest stage's name, so that each has one line.
+    commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
     stages.add(commands)
     study.add(commands)
     registry.add(commands)
