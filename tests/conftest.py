@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+pytest_plugins = ["tests.allowed_skips"]
+
 PROJECT = Path(__file__).parents[1]
 
 # Seconds that a command may take: minutes of work, on a machine three times slower, with other tests beside it.
