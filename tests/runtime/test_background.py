@@ -55,8 +55,8 @@ def test_it_does_not_outlive_its_parent(end: signal.Signals) -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.send_signal(end)
-        parent.wait(10)
-    deadline = time.monotonic() + 10
+        parent.wait(60)
+    deadline = time.monotonic() + 60
     while runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not runs(child)

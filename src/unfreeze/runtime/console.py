@@ -29,9 +29,6 @@ log = logging.getLogger("unfreeze")
 
 # Without a terminal a line every so often is enough to see that work goes on.
 SECONDS_BETWEEN_LINES = 10.0
-# Keras imports these, where they are installed, for wrappers and pictures that nothing here uses; a third of the
-# time that TensorFlow takes to start goes into them.
-KERAS_EXTRAS = ("sklearn", "matplotlib")
 
 T = TypeVar("T")
 _console = Console(stderr=True)
@@ -64,24 +61,12 @@ def import_tensorflow() -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing, _absent(*KERAS_EXTRAS), quick_imports():
+        with Path(os.devnull).open("w") as nothing, quick_imports():
             os.dup2(nothing.fileno(), 2)
             importlib.import_module("tensorflow")
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextmanager
-def _absent(*packages: str) -> Iterator[None]:
-    """Let imports of some packages fail, as if they were not installed, unless they are loaded already."""
-    hidden = {name: None for name in packages if name not in sys.modules}
-    sys.modules.update(hidden)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 @contextmanager
@@ -95,30 +80,37 @@ def progress(description: str, total: int) -> Iterator[Advance]:
     Yields:
         A function that takes the number of steps just done.
     """
-    if _console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=_console) as bar:
-            task = bar.add_task(description, total=total, note="")
+    with _show_bar(description, total) if _console.is_terminal else _log_lines(description, total) as advance:
+        yield advance
 
-            def advance_bar(steps: int = 1, *, note: str = "") -> None:
-                bar.update(task, advance=steps, note=note)
 
-            yield advance_bar
-        return
+@contextmanager
+def _show_bar(description: str, total: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=_console) as bar:
+        task = bar.add_task(description, total=total, note="")
 
+        def advance(steps: int = 1, *, note: str = "") -> None:
+            bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+@contextmanager
+def _log_lines(description: str, total: int) -> Iterator[Advance]:
     begun = last = time.monotonic()
     done = 0
 
-    def advance_lines(steps: int = 1, *, note: str = "") -> None:
+    def advance(steps: int = 1, *, note: str = "") -> None:
         nonlocal done, last
         done += steps
         now = time.monotonic()
@@ -131,7 +123,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
             description, done, total, now - begun, left, f", {note}" if note else "",
         )  # fmt: skip
 
-    yield advance_lines
+    yield advance
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:

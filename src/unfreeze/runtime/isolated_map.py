@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from unfreeze.runtime.background import end_with_parent
 
@@ -62,36 +63,22 @@ def run_isolated(
         RuntimeError: A process cannot start.
     """
     processes = processes or os.cpu_count() or 1
-    # Forked off a server that has the function's module loaded, a process is replaced in milliseconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([getattr(function, "func", function).__module__])
-
+    team = _Team(function, seconds, gigabytes)
     rest = iter(items)
     chunks = (_Chunk[T, R](part) for part in iter(lambda: list(islice(rest, CHUNK)), []))
     unyielded: deque[_Chunk[T, R]] = deque()
-    waiting: deque[_Chunk[T, R]] = deque()
-    workers: list[_Worker[T, R]] = []
     try:
         while True:
             while unyielded and not unyielded[0].left:
                 yield from unyielded.popleft().results
             fresh = list(islice(chunks, processes * CHUNKS_AHEAD - len(unyielded)))
             unyielded += fresh
-            waiting += fresh
+            team.waiting += fresh
             if not unyielded:
                 return
-            workers = [worker for worker in workers if worker.lives]
-            while len(workers) < min(processes, len(unyielded)):
-                workers.append(_Worker(context, function, seconds, gigabytes))
-            for worker in workers:
-                if worker.chunk is None and waiting:
-                    worker.begin(waiting.popleft())
-            busy = [worker for worker in workers if worker.chunk is not None]
-            _wait(busy)
-            waiting.extendleft(chunk for worker in busy if (chunk := worker.receive()))
+            team.work(min(processes, len(unyielded)))
     finally:
-        for worker in workers:
-            worker.end()
+        team.end()
 
 
 @dataclass
@@ -163,10 +150,33 @@ class _Worker(Generic[T, R]):
         self.connection.close()
 
 
-def _wait(workers: list[_Worker[Any, Any]]) -> None:
-    """Wait until a process has sent something, has ended, or has used up its time."""
-    seconds = min(worker.deadline for worker in workers) - time.monotonic()
-    wait([worker.connection for worker in workers], max(seconds, 0))
+class _Team(Generic[T, R]):
+    """The processes, and the chunks that none of them has begun."""
+
+    def __init__(self, function: Callable[[T], R], seconds: float, gigabytes: float) -> None:
+        self.waiting: deque[_Chunk[T, R]] = deque()
+        self._workers: list[_Worker[T, R]] = []
+        # Forked off a server that has the function's module loaded, a process is replaced in milliseconds.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([getattr(function, "func", function).__module__])
+        self._start = partial(_Worker[T, R], context, function, seconds, gigabytes)
+
+    def work(self, processes: int) -> None:
+        """Keep so many processes busy, and take in what they have sent by the time that one of them has."""
+        self._workers = [worker for worker in self._workers if worker.lives]
+        while len(self._workers) < processes:
+            self._workers.append(self._start())
+        for worker in self._workers:
+            if worker.chunk is None and self.waiting:
+                worker.begin(self.waiting.popleft())
+        busy = [worker for worker in self._workers if worker.chunk is not None]
+        seconds = min(worker.deadline for worker in busy) - time.monotonic()
+        wait([worker.connection for worker in busy], max(seconds, 0))
+        self.waiting.extendleft(chunk for worker in busy if (chunk := worker.receive()))
+
+    def end(self) -> None:
+        for worker in self._workers:
+            worker.end()
 
 
 def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float) -> None:
