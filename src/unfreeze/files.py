@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees all of one or none of it."""
+"""Writing files so that a reader sees all of one or none of it, and reading what git may have left half merged."""
 
 import hashlib
 import json
@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
+import yaml
+
+from unfreeze.errors import UnfreezeError
+
+# How git marks the two sides of a conflict; between them stands a line of equals signs.
+CONFLICT_MARKERS = ("<<<<<<< ", ">>>>>>> ")
 
 
 def partial_of(path: Path) -> Path:
@@ -90,9 +96,70 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Read a text file that people edit or git merges.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Raises:
+        UnfreezeError: It holds the markers of a merge conflict, or is not in UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UnfreezeError(f"{_shown(path)} is not text in UTF-8 ({error}): {_remedy(path)}") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(CONFLICT_MARKERS):
+            name = _shown(path)
+            raise UnfreezeError(
+                f"{name} holds git merge conflict markers at line {number}: edit it, or take one side "
+                f"(`git checkout --ours {name}` or `--theirs {name}`), then run `dvc repro` and commit what it writes"
+            )
+    return text
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnfreezeError: It is no JSON, or git has left a merge conflict in it.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UnfreezeError(f"{_shown(path)} is not valid JSON ({error}): {_remedy(path)}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file; an empty one gives None.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnfreezeError: It is no YAML, or git has left a merge conflict in it.
+    """
+    text = read_text(path)
+    try:
+        # The C parser takes a tenth of the time.
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UnfreezeError(f"{_shown(path)} is not valid YAML ({reason}): {_remedy(path)}") from error
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be named from the working folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _remedy(path: Path) -> str:
+    return f"correct it, or take the committed one with `git checkout {_shown(path)}`; then run `dvc repro`"
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

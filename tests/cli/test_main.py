@@ -25,7 +25,6 @@ def ending_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> str:
         (UnfreezeError("x is wrong: do y"), "error: x is wrong: do y"),
         (OSError(errno.ENOSPC, "No space left on device", "a.h5"), "error: no space left to write a.h5"),
         (OSError("Can't write data (file write failed: errno = 28, ...)"), "error: no space left to write"),
-        (KeyboardInterrupt(), "error: interrupted"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(error: BaseException, line: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -322,6 +322,6 @@ def test_another_source_replaces_the_record(
 def test_a_damaged_record_is_named(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     record = tmp_path / "checkout/metrics/download.json"
     record.parent.mkdir(parents=True)
-    record.write_text("<<<<<<< HEAD")
+    record.write_text("[]")
     with pytest.raises(UnfreezeError, match="download.json is no record of a download.*delete it"):
         run(tmp_path, folder(make_images(tmp_path / "images")))

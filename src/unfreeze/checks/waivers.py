@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from unfreeze import files
 from unfreeze.checks.catalogue import OF_IMAGES
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section, Sha256
@@ -43,9 +43,7 @@ def load(path: Path, today: date) -> list[Waiver]:
         return []
     name = f"{path.parent.name}/{path.name}"
     try:
-        waivers = TypeAdapter(list[Waiver]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnfreezeError(f"{name} is not valid YAML in UTF-8: {' '.join(str(error).split())}") from error
+        waivers = TypeAdapter(list[Waiver]).validate_python(files.read_yaml(path) or [])
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

@@ -1,30 +1,89 @@
 """The `unfreeze` command: one subcommand a DVC stage, and those for people and for continuous integration."""
 
-import argparse
-import errno
+# Little is imported here, and all else inside `main`: an interrupt while libraries load ends in one line too.
 import os
+import signal
 import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from unfreeze.runtime.imports import quick_imports
+if TYPE_CHECKING:
+    import argparse
 
-# Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-with quick_imports():
-    from unfreeze.cli import ci, registry, stages, study
-    from unfreeze.errors import UnfreezeError
-    from unfreeze.runtime import console
-    from unfreeze.runtime.redaction import redacted
-
-# What a full or limited disk answers.
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+INTERRUPTED = "error: interrupted; finished stages are kept, `dvc repro` goes on from there"
+# What shells report of a program that SIGINT ended.
+STATUS_INTERRUPTED = 130
+# How soon an interrupt that a library swallowed is repeated, seconds.
+SECONDS_TO_REPEAT = 0.05
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and end with status 1 and one line if the user can mend what went wrong."""
-    console.configure_logging()
-    options = _parser().parse_args(arguments)
+    """Run a command; what the user can correct ends it with status 1 and one line, an interrupt with status 130."""
+    interrupts = _Interrupts()
     try:
+        _run(arguments)
+    except KeyboardInterrupt:
+        _end_interrupted()
+    except Exception:
+        # Some libraries turn an interrupt while they load into an error of their own.
+        if interrupts.came:
+            _end_interrupted()
+        raise
+    finally:
+        interrupts.forget()
+
+
+class _Interrupts:
+    """Remembers an interrupt from the terminal, so that none is lost in a library."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._repeat_unraisable
+
+    def forget(self) -> None:
+        """Leave handling of interrupts as it was before."""
+        if not self.came:
+            signal.signal(signal.SIGINT, self._before)
+        sys.unraisablehook = self._hook
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.came = True
+        raise KeyboardInterrupt
+
+    def _repeat_unraisable(self, given: Any) -> None:
+        """Interrupt again where Python would print the interrupt and go on, as in a callback of a C library."""
+        if not isinstance(given.exc_value, KeyboardInterrupt):
+            self._hook(given)
+            return
+        repeat = threading.Timer(SECONDS_TO_REPEAT, os.kill, (os.getpid(), signal.SIGINT))
+        repeat.daemon = True
+        repeat.start()
+
+
+def _end_interrupted() -> NoReturn:
+    # Whoever interrupts a second time does not want to wait for what is tidied up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stderr.write(f"{INTERRUPTED}\n")
+    sys.exit(STATUS_INTERRUPTED)
+
+
+def _run(arguments: list[str] | None) -> None:
+    # Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from unfreeze.runtime.imports import quick_imports
+
+    with quick_imports():
+        from unfreeze.errors import UnfreezeError
+        from unfreeze.runtime import console
+        from unfreeze.runtime.redaction import redacted
+    console.configure_logging()
+    try:
+        with quick_imports():
+            parser = _parser()
+        options = parser.parse_args(arguments)
         options.run(options)
     except UnfreezeError as error:
         sys.exit(f"error: {redacted(str(error))}")
@@ -33,11 +92,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         name = f" {error.filename}" if error.filename else ""
         sys.exit(f"error: no space left to write{name} ({error}): free some and run `dvc repro` again")
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted; finished stages are kept, `dvc repro` goes on from there")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "argparse.ArgumentParser":
+    import argparse
+
+    from unfreeze.cli import ci, registry, stages, study
+
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
@@ -49,5 +110,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _is_disk_full(error: OSError) -> bool:
-    # HDF5 keeps the number in its message only.
-    return error.errno in DISK_FULL or any(f"errno = {number}" in str(error) for number in DISK_FULL)
+    import errno
+
+    # What a full or limited disk answers; HDF5 keeps the number in its message only.
+    numbers = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return error.errno in numbers or any(f"errno = {number}" in str(error) for number in numbers)

@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import unfreeze
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.imports import quick_imports
@@ -41,9 +40,7 @@ def _described(paths: Paths) -> dict[str, dict[str, str]]:
     """Return the stages of dvc.yaml; none outside a checkout."""
     if not paths.pipeline.exists():
         return {}
-    # The C parser takes a tenth of the time.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    stages: dict[str, dict[str, str]] = yaml.load(paths.pipeline.read_text(encoding="utf-8"), loader)["stages"]  # noqa: S506
+    stages: dict[str, dict[str, str]] = files.read_yaml(paths.pipeline)["stages"]
     return stages
 
 

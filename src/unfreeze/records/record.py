@@ -28,7 +28,7 @@ class Record(BaseModel):
             UnfreezeError: It holds something else.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(files.read_text(path))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from unfreeze.runtime import console
 
@@ -28,9 +29,33 @@ def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as process:
+        # The process starts with the first call.
+        with without_interrupts():
+            process.submit(os.getpid)
         for load in loads:
             process.submit(load)
-        yield process
+        try:
+            yield process
+        except KeyboardInterrupt:
+            # Nobody waits for what is still being loaded or logged.
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Let processes that this thread starts in the block ignore interrupts from the terminal for all their life.
+
+    An interrupt reaches all processes, also those that are still loading Python: the parent says what it means.
+    """
+    # It unblocks interrupts when it is started first within the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
@@ -43,8 +68,6 @@ def end_with_parent() -> None:
 
 def _begin() -> None:
     console.configure_logging()
-    # An interrupt from the terminal reaches all processes: the parent says what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
 

@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from unfreeze.runtime.background import end_with_parent
+from unfreeze.runtime.background import end_with_parent, without_interrupts
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,7 +103,8 @@ class _Worker(Generic[T, R]):
         self._seconds = seconds
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, function, gigabytes), daemon=True)
-        self._process.start()
+        with without_interrupts():
+            self._process.start()
         theirs.close()
         try:
             self.connection.recv()
@@ -181,8 +182,6 @@ class _Team(Generic[T, R]):
 
 def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float) -> None:
     """Be a worker; the function's libraries are loaded, since it has been unpickled."""
-    # An interrupt from the terminal reaches all processes: the parent says what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     _keep_freed_memory()
     pages = int(Path("/proc/self/statm").read_text().split()[0])

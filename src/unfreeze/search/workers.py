@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Literal
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.background import end_with_parent
+from unfreeze.runtime.background import end_with_parent, without_interrupts
 from unfreeze.runtime.console import log
 
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
@@ -178,7 +178,8 @@ class _Team:
         process = multiprocessing.get_context("spawn").Process(
             target=_work, args=(self._backbone, name, self._shares[name])
         )
-        process.start()
+        with without_interrupts():
+            process.start()
         return process
 
     def _look_after(self) -> None:

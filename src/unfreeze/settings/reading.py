@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section
 
@@ -29,9 +29,7 @@ def read_yaml(path: Path, section: type[S], *, remedy: str) -> S:
         UnfreezeError: The file is no YAML, or holds unknown keys or values out of range.
     """
     try:
-        return section.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise UnfreezeError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+        return section.model_validate(files.read_yaml(path))
     except ValidationError as error:
         problems = "; ".join(_describe_problem(item) for item in error.errors())
         raise UnfreezeError(f"{path.name}: {problems}. {remedy}") from error

@@ -434,6 +434,6 @@ def _read_version(partial: Path, address: str) -> _Version:
     unknown = _Version(address, None, None)
     try:
         version = _Version(**files.read_json(_version_file(partial)))
-    except (OSError, ValueError, TypeError):
+    except (OSError, UnfreezeError, TypeError):
         return unknown
     return version if version.address == address else unknown

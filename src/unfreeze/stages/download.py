@@ -56,7 +56,7 @@ def recorded_digest(record: Path, source: str) -> str | None:
     try:
         before = files.read_json(record)
         return before["sha256"] if before["source_sha256"] == files.digest(source) else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UnfreezeError(
             f"{record.parent.name}/{record.name} is no record of a download: delete it to accept what comes, or take "
             "the one that git has"

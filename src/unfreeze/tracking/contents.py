@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from unfreeze import files, git
 from unfreeze.paths import Paths
@@ -47,7 +46,7 @@ def weights(paths: Paths, backbone: str) -> dict[str, str]:
 
 def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return a backbone's settings, and what its training came to."""
-    settings = settings_of(yaml.safe_load(paths.params.read_text(encoding="utf-8")), backbone)
+    settings = settings_of(files.read_yaml(paths.params), backbone)
     return settings | files.read_json(paths.training(backbone))
 
 
