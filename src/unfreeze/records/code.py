@@ -16,14 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.records.syntax import strip, tokens
 
 PACKAGE = "unfreeze"
-# They show what happens, or log it: no output depends on them.
-WITHOUT_EFFECT = frozenset({"unfreeze.runtime.console", "unfreeze.stages.tracker"})
+# They show or log what happens, load libraries, or name files, which DVC compares by itself.
+WITHOUT_EFFECT = frozenset(
+    {"unfreeze.runtime.console", "unfreeze.runtime.imports", "unfreeze.stages.tracker", "unfreeze.paths"}
+)
 # Modules whose code runs in a stage although the stage is handed it by the command line.
 HANDED_IN = {"report": ("unfreeze.report.write",)}
 # Modules in `stages/` that are no stage with outputs of their own, or none that code decides.
@@ -49,6 +52,7 @@ class Module:
         definitions: Statements that bind each top-level name.
         effects: Statements that do something else when the module is imported.
         imports: What each imported name stands for: module, and name in it or None for the module itself.
+        settings: Names of the types in the annotations of the class `Settings`.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Module:
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     effects: list[ast.stmt] = field(default_factory=list)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    settings: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for statement in self.tree.body:
@@ -130,7 +135,7 @@ class Source:
             (module, name)
             for module in (f"{PACKAGE}.stages.{stage}", *HANDED_IN.get(stage, ()))
             for name in ("", *self._defined(module))
-        ]
+        ] + list(self._settings(stage))
         keys: set[Key] = set()
         templates: set[str] = set()
         while waiting:
@@ -142,6 +147,12 @@ class Source:
             templates |= self._with_included(filled)
             waiting += [(key[0], ""), *used]
         return keys, templates
+
+    def _settings(self, stage: str) -> Iterator[Key]:
+        """Yield the definitions of the types of a stage's settings, which the command line builds."""
+        module = self._module(f"{PACKAGE}.stages.{stage}")
+        for local in module.settings if module else ():
+            yield from self._resolve(cast(Module, module), local, ())
 
     def _use(self, key: Key) -> tuple[list[str], set[Key], set[str]]:
         """Return a definition's tokens, the definitions and the templates that it uses."""
@@ -221,7 +232,8 @@ class Source:
 
     def _read(self, name: str, path: Path) -> Module:
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        return Module(name, strip(tree), imports=_imported_names(tree))
+        imports, settings = _imported_names(tree), _types_of_settings(tree)
+        return Module(name, strip(tree), imports=imports, settings=settings)
 
     def _path(self, name: str) -> Path | None:
         """Return a module's file; None if it is none of this checkout's, or a package."""
@@ -254,6 +266,13 @@ def write_digests(paths: Paths) -> None:
         folder.mkdir()
         for stage, digest in Source(paths.root).digests().items():
             files.write_text(folder / f"{stage}.txt", f"{digest}\n")
+
+
+def _types_of_settings(tree: ast.Module) -> set[str]:
+    """Return the names in the annotations of the class `Settings`, whose instance a stage is handed."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+    annotations = [node.annotation for item in classes for node in item.body if isinstance(node, ast.AnnAssign)]
+    return {name for annotation in annotations for name, _ in _names(annotation)}
 
 
 def _bound_names(statement: ast.stmt) -> Iterator[str]:
