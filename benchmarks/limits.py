@@ -105,14 +105,14 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
         target = Path(folder) / "x.h5"
 
         def extract() -> None:
-            with cache.writing(target, plan) as writer:
+            with cache.open_writer(target, plan) as writer:
                 for part in engine.run(store.batches(paths.images, rows, size)):
                     writer.append(part)
             target.unlink()
 
         use(engine.run(batches))
         # Tuned, 256 images through Xception took 3.5 s or 5.1 s by luck; without 3.4 to 3.6 s.
-        dataset = feed.without_autotune(tf.data.Dataset.from_tensor_slices(pixels).batch(PREDICT_BATCH))
+        dataset = feed.disable_autotune(tf.data.Dataset.from_tensor_slices(pixels).batch(PREDICT_BATCH))
         prefix.predict(dataset.take(1), verbose=0)
         return alternate(
             {
@@ -128,7 +128,7 @@ def _trainer_rate(network: Backbone, suffix: keras.Model, precision: Precision) 
     """Return the images a second of fine-tuning on one large batch in memory."""
     use_precision(precision)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
-    model = FineTuned(pointwise.as_products(suffix), head)
+    model = FineTuned(pointwise.replace_convolutions(suffix), head)
     model.compile(FusedAdam(), "sparse_categorical_crossentropy", jit_compile=False)
     generator = np.random.default_rng(0)
     rows = tf.constant(generator.random((TRAINER_BATCH, *suffix.input.shape[1:]), "float32"))
@@ -162,7 +162,7 @@ def _preprocess_seconds(paths: Paths, size: int) -> dict[str, float]:
                 shape = (len(dataset.file_paths), size, size, 3)
                 written = file.create_dataset("images", shape, "uint8", chunks=(store.RUN, *shape[1:]))
                 start = 0
-                for rows, _ in feed.without_autotune(dataset.prefetch(2)):
+                for rows, _ in feed.disable_autotune(dataset.prefetch(2)):
                     written[start : start + len(rows)] = np.clip(np.rint(rows.numpy()), 0, 255)
                     start += len(rows)
             target.unlink()

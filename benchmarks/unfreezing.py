@@ -35,7 +35,7 @@ def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, An
     phase = params.train.finetune.of(name).model_copy(update={"epochs": int(epochs), "patience": None})
     asked = tuple(TypeAdapter(UnfreezePoint).validate_python(yaml.safe_load(point)) for point in points)
     settings = TransferSettings(params.seed, params.pixels, params.head, params.train)
-    with Transfer.prepared(settings, paths, name) as transfer:
+    with Transfer.prepare(settings, paths, name) as transfer:
         transfer.train_head(params.train.head.of(name))
         candidates = transfer.backbone.candidates(asked)
         trials = Trials(

@@ -194,7 +194,7 @@ def test_turned_labels_are_among_the_most_suspect() -> None:
     engine = engine_of(backbone.part(0, backbone.cut("block7_sepconv1")), SETTINGS.extract)
     batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
     features = np.concatenate([batch.mean(axis=(1, 2)) for batch in batches])
-    probabilities = probes.cross_validated(features, labels, np.arange(len(names)), seed=0)
-    suspects = probes.opinions(names, labels, probabilities, ["functional", "defective"])["path"][:40]
+    probabilities = probes.cross_validate(features, labels, np.arange(len(names)), seed=0)
+    suspects = probes.tabulate_opinions(names, labels, probabilities, ["functional", "defective"])["path"][:40]
     # Chance would bring 1 of the 20.
     assert len({names[place] for place in turned} & set(suspects)) >= 14

@@ -40,7 +40,7 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 from tests.features.test_cache import PLAN, ROWS, cache
-with cache.writing(Path(sys.argv[1]), PLAN) as writer:
+with cache.open_writer(Path(sys.argv[1]), PLAN) as writer:
     for row in ROWS[writer.done:5]:
         writer.append(row[None])
     print("written", flush=True)
@@ -49,7 +49,7 @@ with cache.writing(Path(sys.argv[1]), PLAN) as writer:
 
 
 def write(path: Path, plan: Plan = PLAN) -> None:
-    with cache.writing(path, plan) as writer:
+    with cache.open_writer(path, plan) as writer:
         for row in ROWS[writer.done :]:
             writer.append(row[None])
 
@@ -74,7 +74,7 @@ def test_the_same_rows_give_the_same_bytes_however_often_it_was_stopped(tmp_path
     # HDF5 may keep times, in whole seconds.
     time.sleep(1.1)
     for stop in (1, 4, 5):
-        with pytest.raises(KeyboardInterrupt), cache.writing(tmp_path / "parts.h5", PLAN) as writer:
+        with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "parts.h5", PLAN) as writer:
             for row in ROWS[writer.done : stop]:
                 writer.append(row[None])
             raise KeyboardInterrupt
@@ -94,7 +94,7 @@ def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
         assert running.stdout.readline() == "written\n"
         os.kill(running.pid, signal.SIGKILL)
     assert not path.exists()
-    with cache.writing(path, PLAN) as writer:
+    with cache.open_writer(path, PLAN) as writer:
         assert writer.done == 5
         writer.append(ROWS[5:])
     assert all_rows(cache.read(path, {})) == ROWS.tolist()
@@ -114,10 +114,10 @@ def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
     ],
 )
 def test_what_was_begun_for_other_settings_is_not_gone_on_with(tmp_path: Path, other: Plan) -> None:
-    with pytest.raises(KeyboardInterrupt), cache.writing(tmp_path / "x.h5", other) as writer:
+    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", other) as writer:
         writer.append(np.full((1, *other.row_shape), 7))
         raise KeyboardInterrupt
-    with cache.writing(tmp_path / "x.h5", PLAN) as writer:
+    with cache.open_writer(tmp_path / "x.h5", PLAN) as writer:
         assert writer.done == 0
         writer.append(ROWS[:4])
         writer.append(ROWS[4:])
@@ -131,7 +131,7 @@ def test_a_damaged_partial_file_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_a_cache_with_missing_rows_gets_no_name(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="got 2 rows, expected 6"), cache.writing(tmp_path / "x.h5", PLAN) as w:
+    with pytest.raises(RuntimeError, match="got 2 rows, expected 6"), cache.open_writer(tmp_path / "x.h5", PLAN) as w:
         w.append(ROWS[:2])
     assert not (tmp_path / "x.h5").exists()
 
@@ -168,7 +168,7 @@ def test_another_kind_of_hdf5_file_is_damaged(tmp_path: Path) -> None:
 def test_nothing_stored_takes_no_room(tmp_path: Path) -> None:
     plan = replace(PLAN, stored=False)
     assert (plan.nbytes, PLAN.nbytes) == (0, 36)
-    with cache.writing(tmp_path / "x.h5", plan):
+    with cache.open_writer(tmp_path / "x.h5", plan):
         pass
     read = cache.read(tmp_path / "x.h5", {})
     assert read.plan.same_as(plan)
@@ -177,38 +177,38 @@ def test_nothing_stored_takes_no_room(tmp_path: Path) -> None:
 
 def test_the_disk_is_taken_before_the_first_row(tmp_path: Path) -> None:
     plan = replace(PLAN, row_shape=(1000, 1000))
-    with pytest.raises(KeyboardInterrupt), cache.writing(tmp_path / "x.h5", plan):
+    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan):
         raise KeyboardInterrupt
     assert (tmp_path / ".partial-x.h5").stat().st_blocks * 512 >= plan.nbytes == 12_000_000
 
 
 def test_the_room_is_the_limit_or_what_the_disk_has_for_two_copies(tmp_path: Path) -> None:
-    assert cache.room(tmp_path / "new/x.h5", 0.001, copies=2) == 1_000_000
+    assert cache.measure_room(tmp_path / "new/x.h5", 0.001, copies=2) == 1_000_000
     free = shutil.disk_usage(tmp_path).free
-    assert free / 2.1 < cache.room(tmp_path / "x.h5", 1e9, copies=2) < free / 1.9
-    assert free / 1.1 < cache.room(tmp_path / "x.h5", 1e9, copies=1) < free / 0.9
+    assert free / 2.1 < cache.measure_room(tmp_path / "x.h5", 1e9, copies=2) < free / 1.9
+    assert free / 1.1 < cache.measure_room(tmp_path / "x.h5", 1e9, copies=1) < free / 0.9
 
 
 def test_what_an_interrupted_run_has_taken_counts_as_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(PLAN, row_shape=(1000, 1000))
-    with pytest.raises(KeyboardInterrupt), cache.writing(tmp_path / "x.h5", plan):
+    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan):
         raise KeyboardInterrupt
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=13_000_000))
-    assert cache.room(tmp_path / "x.h5", 1, copies=2) >= plan.nbytes == 12_000_000
-    assert cache.room(tmp_path / "y.h5", 1, copies=2) == 6_500_000
+    assert cache.measure_room(tmp_path / "x.h5", 1, copies=2) >= plan.nbytes == 12_000_000
+    assert cache.measure_room(tmp_path / "y.h5", 1, copies=2) == 6_500_000
 
 
 def test_numbers_too_large_for_half_precision_end_the_run(tmp_path: Path) -> None:
     with (
         pytest.raises(UnfreezeError, match=r"of up to 7e\+04 do not fit into float16: set extract.dtype=float32"),
-        cache.writing(tmp_path / "x.h5", PLAN) as writer,
+        cache.open_writer(tmp_path / "x.h5", PLAN) as writer,
     ):
         writer.append(np.array([[1, 70_000, 2]], "float32"))
     assert not (tmp_path / "x.h5").exists()
 
 
 def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path) -> None:
-    with cache.writing(tmp_path / "x.h5", PLAN) as writer:
+    with cache.open_writer(tmp_path / "x.h5", PLAN) as writer:
         writer.append(ROWS[:4])
         second = subprocess.run(
             [sys.executable, "-c", SLOW_WRITER, tmp_path / "x.h5"],
@@ -257,7 +257,7 @@ def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.h5"
-        with cache.writing(path, plan) as writer:
+        with cache.open_writer(path, plan) as writer:
             for fold in (rows[:first], rows[first:]):
                 for start in range(0, len(fold), size):
                     writer.append(fold[start : start + size])

@@ -10,12 +10,12 @@ def test_turned_labels_are_the_most_suspect() -> None:
     features[:, :8] += 1.5 * labels[:, None]
     turned = np.arange(0, 400, 20)
     labels[turned] = 1 - labels[turned]
-    probabilities = probes.cross_validated(features, labels, np.arange(400), seed=0)
-    table = probes.opinions([f"{n}" for n in range(400)], labels, probabilities, ["cat", "dog"])
+    probabilities = probes.cross_validate(features, labels, np.arange(400), seed=0)
+    table = probes.tabulate_opinions([f"{n}" for n in range(400)], labels, probabilities, ["cat", "dog"])
     assert len(set(table["path"][:40]) & {str(n) for n in turned}) >= 18
     assert table["label_quality"].is_monotonic_increasing
     assert table.loc[0, "label"] != table.loc[0, "opinion"]
-    assert (probabilities == probes.cross_validated(features, labels, np.arange(400), seed=0)).all()
+    assert (probabilities == probes.cross_validate(features, labels, np.arange(400), seed=0)).all()
 
 
 def test_a_copy_of_an_image_does_not_vouch_for_its_label() -> None:
@@ -26,5 +26,5 @@ def test_a_copy_of_an_image_does_not_vouch_for_its_label() -> None:
     labels[:2] = [1, 0]
     # Both turned images come ten times.
     rows = np.concatenate([np.arange(200), np.repeat([0, 1], 9)])
-    probabilities = probes.cross_validated(features[rows], labels[rows], rows, seed=0)
+    probabilities = probes.cross_validate(features[rows], labels[rows], rows, seed=0)
     assert probabilities[np.arange(len(rows)), labels[rows]][[0, 1]].max() < 0.5

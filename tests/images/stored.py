@@ -51,7 +51,7 @@ def store_features(
         stored=stored,
     )
     activations = np.random.default_rng(0).normal(0, 1, (images, 2, 2, 6)) + labels[:, None, None, None]
-    with cache.writing(paths.features("b"), plan) as writer:
+    with cache.open_writer(paths.features("b"), plan) as writer:
         if stored:
             writer.append(activations[train])
             for _ in range(1, views):

@@ -87,10 +87,10 @@ def test_the_wrong_scaling_shows_in_features_too(
         backbone.base.load_weights(WEIGHTS[name])
         engine = engine_of(backbone.part(0, backbone.end), settings)
         batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
-        features = np.concatenate([pooled.over_places(batch) for batch in batches])
-        skill = feature_space.probe_skill(features, labels, np.arange(len(labels)), seed=0)
+        features = np.concatenate([pooled.average_places(batch) for batch in batches])
+        skill = feature_space.measure_probe_skill(features, labels, np.arange(len(labels)), seed=0)
         assert skill is not None
-        skills[scaling], dimensions[scaling] = skill, feature_space.effective_dimensions(features)
+        skills[scaling], dimensions[scaling] = skill, feature_space.count_effective_dimensions(features)
         assert (pixel_check.scaling_error(backbone) < SCALING_TOLERANCE) == (scaling == "native")
     assert right[0] <= skills["native"]["accuracy"] <= right[1]
     assert wrong[0] <= skills["unit"]["accuracy"] <= wrong[1]

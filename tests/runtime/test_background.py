@@ -10,16 +10,16 @@ import pytest
 
 from tests.conftest import runs
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 
 PARENT = """
 import os, signal, time
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 
 # A shell that runs tests in the background has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-with beside() as process:
+with start_helper() as process:
     print(process.submit(os.getpid).result(), flush=True)
     time.sleep(60)
 """
@@ -34,18 +34,18 @@ def load_nothing() -> None:
 
 
 def test_functions_run_in_another_process() -> None:
-    with beside() as process:
+    with start_helper() as process:
         other = process.submit(os.getpid).result()
     assert other != os.getpid()
 
 
 def test_what_is_raised_there_is_raised_here() -> None:
-    with beside() as process, pytest.raises(UnfreezeError, match="the split check failed"):
+    with start_helper() as process, pytest.raises(UnfreezeError, match="the split check failed"):
         process.submit(fail).result()
 
 
 def test_a_library_that_cannot_be_loaded_stops_nothing_before_it_is_needed() -> None:
-    with beside(load_nothing) as process:
+    with start_helper(load_nothing) as process:
         assert process.submit(len, "abc").result() == 3
 
 

@@ -4,24 +4,24 @@ import gc
 
 import pytest
 
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 
 
 def test_nothing_is_collected_meanwhile_and_all_is_again_afterwards() -> None:
-    with quick_imports():
+    with pause_collector():
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
 def test_a_library_that_cannot_be_loaded_leaves_the_collector_on() -> None:
-    with pytest.raises(ModuleNotFoundError), quick_imports():
+    with pytest.raises(ModuleNotFoundError), pause_collector():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
 
 
 def test_what_was_loaded_is_left_out_of_later_collections() -> None:
     gc.unfreeze()
-    with quick_imports():
+    with pause_collector():
         loaded = [[number] for number in range(1000)]
     assert gc.get_freeze_count() >= len(loaded)
     gc.unfreeze()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.training.test_transfer import PHASE, make_transfer, resident_mb
-from unfreeze.search.trials import DEATHS, Row, Trials, smoothed_score
+from unfreeze.search.trials import DEATHS, Row, Trials, smooth_score
 from unfreeze.training.transfer import FineTuned
 
 
@@ -37,7 +37,7 @@ def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False,
     [([0.4], 0.4), ([0.4, 0.2], 0.3), ([0.4, 0.2, 0.9], 0.3), ([0.4, 0.1, 0.5], 0.25), ([0.2, 0.4], 0.2)],
 )
 def test_the_score_is_not_the_luckiest_epoch(losses: list[float], expected: float) -> None:
-    assert smoothed_score(losses) == pytest.approx(expected)
+    assert smooth_score(losses) == pytest.approx(expected)
 
 
 def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
     trials = make_trials(tmp_path, reported)
     row = trials.run(1, "block_16_expand", {"learning_rate": 1e-4})
     assert [len(one["epochs"]) for one in reported] == [0, 1, 2, 3, 3]
-    assert row["score"] == smoothed_score([epoch["val_loss"] for epoch in row["epochs"]])
+    assert row["score"] == smooth_score([epoch["val_loss"] for epoch in row["epochs"]])
     assert row["trainable_parameters"] > trials.head.count_params()
     assert row["seconds"] > 0
     assert row["peak_mb"] > 50

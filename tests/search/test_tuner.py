@@ -197,7 +197,7 @@ def chief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 def work(folder: Path, trials: Formula, determined_by: str = "digest") -> None:
-    workers.wait_for_chief(workers.role())
+    workers.wait_for_chief(workers.read_role())
     search = settings(folder)
     space = tuner.Space(POINTS, search, "xception", determined_by)
     tuner.search(trials, space, search, seed=0, journal=None)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ def test_the_three_variables_say_what_a_process_does(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert workers.role() == expected
+    assert workers.read_role() == expected
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_variables_that_do_not_fit_are_named(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UnfreezeError, match=message):
-        workers.role()
+        workers.read_role()
 
 
 def test_a_port_in_use_is_named_with_the_remedy() -> None:

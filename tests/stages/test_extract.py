@@ -40,7 +40,7 @@ def spoil(made: Checkout, how: str) -> None:
     elif how == "another model's":
         stored = cached(whole, made.root / "old.h5")
         other = replace(stored.plan, determined_by={**stored.plan.determined_by, "weights": "f" * 64})
-        with cache.writing(path, other) as writer:
+        with cache.open_writer(path, other) as writer:
             for batch in stored.batches():
                 writer.append(batch)
     elif how == "half written":

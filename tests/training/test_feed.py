@@ -38,7 +38,7 @@ def numbers(dataset: tf.data.Dataset) -> list[int]:
 
 
 def test_rows_in_order(tmp_path: Path) -> None:
-    dataset = feed.in_order(stored(tmp_path, 11), 4, CLASS_WEIGHTS)
+    dataset = feed.read_in_order(stored(tmp_path, 11), 4, CLASS_WEIGHTS)
     assert len(dataset) == 3
     assert numbers(dataset) == list(range(11))
 
@@ -46,7 +46,7 @@ def test_rows_in_order(tmp_path: Path) -> None:
 def test_no_epoch_waits_for_a_tuner_of_the_feed(tmp_path: Path) -> None:
     # The wait itself comes and goes; with the tuner on, half of the epochs took twice their time.
     rows = stored(tmp_path, 11)
-    for dataset in (feed.in_order(rows, 4, CLASS_WEIGHTS), feed.shuffled(rows, 4, CLASS_WEIGHTS, 0)):
+    for dataset in (feed.read_in_order(rows, 4, CLASS_WEIGHTS), feed.read_shuffled(rows, 4, CLASS_WEIGHTS, 0)):
         assert dataset.options().autotune.enabled is False
 
 
@@ -56,13 +56,13 @@ def test_each_epoch_has_every_row_in_an_order_of_its_own(
 ) -> None:
     monkeypatch.setattr(feed, "SHUFFLED_BYTES", shuffled_bytes)
     rows = stored(tmp_path, 1000)
-    dataset = feed.shuffled(rows, 32, CLASS_WEIGHTS, 0)
+    dataset = feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 0)
     assert len(dataset) == 32
     first, second = numbers(dataset), numbers(dataset)
     assert sorted(first) == sorted(second) == list(range(1000))
     assert first != second
-    assert numbers(feed.shuffled(rows, 32, CLASS_WEIGHTS, 0)) == first
-    assert numbers(feed.shuffled(rows, 32, CLASS_WEIGHTS, 1)) != first
+    assert numbers(feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 0)) == first
+    assert numbers(feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 1)) != first
     # Neighbours in the file are no neighbours in the order.
     assert np.mean(np.abs(np.diff(first)) < 5) < 0.1
 
@@ -79,13 +79,13 @@ def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images
     (pixels,) = views.batches(8)
     expected = part.predict_on_batch(pixels)
 
-    (rows, found, weights), *rest = feed.in_order(source, 5, CLASS_WEIGHTS).as_numpy_iterator()
+    (rows, found, weights), *rest = feed.read_in_order(source, 5, CLASS_WEIGHTS).as_numpy_iterator()
     assert not rest
     np.testing.assert_allclose(rows, expected, atol=1e-4)
     assert found.argmax(axis=1).tolist() == labels.tolist()
     assert weights.tolist() == [1, 3, 1, 3, 1]
 
-    shuffled = feed.shuffled(source, 3, CLASS_WEIGHTS, 0)
+    shuffled = feed.read_shuffled(source, 3, CLASS_WEIGHTS, 0)
     assert len(shuffled) == 2
     epochs = [list(shuffled.as_numpy_iterator()) for _ in range(2)]
     orders = []

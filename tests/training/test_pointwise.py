@@ -35,7 +35,7 @@ def test_values_and_gradients_are_those_of_the_convolution(kind: str) -> None:
     for weight in model.weights:
         weight.assign(keras.random.normal(weight.shape))
     rows = np.random.default_rng(0).normal(size=(3, 7, 9, 4)).astype("float32")
-    product = pointwise.as_products(model)
+    product = pointwise.replace_convolutions(model)
     assert [id(weight) for weight in product.weights] == [id(weight) for weight in model.weights]
     np.testing.assert_allclose(product(rows), model(rows), rtol=1e-5, atol=1e-5)
     for found, wanted in zip(gradients_of(product, rows), gradients_of(model, rows), strict=True):
@@ -48,7 +48,7 @@ def test_a_suffix_keeps_its_weights_and_what_is_frozen(name: str) -> None:
     network = Backbone(row_of(name), 96)
     suffix = network.part(network.cut(network.row.unfreeze), network.end)
     suffix.layers[1].trainable = False
-    product = pointwise.as_products(suffix)
+    product = pointwise.replace_convolutions(suffix)
     assert any(isinstance(layer, pointwise.Pointwise) for layer in product._flatten_layers())
     for kept in ("weights", "trainable_weights"):
         assert [id(weight) for weight in getattr(product, kept)] == [id(weight) for weight in getattr(suffix, kept)]

@@ -22,7 +22,7 @@ from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
 from unfreeze.training import feed
 from unfreeze.training.heads import build_head
-from unfreeze.training.transfer import Transfer, _class_weights, deterministic
+from unfreeze.training.transfer import Transfer, _class_weights, make_deterministic
 
 PHASE = Phase(
     optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
@@ -57,7 +57,7 @@ def make_transfer(
     folder: Path, position_of: str, *, stored: bool = True, max_gb: float = 1.0, precision: str = "float32"
 ) -> Transfer:
     """Return red and blue squares, cached at an unfreeze point of a small random MobileNetV2."""
-    deterministic(0)
+    make_deterministic(0)
     classes = 2
     network = Backbone(row_of("mobilenetv2"), 32)
     generator = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def make_transfer(
         ),
         stored=stored,
     )
-    with cache.writing(folder / "features.h5", plan) as writer:
+    with cache.open_writer(folder / "features.h5", plan) as writer:
         if stored:
             cached = part.predict(pixels, verbose=0) if cut else pixels
             writer.append(cached[:32])

@@ -73,15 +73,15 @@ def _end_interrupted() -> NoReturn:
 def _run(arguments: list[str] | None) -> None:
     # Before TensorFlow is imported anywhere: it writes pages about what it found on the machine.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from unfreeze.runtime.imports import quick_imports
+    from unfreeze.runtime.imports import pause_collector
 
-    with quick_imports():
+    with pause_collector():
         from unfreeze.errors import UnfreezeError
         from unfreeze.runtime import console
         from unfreeze.runtime.redaction import redacted
     console.configure_logging()
     try:
-        with quick_imports():
+        with pause_collector():
             parser = _parser()
         options = parser.parse_args(arguments)
         options.run(options)

@@ -11,7 +11,7 @@ import unfreeze
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 from unfreeze.settings.params import Params, load
 from unfreeze.settings.selection import select
 
@@ -69,7 +69,7 @@ def run_stage(
         backbone: The backbone, for a stage that runs once a backbone.
         processes: Number of processes that run trials of a search.
     """
-    with quick_imports():
+    with pause_collector():
         stage: Any = importlib.import_module(f"unfreeze.stages.{name}")
     wanted = inspect.signature(stage.run).parameters
     possible: dict[str, Any] = {"paths": paths, "backbone": backbone, "processes": processes}

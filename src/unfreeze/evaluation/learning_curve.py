@@ -8,7 +8,7 @@ from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.features.pooled import Pooled
-from unfreeze.features.probes import one_thread, probe
+from unfreeze.features.probes import limit_to_one_thread, make_probe
 from unfreeze.records.interval import Interval
 from unfreeze.records.learning_curves import CurvePoint, LearningCurve, RecallPoint
 
@@ -130,10 +130,10 @@ def drawn(images: Pooled, share: float, random: np.random.Generator) -> np.ndarr
 def scored(train: Pooled, val: Pooled, random: np.random.Generator) -> Draws:
     """Train probes on draws of each share and tell which validation images each gets right."""
     counts, right = [], []
-    with one_thread():
+    with limit_to_one_thread():
         for share in SHARES:
             rows = [drawn(train, share, random) for _ in range(REPEATS if share < 1 else 1)]
-            probes = [probe().fit(train.vectors[own], train.labels[own]) for own in rows]
+            probes = [make_probe().fit(train.vectors[own], train.labels[own]) for own in rows]
             counts.append(np.mean([len(own) for own in rows]))
             right.append(np.stack([trained.predict(val.vectors) == val.labels for trained in probes]))
     return Draws(np.array(counts), right)

@@ -119,7 +119,7 @@ class Writer:
         self._store["done"][()] = self.done
 
 
-def room(path: Path, max_gb: float, *, copies: int) -> int:
+def measure_room(path: Path, max_gb: float, *, copies: int) -> int:
     """Return how many bytes a cache may take: the limit, or what the disk has left for it.
 
     Args:
@@ -135,7 +135,7 @@ def room(path: Path, max_gb: float, *, copies: int) -> int:
 
 
 @contextmanager
-def writing(path: Path, plan: Plan) -> Iterator[Writer]:
+def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
     """Open a cache for writing; it gets its name once it holds all rows.
 
     Args:

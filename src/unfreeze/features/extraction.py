@@ -123,7 +123,7 @@ def write_activations(
         batch_size: Images a batch.
         title: What is run, for the progress.
     """
-    with cache.writing(path, plan) as writer, console.progress(title, plan.rows) as advance:
+    with cache.open_writer(path, plan) as writer, console.progress(title, plan.rows) as advance:
         advance(writer.done)
         first = len(train)
         pixels = chain(

@@ -10,7 +10,7 @@ from unfreeze.features import probes
 MOST_IMAGES = 600
 
 
-def effective_dimensions(features: np.ndarray) -> float:
+def count_effective_dimensions(features: np.ndarray) -> float:
     """Return over how many directions the spread of features is shared out: the participation ratio.
 
     That is (sum of l)^2 / (sum of l^2) over the eigenvalues l of the covariance: their number if all are the same, 1
@@ -29,7 +29,9 @@ def effective_dimensions(features: np.ndarray) -> float:
     return float(np.trace(product) ** 2 / squares) if squares else 0.0
 
 
-def probe_skill(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, float] | None:
+def measure_probe_skill(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
+) -> dict[str, float] | None:
     """Return how often probes on some of the images name the label, and how often its largest class would.
 
     Probes weigh all classes the same. What they say is weighed by the classes' shares again: else guesses on
@@ -52,7 +54,7 @@ def probe_skill(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, se
     if len(classes) < 2:
         return None
     shares = np.bincount(numbers) / len(numbers)
-    probabilities = shares * probes.cross_validated(features[chosen], numbers, groups[chosen], seed)
+    probabilities = shares * probes.cross_validate(features[chosen], numbers, groups[chosen], seed)
     right = int((probabilities.argmax(axis=1) == numbers).sum())
     low, high = proportion_confint(right, len(numbers), method="wilson")
     return {

@@ -76,7 +76,7 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     ids = np.array(images.ids, dtype=object)[rows]
     clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
     return Pooled(
-        vectors=averaged(cached),
+        vectors=pool_features(cached),
         ids=ids,
         labels=images.labels[rows],
         groups=clusters.loc[ids].to_numpy(),
@@ -86,7 +86,7 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     )
 
 
-def averaged(cached: Features) -> np.ndarray:
+def pool_features(cached: Features) -> np.ndarray:
     """Return one vector an image: activations averaged over all places.
 
     Args:
@@ -95,13 +95,13 @@ def averaged(cached: Features) -> np.ndarray:
     Returns:
         float32 array of shape (images, channels), training images first.
     """
-    vectors = [over_places(batch) for batch in cached.batches()]
+    vectors = [average_places(batch) for batch in cached.batches()]
     train = len(cached.plan.train)
     rows = np.concatenate(vectors)
     return np.concatenate([rows[: train // cached.plan.settings.augment.views], rows[train:]])
 
 
-def over_places(activations: np.ndarray) -> np.ndarray:
+def average_places(activations: np.ndarray) -> np.ndarray:
     """Return activations of shape (images, height, width, channels) averaged over all places, float32."""
     places = activations.reshape(len(activations), -1, activations.shape[-1])
     averages: np.ndarray = places.mean(axis=1, dtype=np.float32)

@@ -15,7 +15,7 @@ INVERSE_REGULARIZATION = 1e-3
 MOST_STEPS = 500
 
 
-def probe() -> Pipeline:
+def make_probe() -> Pipeline:
     """Return a probe that has seen nothing yet: features of one scale, then logistic regression."""
     return make_pipeline(
         StandardScaler(),
@@ -23,7 +23,7 @@ def probe() -> Pipeline:
     )
 
 
-def one_thread() -> threadpool_limits:
+def limit_to_one_thread() -> threadpool_limits:
     """Return a context in which products of matrices go to one thread.
 
     Several that wait for each other take up to thirty times as long for products as small as a probe's on a busy
@@ -32,7 +32,7 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def cross_validate(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Let probes say what each image shows, each probe of images that it has not seen, nor any copy of them.
 
     Args:
@@ -45,14 +45,16 @@ def cross_validated(features: np.ndarray, labels: np.ndarray, groups: np.ndarray
         Probabilities, float64 array of shape (images, classes).
     """
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    with one_thread():
+    with limit_to_one_thread():
         probabilities: np.ndarray = cross_val_predict(
-            probe(), features, labels, groups=groups, cv=folds, method="predict_proba"
+            make_probe(), features, labels, groups=groups, cv=folds, method="predict_proba"
         )
     return probabilities
 
 
-def opinions(paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def tabulate_opinions(
+    paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
     """Put the probes' opinion beside each label.
 
     Args:

@@ -16,7 +16,7 @@ SECONDS_TO_END = 5
 
 
 @contextmanager
-def beside(*loads: Callable[[], None]) -> Iterator[Executor]:
+def start_helper(*loads: Callable[[], None]) -> Iterator[Executor]:
     """Load libraries in a process of its own while the stage works, and run there what needs them.
 
     The process does not outlive this one, however this one ends.

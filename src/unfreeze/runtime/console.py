@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from unfreeze.runtime import redaction
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 
 log = logging.getLogger("unfreeze")
 
@@ -61,7 +61,7 @@ def import_tensorflow() -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing, quick_imports():
+        with Path(os.devnull).open("w") as nothing, pause_collector():
             os.dup2(nothing.fileno(), 2)
             importlib.import_module("tensorflow")
     finally:

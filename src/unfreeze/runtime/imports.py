@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quick_imports() -> Iterator[None]:
+def pause_collector() -> Iterator[None]:
     """Import without collecting garbage, and leave all that is loaded out of later collections.
 
     TensorFlow, Great Expectations and MLflow make hundreds of thousands of objects that live as long as the process.

@@ -44,7 +44,7 @@ def run_trials(
     Raises:
         UnfreezeError: All trials failed, or another process does not answer.
     """
-    role = workers.role()
+    role = workers.read_role()
     if role.kind == "worker":
         workers.wait_for_chief(role)
         tuner.search(trials, space, search, seed=seed, journal=None)

@@ -34,7 +34,7 @@ class TrialError(Exception):
     """A trial gave no score; the text says why."""
 
 
-def smoothed_score(losses: Sequence[float]) -> float:
+def smooth_score(losses: Sequence[float]) -> float:
     """Return the lowest exponential moving average of a trial's validation losses.
 
     Args:
@@ -138,7 +138,7 @@ class Trials:
             "failed": None,
         }
         begun = time.monotonic()
-        memory.forget_peak()
+        memory.reset_peak()
         try:
             with _Deaths(self._path(number, "deaths")):
                 self._train(row, until)
@@ -149,7 +149,7 @@ class Trials:
             # Before the next model is built over the same layers, which would keep this one.
             self.transfer.release()
             memory.free()
-        return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.peak()}
+        return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.measure_peak()}
 
     def _train(self, row: Row, until: int | None) -> None:
         """Train and score; the row is filled on the way."""
@@ -182,7 +182,7 @@ class Trials:
             "trainable_parameters": result.trainable_parameters,
             "val_loss": last["val_loss"],
             "val_accuracy": last["val_accuracy"],
-            "score": smoothed_score([epoch["val_loss"] for epoch in row["epochs"]]),
+            "score": smooth_score([epoch["val_loss"] for epoch in row["epochs"]]),
         }
         if self.keep_states:
             self._keep_state(row)

@@ -44,7 +44,7 @@ class Role:
     address: tuple[str, int] | None = None
 
 
-def role() -> Role:
+def read_role() -> Role:
     """Read from KerasTuner's three variables what this process does.
 
     Raises:
@@ -112,7 +112,7 @@ def wait_for_chief(worker: Role, seconds: float = SECONDS_FOR_CHIEF) -> None:
 
 
 @contextmanager
-def chief_of(backbone: str, count: int) -> Iterator[None]:
+def lead_workers(backbone: str, count: int) -> Iterator[None]:
     """Make this process the chief of so many workers on this machine, each with its share of the processors.
 
     A worker that ends before its time is started again.

@@ -17,7 +17,7 @@ from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import Calibrated, CheckSettings, Limits
 from unfreeze.settings.selection import param
@@ -174,7 +174,7 @@ def run(settings: Settings, paths: Paths) -> None:
     stored = profile.read(paths.profile)
     judgements: dict[str, Future[None]] = {}
     problems = []
-    with beside(gate.load_library) as process:
+    with start_helper(gate.load_library) as process:
 
         def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
             judgements[suite] = process.submit(gate.gate, suite, table, wanted, paths)

@@ -19,7 +19,7 @@ from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Cost
 from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
 from unfreeze.runtime import console
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.selection import param
@@ -92,7 +92,7 @@ def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataF
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
     tracker.prepare()
-    with beside(gate.load_library) as process:
+    with start_helper(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer
 
@@ -264,7 +264,7 @@ def neighbours(
     if not len(activations):
         return []
     train = of_images.of("train")
-    indices, distances = explanations.nearest(train.vectors, pooled.over_places(activations))
+    indices, distances = explanations.nearest(train.vectors, pooled.average_places(activations))
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
     alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
     return [

@@ -17,7 +17,7 @@ from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
@@ -53,8 +53,8 @@ def measure_space(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | No
     if of_images is None:
         return None
     return {
-        "effective_dimensions": feature_space.effective_dimensions(of_images.vectors),
-        "probe": feature_space.probe_skill(of_images.vectors, of_images.labels, of_images.groups, seed),
+        "effective_dimensions": feature_space.count_effective_dimensions(of_images.vectors),
+        "probe": feature_space.measure_probe_skill(of_images.vectors, of_images.labels, of_images.groups, seed),
     }
 
 
@@ -71,7 +71,7 @@ def tabulate_space(space: dict[str, Any] | None) -> pd.DataFrame:
 
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    with beside(gate.load_library, load_probe) as process:
+    with start_helper(gate.load_library, load_probe) as process:
         console.import_tensorflow()
         from unfreeze.models import pixel_check
 
@@ -126,7 +126,7 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
         },
     )
     cuts = network.cuts_up_to(min(network.cut(point) for point in points))
-    room = cache.room(features, settings.extract.max_gb, copies=2)
+    room = cache.measure_room(features, settings.extract.max_gb, copies=2)
     plan = extraction.choose_plan(extraction.list_plans(pixels, cuts), room)
     engine = engine_of(network.part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})

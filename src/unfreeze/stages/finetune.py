@@ -60,7 +60,7 @@ def train(
 
     transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
     begun = time.monotonic()
-    with Transfer.prepared(transfer_settings, paths, backbone) as transfer:
+    with Transfer.prepare(transfer_settings, paths, backbone) as transfer:
         results = [transfer.train_head(settings.train.head.of(backbone)), transfer.fine_tune(point, phase)]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
@@ -72,7 +72,7 @@ def train(
         probabilities = transfer.predict_validation().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
     keras_file.save(transfer.backbone.classifier(transfer.head), model)
-    epochs = history.joined([result.history for result in results])
+    epochs = history.join_phases([result.history for result in results])
     return epochs, {
         "unfreeze_from": transfer.backbone.point_name(point),
         "learning_rate": phase.learning_rate,

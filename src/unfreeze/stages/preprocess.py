@@ -9,7 +9,7 @@ from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Preprocess
 from unfreeze.settings.selection import param
@@ -34,7 +34,7 @@ def pixel_statistics(paths: Paths) -> pd.DataFrame:
 
 def run(settings: Settings, paths: Paths) -> None:
     """Write the store and check it."""
-    with beside(gate.load_library) as process:
+    with start_helper(gate.load_library) as process:
         rows = manifest.usable(pd.read_parquet(paths.manifest))
         store.write(
             paths.images,

@@ -55,13 +55,13 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, *, pr
         raise UnfreezeError(f"--workers is {processes}: give 1 or more")
     tracker.prepare()
     journal = None
-    if workers.role().kind != "worker":
+    if workers.read_role().kind != "worker":
         # Opened first: a search that runs already must not lose its activations to this one.
         journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
         of_any_worker = paths.derived_features(backbone, "*")
         for left_by_a_killed_one in of_any_worker.parent.glob(of_any_worker.name):
             files.remove(left_by_a_killed_one)
-    team = workers.chief_of(backbone, processes) if processes > 1 else nullcontext()
+    team = workers.lead_workers(backbone, processes) if processes > 1 else nullcontext()
     with team:
         outcome = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone))
         if outcome is None:
@@ -75,7 +75,7 @@ def _search(
     settings: Settings, paths: Paths, backbone: str, journal: Journal | None, report: Callable[[Row], Any]
 ) -> Outcome | None:
     """Run the trials of this process; return the outcome of all, or None in a worker, whose chief knows them."""
-    role = workers.role()
+    role = workers.read_role()
     console.import_tensorflow()
     from unfreeze.search import backbone_search, tuner
     from unfreeze.search.trials import Trials
@@ -85,7 +85,7 @@ def _search(
     search = settings.search
     phase = settings.train.finetune.of(backbone)
     transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
-    with Transfer.prepared(transfer_settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
+    with Transfer.prepare(transfer_settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.candidates(settings.unfreeze.candidates.of(backbone))
         configured, configured_point = transfer.backbone.named(settings.unfreeze.point.of(backbone))
         if search.dropout is not None:

@@ -43,8 +43,8 @@ def judged(settings: Settings, paths: Paths) -> pd.DataFrame:
     if of_images.smallest_class < probes.FOLDS:
         log.info("labels are not probed: a class has fewer than %d different images", probes.FOLDS)
         return pd.DataFrame(columns=COLUMNS)
-    probabilities = probes.cross_validated(of_images.vectors, of_images.labels, of_images.groups, settings.seed)
-    return probes.opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
+    probabilities = probes.cross_validate(of_images.vectors, of_images.labels, of_images.groups, settings.seed)
+    return probes.tabulate_opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
 
 
 def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:

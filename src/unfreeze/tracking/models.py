@@ -10,7 +10,7 @@ from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Run
 from unfreeze.tracking.server import Server
@@ -27,7 +27,7 @@ SHOWN = ("unfreeze_from", "learning_rate", "trainable_parameters", "model_sha256
 def load_library() -> None:
     """Import TensorFlow and what MLflow needs to keep its models, which takes seconds."""
     console.import_tensorflow()
-    with quick_imports():
+    with pause_collector():
         import mlflow.tensorflow  # noqa: F401
 
 

@@ -15,7 +15,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 from unfreeze.runtime.redaction import redacted
 from unfreeze.tracking.relocation import follow_checkout, path_of
 
@@ -39,7 +39,7 @@ MOST_LETTERS = 200
 @functools.cache
 def load_library() -> None:
     """Import MLflow, which takes seconds."""
-    with quick_imports():
+    with pause_collector():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 

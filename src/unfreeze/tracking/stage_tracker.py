@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze.paths import Paths
-from unfreeze.runtime.background import beside
+from unfreeze.runtime.background import start_helper
 from unfreeze.tracking import models, server, system_metrics
 from unfreeze.tracking.ledger import Ledger
 
@@ -69,5 +69,5 @@ def open_tracker(paths: Paths, experiment: str) -> Iterator[StageTracker]:
         paths: The checkout whose files are logged.
         experiment: Name of the experiment in MLflow.
     """
-    with beside() as process:
+    with start_helper() as process:
         yield StageTracker(Ledger(paths, experiment), process)

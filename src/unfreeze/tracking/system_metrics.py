@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.runtime.imports import quick_imports
+from unfreeze.runtime.imports import pause_collector
 
 SECONDS = 5.0
 # MLflow's page of a run shows by it which metrics are the machine's.
@@ -63,7 +63,7 @@ def read(path: Path) -> Iterator[tuple[str, float, int, int]]:
 
 
 def _monitors() -> list[Any]:
-    with quick_imports():
+    with pause_collector():
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
         from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor

@@ -82,7 +82,7 @@ class Activations:
         shape = tuple(part.output.shape[1:])
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
         path = self._folder / f"{name}.h5"
-        room = cache.room(path, self.free_gb, copies=1)
+        room = cache.measure_room(path, self.free_gb, copies=1)
         if plan.nbytes > room:
             console.log.warning(
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
@@ -91,7 +91,7 @@ class Activations:
             return None
         engine = engine_of(part, settings)
         start = self.cached
-        with cache.writing(path, plan) as writer:
+        with cache.open_writer(path, plan) as writer:
             for fold in (start.train, start.val):
                 for rows in engine.run(fold.batches(engine.batch_size)):
                     writer.append(rows)

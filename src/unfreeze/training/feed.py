@@ -46,7 +46,7 @@ class Computed:
 Source = Rows | Computed
 
 
-def first_views(source: Source, views: int, *, stored: int) -> Source:
+def take_first_views(source: Source, views: int, *, stored: int) -> Source:
     """Return the rows of the first views of each image.
 
     Args:
@@ -61,7 +61,7 @@ def first_views(source: Source, views: int, *, stored: int) -> Source:
     return replace(source, shape=(kept, *source.shape[1:]), labels=labels, weights=weights)
 
 
-def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
+def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
     """Return batches of rows, labels as probabilities, and sample weights, in the order of the rows.
 
     Args:
@@ -74,7 +74,7 @@ def in_order(source: Source, batch_size: int, class_weights: Sequence[float]) ->
     return _weighted(_decoded(_stored(source, 0, len(source)), source, batch_size), class_weights)
 
 
-def shuffled(
+def read_shuffled(
     source: Source, batch_size: int, class_weights: Sequence[float], seed: int, *, label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
     """Return batches of rows, labels as probabilities, and sample weights, in a new order each epoch.
@@ -106,7 +106,7 @@ def shuffled(
     return _weighted(_decoded(records, source, batch_size), class_weights, label_smoothing)
 
 
-def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Return a dataset that TensorFlow does not tune, which over a few seconds only costs time.
 
     The thread that tunes sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of
@@ -170,4 +170,4 @@ def _weighted(
         probabilities = tf.one_hot(labels, len(class_weights), 1 - label_smoothing + others, others)
         return tf.cast(rows, dtype), probabilities, weights * tf.gather(of_class, labels)
 
-    return without_autotune(batches.map(widen).prefetch(2))
+    return disable_autotune(batches.map(widen).prefetch(2))

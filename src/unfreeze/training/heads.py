@@ -43,7 +43,7 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
     return keras.Model(inputs, probabilities, name="head")
 
 
-def with_dropout(head: keras.Model, rate: float) -> keras.Model:
+def replace_dropout(head: keras.Model, rate: float) -> keras.Model:
     """Return a copy of a head with another rate in its dropout layers.
 
     Args:

@@ -28,13 +28,13 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def forget_peak() -> None:
+def reset_peak() -> None:
     """Let the peak begin anew: Linux forgets it when told 5 (proc(5)); a system that refuses keeps it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak() -> float:
+def measure_peak() -> float:
     """Return the peak of this process' resident memory, MB of 2^20 bytes."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 
-def as_products(model: keras.Model) -> keras.Model:
+def replace_convolutions(model: keras.Model) -> keras.Model:
     """Return a model of the same layers and weights in which every convolution of one pixel is a matrix product.
 
     Values are the same but for rounding. On a CPU, TensorFlow is slower at the gradient of a convolution's kernel:

@@ -30,7 +30,7 @@ from unfreeze.training import feed, pointwise
 from unfreeze.training.activations import Activations, Folds
 from unfreeze.training.feed import Source
 from unfreeze.training.fitting import Fitting, Result, State
-from unfreeze.training.heads import build_head, with_dropout
+from unfreeze.training.heads import build_head, replace_dropout
 from unfreeze.training.history import CURVES
 from unfreeze.training.optimizers import build_optimizer
 
@@ -39,7 +39,7 @@ FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
-def deterministic(seed: int) -> None:
+def make_deterministic(seed: int) -> None:
     """Seed Python, NumPy and TensorFlow, and let TensorFlow run deterministic operations only."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -47,7 +47,7 @@ def deterministic(seed: int) -> None:
 
 @dataclass(frozen=True)
 class TransferSettings:
-    """The parameters that `Transfer.prepared` uses.
+    """The parameters that `Transfer.prepare` uses.
 
     Args:
         seed: Seed of the head's initial weights, of the order of images and of dropout.
@@ -103,7 +103,7 @@ class Transfer:
 
     @classmethod
     @contextmanager
-    def prepared(
+    def prepare(
         cls, settings: TransferSettings, paths: Paths, name: str, *, max_gb: float | None = None, worker: str = ""
     ) -> Iterator["Transfer"]:
         """Load a backbone's weights and features and put a new head on it; the process becomes deterministic.
@@ -118,7 +118,7 @@ class Transfer:
         Yields:
             The transfer; activations derived for it are removed when the block ends.
         """
-        deterministic(settings.seed)
+        make_deterministic(settings.seed)
         images = store.describe(paths.images)
         backbone = Backbone(row_of(name), images.size, settings.pixels)
         backbone.base.load_weights(paths.weights(name))
@@ -194,7 +194,7 @@ class Transfer:
         self._change_dropout(phase)
         folds = self.activations.at(self.backbone.cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
-        suffix = pointwise.as_products(self.backbone.part(folds.position, self.backbone.end))
+        suffix = pointwise.replace_convolutions(self.backbone.part(folds.position, self.backbone.end))
         model = FineTuned(suffix, self.head)
         self._tuned = True
         parts = state.parts if state else 1
@@ -262,7 +262,7 @@ class Transfer:
 
     def _change_dropout(self, phase: Phase) -> None:
         if phase.dropout is not None:
-            self.head = with_dropout(self.head, phase.dropout)
+            self.head = replace_dropout(self.head, phase.dropout)
 
     def _training_rows(self, folds: Folds, views: int | None) -> Source:
         stored = self.features.plan.settings.augment.views
@@ -270,7 +270,7 @@ class Transfer:
             return folds.train
         if views > stored:
             raise UnfreezeError(f"training on {views} views, {stored} are stored: set augment.views={views}")
-        return feed.first_views(folds.train, views, stored=stored)
+        return feed.take_first_views(folds.train, views, stored=stored)
 
     def _fit(
         self,
@@ -287,7 +287,7 @@ class Transfer:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
         keras.utils.set_random_seed(self._seed)
         use_precision(self._precision)
-        train = feed.shuffled(
+        train = feed.read_shuffled(
             self._training_rows(folds, phase.views),
             ceil(phase.batch_size / parts),
             self._class_weights,
@@ -295,7 +295,7 @@ class Transfer:
             self._seed + (state.epochs if state else 0),
             label_smoothing=phase.label_smoothing,
         )
-        val = feed.in_order(folds.val, max(phase.batch_size, 64), self._class_weights)
+        val = feed.read_in_order(folds.val, max(phase.batch_size, 64), self._class_weights)
         optimizer = build_optimizer(phase, steps=len(train), depths=self._depths(model), accumulate=parts)
         self._fitting = Fitting(model, optimizer, train, val, parts=parts)
         name = f"{self.backbone.row.name} {label}"
