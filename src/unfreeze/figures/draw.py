@@ -17,7 +17,7 @@ def draw_backbone(paths: Paths, backbone: str) -> None:
     Args:
         paths: The checkout. Reads metrics/search, metrics/evaluate, metrics/learning_curve, plots/history, plots/roc,
             plots/precision_recall, plots/reliability, data/predictions and data/mistakes; writes
-            plots/search/<backbone>.png and plots/pictures/<backbone>_<chart>.png.
+            plots/pictures/<backbone>_<chart>.png.
         backbone: The backbone's name.
     """
     data = BackboneData.read(paths, backbone)
@@ -32,8 +32,8 @@ def draw_study(paths: Paths, backbones: Sequence[str]) -> None:
     """Draw all charts that show every backbone of the study.
 
     Args:
-        paths: The checkout. Reads metrics/verdict.json and what `draw_backbone` reads; writes plots/all_backbones.png
-            and plots/pictures/all_<chart>.png.
+        paths: The checkout. Reads metrics/verdict.json and what `draw_backbone` reads; writes
+            plots/pictures/all_<chart>.png.
         backbones: Names of the study's backbones.
     """
     data = StudyData.read(paths, backbones)

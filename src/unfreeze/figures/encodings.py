@@ -29,7 +29,7 @@ def encode_names(column: str, names: Sequence[str], title: str | None) -> dict[s
     """
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(names))]
     shapes = [SHAPES[number % len(SHAPES)] for number in range(len(names))]
-    legend = None if title is None else alt.Legend(title=title, symbolLimit=len(names), labelLimit=160)
+    legend = None if title is None else alt.Legend(title=title, symbolLimit=len(names), labelLimit=140)
     return {
         "color": alt.Color(f"{column}:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend),
         "shape": alt.Shape(f"{column}:N", scale=alt.Scale(domain=list(names), range=shapes), legend=legend),

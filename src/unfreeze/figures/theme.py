@@ -22,7 +22,7 @@ DARK = {
     "series-5": "#e3b34d", "series-6": "#ff8fbf", "series-7": "#55cfcf", "series-8": "#b3bcc6",
 }  # fmt: skip
 # Width in pixels that a legend's entry takes.
-LEGEND_ENTRY = 130
+LEGEND_ENTRY = 170
 _TEXT: dict[str, Any] = {"fontSize": 12, "align": "left", "baseline": "middle"}
 _LABELS: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
 

@@ -29,8 +29,10 @@ ADDRESSES = ("https://vega.github.io/", "https://github.com/")
 FONT = "DejaVu Sans"
 # Pixels of a PNG for each pixel of the specification.
 SCALE = 1.5
-# A PNG of more charts has this many columns.
+# Columns of a PNG: of a few charts, and of more than those.
 COLUMNS = 2
+MANY_COLUMNS = 4
+FEW_CHARTS = 6
 # Letters in a line of a note, also above a narrower plot, and width of a letter in pixels.
 LETTERS = 50
 LETTER = 6
@@ -79,7 +81,7 @@ def write_png(charts: Sequence[Chart], title: str, path: Path) -> None:
     spec = {
         "title": {"text": title, "offset": 14},
         "concat": [_build_panel(chart) for chart in charts] or [_NOTHING],
-        "columns": COLUMNS,
+        "columns": COLUMNS if len(charts) <= FEW_CHARTS else MANY_COLUMNS,
         "spacing": {"row": 28, "column": 48},
         "datasets": {name: rows for chart in charts for name, rows in chart.spec.get("datasets", {}).items()},
         "background": theme.LIGHT["paper"],

@@ -72,10 +72,10 @@ def _list_cells(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def _build_spec(cells: pd.DataFrame, classes: Sequence[str], side: int) -> dict[str, object]:
-    few = len(classes) <= FEW_CLASSES
     named = len(classes) <= MOST_WITH_NAMES
+    angle = 0 if len(classes) <= FEW_CLASSES else -40 if len(classes) <= MOST_WITH_NUMBERS else -90
     scale = alt.Scale(domain=list(classes))
-    below = alt.Axis(labels=named, ticks=named, labelAngle=0 if few else -40, labelLimit=NAMES, labelOverlap=False)
+    below = alt.Axis(labels=named, ticks=named, labelAngle=angle, labelLimit=NAMES, labelOverlap=False)
     left = alt.Axis(labels=named, ticks=named, labelLimit=NAMES, labelOverlap=False)
     base = alt.Chart(vega.to_data(cells)).encode(
         x=alt.X("predicted:N", sort=None, scale=scale, title="predicted", axis=below),

@@ -17,6 +17,7 @@ from unfreeze.records.trial import Trial
 # Height of a row of unfreeze points, and least height of the plot, pixels.
 ROW_HEIGHT = 30
 HEIGHT = 200
+FEW_TRIALS = 10
 SCORE = "score: smoothed validation loss"
 
 
@@ -52,7 +53,7 @@ def draw_search(data: BackboneData) -> list[Chart]:
         f"Scores by unfreeze point and learning rate: {description}",
         _build_points_spec(frame, points),
         table,
-        ["The darker, the lower (better) the score. Crosses: failed trials."],
+        [f"{_describe_depth(frame['score'].dropna())}Crosses: failed trials."],
     )
     scored = frame[frame["outcome"] == "scored"].drop(columns=["outcome", "point", "rate"])
     by_trial = Chart(
@@ -77,12 +78,11 @@ def _sort_points(trials: Sequence[Trial]) -> list[str]:
 
 def _build_points_spec(frame: pd.DataFrame, points: Sequence[str]) -> dict[str, Any]:
     scores = frame["score"].dropna()
-    colour = alt.Color(
+    # The style sheet's variables have no colours between them, so the depth of one colour shows the score.
+    depth = alt.FillOpacity(
         "score:Q",
-        title="score",
-        # The lowest score is darkest; a colour scale needs two different ends.
-        scale=alt.Scale(range=["var(--series-1)", "var(--line)"], domain=_widen(scores)),
-        legend=alt.Legend(gradientLength=120, format=".3~g", tickCount=3),
+        scale=alt.Scale(range=[1, 0.1], domain=_widen(scores)),
+        legend=None,
     )
     base = alt.Chart(vega.to_data(frame)).encode(
         x=alt.X("rate:Q", title="learning rate", scale=alt.Scale(type="log", padding=12), axis=_RATES),
@@ -91,9 +91,9 @@ def _build_points_spec(frame: pd.DataFrame, points: Sequence[str]) -> dict[str, 
     )
     scored = base.transform_filter(alt.datum.outcome == "scored")
     failed = base.transform_filter(alt.datum.outcome == "failed")
-    dot = {"filled": True, "opacity": 1, "strokeWidth": 1, "stroke": "var(--muted)"}
+    dot = {"color": "var(--series-1)", "filled": True, "strokeWidth": 1, "stroke": "var(--series-1)"}
     layers = {
-        "scored": scored.mark_point(size=110, **dot).encode(color=colour),
+        "scored": scored.mark_point(size=110, **dot).encode(fillOpacity=depth),
         "failed": failed.mark_point(shape="cross", angle=45, size=90, color="var(--muted)", filled=True),
     }
     # Vega warns of a layer without data.
@@ -102,12 +102,15 @@ def _build_points_spec(frame: pd.DataFrame, points: Sequence[str]) -> dict[str, 
 
 
 def _build_trials_spec(scored: pd.DataFrame) -> dict[str, Any]:
-    base = alt.Chart(vega.to_data(scored)).encode(x=alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1)))
-    axis = {"title": SCORE, "scale": alt.Scale(zero=False)}
+    last = int(scored["trial"].max())
+    # With few trials Vega would also put ticks between them.
+    axis = alt.Axis(values=list(range(last + 1))) if last < FEW_TRIALS else alt.Axis(tickMinStep=1)
+    base = alt.Chart(vega.to_data(scored)).encode(x=alt.X("trial:Q", title="trial", axis=axis))
+    score = {"title": SCORE, "scale": alt.Scale(zero=False)}
     return vega.build_spec(
-        base.mark_line(style="only", interpolate="step-after", strokeWidth=1.75).encode(y=alt.Y("best:Q", **axis)),
+        base.mark_line(style="only", interpolate="step-after", strokeWidth=1.75).encode(y=alt.Y("best:Q", **score)),
         base.mark_point(style="only", filled=True, size=60, opacity=0.75).encode(
-            y=alt.Y("score:Q", **axis), tooltip=["trial:Q", alt.Tooltip("score:Q", format=".4f")]
+            y=alt.Y("score:Q", **score), tooltip=["trial:Q", alt.Tooltip("score:Q", format=".4f")]
         ),
         height=HEIGHT,
     )
@@ -120,6 +123,13 @@ def _widen(scores: pd.Series) -> list[float]:
     """Return the ends of the scale of scores, which differ also where all scores are equal."""
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
     return [low, high] if high > low else [low, low + 1]
+
+
+def _describe_depth(scores: pd.Series) -> str:
+    """Return what the depth of the colour means, with a space at the end; nothing where no trial has a score."""
+    if scores.empty:
+        return ""
+    return f"The darker, the lower (better) the score: {decimal(scores.min())} to {decimal(scores.max())}. "
 
 
 def _to_number(value: Any) -> float | None:
