@@ -7,8 +7,8 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
+from unfreeze.models.own_backbones import list_own_backbones
 from unfreeze.models.table import TABLE, Row, row_of
 from unfreeze.runtime import console
 
@@ -17,14 +17,14 @@ def describe(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Describe backbones at their native size.
 
     Args:
-        names: Backbones; all of the table if empty.
+        names: Backbones; all of the table and of `conf/backbones` if empty.
 
     Returns:
         A dictionary each: name, builder, pixels, smallest_size, native_size, layers, parameters,
-        parameters_with_top (None for the CNN from scratch), unfreeze (the default point), head, and
+        parameters_with_top (None where no top is known), unfreeze (the default point), head, and
         unfreeze_points: each block's first layer, its index and the parameters trained from there.
     """
-    chosen = [row_of(name) for name in names] or list(TABLE.values())
+    chosen = [row_of(name) for name in names or [*TABLE, *list_own_backbones()]]
     return [_describe(row) for row in console.track(chosen, "building backbones", len(chosen))]
 
 
@@ -67,7 +67,7 @@ def _describe(row: Row) -> dict[str, Any]:
             "index": first,
             "trainable_parameters": sum(layer.count_params() for layer in layers[first:]),
         }
-        for first in graph.block_starts(backbone.base)
+        for first in backbone.block_starts()
     ]
     return {
         "name": row.name,
@@ -85,6 +85,6 @@ def _describe(row: Row) -> dict[str, Any]:
 
 
 def _with_top(row: Row) -> int | None:
-    if row.builder is None:
+    if row.origin != "applications":
         return None
-    return int(getattr(keras.applications, row.builder)(weights=None, include_top=True).count_params())
+    return int(getattr(keras.applications, str(row.builder))(weights=None, include_top=True).count_params())

@@ -25,14 +25,14 @@ def build(row: Row, size: int) -> Any:
         A functional `keras.Model` from (batch, size, size, 3) float32, scaled as the row says, to features.
 
     Raises:
-        UnfreezeError: The images are too small for it.
+        UnfreezeError: The images are too small for it, or a network of one's own cannot be used.
     """
     check_size(row, size)
     if row.builder is None:
         return _small_cnn(size)
-    import keras
+    from unfreeze.models.builders import build_network
 
-    return getattr(keras.applications, row.builder)(weights=None, include_top=False, input_shape=(size, size, 3))
+    return build_network(row, size)
 
 
 class Backbone:
@@ -72,7 +72,15 @@ class Backbone:
         """Return the index in `base.layers` from which a point trains; `auto` is the row's default."""
         from unfreeze.models import graph
 
-        return graph.first_trainable(self.base, self.row.unfreeze if point == "auto" else point)
+        return graph.first_trainable(self.base, self.row.unfreeze if point == "auto" else point, self.block_starts())
+
+    def block_starts(self) -> list[int]:
+        """Return the index in `base.layers` of the first layer of every block, from the bottom up."""
+        from unfreeze.models import graph
+
+        if not self.row.blocks:
+            return graph.block_starts(self.base)
+        return sorted(graph.first_trainable(self.base, name) for name in self.row.blocks)
 
     def cut(self, point: UnfreezePoint) -> int:
         """Return the position up to which everything is frozen at an unfreeze point."""
@@ -100,11 +108,10 @@ class Backbone:
         Returns:
             The points from the top of the backbone down, each as `named` gives it.
         """
-        from unfreeze.models import graph
 
         chosen: list[UnfreezePoint] = []
         for point in points:
-            chosen += ["none", *graph.block_starts(self.base)] if point == "auto" else [point]
+            chosen += ["none", *self.block_starts()] if point == "auto" else [point]
         chosen.sort(key=self.first_trainable, reverse=True)
         return dict(self.named(point) for point in chosen)
 

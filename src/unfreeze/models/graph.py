@@ -6,6 +6,7 @@ to the output passes through. Position `p` in the list of operations is such a p
 `0..p` have run, the output of `p` is the only tensor that a later operation still needs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -107,12 +108,13 @@ def block_starts(backbone: keras.Model) -> list[int]:
     return sorted(starts)
 
 
-def first_trainable(backbone: keras.Model, point: UnfreezePoint) -> int:
+def first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequence[int] | None = None) -> int:
     """Return the index in `backbone.layers` from which an unfreeze point trains.
 
     Args:
         backbone: A functional model.
         point: A layer's name, an index, `blocks: n`, `share: s`, `none` or `all`.
+        starts: Index of each block's first layer, ascending; None finds them in the graph.
 
     Returns:
         0 for `all`, the number of layers for `none`.
@@ -127,7 +129,7 @@ def first_trainable(backbone: keras.Model, point: UnfreezePoint) -> int:
         case "all":
             return 0
         case BlockCount(blocks=count):
-            starts = block_starts(backbone)
+            starts = block_starts(backbone) if starts is None else starts
             if count > len(starts):
                 raise UnfreezeError(
                     f"unfreeze point 'blocks: {count}': {backbone.name} has {len(starts)} blocks; "

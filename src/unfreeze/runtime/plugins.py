@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from unfreeze.errors import UnfreezeError
 
@@ -27,13 +28,26 @@ def load_entries(kind: str, package: str) -> None:
     for module in sorted(item.name for item in pkgutil.iter_modules(importlib.import_module(package).__path__)):
         importlib.import_module(f"{package}.{module}")
     for file in sorted(Path(FOLDER, kind).glob("*.py")):
-        _import_file(f"unfreeze_{FOLDER}.{kind}.{file.stem}", file)
+        import_file(f"{FOLDER}.{kind}.{file.stem}", file)
 
 
-def _import_file(name: str, file: Path) -> None:
-    """Import a file once under a name of its own."""
+def import_file(name: str, file: Path) -> ModuleType:
+    """Import a file of the working folder, once.
+
+    Args:
+        name: Dotted name of its module, such as `plugins.backbones.tiny`.
+        file: The file.
+
+    Returns:
+        The module.
+
+    Raises:
+        UnfreezeError: It cannot be imported.
+    """
+    # A prefix of its own: an installed package may be called `plugins`.
+    name = f"unfreeze_checkout.{name}"
     if name in sys.modules:
-        return
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UnfreezeError(f"{file} is no Python module: give its name the ending .py")
@@ -46,3 +60,4 @@ def _import_file(name: str, file: Path) -> None:
         raise UnfreezeError(
             f"{file} cannot be imported ({type(error).__name__}: {error}): correct it or remove it"
         ) from error
+    return module

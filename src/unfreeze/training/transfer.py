@@ -233,7 +233,7 @@ class Transfer:
 
     def _depths(self, model: keras.Model) -> list[int]:
         """Return how many blocks, from the top one on, each trainable variable lies below the head."""
-        starts = graph.block_starts(self.backbone.base)
+        starts = self.backbone.block_starts()
         depth_of = {
             id(variable): 1 + sum(start > index for start in starts)
             for index, layer in enumerate(self.backbone.base.layers)
