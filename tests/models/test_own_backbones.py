@@ -1,5 +1,6 @@
 """Backbones that are described in `conf/backbones` of a checkout, with no change of the package."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -14,7 +15,6 @@ from unfreeze.cli import backbones
 from unfreeze.errors import UnfreezeError
 from unfreeze.models import pixel_check, weights
 from unfreeze.models.backbone import Backbone, build
-from unfreeze.models.own_backbones import files_of_own_backbone
 from unfreeze.models.table import row_of
 from unfreeze.settings.sources import WeightsFile
 
@@ -33,6 +33,8 @@ def build(size):
 def describe(root: Path, name: str, **settings: object) -> None:
     """Write conf/backbones/NAME.yaml."""
     values = {"builder": "plugins.backbones.small:build", "pixels": "tf", "smallest_size": 16, "native_size": 32}
+    if (saved := root / str(settings.get("builder"))).suffix == ".keras" and saved.exists():
+        values["sha256"] = files.sha256(saved)
     file = root / f"conf/backbones/{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({**values, **settings}))
@@ -67,7 +69,6 @@ def test_a_function_in_the_checkout_is_a_backbone(folder: Path) -> None:
     assert network.feature_shape == (11, 11, 8)
     assert network.point_name("auto") == "middle"
     assert list(network.candidates(("auto",))) == ["none", "high", "middle"]
-    assert files_of_own_backbone("mine") == [Path("conf/backbones/mine.yaml"), Path("plugins/backbones/first.py")]
     (row,) = backbones.describe(["mine"])
     assert [point["layer"] for point in row["unfreeze_points"]] == ["middle", "high"]
 
@@ -93,7 +94,14 @@ def test_a_keras_file_brings_its_weights_and_takes_another_size(folder: Path) ->
     given.save_weights("given.weights.h5")
     network.base.load_weights("given.weights.h5")
     np.testing.assert_array_equal(network.base.get_layer("norm").gamma, saved.get_layer("norm").gamma)
-    assert files_of_own_backbone("theirs") == [Path("conf/backbones/theirs.yaml"), Path("theirs.keras")]
+
+
+def test_a_replaced_file_is_noticed(folder: Path) -> None:
+    trained_classifier().save(folder / "theirs.keras")
+    describe(folder, "theirs", builder="theirs.keras", output="features", native_size=24)
+    (folder / "theirs.keras").write_bytes(b"another one")
+    with pytest.raises(UnfreezeError, match=r"theirs.keras has sha256 \w+, expected \w+: if it is the right"):
+        row_of("theirs")
 
 
 def test_a_network_inside_a_saved_model_is_taken_out_and_is_not_frozen(folder: Path) -> None:
@@ -206,9 +214,7 @@ def test_a_network_that_cannot_be_used_is_refused(
 
 def test_a_module_that_is_nowhere_is_named(folder: Path) -> None:
     describe(folder, "mine", builder="plugins.backbones.nowhere:build")
-    with pytest.raises(
-        UnfreezeError, match="no module plugins.backbones.nowhere .*write plugins/backbones/nowhere.py"
-    ):
+    with pytest.raises(UnfreezeError, match="no file plugins/backbones/nowhere.py: correct builder, or write"):
         build(row_of("mine"), 32)
 
 
@@ -240,18 +246,30 @@ def test_other_settings_are_composed_as_before(folder: Path) -> None:
 
 
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
-    made = checkout_with_images(
-        tmp_path, 24, "study.backbones=[mine,theirs,from_scratch]", "+weights.mine=random"
-    )  # fmt: skip
+    made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs]", "study.baseline=mine",
+                                "+weights.mine=random")  # fmt: skip
     write_builder(made.root, "small")
     describe(made.root, "mine", blocks=["middle", "high"])
-    trained_classifier().save(made.root / "theirs.keras")
-    describe(made.root, "theirs", builder="theirs.keras", output="features", native_size=24)
-    made.commit()
+    trained_classifier().save(made.root / "conf/backbones/theirs.keras")
+    describe(made.root, "theirs", builder="conf/backbones/theirs.keras", output="features", native_size=24)
     made.run("dvc", "repro")
-    rows = {row["backbone"]: row for row in files.read_json(made.paths.verdict)["backbones"]}
-    assert set(rows) == {"mine", "theirs", "from_scratch"}
+    assert {row["backbone"] for row in files.read_json(made.paths.verdict)["backbones"]} == {"mine", "theirs"}
     records = {name: files.read_json(made.paths.weights_record(name)) for name in ("mine", "theirs")}
     assert records["theirs"]["source"] == "file theirs.keras"
     assert (records["mine"]["pretrained"], records["theirs"]["pretrained"]) == (False, True)
     assert files.read_json(made.root / "metrics/selftest/theirs.json")["scaling_error"] < 1e-5
+
+    # A comment in the builder changes nothing; its code and its settings concern its own stages alone.
+    write_builder(made.root, "small", BUILDER + "# A comment.\n")
+    made.run("dvc", "repro", "code")
+    assert "code" not in changed_stages(made)
+    write_builder(made.root, "small", BUILDER.replace('"relu", name="high"', '"tanh", name="high"'))
+    made.run("dvc", "repro", "code", "pretrained")
+    changed = changed_stages(made)
+    assert {"extract@mine", "search@mine", "finetune@mine", "evaluate@mine"} <= changed
+    assert not {stage for stage in changed if stage.endswith("@theirs")}
+
+
+def changed_stages(made: Checkout) -> set[str]:
+    """Return the stages whose dependencies have changed since they ran."""
+    return set(json.loads(made.run("dvc", "status", "--json")))

@@ -7,13 +7,12 @@ of Keras' own layers from one image to one feature map.
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.models.own_backbones import find_module_file
+from unfreeze.models.own_backbones import find_plugin
 from unfreeze.models.table import Row
 from unfreeze.runtime.plugins import import_file
 
@@ -77,18 +76,16 @@ def read_keras_file(row: Row) -> keras.Model:
 
 def _import_function(row: Row) -> Any:
     module_name, _, name = str(row.builder).partition(":")
-    file = find_module_file(module_name)
-    module: ModuleType
-    if file:
-        module = import_file(module_name, file)
-    else:
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise UnfreezeError(
-                f"backbone {row.name}: there is no module {module_name} ({error}): correct builder, or write "
-                f"{Path(*module_name.split('.')).with_suffix('.py')}"
-            ) from error
+    file = find_plugin(module_name)
+    if file and not file.is_file():
+        raise UnfreezeError(f"backbone {row.name}: there is no file {file}: correct builder, or write {name} in it")
+    try:
+        module = import_file(module_name, file) if file else importlib.import_module(module_name)
+    except ImportError as error:
+        raise UnfreezeError(
+            f"backbone {row.name}: there is no module {module_name} ({error}): correct builder, or write "
+            "the function into a file in plugins/backbones"
+        ) from error
     function = getattr(module, name, None)
     if not callable(function):
         raise UnfreezeError(f"backbone {row.name}: {file or module_name} has no function {name!r}: correct builder")

@@ -1,14 +1,15 @@
-"""Backbones of one's own: their settings in `conf/backbones/NAME.yaml`, and the files that decide what they are."""
+"""Settings of backbones of one's own, in `conf/backbones/NAME.yaml` of the working folder."""
 
 import re
 from pathlib import Path
 
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.backbones import OwnBackbone
 from unfreeze.settings.reading import read_yaml
 
 FOLDER = Path("conf/backbones")
-REMEDY = "docs/backbones.md explains the settings."
+REMEDY = "conf/backbones/README.md explains the settings."
 
 
 def list_own_backbones() -> list[str]:
@@ -26,33 +27,29 @@ def read_own_backbone(name: str) -> OwnBackbone | None:
     if not re.fullmatch(r"\w+", name) or not file.is_file():
         return None
     settings = read_yaml(file, OwnBackbone, remedy=REMEDY)
-    if settings.builder.endswith(".keras") and not Path(settings.builder).expanduser().is_file():
-        raise UnfreezeError(f"{file}: there is no file {settings.builder}: correct builder, a path from this folder")
+    if settings.builder.endswith(".keras"):
+        _require_pinned(file, settings)
     return settings
 
 
-def find_module_file(builder: str) -> Path | None:
-    """Return the file in the working folder that holds the module of `module:function`; None if there is none."""
-    file = Path(*builder.partition(":")[0].split(".")).with_suffix(".py")
-    return file if file.is_file() else None
-
-
-def files_of_own_backbone(name: str) -> list[Path]:
-    """Return the files whose contents decide what a backbone of one's own is.
+def find_plugin(builder: str) -> Path | None:
+    """Return the file in `plugins/` of the working folder that holds `module:function`; None for an installed module.
 
     Args:
-        name: Name of a backbone, in `conf/backbones` or not.
-
-    Returns:
-        Its YAML file, and the `.keras` file or the module's file in the working folder, if it has one; nothing for
-        a backbone that is not in `conf/backbones`. An installed module is covered by requirements.lock.
+        builder: Such as `plugins.backbones.tiny:build`, which `plugins/backbones/tiny.py` holds.
     """
-    settings = read_own_backbone(name)
-    if settings is None:
-        return []
-    files = [FOLDER / f"{name}.yaml"]
-    if settings.builder.endswith(".keras"):
-        files.append(Path(settings.builder).expanduser())
-    elif ":" in settings.builder and (module := find_module_file(settings.builder)):
-        files.append(module)
-    return files
+    module = builder.partition(":")[0]
+    return Path(*module.split(".")).with_suffix(".py") if module.startswith("plugins.") else None
+
+
+def _require_pinned(file: Path, settings: OwnBackbone) -> None:
+    """Refuse a `.keras` file that is not there, or has another digest than the settings say."""
+    network = Path(settings.builder).expanduser()
+    if not network.is_file():
+        raise UnfreezeError(f"{file}: there is no file {network}: correct builder, a path from here")
+    received = files.sha256(network)
+    if received != settings.sha256:
+        raise UnfreezeError(
+            f"{file}: {network} has sha256 {received}, expected {settings.sha256}: if it is the right file, "
+            f"set sha256: {received}"
+        )

@@ -90,7 +90,7 @@ def row_of(name: str) -> Row:
     if own is not None and name in TABLE:
         raise UnfreezeError(f"backbone {name} is in the table already: give conf/backbones/{name}.yaml another name")
     if own is not None:
-        fields = {key: value for key, value in own if value is not None}
+        fields = {key: value for key, value in own if key != "sha256" and value is not None}
         return Row(name, **fields, is_own=True)
     if name in TABLE:
         return TABLE[name]

@@ -13,10 +13,13 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import cast
+
+import yaml
 
 from unfreeze import files
 from unfreeze.paths import Paths
@@ -31,6 +34,10 @@ WITHOUT_EFFECT = frozenset(
 HANDED_IN = {"report": ("unfreeze.report.write",)}
 # Modules in `stages/` that are no stage with outputs of their own, or none that code decides.
 NOT_STAGES = frozenset({"__init__", "tracker", "code"})
+# Stages that read the settings of backbones of one's own: the weights that `pretrained` writes hold the digest of a
+# backbone's, so that all stages that build the backbone are run again with it.
+READS_OWN_BACKBONES = frozenset({"validate", "pretrained"})
+OWN_BACKBONES = "conf/backbones"
 LOAD_ENTRIES = ("unfreeze.runtime.plugins", "load_entries")
 PLUGINS = "plugins"
 TEMPLATE = re.compile(r"[\w/.-]+\.j2")
@@ -113,11 +120,37 @@ class Source:
         """
         digest = hashlib.sha256()
         keys, templates = self.reach(stage)
-        for key in sorted(keys):
-            digest.update("\0".join([*key, *self._use(key)[0], "\n"]).encode())
+        digest.update(self._text(keys))
         for template in sorted(templates):
             digest.update(template.encode() + (self._templates / template).read_bytes())
+        if stage in READS_OWN_BACKBONES:
+            for file in sorted((self.root / OWN_BACKBONES).glob("*.yaml")):
+                digest.update(f"{file.stem}={self.digest_backbone(file.stem)}\n".encode())
         return digest.hexdigest()
+
+    def digest_backbone(self, name: str) -> str | None:
+        """Return the SHA-256 of a backbone's settings in `conf/backbones` and of its builder's code in `plugins/`.
+
+        Args:
+            name: The backbone.
+
+        Returns:
+            The digest; None if there are no such settings. Those of a `.keras` file hold the file's own digest.
+        """
+        file = self.root / OWN_BACKBONES / f"{name}.yaml"
+        if not file.is_file():
+            return None
+        # Wrong settings are reported by `validate`, which is run after this.
+        with suppress(yaml.YAMLError):
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+            module = str(settings.get("builder")).partition(":")[0] if isinstance(settings, dict) else ""
+            keys, _ = self._reach(self._whole([module])) if self._module(module) else (set(), set())
+            return hashlib.sha256(repr(settings).encode() + self._text(keys)).hexdigest()
+        return "unreadable"
+
+    def _text(self, keys: set[Key]) -> bytes:
+        """Return the tokens of definitions, in an order of their own."""
+        return b"".join("\0".join([*key, *self._use(key)[0], "\n"]).encode() for key in sorted(keys))
 
     def files(self, stage: str) -> set[Path]:
         """Return the source files that hold code which decides a stage's outputs."""
@@ -131,11 +164,16 @@ class Source:
         Args:
             stage: Name of a module in `stages/`.
         """
-        waiting = [
-            (module, name)
-            for module in (f"{PACKAGE}.stages.{stage}", *HANDED_IN.get(stage, ()))
-            for name in ("", *self._defined(module))
-        ] + list(self._settings(stage))
+        modules = [f"{PACKAGE}.stages.{stage}", *HANDED_IN.get(stage, ())]
+        return self._reach([*self._whole(modules), *self._settings(stage)])
+
+    def _whole(self, modules: Iterable[str]) -> Iterator[Key]:
+        """Yield all definitions of modules."""
+        yield from ((module, name) for module in modules for name in ("", *self._defined(module)))
+
+    def _reach(self, starts: Iterable[Key]) -> tuple[set[Key], set[str]]:
+        """Return the definitions and the templates that can be reached from some definitions."""
+        waiting = list(starts)
         keys: set[Key] = set()
         templates: set[str] = set()
         while waiting:

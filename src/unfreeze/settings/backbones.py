@@ -4,7 +4,7 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
-from unfreeze.settings.base import Pixels, Section
+from unfreeze.settings.base import Pixels, Section, Sha256
 from unfreeze.settings.training import BlockCount, HeadLayer, UnfreezePoint
 
 
@@ -13,12 +13,13 @@ class OwnBackbone(Section):
 
     Args:
         builder: Name of a function in keras.applications, `module:function`, or the path of a `.keras` file. The
-            module is a file of the checkout (`plugins.backbones.tiny` is `plugins/backbones/tiny.py`) or an
-            installed one; the function takes the image side in pixels and returns the network without its top.
+            module is a file in `plugins/` (`plugins.backbones.tiny` is `plugins/backbones/tiny.py`) or an installed
+            one; the function takes the image side in pixels and returns the network without its top.
         pixels: What the network expects of pixels 0..255: `inside` (as they are), `tf` (-1..1), `caffe` (BGR without
             the ImageNet mean), `torch` (RGB less the ImageNet mean, divided by the deviation) or `unit` (0..1).
         smallest_size: Smallest image side that it takes, pixels.
         native_size: Image side that it was trained on, pixels.
+        sha256: Digest of the `.keras` file, which must have it.
         output: Name of the last layer that is kept, or of the nested network to take; null keeps all.
         blocks: First layer of each block, from the bottom up, which `blocks: n` and `auto` count by; empty finds
             them where paths meet again.
@@ -30,6 +31,7 @@ class OwnBackbone(Section):
     pixels: Pixels
     smallest_size: int = Field(ge=1)
     native_size: int = Field(ge=1)
+    sha256: Sha256 | None = None
     output: str | None = None
     blocks: tuple[str, ...] = ()
     unfreeze: UnfreezePoint = BlockCount(blocks=1)

@@ -1,8 +1,9 @@
 """Check settings.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
 
 from unfreeze import files
-from unfreeze.models.table import check_size, row_of
+from unfreeze.models.table import Row, check_size, check_weights, row_of
 from unfreeze.paths import Paths
+from unfreeze.runtime import console
 from unfreeze.settings.params import Params
 from unfreeze.sources import collect
 
@@ -15,9 +16,23 @@ def run(settings: Params, paths: Paths) -> None:
     rows = [row_of(name) for name in settings.study.backbones]
     for row in rows:
         check_size(row, settings.preprocess.image_size)
+        check_weights(row, settings.weights.of(row.name))
     for values in (settings.weights, settings.unfreeze.point, settings.unfreeze.candidates, settings.head.layers):
         for name in set(values.root) - {"default"}:
             row_of(name)
     collect.check_reachable(settings.data)
+    for row in rows:
+        if row.is_own:
+            _build(row, settings)
     # Always the same, so that a change of one parameter reruns only the stages that depend on it.
     files.write_text(paths.params_valid, "params.yaml was checked\n")
+
+
+def _build(row: Row, settings: Settings) -> None:
+    """Build a backbone of one's own, so that what is wrong with it is said before any image is read."""
+    console.import_tensorflow()
+    from unfreeze.models.backbone import Backbone
+
+    backbone = Backbone(row, settings.preprocess.image_size)
+    backbone.first_trainable("auto")
+    backbone.candidates(settings.unfreeze.candidates.of(row.name))
