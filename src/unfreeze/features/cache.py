@@ -1,8 +1,8 @@
-"""Cached activations: what a backbone gives at the cut, for the training and the validation fold.
+"""Cached activations: the output of a backbone at the cut, for the training and the validation fold.
 
 The file is written in one pass, row after row, under a temporary name. Its datasets have their place on disk
-from the start, so a killed process leaves a readable file, and the next run goes on where that one stopped; and
-a reader that knows where a dataset begins needs no HDF5 to stream its rows.
+from the start, so a killed process leaves a readable file, and the next run resumes it; and a reader that knows
+where a dataset begins can stream its rows without HDF5.
 """
 
 import os
@@ -32,11 +32,11 @@ PLAIN = ("position", "row_shape", "dtype", "classes", "stored")
 
 @dataclass(frozen=True)
 class Rows:
-    """One fold's rows, one after the other in a file.
+    """One fold's rows, consecutive in a file.
 
     Args:
         path: The file.
-        offset: Where the first row begins, bytes.
+        offset: Offset of the first row in the file, bytes.
         shape: Number of rows, then the shape of one.
         dtype: Kind of number.
         labels: Class numbers, one a row.
@@ -69,10 +69,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Features:
-    """A cache that was written to its end.
+    """A complete cache.
 
     Args:
-        plan: What it holds.
+        plan: Its content.
         train: Rows of the training fold; None if they are not stored.
         val: Rows of the validation fold; None if they are not stored.
     """
@@ -89,7 +89,7 @@ class Features:
 
 
 class Writer:
-    """Takes rows in order; `done` says how many the file holds already."""
+    """Appends rows in order; `done` is the number of rows that the file holds already."""
 
     def __init__(self, store: h5py.File) -> None:
         self._store = store
@@ -123,10 +123,9 @@ def measure_room(path: Path, max_gb: float, *, copies: int) -> int:
     """Return how many bytes a cache may take: the limit, or what the disk has left for it.
 
     Args:
-        path: The cache. What an interrupted run has taken for it already counts as left.
+        path: The cache. The space that an interrupted run has taken for it counts as free.
         max_gb: The limit, GB of 10^9 bytes.
-        copies: How often it will be on the disk: DVC keeps a copy of its own of what it carries, where the file
-            system cannot share one.
+        copies: How many times it will be on the disk: DVC keeps a copy where the file system cannot share one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = files.partial_of(path)
@@ -136,17 +135,17 @@ def measure_room(path: Path, max_gb: float, *, copies: int) -> int:
 
 @contextmanager
 def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
-    """Open a cache for writing; it gets its name once it holds all rows.
+    """Open a cache for writing; it gets its name when it holds all rows.
 
     Args:
         path: The cache.
-        plan: What it will hold. A partial file of the same plan is gone on with, any other is replaced.
+        plan: Its content. A partial file of the same plan is resumed, any other is replaced.
 
     Yields:
-        The writer; rows before `writer.done` are there.
+        The writer; the rows before `writer.done` are written already.
 
     Raises:
-        OSError: There is no room for the whole of it.
+        OSError: The disk has no room for all of it.
         UnfreezeError: Another process is writing it.
     """
     partial = files.partial_of(path)
@@ -165,11 +164,11 @@ def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
 
 
 def read(path: Path, expected: dict[str, str]) -> Features:
-    """Open stored features; rows stay on disk until they are asked for.
+    """Open stored features; rows stay on disk until they are read.
 
     Args:
         path: The cache.
-        expected: What they must be determined by, as far as the reader knows.
+        expected: Digests that they must be determined by, as far as the reader knows them.
 
     Raises:
         UnfreezeError: The file is damaged, was not written to its end, or was made from other images or weights.
@@ -210,7 +209,7 @@ def _begin(partial: Path, plan: Plan) -> None:
             for part in OF_FOLD:
                 store.create_dataset(f"{name}_{part}", data=getattr(fold, part))
         _placed(store, "done", (), "int64")
-    # HDF5 leaves holes, which a disk that fills up meanwhile could no longer back.
+    # HDF5 leaves the file sparse; allocate it, so that a disk that fills up meanwhile cannot break it.
     with partial.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
 
@@ -247,7 +246,7 @@ def _rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
 
 
 def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
-    """Create a contiguous dataset whose place on disk is fixed at once: writing rows changes no metadata."""
+    """Create a contiguous dataset that is allocated at once, so that writing rows changes no metadata."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     # The same rows must give the same bytes, whenever they are written.
     settings.set_obj_track_times(False)
@@ -261,7 +260,7 @@ def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> 
 def _is_begun(partial: Path, plan: Plan) -> bool:
     """Tell whether a partial file follows the plan and can be read."""
     try:
-        # As it will be opened: some damage shows only when a file that may be written is closed.
+        # In the mode in which it will be opened: some damage shows only when a writable file is closed.
         with h5py.File(partial, "r+") as store:
             return _features_of(store, partial).plan.same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
     except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""What a backbone's features are worth, before anything is trained on them."""
+"""The quality of a backbone's features, before anything is trained on them."""
 
 import numpy as np
 import pandas as pd
@@ -6,24 +6,28 @@ from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.features import probes
 
-# Enough for an interval of 4 points to each side; a probe of more takes longer and tells no more.
+# Gives an interval of +-4 percentage points; a probe on more images takes longer for little gain.
 MOST_IMAGES = 600
 
 
 def count_effective_dimensions(features: np.ndarray) -> float:
-    """Return over how many directions the spread of features is shared out: the participation ratio.
+    """Return the effective number of dimensions of features: the participation ratio.
 
-    That is (sum of l)^2 / (sum of l^2) over the eigenvalues l of the covariance: their number if all are the same, 1
+    That is (sum of l)^2 / (sum of l^2) over the eigenvalues l of the covariance: their number if all are equal, 1
     if features differ along one line, 0 if they do not differ (Gao et al. 2017, "A theory of multineuronal
     dimensionality, dynamics and measurement").
 
     Args:
-        features: Array of shape (images, channels), finite.
+        features: Finite array of shape (images, channels).
+
+    >>> square = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    >>> count_effective_dimensions(square), count_effective_dimensions(square * [1, 0])
+    (2.0, 1.0)
     """
-    # What all have in common goes first: a mean is rounded, and features that are all the same must give 0.
+    # Subtract the first row before the mean: a mean is rounded, and features that are all the same must give 0.
     centred = features.astype("float64") - features[0].astype("float64")
     centred -= centred.mean(axis=0)
-    # Both products have the same eigenvalues but for zeros; their sum is the trace, that of their squares the norm's.
+    # Both products have the same nonzero eigenvalues; these sum to the trace, their squares to the squared norm.
     product = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
     squares = float(np.square(product).sum())
     return float(np.trace(product) ** 2 / squares) if squares else 0.0
@@ -32,15 +36,15 @@ def count_effective_dimensions(features: np.ndarray) -> float:
 def measure_probe_skill(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
 ) -> dict[str, float] | None:
-    """Return how often probes on some of the images name the label, and how often its largest class would.
+    """Return the accuracy of probes on a sample of the images, and that of always predicting the largest class.
 
-    Probes weigh all classes the same. What they say is weighed by the classes' shares again: else guesses on
-    unbalanced data would be right less often than the largest class.
+    Probes weight all classes equally. Their probabilities are multiplied by the classes' shares: otherwise guesses on
+    unbalanced data would be right less often than the majority-class baseline.
 
     Args:
         features: float32 array of shape (images, channels).
         labels: Class numbers.
-        groups: A number an image; images that belong together have the same.
+        groups: Group number of each image; images that belong together share one.
         seed: Seed of the choice of images, and of the probes' folds.
 
     Returns:
@@ -69,6 +73,6 @@ def _stratified(labels: np.ndarray, seed: int) -> np.ndarray:
     """Choose at most `MOST_IMAGES` images at random, of each class its share."""
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = pd.Series(labels[order]).groupby(labels[order])
-    # Where in its class each image stands, from 0 to 1: up to a point every class gives the same share.
+    # Rank of each image in its class, from 0 to 1: below any bound every class has the same share of its images.
     place = (by_class.cumcount() + 0.5) / by_class.transform("size")
     return np.sort(order[np.argsort(place.to_numpy(), kind="stable")[:MOST_IMAGES]])

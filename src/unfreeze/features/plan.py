@@ -16,7 +16,7 @@ Dtype = Literal["float16", "float32", "uint8"]
 
 
 class Settings(Section):
-    """How the activations were made, so that a reader can make more of them alike.
+    """How the activations are made, so that a reader can make more of them in the same way.
 
     Args:
         seed: Seed of the augmented views.
@@ -31,12 +31,12 @@ class Settings(Section):
 
 @dataclass(frozen=True)
 class Fold:
-    """Which images a fold holds; with several views, all images of a view follow each other.
+    """The images of a fold; with several views, all images of the first view come first, and so on.
 
     Args:
-        images: Row numbers in the image store.
-        labels: Class numbers.
-        weights: How much each counts in training.
+        images: Row numbers in the image store, integer array of shape (rows,).
+        labels: Class numbers, integer array of shape (rows,).
+        weights: Sample weights in training, float array of shape (rows,).
     """
 
     images: np.ndarray
@@ -53,19 +53,19 @@ class Fold:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a cache will hold, known before the work.
+    """The content of a cache, known before it is computed.
 
     Args:
-        position: Where the backbone is cut, in `backbone.operations`; 0 holds the uint8 pixels themselves.
+        position: Where the backbone is cut, in `backbone.operations`; 0 stands for the uint8 pixels themselves.
         row_shape: Shape of one image's activations.
         dtype: How activations are stored.
         train: The training fold.
         val: The validation fold.
         classes: Number of classes.
-        determined_by: What the activations depend on: digests of images, weights and split, how pixels are scaled,
-            the name of the layer before the cut, and the engine.
+        determined_by: Digests of images, weights and split, scaling of pixels, name of the layer before the cut, and
+            engine: all that the activations depend on.
         settings: How they are made.
-        stored: False if there is no room for them: they are computed each time they are needed.
+        stored: False if the disk has no room for them: they are computed each time they are needed.
     """
 
     position: int

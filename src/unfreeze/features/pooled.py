@@ -1,4 +1,4 @@
-"""Pooled features: one vector an image from what a backbone's frozen layers gave, and what probes need beside it."""
+"""Pooled features: one vector an image, averaged from stored activations, with what probes need of the image."""
 
 from dataclasses import dataclass, replace
 
@@ -13,13 +13,13 @@ from unfreeze.paths import Paths
 
 @dataclass(frozen=True)
 class Pooled:
-    """Images of the training and the validation fold; the test fold has no part in this.
+    """Vectors of the training and the validation images; the test fold is left out.
 
     Args:
         vectors: float32 array of shape (images, channels).
         ids: Each image's path.
         labels: Class numbers.
-        groups: A number an image; near copies, and what the source keeps together, have the same.
+        groups: Group number of each image; near copies, and images that the source groups, share one.
         folds: `train` or `val`.
         classes: Class names by number.
         position: Where the backbone was cut, as `Backbone.part` takes it.
@@ -43,7 +43,7 @@ class Pooled:
         return int(groups.reindex(range(len(self.classes)), fill_value=0).min())
 
     def take(self, rows: np.ndarray) -> "Pooled":
-        """Return some images, by row numbers or by a bool each."""
+        """Return a part of the images, by row numbers or by a boolean mask."""
         parts = ("vectors", "ids", "labels", "groups", "folds")
         return replace(self, **{name: getattr(self, name)[rows] for name in parts})
 
@@ -53,7 +53,7 @@ class Pooled:
 
 
 def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
-    """Read a backbone's stored activations and average them over all places.
+    """Read a backbone's stored activations and average them over height and width.
 
     Args:
         paths: Where the image store, the manifest and the activations lie.
@@ -87,7 +87,7 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
 
 
 def pool_features(cached: Features) -> np.ndarray:
-    """Return one vector an image: activations averaged over all places.
+    """Return one vector an image: activations averaged over height and width.
 
     Args:
         cached: Stored activations of shape (height, width, channels); of several views the first is taken.
@@ -102,7 +102,17 @@ def pool_features(cached: Features) -> np.ndarray:
 
 
 def average_places(activations: np.ndarray) -> np.ndarray:
-    """Return activations of shape (images, height, width, channels) averaged over all places, float32."""
+    """Average activations over height and width.
+
+    Args:
+        activations: Float array of shape (images, height, width, channels).
+
+    Returns:
+        float32 array of shape (images, channels).
+
+    >>> average_places(np.array([[[[1.0, 0.0], [3.0, 0.0]]]])).tolist()
+    [[2.0, 0.0]]
+    """
     places = activations.reshape(len(activations), -1, activations.shape[-1])
     averages: np.ndarray = places.mean(axis=1, dtype=np.float32)
     return averages

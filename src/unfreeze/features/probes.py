@@ -1,4 +1,4 @@
-"""Probes: linear classifiers on a backbone's features, and what they say of each label."""
+"""Probes: linear classifiers on a backbone's features, and their opinion of each label."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,14 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 FOLDS = 5
-# On many features a probe that is held less learns wrong labels by heart. Of 20 turned labels among 4,000 cats and
-# dogs 18 and 19 are among the 40 most suspect, on 160 features of MobileNetV2; from 1e-4 to 1e-2 16 to 19 are.
+# With weaker regularisation the probe overfits wrong labels. Of 20 flipped labels among 4,000 cats and dogs, 18 and
+# 19 are among the 40 most suspect with 160 features of MobileNetV2; 16 to 19 are with values from 1e-4 to 1e-2.
 INVERSE_REGULARIZATION = 1e-3
 MOST_STEPS = 500
 
 
 def make_probe() -> Pipeline:
-    """Return a probe that has seen nothing yet: features of one scale, then logistic regression."""
+    """Return an unfitted probe: standardised features, then logistic regression."""
     return make_pipeline(
         StandardScaler(),
         LogisticRegression(C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=MOST_STEPS),
@@ -24,21 +24,21 @@ def make_probe() -> Pipeline:
 
 
 def limit_to_one_thread() -> threadpool_limits:
-    """Return a context in which products of matrices go to one thread.
+    """Return a context in which matrix products use one thread.
 
-    Several that wait for each other take up to thirty times as long for products as small as a probe's on a busy
-    machine, and their number would tell in the last digits.
+    On a busy machine several threads take up to thirty times as long for products as small as a probe's, and their
+    number would change the last digits.
     """
     return threadpool_limits(1)
 
 
 def cross_validate(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Let probes say what each image shows, each probe of images that it has not seen, nor any copy of them.
+    """Predict each image's class by a probe that has seen neither the image nor a copy of it.
 
     Args:
         features: float32 array of shape (images, features).
         labels: Class numbers, each class with images in at least `FOLDS` groups.
-        groups: A number an image; images that belong together have the same.
+        groups: Group number of each image; images that belong together share one.
         seed: Seed of the folds.
 
     Returns:
@@ -55,12 +55,12 @@ def cross_validate(features: np.ndarray, labels: np.ndarray, groups: np.ndarray,
 def tabulate_opinions(
     paths: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
-    """Put the probes' opinion beside each label.
+    """Compare the probes' opinion with each label.
 
     Args:
         paths: Each image's path.
         labels: Class numbers.
-        probabilities: What the probes say, of shape (images, classes).
+        probabilities: From `cross_validate`, of shape (images, classes).
         classes: Class names by number.
 
     Returns:

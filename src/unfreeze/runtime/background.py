@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, and one beside the stage for libraries that load slowly."""
+"""Processes that end with their parent, and a helper process that loads slow libraries while a stage works."""
 
 import multiprocessing
 import os
@@ -17,15 +17,15 @@ SECONDS_TO_END = 5
 
 @contextmanager
 def start_helper(*loads: Callable[[], None]) -> Iterator[Executor]:
-    """Load libraries in a process of its own while the stage works, and run there what needs them.
+    """Start a process that loads libraries while this one works, and runs the functions that need them.
 
-    The process does not outlive this one, however this one ends.
+    It ends with this process, however this one ends.
 
     Args:
-        loads: Functions of modules that import what is needed later; the process runs them at once, in order.
+        loads: Module-level functions that import libraries; the process runs them at once, in order.
 
     Yields:
-        An executor; `submit(function, ...).result()` runs a module's function there and raises what it raises.
+        An executor; `submit(function, ...).result()` runs a module-level function there and raises its exception.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as process:
@@ -47,7 +47,7 @@ def start_helper(*loads: Callable[[], None]) -> Iterator[Executor]:
 def without_interrupts() -> Iterator[None]:
     """Let processes that this thread starts in the block ignore interrupts from the terminal for all their life.
 
-    An interrupt reaches all processes, also those that are still loading Python: the parent says what it means.
+    An interrupt reaches all processes, also those that are still loading Python; the parent alone reacts to it.
     """
     # It unblocks interrupts when it is started first within the block.
     resource_tracker.ensure_running()
@@ -59,9 +59,9 @@ def without_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let this process end when the one that started it through `multiprocessing` does, however that happens.
+    """End this process when the one that started it through `multiprocessing` ends, for whatever reason.
 
-    It is told to as by `kill`; if it has not ended soon after, it ends at once.
+    Sends itself SIGTERM, and exits after 5 s if it is still running.
     """
     threading.Thread(target=_end_after_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: one logger, and progress with the time left."""
+"""Output for people while a stage runs: one logger, and progress with the time left."""
 
 import importlib
 import logging
@@ -27,7 +27,7 @@ from unfreeze.runtime.imports import pause_collector
 
 log = logging.getLogger("unfreeze")
 
-# Without a terminal a line every so often is enough to see that work goes on.
+# Without a terminal a line now and then shows that work goes on.
 SECONDS_BETWEEN_LINES = 10.0
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _console = Console(stderr=True)
 
 
 class Advance(Protocol):
-    """Reports progress: how many steps are done, and a word on how it goes."""
+    """Reports progress: the number of steps just done, and a note for the end of the line."""
 
     def __call__(self, steps: int = 1, *, note: str = "") -> None: ...
 
@@ -52,12 +52,12 @@ def configure_logging() -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
-    # TensorFlow advises against building several models in one process, which a search cannot help.
+    # TensorFlow warns of several models in one process, which a search needs.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without the two notices on the processor that no log level keeps back; exceptions pass."""
+    """Import TensorFlow without the two notices on the processor that no log level suppresses."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -74,7 +74,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
     """Show a bar with the time left on a terminal, and plain lines where there is none.
 
     Args:
-        description: What is being done, in a few words.
+        description: The work, in a few words.
         total: Number of steps.
 
     Yields:

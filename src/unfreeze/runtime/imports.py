@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def pause_collector() -> Iterator[None]:
-    """Import without collecting garbage, and leave all that is loaded out of later collections.
+    """Import without garbage collection, and exclude all loaded objects from later collections.
 
-    TensorFlow, Great Expectations and MLflow make hundreds of thousands of objects that live as long as the process.
-    The collector would look through them again and again while they load, and once more at the end: two fifths of
-    the time that a process with one of them takes to start and to end (`gc.freeze` in Python's documentation).
+    TensorFlow, Great Expectations and MLflow create hundreds of thousands of objects that live for the whole process.
+    The collector would traverse them repeatedly while they load, and again at exit: two fifths of the time that a
+    process with one of them takes to start and to end (`gc.freeze` in Python's documentation).
     """
     gc.disable()
     try:

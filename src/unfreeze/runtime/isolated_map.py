@@ -1,4 +1,4 @@
-"""A function over many items in processes of its own, so that an item can end its process and nothing else."""
+"""A function over many items in separate processes: a crash, a hang or a lack of memory costs one item."""
 
 import ctypes
 import multiprocessing
@@ -23,19 +23,23 @@ from unfreeze.runtime.background import end_with_parent, without_interrupts
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Items handed over at once: one by one, a process would wait for this one in between.
+# Items sent at once; with one at a time a process would wait for this one in between.
 CHUNK = 16
-# Chunks begun but not yet yielded, a process: all are kept busy while one chunk is slow, and memory stays flat.
+# Chunks per process that are begun but not yet yielded: others work on while one is slow, and memory is bounded.
 CHUNKS_AHEAD = 4
 BYTES_PER_GB = 10**9
-# Parameters of glibc's mallopt(3) and their values, bytes: 32 MiB is the most that it takes for the second.
+# Parameters of glibc's mallopt(3) and their values, bytes; 32 MiB is the maximum of the second.
 M_TRIM_THRESHOLD, MOST_KEPT = -1, 2**30
 M_MMAP_THRESHOLD, LARGEST_KEPT = -3, 2**25
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What came of an item whose process did not return: one line that says why."""
+    """Result of an item whose process did not return one.
+
+    Args:
+        reason: The cause, in one line.
+    """
 
     reason: str
 
@@ -45,21 +49,21 @@ def run_isolated(
 ) -> Generator[R | Failure, None, None]:
     """Call a function on each item in other processes, where a crash, a hang or a lack of memory costs one item.
 
-    A process sends each result as soon as it is there, so what was under way when it ended is the culprit, and a new
-    process goes on with the item after it. All of them end with the iterator, and with this process, however it ends.
+    A process sends each result at once, so the item that it worked on when it ended is the cause, and a new process
+    goes on with the next item. All processes end with the iterator, and with this process, however it ends.
 
     Args:
-        function: A function of a module, or a `functools.partial` of one.
+        function: A module-level function, or a `functools.partial` of one.
         items: Any number of items that can be pickled; they are taken as they are needed.
-        seconds: Longest time an item may take.
-        gigabytes: Most memory that a process may take for its items, beyond what it has at its start, 10^9 bytes.
-        processes: How many; as many as there are processors by default.
+        seconds: Time limit of an item, seconds.
+        gigabytes: Memory that a process may use beyond what it has at its start, GB of 10^9 bytes.
+        processes: Number of processes; one for each processor by default.
 
     Yields:
         The function's result or a `Failure` for each item, in the items' order.
 
     Raises:
-        Exception: What the function raises, with the traceback as a note; a MemoryError is a `Failure` instead.
+        Exception: The function's exception, with its traceback as a note; a MemoryError is a `Failure` instead.
         RuntimeError: A process cannot start.
     """
     processes = processes or os.cpu_count() or 1
@@ -114,12 +118,12 @@ class _Worker(Generic[T, R]):
     def begin(self, chunk: _Chunk[T, R]) -> None:
         self.chunk = chunk
         self.deadline = time.monotonic() + self._seconds
-        # `receive` finds out when the process has ended.
+        # If the process has ended, `receive` notices.
         with suppress(OSError):
             self.connection.send(chunk.left)
 
     def receive(self) -> _Chunk[T, R] | None:
-        """Take in the results that are there; return the chunk if another process must go on with it."""
+        """Receive the results that were sent; return the chunk if another process must go on with it."""
         assert self.chunk is not None
         chunk = self.chunk
         while chunk.left and self.connection.poll():
@@ -163,7 +167,7 @@ class _Team(Generic[T, R]):
         self._start = partial(_Worker[T, R], context, function, seconds, gigabytes)
 
     def work(self, processes: int) -> None:
-        """Keep so many processes busy, and take in what they have sent by the time that one of them has."""
+        """Keep a number of processes busy; wait until one has sent a result, has ended or has used up its time."""
         self._workers = [worker for worker in self._workers if worker.lives]
         while len(self._workers) < processes:
             self._workers.append(self._start())
@@ -181,13 +185,13 @@ class _Team(Generic[T, R]):
 
 
 def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float) -> None:
-    """Be a worker; the function's libraries are loaded, since it has been unpickled."""
+    """Work on chunks until the parent ends; unpickling the function has loaded its libraries."""
     end_with_parent()
     _keep_freed_memory()
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + int(gigabytes * BYTES_PER_GB)
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # When the parent has ended there is nobody to tell.
+    # When the parent has ended, nobody receives results.
     with suppress(EOFError, OSError):
         connection.send(None)
         while True:
@@ -196,9 +200,9 @@ def _serve(connection: Connection, function: Callable[[T], R], gigabytes: float)
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next item instead of giving it back to the system.
+    """Let glibc keep freed memory for the next item instead of returning it to the system.
 
-    The system empties each page it hands out, which takes a quarter of the time of measuring a photograph.
+    The system zeroes each page that it hands out: a quarter of the time that measuring a photograph takes.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

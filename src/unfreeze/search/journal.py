@@ -1,4 +1,4 @@
-"""A file of events that survives a killed process: each is on disk before the work goes on."""
+"""A file of events that survives a killed process: each event is on disk before the work goes on."""
 
 import fcntl
 import json
@@ -10,12 +10,12 @@ from unfreeze.errors import UnfreezeError
 
 
 class Journal:
-    """Events of one piece of work, in order; a process that is started again reads what happened so far.
+    """Events of one piece of work, in order; a restarted process reads the events so far.
 
-    As long as it is open no other process can open it.
+    While it is open, no other process can open it.
 
     Args:
-        path: The file; it is made if it is missing.
+        path: The file; it is created if it is missing.
 
     Raises:
         UnfreezeError: Another process is writing it.
@@ -32,7 +32,7 @@ class Journal:
         self.events = self._read()
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Begin the work, or go on with what an earlier process began.
+        """Begin the work, or resume what an earlier process began.
 
         Args:
             settings: What the work depends on, as JSON values by name.
@@ -64,7 +64,7 @@ class Journal:
         self._stream.close()
 
     def _read(self) -> list[dict[str, Any]]:
-        """Return the whole lines; what a killed process left of a last one is cut off."""
+        """Return the complete lines; a last one that a killed process left incomplete is removed."""
         self._stream.seek(0)
         content = self._stream.read()
         whole = content[: content.rfind(b"\n") + 1]

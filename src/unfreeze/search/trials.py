@@ -1,4 +1,4 @@
-"""One trial of a search: fine-tune from the shared head, score it, and keep what it gave."""
+"""One trial of a search: fine-tune from the shared head, score the result, and keep it on disk."""
 
 import copy
 import math
@@ -19,12 +19,12 @@ from unfreeze.training.fitting import Result, State
 from unfreeze.training.history import CURVES
 from unfreeze.training.transfer import OUT_OF_MEMORY, Transfer
 
-# Weight of the newest epoch in the score: one lucky epoch moves it half of the way.
+# Weight of the newest epoch in the score: one lucky epoch counts half.
 SMOOTHING = 0.5
-# Weights of trials that may be taken up again: Hyperband goes on with a third of a round, so with all that go on of
-# up to 24. What is not there is trained again.
+# Hyperband promotes a third of each bracket; 8 states cover brackets of up to 24 trials. Trials whose
+# state is missing are retrained.
 STATES_KEPT = 8
-# A trial in which the process died so often is left out: most likely the system ended it for its memory.
+# A trial in which the process died this many times is left out: most likely it needs more memory than there is.
 DEATHS = 3
 
 Row = dict[str, Any]
@@ -38,7 +38,10 @@ def smooth_score(losses: Sequence[float]) -> float:
     """Return the lowest exponential moving average of a trial's validation losses.
 
     Args:
-        losses: One an epoch.
+        losses: One an epoch, at least one.
+
+    >>> round(smooth_score([0.4, 0.1, 0.5]), 3)
+    0.25
     """
     average, best = losses[0], losses[0]
     for loss in losses[1:]:
@@ -48,7 +51,7 @@ def smooth_score(losses: Sequence[float]) -> float:
 
 
 class Trials:
-    """The trials of one backbone's search; each finished one lies in a folder, and is not run again.
+    """The trials of one backbone's search; finished ones are kept in a folder and not run again.
 
     Args:
         transfer: The backbone and its cached activations.
@@ -56,7 +59,7 @@ class Trials:
         phase: How a trial is trained where its settings do not say otherwise.
         points: The unfreeze points by name.
         folder: Where results are kept until the search ends.
-        report: Called with a copy of a trial's row when it begins, after each epoch and when it has ended.
+        report: Called with a copy of a trial's row when it begins, after each epoch and at its end.
         keep_states: Whether later trials may go on from earlier ones.
     """
 
@@ -89,7 +92,7 @@ class Trials:
         continues: int | None = None,
         until: int | None = None,
     ) -> Row:
-        """Run a trial, or return what it gave if it ended before.
+        """Run a trial, or return its row if it ended before.
 
         Args:
             number: The trial's number; 0 is the configured point and settings.
@@ -104,7 +107,7 @@ class Trials:
         """
         row = self.find(number)
         asked = {"unfreeze_from": point, "settings": settings, "continues": continues}
-        # With several workers the same number may mean other values when the same search runs anew.
+        # With several workers a number can stand for other values when the same search runs again.
         if row is None or any(row[name] != value for name, value in asked.items()):
             row = self._run(number, point, settings, continues, until)
             files.write_json(self._path(number, "json"), row)
@@ -112,7 +115,7 @@ class Trials:
         return row
 
     def report(self, row: Row) -> None:
-        """Tell how far a trial is."""
+        """Report a copy of a trial's row."""
         self._report(copy.deepcopy(row))
 
     def find(self, number: int) -> Row | None:
@@ -121,7 +124,10 @@ class Trials:
         return files.read_json(path) if path.exists() else None
 
     def probabilities(self, number: int) -> np.ndarray | None:
-        """Return what a trial's model says of each validation image; None if it did not run on this machine."""
+        """Return a trial's probabilities of the validation images, float32 of shape (images, classes).
+
+        None if the trial did not run on this machine.
+        """
         path = self._path(number, "npy")
         return np.load(path) if path.exists() else None
 
@@ -146,7 +152,7 @@ class Trials:
             row["failed"] = str(error)
             console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, number, error)
         finally:
-            # Before the next model is built over the same layers, which would keep this one.
+            # The next model shares the layers, which would keep this one alive.
             self.transfer.release()
             memory.free()
         return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.measure_peak()}
@@ -170,10 +176,10 @@ class Trials:
                 self.transfer.restore(self.head)
                 result = self._fine_tune(row, until, None)
         except (TrialError, OSError):
-            # A full disk is no fault of the trial: it ends the search, which goes on from here later.
+            # A full disk is not the trial's fault: it ends the search, which later goes on from here.
             raise
         except Exception as error:
-            # Whatever a combination does to TensorFlow, the others are still worth trying.
+            # One combination that TensorFlow cannot run must not end the search.
             raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
         with files.atomic(self._path(row["trial"], "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
@@ -192,7 +198,7 @@ class Trials:
         inherited = len(row["epochs"])
 
         def begin(_: Any) -> None:
-            # Where memory did not suffice training begins again.
+            # After a lack of memory training begins again.
             del row["epochs"][inherited:]
 
         def after_epoch(_: int, logs: dict[str, float]) -> None:
@@ -246,7 +252,7 @@ class Trials:
 
 
 class _Deaths:
-    """Counts on disk how often a process has died inside the block."""
+    """Counts on disk how many times a process has died inside the block."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -19,33 +19,33 @@ from unfreeze.settings.base import LogRange, Range
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.training import Search
 
-# The one that KerasTuner talks through.
+# The gRPC module that KerasTuner has imported.
 grpc = oracle_client.grpc
 POINT = "unfreeze_from"
-# Goes with the space to workers, so that each knows whether it searches what its chief does.
+# Sent to workers with the space, so that each can compare its search with its chief's.
 DETERMINED_BY = "determined_by"
-# Numbers first, for an oracle that learns where they are good.
+# Numeric ones first: an oracle can learn where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
 CHOICES = ("optimizer", "views")
-# What an oracle hears of a trial.
+# Fields of a trial's row that the oracle receives.
 SCORES = ("score", "val_loss", "val_accuracy", "trainable_parameters")
 SECONDS_BETWEEN_QUESTIONS = 0.5
 SECONDS_TO_TELL = 10
 
-# An hour by default, which a worker would wait for a chief that is gone.
+# Seconds that a worker waits for a chief that is gone; an hour by default.
 oracle_client.TIMEOUT = 60
-# On by default: it prints where in the code a trial failed. Why it failed is logged and kept.
+# On by default: it prints a traceback for each failed trial. The cause is logged and kept here.
 config.DEBUG = False
 
 
 class Space(keras_tuner.HyperModel):
-    """What trials may differ in.
+    """The space of values that trials may have.
 
     Args:
         points: Names of the unfreeze points, in their order in the backbone.
         search: The settings of the search.
         backbone: The backbone's name.
-        determined_by: Digest of what trials depend on beside their values.
+        determined_by: Digest of everything else that trials depend on.
     """
 
     def __init__(self, points: list[str], search: Search, backbone: str, determined_by: str) -> None:
@@ -57,7 +57,7 @@ class Space(keras_tuner.HyperModel):
         self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
 
     def build(self, hp: Any) -> None:
-        """Declare the space; what is trained is not KerasTuner's concern."""
+        """Declare the space to KerasTuner; `Trials` builds and trains the model."""
         hp.Choice(POINT, self.points, ordered=False)
         for name, bounds in self.bounds.items():
             hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
@@ -65,7 +65,7 @@ class Space(keras_tuner.HyperModel):
             hp.Choice(name, list(choices), ordered=False)
 
     def require_same(self, hp: Any) -> None:
-        """Find out whether a chief searches what this worker does.
+        """Require that a chief runs the same search as this worker.
 
         Raises:
             UnfreezeError: It searches something else.
@@ -160,7 +160,7 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.trials = trials
 
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
-        """Run a trial and return its score and what else is to be known of it."""
+        """Run a trial and return its score and the other numbers that the oracle receives."""
         values = dict(trial.hyperparameters.values)
         continues = values.get("tuner/trial_id")
         try:
@@ -172,7 +172,7 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
                 until=values.get("tuner/epochs"),
             )
         except Exception as error:
-            # What is no fault of the trial ends the search.
+            # An error that is not the trial's fault ends the search.
             raise keras_tuner.errors.FatalError(str(error)) from error
         if row["failed"]:
             raise keras_tuner.errors.FailedTrialError(row["failed"])
@@ -182,15 +182,14 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
         try:
             super()._run_and_update_trial(*args, **kwargs)
         except grpc.RpcError as error:
-            # KerasTuner would tell the next chief that the trial failed, which has only not been told.
+            # KerasTuner would report the trial as failed to the next chief, although only the report was lost.
             raise keras_tuner.errors.FatalError(str(error)) from _without_chief()
 
 
 class _Journalled:
-    """An oracle that writes down each trial it gives out and takes back.
+    """An oracle that writes the begin and the end of each trial into a journal.
 
-    KerasTuner's own files are not enough to go on after a stop: they are not replaced as a whole, and the grid's
-    state is not in them.
+    KerasTuner's own files do not suffice to resume: they are not replaced atomically, and lack the grid's state.
     """
 
     journal: Journal | None
@@ -204,13 +203,13 @@ class _Journalled:
     _replaying = False
 
     def replay(self) -> None:
-        """Go through the trials of an earlier process."""
+        """Repeat the trials of an earlier process from the journal, which restores the oracle's state."""
         assert self.journal is not None
         self._at = time.monotonic()
         self._replaying = True
         for event in list(self.journal.events):
             if event["event"] == "begin":
-                # Under a name of its own: who runs it now may be another process than before.
+                # Under the trial's own name: another process than before may run it now.
                 trial = super().create_trial(event["trial"])  # type: ignore[misc]
                 if (trial.trial_id, trial.hyperparameters.values) != (event["trial"], event["values"]):
                     raise UnfreezeError(
@@ -227,7 +226,7 @@ class _Journalled:
         unfinished = [trial.trial_id for trial in self.ongoing_trials.values()]
         self.ongoing_trials.clear()
         self.tuner_ids.clear()
-        # It takes the last first.
+        # The queue is taken from its end.
         self._retry_queue = unfinished[::-1]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -238,7 +237,7 @@ class _Journalled:
         return answer
 
     def create_trial(self, tuner_id: str) -> Any:
-        """Give out a trial."""
+        """Start a trial."""
         known = set(self.trials)
         trial = super().create_trial(tuner_id)  # type: ignore[misc]
         if trial.status == "IDLE":
@@ -249,7 +248,7 @@ class _Journalled:
         return trial
 
     def end_trial(self, trial: Any) -> None:
-        """Take a trial back."""
+        """End a trial."""
         super().end_trial(trial)  # type: ignore[misc]
         ended = self.trials[trial.trial_id]
         metrics = {
@@ -282,14 +281,14 @@ class _Servicer(oracle_chief.OracleServicer):
         self.space = space
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
-        # Not in the oracle's own space: it would draw for it too.
+        # Not in the oracle's own space, where it would take part in the random draws.
         hp = self.oracle.get_space()
         hp.Fixed(DETERMINED_BY, self.space.determined_by)
         return protos.get_service().GetSpaceResponse(hyperparameters=hp.to_proto())
 
 
 def _serve(oracle: Any, space: Space) -> None:
-    """Answer workers until every trial has ended, and a little longer, so that they are told.
+    """Answer workers until every trial has ended, and a little longer, so that they learn of the end.
 
     KerasTuner's own loop looks every 20 s, waits for each worker that ever asked, even if it is gone, and shares its
     port with a second chief.
@@ -308,7 +307,7 @@ def _serve(oracle: Any, space: Space) -> None:
 
 
 def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
-    """Return what a chief knows of a trial that ran on another machine."""
+    """Return the row of a trial that ran on another machine, as far as a chief knows it."""
     values = oracle.trials[event["trial"]].hyperparameters.values
     return {
         "trial": _number(event["trial"]),

@@ -1,4 +1,7 @@
-"""Several processes for one search: KerasTuner's chief, and workers that ask it for trials."""
+"""Several processes for one search: KerasTuner's chief, and workers that ask it for trials.
+
+Temporary: the supervisor here and the gRPC server in `tuner` are written by hand, and go when Ray runs the trials.
+"""
 
 import multiprocessing
 import os
@@ -19,19 +22,19 @@ from unfreeze.runtime.background import end_with_parent, without_interrupts
 from unfreeze.runtime.console import log
 
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-# A chief trains the configured point first, so workers wait for it, and say so every minute.
+# A chief trains the configured point first: workers wait for it and log that every minute.
 SECONDS_FOR_CHIEF = 3600
 SECONDS_BETWEEN_LINES = 60
-# A worker that ends is started again; its trial is given to it once more. More often than a trial may end processes
-# before it is left out, so that one such trial does not end the search.
+# A worker that ends is started again and gets its trial again. The limit is above the number of times that one trial
+# may end a process before it is left out, so that one such trial does not end the search.
 STARTS = 5
-# Time for a worker to tidy up when the search is over. One that came too late still waits for its chief.
+# Seconds for a worker to clean up when the search is over; a late one still waits for its chief and is ended.
 SECONDS_TO_END = 10
 
 
 @dataclass(frozen=True)
 class Role:
-    """What this process does in a search.
+    """The part of this process in a search.
 
     Args:
         kind: `alone`, `chief` or `worker`.
@@ -45,7 +48,7 @@ class Role:
 
 
 def read_role() -> Role:
-    """Read from KerasTuner's three variables what this process does.
+    """Read the part of this process from KerasTuner's three environment variables.
 
     Raises:
         UnfreezeError: Some of the variables are missing, or the port is no number.
@@ -66,7 +69,7 @@ def read_role() -> Role:
 
 
 def require_free_port(chief: Role) -> None:
-    """Find out whether a chief can answer at its address; a process that is alone needs none.
+    """Require that a chief can listen at its address; a process that is alone needs none.
 
     Raises:
         UnfreezeError: The port is in use, or the address is not this machine's.
@@ -113,12 +116,12 @@ def wait_for_chief(worker: Role, seconds: float = SECONDS_FOR_CHIEF) -> None:
 
 @contextmanager
 def lead_workers(backbone: str, count: int) -> Iterator[None]:
-    """Make this process the chief of so many workers on this machine, each with its share of the processors.
+    """Make this process the chief of several workers on this machine, each with its share of the processors.
 
     A worker that ends before its time is started again.
 
     Args:
-        backbone: Whose search it is.
+        backbone: The backbone that is searched.
         count: Number of workers.
 
     Raises:
@@ -141,8 +144,8 @@ def lead_workers(backbone: str, count: int) -> Iterator[None]:
 
 
 def _work(backbone: str, name: str, processors: list[int]) -> None:
-    """Be a worker of the process that started this one, for as long as that one lives."""
-    # What is told to end tidies up: it removes its activations, and does not count as ended by its trial.
+    """Run trials for the process that started this one, for as long as that one lives."""
+    # SIGTERM exits regularly: activations are removed, and the trial does not count as the cause of the end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     end_with_parent()
     os.sched_setaffinity(0, processors)
@@ -152,7 +155,7 @@ def _work(backbone: str, name: str, processors: list[int]) -> None:
 
 
 class _Team:
-    """Workers, and a thread that looks after them."""
+    """Worker processes, and a thread that starts those again that have ended."""
 
     def __init__(self, backbone: str, shares: list[list[int]]) -> None:
         self.problem = ""
@@ -193,7 +196,7 @@ class _Team:
                         f"{name} of the search ended {STARTS} times, at last with status {process.exitcode}: its "
                         "lines above say why; the trials that are finished are kept, the search goes on from there"
                     )
-                    # The main thread waits in KerasTuner's server, which asks for nothing else.
+                    # The main thread waits in KerasTuner's server, which only a signal interrupts.
                     os.kill(os.getpid(), signal.SIGINT)
                     return
                 starts[name] += 1

@@ -1,4 +1,4 @@
-"""Feeding rows to training: from disk without Python in the loop, or computed on the fly."""
+"""Rows as input of training: read from disk without Python in the loop, or computed in every epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from unfreeze.features.cache import Rows
 from unfreeze.images.augment import Views
 from unfreeze.models.engine import Engine
 
-# Rows that wait to be drawn from, bytes: sets of a few thousand images are shuffled as a whole. Larger ones take
-# no more memory than that, or than one run.
+# Size of the shuffle buffer, bytes: sets of a few thousand images are shuffled as a whole. Larger ones take no more
+# memory than that, or than one run.
 SHUFFLED_BYTES = 128 * 2**20
 # Larger sets are read in runs of rows, several at a time, in a new order each epoch.
 RUN = 64
@@ -21,7 +21,7 @@ RUNS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Computed:
-    """One fold's rows, computed from pixels each time they are asked for.
+    """One fold's rows, computed from pixels each time they are read.
 
     Args:
         views: The fold's pixels.
@@ -67,7 +67,7 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
     Args:
         source: The rows.
         batch_size: Rows a batch.
-        class_weights: A weight a class.
+        class_weights: One weight a class.
     """
     if isinstance(source, Computed):
         return _weighted(_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
@@ -107,10 +107,10 @@ def read_shuffled(
 
 
 def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Return a dataset that TensorFlow does not tune, which over a few seconds only costs time.
+    """Return the dataset without autotuning, which costs more than it saves in epochs of a few seconds.
 
-    The thread that tunes sleeps for 10, 20, 40 ... ms, and an iterator is not given up before it wakes: an epoch of
-    2.7 s took 5.1 s.
+    The tuning thread sleeps for 10, 20, 40 ... ms, and an iterator is not released before it wakes: an epoch of 2.7 s
+    took 5.1 s.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -118,7 +118,7 @@ def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
-    """Return some rows, as bytes, with their numbers."""
+    """Return consecutive rows, as bytes, with their numbers."""
     size = rows.row_bytes
     before = rows.offset + start * size
     after = rows.path.stat().st_size - before - count * size
@@ -139,7 +139,7 @@ def _decoded(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.D
 
 
 def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
-    """Return batches of rows, labels and weights; each epoch asks for its order."""
+    """Return batches of rows, labels and weights; each epoch calls `next_order`."""
 
     def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         order, start = next_order(), 0
@@ -161,7 +161,7 @@ def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.nda
 def _weighted(
     batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
-    """Make labels probabilities, weigh rows by their class too, and widen half precision; pixels stay as they are."""
+    """Turn labels into probabilities, apply class weights, and cast half precision to float32; pixels stay uint8."""
     of_class = tf.constant(class_weights, tf.float32)
     others = label_smoothing / len(class_weights)
 

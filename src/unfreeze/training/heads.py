@@ -12,7 +12,7 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
     """Build the layers from the backbone's output to class probabilities.
 
     Args:
-        layers: What stands between the backbone and the last dense layer, in order.
+        layers: Layers between the backbone and the last dense layer, in order.
         features: Shape of the backbone's output without the batch: (height, width, channels).
         classes: Number of classes, at least 2.
         output: `softmax`, or `sigmoid` for two classes: one unit, the probability of the second class.
@@ -22,7 +22,7 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
         probabilities, of standard Keras layers only.
 
     Raises:
-        UnfreezeError: `sigmoid` with more than two classes, or layers whose output is no vector.
+        UnfreezeError: `sigmoid` with more than two classes, or layers whose output is not a vector.
     """
     if output == "sigmoid" and classes != 2:
         raise UnfreezeError(f"head.output sigmoid is for 2 classes, the data has {classes}: use head.output=softmax")
@@ -48,7 +48,7 @@ def replace_dropout(head: keras.Model, rate: float) -> keras.Model:
 
     Args:
         head: From `build_head`.
-        rate: Share of values that training sets to zero, from 0 to under 1.
+        rate: Share of values that training sets to zero, in [0, 1).
 
     Raises:
         UnfreezeError: The head has no dropout layer.
@@ -65,7 +65,11 @@ def replace_dropout(head: keras.Model, rate: float) -> keras.Model:
 
 
 def require_dropout(head: keras.Model, rate: float) -> None:
-    """Find out whether a head's rate of dropout can be changed to another.
+    """Require that a head has a dropout layer, so that its rate can be changed.
+
+    Args:
+        head: From `build_head`.
+        rate: The wanted rate, for the message.
 
     Raises:
         UnfreezeError: The head has no dropout layer.

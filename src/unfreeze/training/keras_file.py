@@ -10,12 +10,12 @@ import keras
 
 from unfreeze import files
 
-# The earliest time a zip can hold: when a model was saved is no part of what it is.
+# The earliest time that a zip file can hold, so that the time of saving does not change the bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Save a model in Keras' own format without what differs from run to run.
+    """Save a model in Keras' own format, with the same bytes for the same model.
 
     Keras writes the time into the archive and into `metadata.json`, and memory addresses as
     `shared_object_id` into `config.json`.

@@ -10,32 +10,32 @@ from tensorflow.python.framework import ops
 
 
 def free() -> None:
-    """Give back what a training took, so that the hundredth needs no more than the first."""
-    # Each function that is traced registers its custom gradients under new names, for good, and with them all of its
-    # graph, tens of MB a training. They are asked for while a gradient is traced, and the next training traces anew.
+    """Free the memory of a finished training, so that the hundredth needs no more than the first."""
+    # Each traced function registers its custom gradients under new names for the rest of the process, and with them
+    # its whole graph, tens of MB a training. They are only needed while a gradient is traced.
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
-    # Models refer to themselves.
+    # Models hold cyclic references.
     gc.collect()
     trim()
 
 
 def trim() -> None:
-    """Give what is free back to the system: the C library keeps it, for each thread apart."""
-    # Of the GNU library; others have no such call.
+    """Return freed memory to the system: the C library keeps it, separately for each thread."""
+    # Only the GNU library has this call.
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> None:
-    """Let the peak begin anew: Linux forgets it when told 5 (proc(5)); a system that refuses keeps it."""
+    """Reset the peak RSS (write 5 to /proc/self/clear_refs, proc(5)); ignored where not permitted."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def measure_peak() -> float:
-    """Return the peak of this process' resident memory, MB of 2^20 bytes."""
+    """Return the peak RSS of this process since the last reset, MB of 2^20 bytes."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     kilobytes = (int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Optimizers as a phase of training asks for them."""
+"""Optimizers for a phase of training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +8,19 @@ import tensorflow as tf
 
 from unfreeze.settings.training import Phase
 
-# Decay would pull these towards zero for no benefit: they scale and shift (Loshchilov and Hutter 2019 decay kernels).
+# Scales and shifts are not decayed, only kernels (Loshchilov and Hutter 2019).
 NOT_DECAYED = ["bias", "gamma", "beta"]
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam with each variable changed in one pass over its memory, by TensorFlow's own operation.
+    """Keras' Adam that updates each variable in one pass over its memory, by TensorFlow's fused operation.
 
-    Keras' takes ten passes, which for the 15 million parameters of ResNet50's last block is a tenth of a step. The
-    formula is the same: section 2 of Kingma and Ba 2015, arXiv:1412.6980, with epsilon outside the correction.
+    Keras' own takes ten passes, a tenth of a step for the 15 million parameters of ResNet50's last block. The formula
+    is the same: section 2 of Kingma and Ba 2015, arXiv:1412.6980, with epsilon outside the bias correction.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable and its moments."""
+        """Update one variable and its moments."""
         number = self._get_variable_index(variable)
         steps = keras.ops.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -83,7 +83,7 @@ def _with_layer_decay(kind: Any, factors: Sequence[float]) -> Any:
             if whole is None:
                 return
             for variable in variables:
-                # It is multiplied by the rate, which is the same for all variables only here.
+                # Keras multiplies it by the one learning rate, so the factor of the variable goes in here.
                 self.weight_decay = whole * factors[self._get_variable_index(variable)]
                 super()._apply_weight_decay([variable])
             self.weight_decay = whole

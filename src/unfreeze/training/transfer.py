@@ -34,7 +34,7 @@ from unfreeze.training.heads import build_head, replace_dropout
 from unfreeze.training.history import CURVES
 from unfreeze.training.optimizers import build_optimizer
 
-# Layers at the start of a head that hold nothing to learn: they run once, with the backbone.
+# Layers at the start of a head without weights: they run once, with the backbone.
 FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
@@ -223,7 +223,7 @@ class Transfer:
             self._fitting.release()
 
     def restore(self, head: keras.Model) -> None:
-        """Go back to the pretrained backbone, with a copy of a head."""
+        """Restore the pretrained weights of the backbone, and take a copy of a head."""
         keras.utils.set_random_seed(self._seed)
         if self._tuned:
             self._undo()
