@@ -45,10 +45,45 @@ SMALL = (
 )
 
 
-# Fixtures that run DVC stages, train or start servers: `make quick` leaves their tests out, and one worker runs those
-# of one fixture, so that its study runs once.
+# Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
 STUDIES = {"studied", "six", "extracted", "searchable"}
-SLOW = STUDIES | {"checkout", "begun", "server", "guarded"}
+# `make quick` leaves out, and does not import, tests that run DVC, start a server or a browser, or import TensorFlow
+# or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
+SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
+SLOW_FILES = {
+    "checks/test_planted_faults.py",
+    "ci/test_bad_input.py",
+    "ci/test_certification.py",
+    "ci/test_loop.py",
+    "ci/test_retraining.py",
+    "cli/test_stages.py",
+    "evaluation/test_metric_registry.py",
+    "features/test_extraction.py",
+    "figures/test_draw.py",
+    "models",
+    "release/test_promotion.py",
+    "release/test_scoring.py",
+    "report/test_page_in_a_browser.py",
+    "runtime/test_console.py",
+    "search/test_trials.py",
+    "search/test_tuner.py",
+    "search/test_workers.py",
+    "settings/test_oracles.py",
+    "sources/test_fuzz.py",
+    "stages/test_check.py",
+    "stages/test_evaluate.py",
+    "stages/test_extract.py",
+    "stages/test_learning_curve.py",
+    "stages/test_search.py",
+    "stages/test_verdict.py",
+    "test_allowed_skips.py",
+    "test_benchmarks.py",
+    "test_makefile.py",
+    "test_pipeline.py",
+    "test_six_backbones.py",
+    "tracking",
+    "training",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -213,12 +248,24 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
         hypothesis.settings.load_profile("patient")
 
 
+def is_slow(path: Path) -> bool:
+    """Tell whether a file's tests are slow as a whole."""
+    within = path.relative_to(PROJECT / "tests")
+    return any(str(part) in SLOW_FILES for part in (within, *within.parents))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file whose tests are all slow where slow tests are not wanted."""
+    unwanted = config.getoption("markexpr") == "not slow" and collection_path.suffix == ".py"
+    return True if unwanted and is_slow(collection_path) else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark slow tests, and keep the tests of one study on one worker."""
     fixtures = set(getattr(item, "fixturenames", ()))
     for fixture in STUDIES & fixtures:
         item.add_marker(pytest.mark.xdist_group(fixture))
-    if SLOW & fixtures:
+    if SLOW_FIXTURES & fixtures or is_slow(item.path):
         item.add_marker(pytest.mark.slow)
 
 

@@ -68,6 +68,7 @@ def test_resized_and_reencoded_copies_are_found_and_others_are_not(tmp_path: Pat
     assert found(tmp_path, names) == {("0.png", "small.png"), ("1.png", "coarse.jpg"), ("2.png", "large.webp")}
 
 
+@pytest.mark.slow
 def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
     names = []
     for number in range(30):
@@ -79,6 +80,7 @@ def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
     assert len({name for pair in pairs for name in pair}) == len(names)
 
 
+@pytest.mark.slow
 def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{number}-{quality}.jpg" for number in range(12) for quality in (95, 70, 50, 35)]
     for name in names:
@@ -108,6 +110,7 @@ def test_images_of_one_hash_are_all_compared() -> None:
     assert sorted(duplicates.candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
 
 
+@pytest.mark.slow
 def test_digits_are_no_copies_of_each_other(tmp_path: Path) -> None:
     for number, image in enumerate(load_digits().images[:600]):
         Image.fromarray((image * 15.9).astype("uint8")).resize((28, 28)).save(tmp_path / f"{number:03}.png")

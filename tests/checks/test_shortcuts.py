@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from unfreeze.checks import shortcuts
 
@@ -46,6 +47,7 @@ def test_many_images_are_sampled_and_classes_of_a_few_left_out() -> None:
     assert skills(rows)["mode"] == 1
 
 
+@pytest.mark.slow
 def test_a_rare_class_outlives_the_sampling() -> None:
     rows = pd.concat([images(90_000).assign(label="good"), images(20).assign(label="bad", width=99)])
     assert skills(rows)["width"] == 1

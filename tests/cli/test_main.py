@@ -40,6 +40,7 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
         main.main(["sync"])
 
 
+@pytest.mark.slow
 def test_backbones_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     main.main(["backbones", "vgg16", "from_scratch", "--json"])
     rows = json.loads(capsys.readouterr().out)

@@ -56,6 +56,7 @@ def coverage(interval: Callable[..., Interval], sizes: list[int], recalls: list[
     return held / 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "recalls"),
     [([400, 400], [0.985, 0.985]), ([400, 400], [0.9, 0.9]), ([400, 400], [0.6, 0.6]), ([700, 100], [0.99, 0.8])],
@@ -65,6 +66,7 @@ def test_the_interval_of_accuracy_holds_the_truth_in_95_of_100_folds(sizes: list
     assert 0.93 <= coverage(intervals.accuracy_interval, sizes, recalls, truth) <= 0.97
 
 
+@pytest.mark.slow
 def test_the_interval_of_balanced_accuracy_holds_the_truth_though_a_class_is_small() -> None:
     truth = (0.6 + 0.9 + 0.95) / 3
     found = coverage(intervals.balanced_accuracy_interval, [30, 300, 470], [0.6, 0.9, 0.95], truth)
@@ -115,6 +117,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "sizes"), [(2, [250, 50]), (4, [100, 50, 120, 30])])
 def test_intervals_agree_with_a_plain_bootstrap_by_scikit_learn(classes: int, sizes: list[int]) -> None:
     labels = np.repeat(np.arange(classes), sizes)
@@ -223,6 +226,7 @@ def test_classifiers_that_agree_on_all_images_differ_by_nothing_give_or_take_a_f
     assert found.high == -found.low == pytest.approx(3 / 800, rel=0.01)
 
 
+@pytest.mark.slow
 def test_many_images_and_classes_take_seconds() -> None:
     labels = np.arange(10_000) % 2
     start = time.process_time()

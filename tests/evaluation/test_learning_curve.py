@@ -36,6 +36,7 @@ def folds(*, apart: float, images: int = 600) -> tuple[Pooled, Pooled]:
     )
 
 
+@pytest.mark.slow
 def test_a_task_that_is_not_learnt_yet_gains_from_more_images_most_where_classes_are_alike() -> None:
     curve = learning_curve.measure_learning_curve(*folds(apart=0.7), seed=0)
     assert curve is not None
@@ -65,6 +66,7 @@ def test_a_task_that_is_learnt_gains_nothing_and_is_still_not_certain() -> None:
     assert curve.text.startswith("More images of this kind would hardly help")
 
 
+@pytest.mark.slow
 def test_features_that_say_nothing_promise_nothing() -> None:
     curve = learning_curve.measure_learning_curve(*folds(apart=0), seed=0)
     assert curve is not None
@@ -72,6 +74,7 @@ def test_features_that_say_nothing_promise_nothing() -> None:
     assert curve.neediest_class is None
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_curve_again() -> None:
     train, val = folds(apart=0.5, images=150)
     first, again, other = (learning_curve.measure_learning_curve(train, val, seed=seed) for seed in (3, 3, 4))

@@ -62,6 +62,7 @@ def test_the_discordant_share_is_the_median_over_pairs() -> None:
     assert pairs.discordant_share(LABELS, predicted) == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 def test_equal_classifiers_raise_few_false_alarms() -> None:
     """Six equal classifiers whose mistakes go together, 1,000 times: at most 6 % of studies find any difference."""
     rng = np.random.default_rng(0)

@@ -115,6 +115,7 @@ def comment_everywhere(root: Path) -> int:
     return len(modules)
 
 
+@pytest.mark.slow
 def test_a_comment_in_each_module_changes_no_digest(tmp_path: Path) -> None:
     root = copy_of_source(tmp_path)
     before = Source(root).digests()

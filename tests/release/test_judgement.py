@@ -184,17 +184,20 @@ def shares(gap: float, cost: tuple[float, float] = SAME) -> dict[str, float]:
     return {name: count / 1000 for name, count in counted.items()}
 
 
+@pytest.mark.slow
 def test_a_challenger_worse_by_2_points_is_promoted_in_at_most_2_percent_of_1000_pairs() -> None:
     assert shares(-0.02).get("promote", 0) <= 0.02
     assert shares(-0.02, cost=HALF).get("promote", 0) <= 0.02
 
 
+@pytest.mark.slow
 def test_an_equal_challenger_is_promoted_in_at_most_5_percent_of_1000_pairs() -> None:
     found = shares(0)
     assert found["promote"] <= 0.05
     assert found["cannot tell"] >= 0.9
 
 
+@pytest.mark.slow
 def test_a_challenger_better_by_3_points_is_promoted_in_at_least_60_percent_of_1000_pairs() -> None:
     found = shares(0.03)
     assert found["promote"] >= 0.6

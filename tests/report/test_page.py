@@ -151,6 +151,7 @@ def test_names_are_shown_and_never_run() -> None:
     assert all(address[1:] in ids for address in read.every("href") if address.startswith("#"))
 
 
+@pytest.mark.slow
 def test_many_classes_are_cut_and_it_is_said() -> None:
     classes = [f"class {number:03}" for number in range(200)]
     of = verdict({"xception": 0.9, "vgg16": 0.8}, classes=classes, images=2000)
@@ -210,6 +211,7 @@ def test_pictures_read_from_a_file_are_shown(tmp_path: Path) -> None:
     assert shown[0]["alt"] == "dog/0.png"
 
 
+@pytest.mark.slow
 def test_six_backbones_with_pictures_stay_small_and_quick() -> None:
     names = ("xception", "vgg16", "resnet50", "inceptionv3", "efficientnetb0", "from_scratch")
     of = verdict({name: 0.9 - number / 50 for number, name in enumerate(names)}, images=10_000)

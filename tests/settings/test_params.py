@@ -93,6 +93,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load(tmp_path / "params.yaml")
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1, max_size=12))
 def test_no_unknown_key_is_ever_accepted(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
     known = load(PROJECT / "params.yaml").model_dump()

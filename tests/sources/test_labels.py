@@ -126,6 +126,7 @@ def test_an_unreadable_folder_is_not_passed_over(
     assert f"{str(tmp_path / unreadable)!r} could not be read (Permission denied)" in message and "chmod" in message
 
 
+@pytest.mark.slow
 def test_many_class_folders_take_seconds(tmp_path: Path) -> None:
     # A tenth of what must work in a minute.
     number = 10_000
