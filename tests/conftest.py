@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,6 +268,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.xdist_group(fixture))
     if SLOW_FIXTURES & fixtures or is_slow(item.path):
         item.add_marker(pytest.mark.slow)
+
+
+def processor_time(work: Callable[[], object]) -> float:
+    """Return the seconds of processor time that this process needs for some work: tests compare two of them."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
 
 
 def runs(process: int) -> bool:

