@@ -1,6 +1,7 @@
 """The registry of oracles: one from a working folder's plugins, and no slow import for a name."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 
 from tests.conftest import PROJECT
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.code import Source
 from unfreeze.settings.oracles import find_oracle, register
 
 # Takes lower and lower rates, as a user would write it.
 OWN_ORACLE = """
+from unfreeze.records.code import Source
 from unfreeze.settings.oracles import register
 
 @register("lower")
@@ -63,3 +66,12 @@ def test_a_name_that_is_taken_is_refused() -> None:
     find_oracle("grid")
     with pytest.raises(UnfreezeError, match="oracle 'grid' is registered twice: choose another name"):
         register("grid")
+
+
+def test_an_added_oracle_reruns_searches_and_no_other_work(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    before = Source(tmp_path).digests()
+    (tmp_path / "plugins/oracles").mkdir(parents=True)
+    (tmp_path / "plugins/oracles/lower.py").write_text(OWN_ORACLE)
+    after = Source(tmp_path).digests()
+    assert {stage for stage in after if after[stage] != before[stage]} == {"search", "validate"}
