@@ -16,7 +16,7 @@ BENCH_INPUTS ?= ../shared
 # Most of a slow test is one process starting TensorFlow: two at a time suit two cores and up.
 WORKERS := -n 2
 
-.PHONY: help install repro tiny verify retrain certify test quick bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
+.PHONY: help install repro tiny verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ test: install lint ## Check the code and run all tests
 quick: install ## Run the unit tests, a minute at most
 	pytest $(WORKERS) -m "not slow"
 
+coverage: install ## Run all tests and say which lines and branches of src none of them runs (at least 90 % are run)
+	pytest $(WORKERS) --cov --cov-report=term --cov-report=html
+
 bench: install ## Measure against the Keras guide's way and the machine's limits, into benchmarks/ (hours; goes on)
 	python -m benchmarks --inputs $(BENCH_INPUTS) --growth
 
@@ -91,6 +94,7 @@ lint: install ## ruff, mypy, and the workflows, as checks
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-cache
 	zizmor --offline --quiet .github/workflows
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
-from tests.import_closure import import_closure
 from unfreeze.cli.stages import BACKBONE
 from unfreeze.records.code import Source
 from unfreeze.report import readme
@@ -54,12 +53,6 @@ def test_no_output_has_two_stages() -> None:
 def test_pipeline_and_lock_stay_short() -> None:
     assert len((PROJECT / "dvc.yaml").read_text().splitlines()) <= 400
     assert len((PROJECT / "dvc.lock").read_text().splitlines()) <= 1791
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_imports_another(stage: str) -> None:
-    others = {name for name in import_closure(f"unfreeze.stages.{stage}") if "/stages/" in name}
-    assert others - {"src/unfreeze/stages/tracker.py"} == {f"src/unfreeze/stages/{stage}.py"}
 
 
 @pytest.mark.parametrize("stage", [name for name, stage in PIPELINE.items() if BACKBONE in stage["cmd"]])
