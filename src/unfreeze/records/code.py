@@ -14,7 +14,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -23,9 +22,9 @@ import yaml
 
 from unfreeze import files
 from unfreeze.paths import Paths
-from unfreeze.records.syntax import strip, tokens
+from unfreeze.records.module import PACKAGE, Module, names_in, read_module
+from unfreeze.records.syntax import tokens
 
-PACKAGE = "unfreeze"
 # They show or log what happens, load libraries, or name files, which DVC compares by itself.
 WITHOUT_EFFECT = frozenset(
     {"unfreeze.runtime.console", "unfreeze.runtime.imports", "unfreeze.stages.tracker", "unfreeze.paths"}
@@ -47,47 +46,6 @@ CODE_STAGE = "code"
 
 # A top-level definition: module and name; the name is empty for statements that run when the module is imported.
 Key = tuple[str, str]
-
-
-@dataclass
-class Module:
-    """One source file, split into its top-level definitions.
-
-    Args:
-        name: Dotted name.
-        tree: Its syntax tree, stripped.
-        definitions: Statements that bind each top-level name.
-        effects: Statements that do something else when the module is imported.
-        imports: What each imported name stands for: module, and name in it or None for the module itself.
-        settings: Names of the types in the annotations of the class `Settings`.
-    """
-
-    name: str
-    tree: ast.Module
-    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    effects: list[ast.stmt] = field(default_factory=list)
-    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    settings: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for statement in self.tree.body:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                continue
-            names = list(_bound_names(statement))
-            for name in names:
-                self.definitions.setdefault(name, []).append(statement)
-            if not names or self._registers(statement):
-                self.effects.append(statement)
-
-    def statements(self, name: str) -> list[ast.stmt]:
-        """Return the statements of a definition, or those with an effect for the empty name."""
-        return self.definitions.get(name, []) if name else self.effects
-
-    def _registers(self, statement: ast.stmt) -> bool:
-        """Tell whether a definition is decorated by a function of this package, which may register it."""
-        decorators = getattr(statement, "decorator_list", [])
-        roots = {node.id for decorator in decorators for node in ast.walk(decorator) if isinstance(node, ast.Name)}
-        return any(self.imports.get(root, ("",))[0].startswith(PACKAGE) or root in self.definitions for root in roots)
 
 
 class Source:
@@ -204,7 +162,7 @@ class Source:
             for statement in statements:
                 words += tokens(statement)
                 filled |= {text for text in words if TEMPLATE.fullmatch(text)}
-                for local, chain in _names(statement):
+                for local, chain in names_in(statement):
                     words += self._import_tokens(module, local)
                     used |= set(self._resolve(module, local, chain))
                 used |= set(self._entries(module, statement))
@@ -239,7 +197,7 @@ class Source:
         for node in ast.walk(statement):
             if not (isinstance(node, ast.Call) and len(node.args) == 2):
                 continue
-            called = [key for local, chain in _names(node.func) for key in self._resolve(module, local, chain)]
+            called = [key for local, chain in names_in(node.func) for key in self._resolve(module, local, chain)]
             literals = [
                 arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
             ]
@@ -265,13 +223,8 @@ class Source:
     def _module(self, name: str) -> Module | None:
         if name not in self._modules:
             path = self._path(name)
-            self._modules[name] = self._read(name, path) if path else None
+            self._modules[name] = read_module(name, path) if path else None
         return self._modules[name]
-
-    def _read(self, name: str, path: Path) -> Module:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        imports, settings = _imported_names(tree), _types_of_settings(tree)
-        return Module(name, strip(tree), imports=imports, settings=settings)
 
     def _path(self, name: str) -> Path | None:
         """Return a module's file; None if it is none of this checkout's, or a package."""
@@ -304,59 +257,3 @@ def write_digests(paths: Paths) -> None:
         folder.mkdir()
         for stage, digest in Source(paths.root).digests().items():
             files.write_text(folder / f"{stage}.txt", f"{digest}\n")
-
-
-def _types_of_settings(tree: ast.Module) -> set[str]:
-    """Return the names in the annotations of the class `Settings`, whose instance a stage is handed."""
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
-    annotations = [node.annotation for item in classes for node in item.body if isinstance(node, ast.AnnAssign)]
-    return {name for annotation in annotations for name, _ in _names(annotation)}
-
-
-def _bound_names(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a top-level statement binds, also inside of `if` and `try`."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Assign):
-        for target in statement.targets:
-            yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name) and _is_bound(node))
-    elif isinstance(statement, ast.If | ast.Try | ast.With):
-        for inner in ast.iter_child_nodes(statement):
-            if isinstance(inner, ast.stmt):
-                yield from _bound_names(inner)
-
-
-def _is_bound(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Store)
-
-
-def _imported_names(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
-    """Return what each imported name of a module stands for, wherever in the module it is imported."""
-    found: dict[str, tuple[str, str | None]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                name = alias.name if alias.asname else alias.name.split(".")[0]
-                found[alias.asname or name] = (name, None)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                found[alias.asname or alias.name] = (node.module, alias.name)
-    return found
-
-
-def _names(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each name that occurs in a tree, with the attributes asked of it in turn."""
-    if isinstance(node, ast.Attribute):
-        chain: list[str] = []
-        inner: ast.expr = node
-        while isinstance(inner, ast.Attribute):
-            chain.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            yield inner.id, tuple(reversed(chain))
-            return
-    if isinstance(node, ast.Name):
-        yield node.id, ()
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _names(child)
