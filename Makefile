@@ -50,11 +50,14 @@ $(VENV)/package: $(VENV)/locked pyproject.toml
 	else touch $@; fi
 
 repro: install ## Run the study of params.yaml: dvc repro, then log what MLflow lacks
+	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
+	@unfreeze check-files
 	dvc repro
 	@# The study is done whatever MLflow's server says; what is missing there is sent by the next sync.
 	-@unfreeze sync
 
 tiny: install ## Run every stage on a small study, a few minutes; params.yaml and the results become its own
+	@unfreeze check-files
 	dvc exp run -S study=tiny
 
 verify: install ## Say whether dvc.lock matches the code, the parameters and the data

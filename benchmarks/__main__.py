@@ -97,7 +97,7 @@ def _keep(results: dict[str, Any]) -> None:
 
 def _commit() -> str:
     """Return what is measured: the commit, `-dirty` where that which a clone takes from here differs from it."""
-    return git.commit(inputs.ROOT)[:7] + ("-dirty" if git.changed(inputs.ROOT, *pipeline.TAKEN) else "")
+    return git.require_commit(inputs.ROOT)[:7] + ("-dirty" if git.list_changed(inputs.ROOT, *pipeline.TAKEN) else "")
 
 
 def _options() -> argparse.Namespace:

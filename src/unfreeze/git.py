@@ -1,36 +1,76 @@
-"""What git says of a checkout."""
+"""All that is asked of git: what a checkout is, and commits and branches that leave it as it is."""
 
 import hashlib
+import os
 import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from unfreeze.errors import UnfreezeError
+from unfreeze.runtime.redaction import redacted
 
-def commit(root: Path) -> str:
-    """Return the commit of a checkout, or `none` outside git."""
-    return _say(root, "rev-parse", "HEAD") or "none"
+ORIGIN = "origin"
+# Signs commits where git knows no name, as on a machine of a CI service.
+IDENTITY = {"NAME": "unfreeze", "EMAIL": "unfreeze@localhost"}
+# Reads the token when git asks for it, so that it stands in no file and in no list of processes.
+CREDENTIALS = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
+
+REMEDIES = {
+    "ls-remote": "check the address of origin and who may read it",
+    "fetch": "check the address of origin and who may read it",
+    "push": "see that this user may write to origin and that nobody else has moved the branch,",
+}
 
 
-def changed(root: Path, *names: str) -> list[str]:
-    """Return which of some files and folders differ from the commit.
+def find_commit(root: Path) -> str | None:
+    """Return the commit of a checkout; None outside git."""
+    done = _run(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    return None if done.returncode else done.stdout.decode().strip()
+
+
+def require_commit(root: Path) -> str:
+    """Return the commit of a checkout.
+
+    Raises:
+        UnfreezeError: It has none.
+    """
+    return _ask(root, "rev-parse", "HEAD")
+
+
+def list_changed(root: Path, *names: str) -> list[str]:
+    """Return which of some files and folders differ from the commit; none outside git.
 
     Args:
         root: The checkout.
         *names: Relative to it.
     """
-    return [name for name in names if _say(root, "status", "--porcelain", "--", name)]
+    return [name for name in names if _run(root, "status", "--porcelain", "--", name).stdout.strip()]
 
 
-def commits_of(root: Path, name: str) -> list[str]:
-    """Return the commits of any branch that changed a file, the newest first.
+def list_dirty(root: Path, *, besides: Iterable[str]) -> list[str]:
+    """Return the files that differ from the commit or are new.
+
+    Args:
+        root: The checkout.
+        besides: Patterns of files that may differ, as git's pathspecs, relative to the root.
+    """
+    excluded = [f":(top,exclude,glob){pattern}" for pattern in besides]
+    answer = _ask(root, "status", "--porcelain", "--untracked-files=all", "--", ".", *excluded)
+    return [line[3:] for line in answer.splitlines()]
+
+
+def list_commits_of(root: Path, name: str) -> list[str]:
+    """Return the commits of any branch that changed a file, the newest first; none outside git.
 
     Args:
         root: The checkout.
         name: Relative to it.
     """
-    return _say(root, "log", "--all", "--format=%H", "--", name).split()
+    return _run(root, "log", "--all", "--format=%H", "--", name).stdout.decode().split()
 
 
-def sha256(root: Path, commit: str, name: str) -> str:
+def hash_file(root: Path, commit: str, name: str) -> str:
     """Return the SHA-256 of a file as a commit has it.
 
     Args:
@@ -38,10 +78,131 @@ def sha256(root: Path, commit: str, name: str) -> str:
         commit: One that has the file.
         name: Relative to the checkout.
     """
-    shown = subprocess.run(["git", "show", f"{commit}:{name}"], cwd=root, capture_output=True, check=False)
-    return hashlib.sha256(shown.stdout).hexdigest()
+    return hashlib.sha256(_run(root, "show", f"{commit}:{name}").stdout).hexdigest()
 
 
-def _say(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def read_file(root: Path, revision: str, name: str) -> str | None:
+    """Return a file's text in a commit; None where the commit has no such file."""
+    if not _ask(root, "ls-tree", revision, "--", name):
+        return None
+    return _ask(root, "show", f"{revision}:{name}")
+
+
+def fetch_tip(root: Path, branch: str) -> str | None:
+    """Return the commit that a branch of the origin points to, fetched; None where there is no such branch."""
+    listed = _ask(root, "ls-remote", ORIGIN, f"refs/heads/{branch}", options=_credentials())
+    if not listed:
+        return None
+    commit = listed.split()[0]
+    _ask(root, "fetch", "--quiet", "--no-tags", ORIGIN, commit, options=_credentials())
+    return commit
+
+
+def is_child(root: Path, commit: str, parent: str) -> bool:
+    """Tell whether a commit has another as its only parent."""
+    return _ask(root, "rev-list", "--parents", "--max-count=1", commit).split()[1:] == [parent]
+
+
+def restore_files(root: Path, commit: str) -> None:
+    """Give all files that differ between HEAD and a commit that commit's content, in the work tree alone."""
+    names = _ask(root, "diff", "--name-only", "-z", "--no-renames", "HEAD", commit).split("\0")
+    restore = ("restore", f"--source={commit}", "--worktree", "--", *filter(None, names))
+    _ask(root, *restore, options=["--literal-pathspecs"])
+
+
+def write_tree(root: Path, names: Iterable[str]) -> str:
+    """Return the tree of HEAD with some files as they are in the work tree.
+
+    Args:
+        root: The checkout; neither its index nor its branch changes.
+        names: Patterns of files, as git's pathspecs, relative to the root; those that match nothing are left out.
+    """
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
+        own_index = {"GIT_INDEX_FILE": f"{folder}/index"}
+        _ask(root, "read-tree", "HEAD", environment=own_index)
+        for name in names:
+            spec = f":(top,glob){name}"
+            listing = ("ls-files", "--cached", "--others", "--exclude-standard", "--", spec)
+            if _ask(root, *listing, environment=own_index):
+                _ask(root, "add", "--all", "--", spec, environment=own_index)
+        return _ask(root, "write-tree", environment=own_index)
+
+
+def find_tree(root: Path, commit: str) -> str:
+    """Return the tree of a commit."""
+    return _ask(root, "rev-parse", f"{commit}^{{tree}}")
+
+
+def create_commit(root: Path, tree: str, message: str) -> str:
+    """Return a new commit of a tree with HEAD as its parent; no branch moves."""
+    is_known = _run(root, "var", "GIT_COMMITTER_IDENT").returncode == 0
+    signed = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in IDENTITY.items()}
+    return _ask(root, "commit-tree", tree, "-p", "HEAD", "-m", message, environment={} if is_known else signed)
+
+
+def push(root: Path, commit: str, branch: str, *, expected: str | None) -> None:
+    """Let a branch of the origin point to a commit.
+
+    Args:
+        root: The checkout.
+        commit: The commit.
+        branch: Name of the branch; it is made if it is not there.
+        expected: What the branch points to now; None if it is not there.
+
+    Raises:
+        UnfreezeError: The branch has moved since, or git may not push.
+    """
+    name = f"refs/heads/{branch}"
+    lease = f"--force-with-lease={name}:{expected or ''}"
+    _ask(root, "push", "--quiet", lease, ORIGIN, f"{commit}:{name}", options=_credentials())
+
+
+def clone(root: Path, commit: str, folder: Path) -> None:
+    """Make a checkout of a commit in an empty folder, from the repository here."""
+    _ask(root, "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--", str(root), str(folder))
+    _ask(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def _credentials() -> list[str]:
+    """Return the options with which git finds the token of a CI job, for the host of that job only."""
+    host = os.environ.get("GITHUB_SERVER_URL")
+    if not host or not os.environ.get("GITHUB_TOKEN"):
+        return []
+    return ["-c", f"credential.{host}.helper={CREDENTIALS}"]
+
+
+def _ask(
+    root: Path,
+    command: str,
+    *arguments: str,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a command of git prints.
+
+    Raises:
+        UnfreezeError: It fails.
+    """
+    done = _run(root, command, *arguments, options=options, environment=environment)
+    if done.returncode:
+        reason = redacted(" ".join(done.stderr.decode(errors="replace").split()) or f"status {done.returncode}")
+        remedy = REMEDIES.get(command, "correct what it says")
+        raise UnfreezeError(f"git {command} failed ({reason}): {remedy} and run this again")
+    return done.stdout.decode(errors="surrogateescape").strip("\n")
+
+
+def _run(
+    root: Path,
+    command: str,
+    *arguments: str,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["git", "-c", "core.quotePath=false", *options, command, *arguments],
+        cwd=root,
+        # Without a terminal a question for a password would wait for ever.
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})},
+        capture_output=True,
+        check=False,
+    )

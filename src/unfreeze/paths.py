@@ -126,6 +126,11 @@ class Paths:
         return self.root / "reports/data_docs"
 
     @property
+    def json_files(self) -> list[Path]:
+        """The results that git holds as JSON, which a merge may leave half merged."""
+        return sorted([*(self.root / "metrics").rglob("*.json"), *(self.root / "reports").glob("*.json")])
+
+    @property
     def verdict(self) -> Path:
         return self.root / "metrics/verdict.json"
 

@@ -49,13 +49,13 @@ def test_a_lock_with_a_merge_conflict_names_the_line(job: Checkout) -> None:
         "schema: '2.0'\n<<<<<<< ours\nstages: {}\n=======\nstages: {}\n>>>>>>> theirs\n"
     )
     job.commit()
-    assert "dvc.lock has a merge conflict at line 2: take either side" in refusal(job)
+    assert "dvc.lock holds git merge conflict markers at line 2: edit it, or take one side" in refusal(job)
 
 
 def test_a_lock_that_cannot_be_read_says_how_to_mend_it(job: Checkout) -> None:
     (job.root / "dvc.lock").write_text("stages: {a: [\n")
     job.commit()
-    assert "dvc.lock is no YAML" in refusal(job)
+    assert "take the committed one with `git checkout dvc.lock`" in refusal(job)
 
 
 def test_an_unknown_preset_names_those_there_are(job: Checkout) -> None:

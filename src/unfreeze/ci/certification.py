@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unfreeze.ci import pipeline, repository
+from unfreeze import dvc_repo, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
@@ -57,20 +56,19 @@ def certify(paths: Paths) -> list[Compared]:
     Raises:
         UnfreezeError: A stage failed, or the commit has no lock.
     """
-    commit = repository.head(paths.root)
+    commit = git.require_commit(paths.root)
     with tempfile.TemporaryDirectory(prefix="unfreeze-certify-") as folder:
         clone = Paths(Path(folder) / "clone")
-        repository.clone(paths.root, commit, clone.root)
+        git.clone(paths.root, commit, clone.root)
         if not clone.dvc_lock.exists():
             raise UnfreezeError(f"commit {commit[:12]} has no dvc.lock: run `dvc repro` and commit it")
-        pipeline.require_lock(clone.dvc_lock)
-        before = _read(clone.dvc_lock)
+        before = dvc_repo.read_lock(clone)
         log.info("running commit %s anew in %s", commit[:12], clone.root)
-        pipeline.pull_inputs(clone.root)
+        dvc_repo.pull_inputs(clone.root)
         # The installed package is that of the checkout; the clone's own code has to run.
         environment = {"PYTHONPATH": str(clone.root / "src"), "MLFLOW_TRACKING_URI": ""}
-        pipeline.reproduce(clone.root, "--force", environment=environment)
-        return compare(before, _read(clone.dvc_lock), pipeline.labelled(clone.root, MEASURES_TIME))
+        dvc_repo.reproduce(clone.root, "--force", environment=environment)
+        return compare(before, dvc_repo.read_lock(clone), dvc_repo.list_labelled(clone.root, MEASURES_TIME))
 
 
 def compare(before: Lock, after: Lock, measuring: Set[str]) -> list[Compared]:
@@ -129,7 +127,3 @@ def _overlap(dependency: str, output: str) -> bool:
     """Tell whether a dependency is an output, a folder around it or a file in it."""
     first, second = Path(dependency), Path(output)
     return first.is_relative_to(second) or second.is_relative_to(first)
-
-
-def _read(lock: Path) -> Lock:
-    return yaml.safe_load(lock.read_text(encoding="utf-8"))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from unfreeze import git
-from unfreeze.ci import pipeline, repository
+from unfreeze import dvc_repo, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.params import load
@@ -25,11 +24,11 @@ def require(paths: Paths, *, may_differ: Iterable[str]) -> str | None:
     Raises:
         UnfreezeError: One of them is not as it must be; the message names the remedy.
     """
-    if git.commit(paths.root) == "none":
+    if git.find_commit(paths.root) is None:
         raise UnfreezeError(f"{paths.root} is no git checkout: clone the repository and run this in the clone")
-    pipeline.require_lock(paths.dvc_lock)
-    if changed := repository.dirty(paths.root, besides=may_differ):
+    dvc_repo.require_lock(paths)
+    if changed := git.list_dirty(paths.root, besides=may_differ):
         named = ", ".join(changed[:MOST_NAMED]) + (", ..." if len(changed) > MOST_NAMED else "")
         raise UnfreezeError(f"the work tree differs from its commit ({named}): commit, stash or remove that first")
     Server(paths, load(paths.params).tracking.experiment).require()
-    return pipeline.remote(paths.root)
+    return dvc_repo.require_remote(paths.root)

@@ -6,8 +6,8 @@ at the origin, the remote or the registry. Promotion is last, so that the lock o
 
 from dataclasses import dataclass
 
-from unfreeze import files
-from unfreeze.ci import pipeline, preflight, pull_requests, repository, text
+from unfreeze import dvc_repo, files, git
+from unfreeze.ci import preflight, pull_requests, text
 from unfreeze.errors import UnfreezeError
 from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
@@ -42,12 +42,12 @@ class Plan:
     @classmethod
     def of(cls, paths: Paths, preset: str | None, target: str) -> "Plan":
         """Return the plan for the commit of a checkout."""
-        commit = repository.head(paths.root)
+        commit = git.require_commit(paths.root)
         branch = f"retrain/{commit[:DIGITS]}" + (f"-{preset}" if preset else "")
         own = [paths.dvc_lock, paths.flips_picture, *([paths.params] if preset else [])]
         # DVC adds to these what git shall not hold.
         names = [str(path.relative_to(paths.root)) for path in own] + ["**/.gitignore"]
-        return cls(commit, branch, target, [*names, *pipeline.held_by_git(paths.root)])
+        return cls(commit, branch, target, [*names, *dvc_repo.list_outputs_in_git(paths.root)])
 
 
 def verify(paths: Paths) -> None:
@@ -56,9 +56,9 @@ def verify(paths: Paths) -> None:
     Raises:
         UnfreezeError: It does not.
     """
-    pipeline.require_lock(paths.dvc_lock)
+    dvc_repo.require_lock(paths)
     write_digests(paths)
-    if stages := pipeline.would_run(paths.root):
+    if stages := dvc_repo.list_stages_to_run(paths.root):
         raise UnfreezeError(
             f"dvc.lock does not match, {_some(stages)} would run: `make repro` and commit what it changes, "
             "or let `unfreeze ci retrain` do so"
@@ -81,7 +81,7 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
         UnfreezeError: A step failed; nothing is promoted, and the next run goes on.
     """
     _step("preflight", "the work tree, the lock, MLflow, the remote and origin")
-    pipeline.require_lock(paths.dvc_lock)
+    dvc_repo.require_lock(paths)
     plan = Plan.of(paths, preset, target)
     own_text = str(paths.pull_request.relative_to(paths.root))
     remote = preflight.require(paths, may_differ=[*plan.results, own_text])
@@ -92,13 +92,13 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
         # Another study writes other files.
         plan = Plan.of(paths, preset, target)
     if earlier:
-        repository.take_over(paths.root, earlier)
+        git.restore_files(paths.root, earlier)
     _bring_up_to_date(paths, remote, is_taken_over=earlier is not None)
-    tree = repository.tree(paths.root, plan.results)
-    is_new = tree != repository.tree_of(paths.root, plan.commit)
+    tree = git.write_tree(paths.root, plan.results)
+    is_new = tree != git.find_tree(paths.root, plan.commit)
     if not is_new:
         log.info("nothing to retrain: dvc.lock matches commit %s", plan.commit[:DIGITS])
-        if not pipeline.is_complete(paths.root):
+        if not dvc_repo.is_complete(paths.root):
             log.info("its models are neither here nor in a remote, so there is nothing to judge")
             return None
     _step("sync", "the runs to MLflow")
@@ -120,14 +120,14 @@ def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) 
     """Run the stages that changed, on what the remote or the cache has of the others."""
     _step("verify", "what would run")
     write_digests(paths)
-    stages = pipeline.would_run(paths.root)
+    stages = dvc_repo.list_stages_to_run(paths.root)
     log.info("%s", f"would run: {_some(stages)}, and what follows" if stages else "nothing would run")
     _step("pull", f"from remote {remote}" if remote else "no DVC remote is set: what the cache holds is all there is")
-    pipeline.pull(paths.root) if remote else pipeline.checkout(paths.root)
+    dvc_repo.pull(paths.root) if remote else dvc_repo.checkout(paths.root)
     # Without a remote the models of an earlier attempt may be gone while its branch is there.
-    if stages or (is_taken_over and not pipeline.is_complete(paths.root)):
+    if stages or (is_taken_over and not dvc_repo.is_complete(paths.root)):
         _step("repro", "the stages that changed")
-        pipeline.reproduce(paths.root)
+        dvc_repo.reproduce(paths.root)
 
 
 def _propose(
@@ -136,18 +136,18 @@ def _propose(
     """Keep the results where others find them: the models in the remote, the rest on a branch with a pull request."""
     if remote:
         _step("push", f"to remote {remote}")
-        pipeline.push(paths.root)
+        dvc_repo.push(paths.root)
     _step("branch", plan.branch)
     shown = judgement.flips if judgement else ()
     image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.limits.max_pixels)
-    tree = repository.tree(paths.root, plan.results)
+    tree = git.write_tree(paths.root, plan.results)
     commit = earlier
-    if earlier is None or tree != repository.tree_of(paths.root, earlier):
-        commit = repository.commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{told}")
-        repository.push(paths.root, commit, plan.branch, expected=earlier)
+    if earlier is None or tree != git.find_tree(paths.root, earlier):
+        commit = git.create_commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{told}")
+        git.push(paths.root, commit, plan.branch, expected=earlier)
     assert commit is not None
     _step("pull request", f"{plan.branch} into {plan.target}")
-    before = repository.content(paths.root, plan.commit, str(paths.report_json.relative_to(paths.root)))
+    before = git.read_file(paths.root, plan.commit, str(paths.report_json.relative_to(paths.root)))
     changes = text.Changes.read(paths, before)
     service = pull_requests.Service.here()
     picture = (
@@ -171,8 +171,8 @@ def _earlier(paths: Paths, plan: Plan) -> str | None:
     Raises:
         UnfreezeError: The branch holds what no attempt has made.
     """
-    commit = repository.tip(paths.root, plan.branch)
-    if commit and not repository.is_child(paths.root, commit, plan.commit):
+    commit = git.fetch_tip(paths.root, plan.branch)
+    if commit and not git.is_child(paths.root, commit, plan.commit):
         raise UnfreezeError(
             f"branch {plan.branch} of origin holds commits of others, which would be lost: merge or delete it"
         )
@@ -192,10 +192,7 @@ def compose_preset(paths: Paths, preset: str) -> None:
     known = sorted(path.stem for path in (paths.conf / "study").glob("*.yaml"))
     if preset not in known:
         raise UnfreezeError(f"there is no preset {preset!r} in conf/study: take one of {', '.join(known)}")
-    from dvc.utils.hydra import compose_and_dump
-
-    with files.atomic(paths.params) as partial:
-        compose_and_dump(str(partial), str(paths.conf), None, "config", "", [f"study={preset}"])
+    dvc_repo.compose_params(paths, f"study={preset}")
 
 
 def _sync(paths: Paths) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from unfreeze import dvc_repo, files
 from unfreeze.cli.study import tell
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -16,6 +17,10 @@ def add(commands: Any) -> None:
     Args:
         commands: What `ArgumentParser.add_subparsers` returned.
     """
+    check = commands.add_parser(
+        "check-files", help="say which settings, lock or results cannot be read, and what to do about it"
+    )
+    check.set_defaults(run=_check_files)
     certify = commands.add_parser("certify", help="run the commit anew in an empty clone and compare every output")
     certify.add_argument("--json", action="store_true", help="print JSON")
     certify.set_defaults(run=_certify)
@@ -31,6 +36,16 @@ def add(commands: Any) -> None:
     comment.add_argument("head", metavar="OWNER:BRANCH", help="what the pull request comes from")
     comment.add_argument("commit", help="the last commit of that branch")
     comment.set_defaults(run=_comment)
+
+
+def _check_files(_: argparse.Namespace) -> None:
+    paths = Paths.here()
+    settings = (paths.params, paths.waivers, *sorted(paths.conf.rglob("*.yaml")))
+    for path in filter(Path.exists, settings):
+        files.read_yaml(path)
+    for path in paths.json_files:
+        files.read_json(path)
+    dvc_repo.require_lock(paths)
 
 
 def _verify(_: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unfreeze import files
+from unfreeze import dvc_repo, files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.base import FOLDS
@@ -57,17 +57,7 @@ def read(paths: Paths, revision: str | None) -> pd.DataFrame:
         if not paths.split.exists():
             raise UnfreezeError("there is no data/split.csv yet: run `dvc repro split`")
         return files.read_csv(paths.split)
-    name = str(paths.split.relative_to(paths.root))
-    from dvc.api import read as read_version
-    from dvc.exceptions import DvcException
-
-    try:
-        text = read_version(name, repo=str(paths.root), rev=revision)
-    except (DvcException, OSError) as error:
-        raise UnfreezeError(
-            f"{name} of {revision} is not here ({error}): name a revision that has it, or `dvc fetch --all-commits`"
-        ) from error
-    return files.read_csv(io.StringIO(text))
+    return files.read_csv(io.StringIO(dvc_repo.read_version(paths, paths.split, revision)))
 
 
 def show(result: dict[str, Any]) -> None:

@@ -40,7 +40,15 @@ def _described(paths: Paths) -> dict[str, dict[str, str]]:
     """Return the stages of dvc.yaml; none outside a checkout."""
     if not paths.pipeline.exists():
         return {}
-    stages: dict[str, dict[str, str]] = files.read_yaml(paths.pipeline)["stages"]
+    content = files.read_yaml(paths.pipeline)
+    stages: dict[str, dict[str, str]] = content.get("stages", {}) if isinstance(content, dict) else {}
+    if not stages or not all(
+        isinstance(stage, dict) and {"cmd", "desc"} <= stage.keys() for stage in stages.values()
+    ):
+        raise UnfreezeError(
+            "dvc.yaml has no stages with `cmd` and `desc`, as if it was cut short: `git checkout dvc.yaml` takes the "
+            "committed one"
+        )
     return stages
 
 

@@ -30,10 +30,11 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
         paths: The checkout.
         backbones: Whose weights to name.
     """
-    changed = git.changed(paths.root, *DECIDING)
+    changed = git.list_changed(paths.root, *DECIDING)
     weights = {name: files.read_json(paths.weights_record(name)) for name in backbones}
     return {
-        "commit": git.commit(paths.root) + (f", with changes in {', '.join(changed)}" if changed else ""),
+        "commit": (git.find_commit(paths.root) or "none")
+        + (f", with changes in {', '.join(changed)}" if changed else ""),
         "libraries' lock": files.sha256(paths.lock) if paths.lock.exists() else "none",
         "parameters": files.sha256(paths.params),
         "data": files.sha256(paths.manifest),

@@ -19,7 +19,7 @@ def record(paths: Paths, backbone: str, *, models: Iterable[str], fold: str) -> 
     """
     ledger = paths.looks(backbone)
     before = files.read_json(ledger) if ledger.exists() else []
-    now, commit = datetime.now(UTC).isoformat(timespec="seconds"), git.commit(paths.root)
+    now, commit = datetime.now(UTC).isoformat(timespec="seconds"), git.find_commit(paths.root) or "none"
     new = [{"time": now, "commit": commit, "model": model, "fold": fold} for model in models]
     files.write_json(ledger, [*before, *new])
 

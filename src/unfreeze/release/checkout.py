@@ -1,10 +1,6 @@
 """Whether the checkout is what its commit and its lock say: only then is it known what is promoted."""
 
-import json
-import subprocess
-import sys
-
-from unfreeze import git
+from unfreeze import dvc_repo, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
@@ -20,9 +16,9 @@ def require_clean(paths: Paths) -> None:
     """
     others = (paths.conf, paths.waivers, paths.dvc_lock)
     deciding = (*lineage.DECIDING, *(str(path.relative_to(paths.root)) for path in others))
-    if git.commit(paths.root) == "none":
+    if git.find_commit(paths.root) is None:
         raise UnfreezeError(f"{paths.root} has no commit that a version could be traced to: commit it first")
-    changed = git.changed(paths.root, *deciding)
+    changed = git.list_changed(paths.root, *deciding)
     if changed:
         raise UnfreezeError(
             f"the work tree differs from its commit in {', '.join(changed)}, so that nobody could tell what was "
@@ -36,18 +32,8 @@ def require_matching_lock(paths: Paths) -> None:
     Raises:
         UnfreezeError: They are not, or dvc.lock cannot be read.
     """
-    if not paths.dvc_lock.exists():
-        raise UnfreezeError("there is no dvc.lock, so no study has run here: run `dvc repro`")
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"], cwd=paths.root, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = done.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
-        raise UnfreezeError(
-            f"`dvc status` failed ({reason}): mend that (`git checkout dvc.lock` takes the committed lock), "
-            "then `dvc repro`"
-        )
-    stages = list(json.loads(done.stdout))
+    dvc_repo.read_lock(paths)
+    stages = dvc_repo.list_mismatches(paths.root)
     if stages:
         more = f" and {len(stages) - MOST_NAMED} more" if len(stages) > MOST_NAMED else ""
         raise UnfreezeError(

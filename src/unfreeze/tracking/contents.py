@@ -28,7 +28,7 @@ DIGITS = 6
 def origin(paths: Paths) -> dict[str, str]:
     """Return tags on where a study's runs come from."""
     return {
-        keys.COMMIT: git.commit(paths.root),
+        keys.COMMIT: git.find_commit(paths.root) or "none",
         keys.SOURCE: "dvc repro",
         keys.DATA_SHA256: files.sha256(paths.manifest),
         keys.REQUIREMENTS: _digest(paths.lock),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
+from unfreeze import dvc_repo
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
@@ -138,8 +139,9 @@ class Ledger:
             backbones: The study's.
 
         Raises:
-            UnfreezeError: The store cannot be used, or files of the study are missing.
+            UnfreezeError: The store cannot be used, dvc.lock cannot be read, or files of the study are missing.
         """
+        dvc_repo.require_lock(self.paths)
         self.server.require()
         with self.server.in_one_line(), _files_wanted():
             StudyRuns(self.paths, self.server).report(backbones)

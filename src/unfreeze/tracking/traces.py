@@ -159,4 +159,5 @@ def _versions(server: Server) -> dict[str, list[dict[str, Any]]]:
 
 def _commit_with_lock(root: Path, name: str, sha256: str) -> str | None:
     """Return the last commit that changed dvc.lock to one with a digest."""
-    return next((commit for commit in git.commits_of(root, name) if git.sha256(root, commit, name) == sha256), None)
+    commits = git.list_commits_of(root, name)
+    return next((commit for commit in commits if git.hash_file(root, commit, name) == sha256), None)

@@ -1,5 +1,6 @@
-"""DVC for a retraining: what would run, what git holds of the results, and bringing and sending the rest."""
+"""All that is asked of DVC: the lock, what would run, and running, fetching and sending it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
 from unfreeze.records.code import CODE_STAGE
 from unfreeze.runtime.redaction import redacted
 
@@ -18,32 +19,42 @@ from unfreeze.runtime.redaction import redacted
 WITHHELD = ("GITHUB_TOKEN",)
 
 
-def require_lock(lock: Path) -> None:
-    """Find out before the work whether dvc.lock can be read.
+def read_lock(paths: Paths) -> dict[str, Any]:
+    """Return the content of dvc.lock.
 
     Args:
-        lock: The file; where it is missing every stage runs.
+        paths: The checkout.
 
     Raises:
-        UnfreezeError: It holds the marks of a merge conflict, or is no YAML.
+        UnfreezeError: It is missing, holds a merge conflict, was cut short, or is otherwise not what DVC writes.
     """
-    if not lock.exists():
-        return
-    text = lock.read_text(encoding="utf-8")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith(("<<<<<<<", ">>>>>>>")):
-            raise UnfreezeError(
-                f"dvc.lock has a merge conflict at line {number}: take either side "
-                "(`git checkout --theirs dvc.lock`), run `dvc repro` and commit the lock it writes"
-            )
+    if not paths.dvc_lock.exists():
+        raise UnfreezeError("there is no dvc.lock, so no study has run here: run `dvc repro`")
+    content = files.read_yaml(paths.dvc_lock)
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
     try:
-        yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        told = " ".join(str(error).split())
-        raise UnfreezeError(f"dvc.lock is no YAML ({told}): `git checkout dvc.lock`, then `dvc repro`") from error
+        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(content)
+    except Invalid as error:
+        raise UnfreezeError(
+            f"dvc.lock is not what DVC writes ({error}), as if it was cut short: take the committed one with "
+            "`git checkout dvc.lock`, then run `dvc repro`"
+        ) from error
+    return lock
 
 
-def would_run(root: Path) -> list[str]:
+def require_lock(paths: Paths) -> None:
+    """Find out before the work whether dvc.lock can be read; where it is missing every stage runs.
+
+    Raises:
+        UnfreezeError: It is not what DVC writes.
+    """
+    if paths.dvc_lock.exists():
+        read_lock(paths)
+
+
+def list_stages_to_run(root: Path) -> list[str]:
     """Return the stages that `dvc repro` would begin with; what follows on them is not told.
 
     The digests of the code in `code/` must be those of the source at hand. The stage that writes them is not named:
@@ -68,13 +79,13 @@ def is_complete(root: Path) -> bool:
         return not any(stage.changed() for stage in repo.index.stages)
 
 
-def held_by_git(root: Path) -> list[str]:
+def list_outputs_in_git(root: Path) -> list[str]:
     """Return the outputs of the pipeline that git holds, relative to the root."""
     with _repository(root) as repo:
         return [os.path.relpath(out.fs_path, root) for out in repo.index.outs if not out.use_cache]
 
 
-def remote(root: Path) -> str | None:
+def require_remote(root: Path) -> str | None:
     """Return the name of the DVC remote, found to answer; None where none is set.
 
     Raises:
@@ -97,6 +108,65 @@ def remote(root: Path) -> str | None:
                 "package and its credentials"
             ) from error
         return str(name)
+
+
+def list_mismatches(root: Path) -> list[str]:
+    """Return the stages whose outputs, dependencies or settings here are not those that dvc.lock names.
+
+    Raises:
+        UnfreezeError: `dvc status` fails.
+    """
+    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = redacted(done.stderr.strip().partition("\n")[0].removeprefix("ERROR: "))
+        raise UnfreezeError(
+            f"`dvc status` failed ({reason}): correct that (`git checkout dvc.lock` takes the committed lock), "
+            "then run `dvc repro`"
+        )
+    return list(json.loads(done.stdout))
+
+
+def read_version(paths: Paths, path: Path, revision: str) -> str:
+    """Return the text of an output as the lock of a git revision names it.
+
+    Args:
+        paths: The checkout.
+        path: The output.
+        revision: A commit, branch or tag.
+
+    Raises:
+        UnfreezeError: There is no such version here.
+    """
+    from dvc.api import read
+    from dvc.exceptions import DvcException
+
+    name = str(path.relative_to(paths.root))
+    try:
+        return str(read(name, repo=str(paths.root), rev=revision))
+    except (DvcException, OSError) as error:
+        reason = redacted(" ".join(str(error).split()))
+        raise UnfreezeError(
+            f"{name} of {revision} is not here ({reason}): name a revision that has it, or `dvc fetch --all-commits`"
+        ) from error
+
+
+def compose_params(paths: Paths, *overrides: str) -> None:
+    """Write params.yaml from `conf/`, as `dvc exp run -S` does.
+
+    Args:
+        paths: The checkout.
+        *overrides: Settings that differ, such as `study=tiny`.
+
+    Raises:
+        UnfreezeError: A file in `conf/` is no YAML, or holds a merge conflict.
+    """
+    from dvc.utils.hydra import compose_and_dump
+
+    for path in sorted(paths.conf.rglob("*.yaml")):
+        files.read_yaml(path)
+    with files.atomic(paths.params) as partial:
+        compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
 
 
 def pull(root: Path) -> None:
@@ -123,7 +193,7 @@ def reproduce(root: Path, *options: str, environment: Mapping[str, str] | None =
     _dvc(root, "repro", *options, environment=environment)
 
 
-def labelled(root: Path, label: str) -> set[str]:
+def list_labelled(root: Path, label: str) -> set[str]:
     """Return the outputs that carry a label in dvc.yaml, relative to the root."""
     with _repository(root) as repo:
         return {
@@ -156,7 +226,10 @@ def _repository(root: Path) -> Iterator[Any]:
             yield repo
     except DvcException as error:
         told = redacted(" ".join(str(error).split()))
-        raise UnfreezeError(f"DVC cannot read the pipeline ({told}): mend it until `dvc status` works") from error
+        raise UnfreezeError(
+            f"DVC cannot read the pipeline ({told}): correct dvc.yaml until `dvc status` works, or take the "
+            "committed files with `git checkout dvc.yaml dvc.lock`"
+        ) from error
 
 
 def _dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
@@ -173,6 +246,6 @@ def _dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = No
     )
     if done.returncode:
         raise UnfreezeError(
-            f"dvc {arguments[0]} ended with status {done.returncode}, its reason stands above: mend it and run this "
-            "again; what was done is kept"
+            f"dvc {arguments[0]} ended with status {done.returncode}, its reason stands above: correct it and run "
+            "this again; what was done is kept"
         )

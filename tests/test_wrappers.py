@@ -1,0 +1,29 @@
+"""git and DVC are each called from one module."""
+
+import ast
+from pathlib import Path
+
+from tests.conftest import PROJECT
+
+SOURCE = PROJECT / "src/unfreeze"
+
+
+def importers(package: str) -> set[str]:
+    """Return the modules that import a package, at whatever place."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(Path(*name.split(".")).is_relative_to(package) for name in names):
+                found.add(str(path.relative_to(SOURCE)))
+    return found
+
+
+def test_dvc_is_imported_in_one_module() -> None:
+    assert importers("dvc") == {"dvc_repo.py"}
+
+
+def test_programs_are_run_by_the_wrappers_alone() -> None:
+    # Wheels are fetched by pip, whatever package index the user has set.
+    assert importers("subprocess") == {"dvc_repo.py", "git.py", "sources/wheels.py"}
