@@ -14,6 +14,7 @@ import pandas as pd
 from benchmarks import inputs, measure, pipeline
 from unfreeze import files
 from unfreeze.checks import gate, rules
+from unfreeze.checks.image_check import load_image_checks
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.params import load
@@ -70,10 +71,10 @@ def validate_rows(paths: Paths) -> None:
     random = np.random.default_rng(0)
     rows = pd.DataFrame({"path": [f"class/{number:07}.jpg" for number in range(ROWS)], "label": "class"})
     rows["width"], rows["height"] = random.integers(100, 4000, (2, ROWS))
-    for name in rules.IN_MANIFEST:
+    for name in load_image_checks():
         rows[name] = random.random(ROWS) < SHARE_FOUND
     settings = load(inputs.ROOT / "params.yaml").checks.model_copy(update={"on_bad": "quarantine"})
-    gate.check("manifest", rows, rules.of_manifest(settings), paths)
+    gate.check("manifest", rows, rules.of_manifest(settings.select(load_image_checks())), paths)
 
 
 def _options() -> argparse.Namespace:

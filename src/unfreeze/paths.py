@@ -66,6 +66,10 @@ class Paths:
         return self.root / "data/params_valid.txt"
 
     @property
+    def image_checks(self) -> Path:
+        return self.root / "data/image_checks.json"
+
+    @property
     def downloads(self) -> Path:
         return self.root / "data/.downloads"
 

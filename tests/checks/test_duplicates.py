@@ -37,7 +37,7 @@ def test_close_pairs_are_those_of_comparing_all_with_all(
         for pair in combinations(range(len(values)), 2)
         if (int(values[pair[0]]) ^ int(values[pair[1]])).bit_count() <= most
     ]
-    assert duplicates.close_pairs(values, most).tolist() == [list(pair) for pair in expected]
+    assert duplicates.find_close_pairs(values, most).tolist() == [list(pair) for pair in expected]
 
 
 def test_the_distance_follows_the_sets_own_distances() -> None:
@@ -45,15 +45,15 @@ def test_the_distance_follows_the_sets_own_distances() -> None:
     unlike = random.integers(0, 2**64, 2000, dtype=np.uint64)
     # Hashes that differ in a few bits only, as those of digits or of scans do.
     alike = np.bitwise_or.reduce(np.uint64(1) << random.integers(0, 64, (6, 2000), dtype=np.uint64), axis=0)
-    assert duplicates.calibrated_distance(unlike, 0) >= 8
-    assert duplicates.calibrated_distance(alike, 0) <= 5
-    assert duplicates.calibrated_distance(unlike[:1], 0) == 0
+    assert duplicates.calibrate_distance(unlike, 0) >= 8
+    assert duplicates.calibrate_distance(alike, 0) <= 5
+    assert duplicates.calibrate_distance(unlike[:1], 0) == 0
 
 
 def found(root: Path, names: list[str]) -> set[tuple[str, str]]:
-    rows = manifest.build(pd.DataFrame({"path": names, "label": "x"}), root, LIMITS)
-    pairs = duplicates.candidates(rows, "auto", 0)
-    pairs = duplicates.confirmed(pairs, [root / name for name in names], LIMITS, 0)
+    rows = manifest.measure_images(pd.DataFrame({"path": names, "label": "x"}), root, LIMITS)
+    pairs = duplicates.find_candidates(rows, "auto", 0)
+    pairs = duplicates.confirm_pairs(pairs, [root / name for name in names], LIMITS, 0)
     return {tuple(sorted((names[a], names[b]))) for a, b in pairs}  # type: ignore[misc]
 
 
@@ -105,9 +105,9 @@ def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch
 
 def test_images_of_one_hash_are_all_compared() -> None:
     rows = pd.DataFrame({"pixels_sha256": list("abcd"), "perceptual_hash": ["0" * 16] * 3 + ["f" * 16]})
-    assert duplicates.candidates(rows, 0, 0).tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert duplicates.find_candidates(rows, 0, 0).tolist() == [[0, 1], [0, 2], [1, 2]]
     near = rows.assign(perceptual_hash=["0" * 16, "0" * 16, "0" * 15 + "1", "f" * 16])
-    assert sorted(duplicates.candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
+    assert sorted(duplicates.find_candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_digits_are_no_copies_of_each_other(tmp_path: Path) -> None:
 def test_clusters_join_copies_near_copies_and_groups() -> None:
     rows = pd.DataFrame({"path": list("abcdef"), "pixels_sha256": ["1", "2", "1", None, "3", None]})
     near = np.array([[1, 4]])
-    assert duplicates.clusters(rows, near).tolist() == [0, 1, 0, 2, 1, 3]
+    assert duplicates.number_clusters(rows, near).tolist() == [0, 1, 0, 2, 1, 3]
     # Who has no group is a group of one.
     grouped = rows.assign(group=["p", "q", "r", "q", "", ""])
-    assert duplicates.clusters(grouped, near).tolist() == [0, 1, 0, 1, 1, 2]
+    assert duplicates.number_clusters(grouped, near).tolist() == [0, 1, 0, 1, 1, 2]

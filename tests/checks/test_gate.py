@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import CHECKS, LIMITS, change_check
 from unfreeze import files
 from unfreeze.checks import gate, rules
+from unfreeze.checks.image_check import load_image_checks
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.images import Split
@@ -16,7 +17,7 @@ FEW = LIMITS.model_copy(update={"min_images_per_class": 5})
 SPLIT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 GOOD = pd.DataFrame(
     {"path": ["a", "b"], "label": ["x", "y"], "width": [9, 9], "height": [9, 9]}
-    | {name: [False, False] for name in rules.IN_MANIFEST}
+    | {name: [False, False] for name in load_image_checks()}
 )
 
 
@@ -78,7 +79,7 @@ def test_the_page_shows_each_rule_and_escapes_what_users_name(tmp_path: Path) ->
     gate.gate("manifest", named, rules.of_manifest(CHECKS), paths)
     text = (paths.data_docs / "manifest/index.html").read_text()
     assert f"{len(rules.of_manifest(CHECKS))} expectations on 2 rows" in text
-    assert text.count("expect_column_values_to_be_in_set") >= len(rules.IN_MANIFEST)
+    assert text.count("expect_column_values_to_be_in_set") >= len(load_image_checks())
     assert "images are blurred (&lt;img src=https://example.org/a.png&gt;): look at them" in text
     assert not re.search(r"<(script|link|img|iframe)|url\(", text)
 

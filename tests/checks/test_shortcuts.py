@@ -18,7 +18,7 @@ def images(count: int = 200) -> pd.DataFrame:
 
 
 def skills(rows: pd.DataFrame) -> dict[str, float]:
-    return shortcuts.skills(rows, seed=0).set_index("property")["skill"].to_dict()
+    return shortcuts.measure_skills(rows, seed=0).set_index("property")["skill"].to_dict()
 
 
 def test_properties_that_say_nothing_have_no_skill() -> None:
@@ -37,8 +37,8 @@ def test_a_property_that_gives_the_label_away_is_named() -> None:
 
 
 def test_one_class_or_too_few_images_give_nothing() -> None:
-    assert shortcuts.skills(images().assign(label="cat"), 0).empty
-    assert shortcuts.skills(images(6), 0).empty
+    assert shortcuts.measure_skills(images().assign(label="cat"), 0).empty
+    assert shortcuts.measure_skills(images(6), 0).empty
 
 
 def test_many_images_are_sampled_and_classes_of_a_few_left_out() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.conftest import checkout_with_images, compose, draw
 from unfreeze import files
+from unfreeze.checks import image_check
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.selection import select
@@ -33,7 +34,9 @@ def index(paths: Paths) -> None:
 
 
 def settings(paths: Paths, *overrides: str) -> check.Settings:
-    return select(compose(paths.params, *overrides), check.Settings)
+    params = compose(paths.params, *overrides)
+    image_check.write_settings(paths.image_checks, params.checks.select(image_check.load_image_checks()))
+    return select(params, check.Settings)
 
 
 def waive(paths: Paths, expires: date) -> None:
@@ -43,7 +46,7 @@ def waive(paths: Paths, expires: date) -> None:
 
 def test_a_class_without_a_readable_image_counts_as_zero() -> None:
     rows = pd.DataFrame({"path": list("abc"), "label": ["x", "x", "y"], "verdict": ["ok", "ok", "unreadable"]})
-    assert check.images_per_class(rows).to_dict("list") == {
+    assert check.count_images(rows).to_dict("list") == {
         "label": ["x", "y"], "images": [2, 0], "times_smaller": [1.0, 2.0],
     }  # fmt: skip
 

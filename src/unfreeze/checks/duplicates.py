@@ -39,7 +39,7 @@ PAIRS_AT_ONCE = 1024
 BLOCK = 1024
 
 
-def calibrated_distance(hashes: np.ndarray, seed: int) -> int:
+def calibrate_distance(hashes: np.ndarray, seed: int) -> int:
     """Return the Hamming distance up to which two hashes are worth a look at the pixels, for this set.
 
     Images of one kind have hashes close to each other, so a fixed distance calls most of them copies. Here it is the
@@ -66,7 +66,7 @@ def calibrated_distance(hashes: np.ndarray, seed: int) -> int:
     return int(np.clip(np.floor(bound), 0, LARGEST_DISTANCE))
 
 
-def close_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
+def find_close_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
     """Find all pairs of hashes that differ in at most some bits.
 
     Hashes are cut into one band more than bits may differ, so two of a pair share a band: only those that do are
@@ -83,19 +83,19 @@ def close_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
     edges = np.linspace(0, HASH_BITS, distance + 2).astype(int)
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         band = (hashes >> np.uint64(start)) & np.uint64((1 << int(end - start)) - 1)
-        for members in _groups(band):
-            found.extend(_pairs_within(hashes, members, distance))
+        for members in _split_by_key(band):
+            found.extend(_find_pairs_within(hashes, members, distance))
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _groups(keys: np.ndarray) -> Iterator[np.ndarray]:
+def _split_by_key(keys: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the positions of each key that comes more than once."""
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order])) + 1
     yield from (group for group in np.split(order, starts) if len(group) > 1)
 
 
-def _pairs_within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+def _find_pairs_within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     for start in range(0, len(members), BLOCK):
         rows = members[start : start + BLOCK]
         others = members[start:]
@@ -105,7 +105,7 @@ def _pairs_within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Ite
             yield np.sort(np.stack([rows[first], others[second]], axis=1), axis=1)
 
 
-def candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.ndarray:
+def find_candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.ndarray:
     """Return pairs of different images whose perceptual hashes are close.
 
     Args:
@@ -123,20 +123,20 @@ def candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.ndarray
     numbers = different.index.to_numpy()
     values, inverse = np.unique(hashes, return_inverse=True)
     members = np.split(numbers[np.argsort(inverse, kind="stable")], np.cumsum(np.bincount(inverse))[:-1])
-    most = calibrated_distance(hashes, seed) if distance == "auto" else int(distance)
+    most = calibrate_distance(hashes, seed) if distance == "auto" else int(distance)
     pairs = [
         *(pair for of_hash in members for pair in combinations(of_hash[:MOST_OF_A_HASH], 2)),
         *((of_hash[0], other) for of_hash in members for other in of_hash[MOST_OF_A_HASH:]),
         *(
             pair
-            for first, second in close_pairs(values, most)
+            for first, second in find_close_pairs(values, most)
             for pair in product(members[first][:MOST_OF_A_PAIR], members[second][:MOST_OF_A_PAIR])
         ),
     ]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def confirmed(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -> np.ndarray:
+def confirm_pairs(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -> np.ndarray:
     """Keep the pairs whose pixels show the same.
 
     What all images of the set have in common says nothing: it is taken out, as principal components of some of them,
@@ -154,7 +154,7 @@ def confirmed(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -
     """
     if not len(pairs):
         return pairs
-    components = _components(pairs, len(paths))
+    components = _number_components(pairs, len(paths))
     _, different = np.unique(components, return_index=True)
     sample = np.random.default_rng(seed).permutation(different)[:SAMPLED_IMAGES]
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
@@ -174,7 +174,7 @@ def confirmed(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -
     return pairs[alike]
 
 
-def clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
+def number_clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
     """Number the groups of images that must stay together.
 
     Args:
@@ -195,10 +195,10 @@ def clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
     for node in nodes:
         first = pd.Series(range(count)).groupby(node).transform("first").to_numpy()
         ties.append(np.stack([first, np.arange(count)], axis=1))
-    return pd.factorize(_components(np.concatenate(ties), count))[0]
+    return pd.factorize(_number_components(np.concatenate(ties), count))[0]
 
 
-def _components(pairs: np.ndarray, count: int) -> np.ndarray:
+def _number_components(pairs: np.ndarray, count: int) -> np.ndarray:
     """Number the groups that pairs hold together, of so many things."""
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from unfreeze import rendering
-from unfreeze.checks.catalogue import EXPLANATIONS
+from unfreeze.checks.catalogue import Explanation
 from unfreeze.images import decoding, jpeg
 
 THUMBNAIL_SIDE = 128
@@ -39,6 +39,7 @@ class Section:
 
     Args:
         check: Name of the check.
+        explanation: Its title, meaning and remedy.
         level: What a finding does: error or warning.
         images: How many images it found, those let pass left out.
         waived: How many were let pass.
@@ -46,6 +47,7 @@ class Section:
     """
 
     check: str
+    explanation: Explanation
     level: str
     images: int
     waived: int
@@ -110,7 +112,6 @@ def page(
         intro=intro,
         sections=sections,
         shown=shown,
-        explanations=EXPLANATIONS,
         tables=tables,
         pictures=thumbnails,
         links=list(links),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from unfreeze.checks.catalogue import EXPLANATIONS, IN_MANIFEST
+from unfreeze.checks.catalogue import EXPLANATIONS
+from unfreeze.checks.image_check import load_image_checks
 from unfreeze.settings.base import FOLDS
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
@@ -42,7 +43,11 @@ class Rule:
 
 
 def of_manifest(checks: CheckSettings) -> list[Rule]:
-    """Guard the manifest: one row an image, with a bool column a check."""
+    """Guard the manifest: one row an image, with a bool column a check.
+
+    Args:
+        checks: Settings of every image check.
+    """
     return [
         Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
         Rule(
@@ -52,11 +57,15 @@ def of_manifest(checks: CheckSettings) -> list[Rule]:
             "label or remove them",
         ),
         *(
-            rule
-            for name in IN_MANIFEST
-            for rule in Rule.of_check(
-                name, checks, "ExpectColumnValuesToBeInSet", {"column": name, "value_set": [False]}
+            Rule(
+                "ExpectColumnValuesToBeInSet",
+                {"column": name, "value_set": [False]},
+                check.title,
+                check.remedy,
+                checks.level_of(name),
             )
+            for name, check in load_image_checks().items()
+            if checks.level_of(name) != "off"
         ),
         *(
             Rule(

@@ -13,7 +13,7 @@ FOLDS = 5
 DEPTH = 3
 
 
-def skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+def measure_skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Tell how well each property alone predicts the label.
 
     Args:
@@ -36,7 +36,7 @@ def skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
             for _, of_class in rows.groupby("label")
         ]
         rows = pd.concat(kept)
-    values = properties_of(rows)
+    values = list_properties(rows)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     tree = DecisionTreeClassifier(max_depth=DEPTH, class_weight="balanced", random_state=seed)
     chance = 1 / rows["label"].nunique()
@@ -50,7 +50,7 @@ def skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def properties_of(rows: pd.DataFrame) -> pd.DataFrame:
+def list_properties(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the properties as numbers, one row an image."""
     table = pd.DataFrame({name: rows[name] for name in PROPERTIES if name in rows})
     table.insert(2, "aspect", rows["width"] / rows["height"])

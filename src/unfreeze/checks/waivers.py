@@ -1,5 +1,6 @@
-"""Waivers: findings that a person has looked at and lets pass, each with a reason and a last day."""
+"""Waivers: findings that a person has looked at and accepts, each with a reason and a last day."""
 
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,19 +9,18 @@ import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from unfreeze import files
-from unfreeze.checks.catalogue import OF_IMAGES
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section, Sha256
 
 
 class Waiver(Section):
-    """What one entry of the file says.
+    """One entry of the file.
 
     Args:
         check: Name of a check.
         image: SHA-256 of the image's file, or `*` for all images.
-        reason: Why the finding is let pass.
-        expires: The last day on which it is.
+        reason: Why the finding is accepted.
+        expires: The last day on which it is waived.
     """
 
     check: str
@@ -37,7 +37,7 @@ def load(path: Path, today: date) -> list[Waiver]:
         today: What a last day is compared with.
 
     Raises:
-        UnfreezeError: The file is no list of waivers, names a check that does not exist, or holds an expired one.
+        UnfreezeError: The file is no list of waivers, or holds an expired one.
     """
     if not path.exists():
         return []
@@ -51,32 +51,52 @@ def load(path: Path, today: date) -> list[Waiver]:
             f'{name}: {place}: {first["msg"]}; expected a list of check, image (a SHA-256 or "*"), reason, expires'
         ) from error
     for waiver in waivers:
-        if waiver.check not in OF_IMAGES:
-            raise UnfreezeError(
-                f"{name}: no check of single images is called {waiver.check!r}: there are {', '.join(OF_IMAGES)}; "
-                "what concerns the set as a whole has a level in params.yaml"
-            )
         if waiver.expires < today:
             raise UnfreezeError(
                 f"{name}: the waiver of {waiver.check} for {waiver.image} expired on {waiver.expires} "
-                f"({waiver.reason}): mend what it let pass, or look again and give a later day"
+                f"({waiver.reason}): correct what it waived, or look again and give a later day"
             )
     return waivers
 
 
-def waived(found: pd.DataFrame, digests: pd.Series, waivers: list[Waiver]) -> pd.DataFrame:
-    """Tell which findings are let pass.
+def require_known_checks(path: Path, waivers: list[Waiver], known: Collection[str]) -> None:
+    """Refuse waivers of checks that do not exist.
+
+    Args:
+        path: The file, for the message.
+        waivers: Its content.
+        known: Names of all checks of single images.
+
+    Raises:
+        UnfreezeError: A waiver names another check.
+    """
+    for waiver in waivers:
+        if waiver.check not in known:
+            raise UnfreezeError(
+                f"{path.parent.name}/{path.name}: no check of single images is called {waiver.check!r}: there are "
+                f"{', '.join(known)}; what concerns the set as a whole has a level in params.yaml"
+            )
+
+
+def find_waived(found: pd.DataFrame, digests: pd.Series, waivers: list[Waiver]) -> pd.DataFrame:
+    """Mark the findings that are waived.
 
     Args:
         found: One bool column a check, one row an image.
         digests: SHA-256 of each image's file.
-        waivers: What is let pass.
+        waivers: Checks and images that are waived.
 
     Returns:
-        A table of the same form, true where a finding is let pass.
+        A table of the same form, true where a finding is waived.
+
+    Example:
+        >>> found = pd.DataFrame({"blurry": [True, False, True]})
+        >>> waiver = Waiver(check="blurry", image="b" * 64, reason="fog", expires=date(2030, 1, 1))
+        >>> find_waived(found, pd.Series(["a" * 64, "b" * 64, "b" * 64]), [waiver])["blurry"].tolist()
+        [False, False, True]
     """
-    passed = pd.DataFrame(False, index=found.index, columns=found.columns)
+    waived = pd.DataFrame(False, index=found.index, columns=found.columns)
     for waiver in waivers:
         if waiver.check in found:
-            passed[waiver.check] |= found[waiver.check] & ((digests == waiver.image) | (waiver.image == "*"))
-    return passed
+            waived[waiver.check] |= found[waiver.check] & ((digests == waiver.image) | (waiver.image == "*"))
+    return waived

@@ -1,18 +1,20 @@
 """What the data must satisfy."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section
+
+Level = Literal["error", "warning", "off"]
 
 
 class Check(Section):
     """What a finding of a check does: end the run, be told, or not be looked for."""
 
-    level: Literal["error", "warning", "off"]
+    level: Level
 
 
 class Bounded(Check):
@@ -70,7 +72,7 @@ class CheckSettings(dict[str, Check]):
             "add it to the stage's settings and to its params in dvc.yaml"
         )
 
-    def level_of(self, name: str) -> Literal["error", "warning", "off"]:
+    def level_of(self, name: str) -> Level:
         """Return what a finding of a check does."""
         return self[name].level
 
@@ -80,19 +82,12 @@ class CheckSettings(dict[str, Check]):
 
 
 class Checks(Limits):
-    """What the data must satisfy. What each check means is told in `checks/catalogue.py` and docs/checks.md."""
+    """What the data must satisfy; docs/checks.md says what each check means.
 
-    conflicting_labels: Check
-    exact_duplicates: Check
-    near_duplicates: Calibrated
-    near_conflicts: Check
-    wrong_extension: Check
-    blurry: Bounded
-    dark: Bounded
-    bright: Bounded
-    low_information: Bounded
-    odd_size: Bounded
-    odd_aspect: Bounded
+    Here are the checks of the set and of backbones. Those of single images declare themselves, with their defaults:
+    `build_checks_model` adds them.
+    """
+
     imbalance: Bounded
     shortcut: Bounded
     drift: Bounded
@@ -106,6 +101,17 @@ class Checks(Limits):
     below_majority: Check
     no_gain: Check
 
+    @model_validator(mode="before")
+    @classmethod
+    def _add_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        completed = dict(values)
+        for name in cls.model_fields.keys() & _DECLARED:
+            given, default = values.get(name, {}), _DECLARED[name].model_dump()
+            completed[name] = {**default, **given} if isinstance(given, dict) else given
+        return completed
+
     @property
     def limits(self) -> Limits:
         """What may be spent on an image, and how many a class needs."""
@@ -118,3 +124,46 @@ class Checks(Limits):
             names: Names of checks.
         """
         return CheckSettings({name: getattr(self, name) for name in names})
+
+
+# Defaults of the checks of single images, by name.
+_DECLARED: dict[str, Check] = {}
+
+
+def declare_check(name: str, level: Level, threshold: float | Literal["auto"] | None = None) -> None:
+    """Add a check of single images to the settings.
+
+    Args:
+        name: Its key below `checks` in params.yaml, which need not hold it.
+        level: Default level.
+        threshold: Default threshold, from 0 on; `auto` takes a number of bits from the set; None for none.
+
+    Raises:
+        UnfreezeError: The name stands for another setting, or a default is none that a user could set.
+    """
+    if name in _DECLARED or hasattr(Checks, name) or name in Checks.model_fields:
+        raise UnfreezeError(f"check {name!r}: another setting below checks has this name, choose another one")
+    kind = Check if threshold is None else Calibrated if threshold == "auto" else Bounded
+    values = {"level": level} | ({} if threshold is None else {"threshold": threshold})
+    try:
+        _DECLARED[name] = kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnfreezeError(f"check {name!r}: default of {first['loc'][0]}: {first['msg']}") from error
+
+
+def build_checks_model() -> type[Checks]:
+    """Return the model of `checks` in params.yaml with all checks that are declared."""
+    fields: dict[str, Any] = {name: (type(check), ...) for name, check in _DECLARED.items()}
+    return create_model("Checks", __base__=Checks, **fields)
+
+
+def parse_check(name: str, values: Any) -> Check:
+    """Return the settings of a check of single images.
+
+    Args:
+        name: Its name.
+        values: What `Check.model_dump` returned.
+    """
+    kind = type(_DECLARED[name]) if name in _DECLARED else Check
+    return kind.model_validate(values)

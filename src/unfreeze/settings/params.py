@@ -6,11 +6,12 @@ The reason for each value stands beside it in `conf/`, from which params.yaml is
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.runtime.plugins import load_entries
 from unfreeze.settings.base import ByBackbone, PixelScaling, Section
-from unfreeze.settings.checks import Checks
+from unfreeze.settings.checks import Checks, build_checks_model
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import ArchiveSource, FolderSource, WeightsSource, WheelSource
@@ -79,7 +80,11 @@ def load(path: Path) -> Params:
         raise UnfreezeError(
             f"{path} is missing: run from the folder that holds dvc.yaml, or `git checkout {path.name}`"
         )
-    return read_yaml(path, Params, remedy="The settings and their reasons are in conf/.")
+    # By name, since checks build on settings: their files declare their defaults.
+    load_entries("image_checks", "unfreeze.checks.image_checks")
+    checks: dict[str, Any] = {"checks": (build_checks_model(), ...)}
+    model = create_model("Params", __base__=Params, **checks)
+    return read_yaml(path, model, remedy="The settings and their reasons are in conf/.")
 
 
 def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Measure every raw image, look for what is wrong, and let Great Expectations decide whether the data may be used."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from datetime import date
 from typing import cast
 
@@ -10,7 +10,19 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.checks import catalogue, duplicates, findings, gate, manifest, page, profile, rules, shortcuts, waivers
+from unfreeze.checks import (
+    duplicates,
+    findings,
+    gate,
+    image_check,
+    manifest,
+    page,
+    profile,
+    rules,
+    shortcuts,
+    waivers,
+)
+from unfreeze.checks.image_check import ImageCheck, Images
 from unfreeze.checks.page import Card, Section, Table
 from unfreeze.checks.profile import StoredProfile
 from unfreeze.checks.rules import Rule
@@ -25,7 +37,7 @@ from unfreeze.settings.selection import param
 
 @dataclass(frozen=True)
 class Settings:
-    """What the stage uses of params.yaml."""
+    """What the stage uses of params.yaml; the settings of the image checks come in data/image_checks.json."""
 
     seed: int
     data_name: str = param("data.name")
@@ -36,157 +48,205 @@ class Settings:
         "checks.worker_gb",
         "checks.min_images_per_class",
     )
-    checks: CheckSettings = param(
-        "checks.wrong_extension",
-        "checks.blurry",
-        "checks.dark",
-        "checks.bright",
-        "checks.low_information",
-        "checks.odd_size",
-        "checks.odd_aspect",
-        "checks.conflicting_labels",
-        "checks.exact_duplicates",
-        "checks.near_duplicates",
-        "checks.near_conflicts",
-        "checks.imbalance",
-        "checks.shortcut",
-        "checks.drift",
-    )
+    checks: CheckSettings = param("checks.imbalance", "checks.shortcut", "checks.drift")
 
 
 TEXT = ("path", "label", "group", "fold")
-# Begins to judge and does not wait: suite, table, rules.
+# Submits a suite to Great Expectations in the background: (suite, table, rules) -> None.
 Judge = Callable[[str, pd.DataFrame, list[Rule]], None]
 
 
-def measured(settings: Settings, paths: Paths) -> pd.DataFrame:
-    """Measure all images; return the manifest's rows with their verdict."""
+@dataclass(frozen=True)
+class Inputs:
+    """Files that the stage reads besides the images.
+
+    Args:
+        image_checks: Level and threshold of every image check.
+        waivers: Accepted findings.
+        stored: The profile that the last run left.
+    """
+
+    image_checks: CheckSettings
+    waivers: list[Waiver]
+    stored: StoredProfile | None
+
+    @classmethod
+    def read(cls, paths: Paths) -> "Inputs":
+        """Read them all, before anything takes long."""
+        image_checks = image_check.read_settings(paths.image_checks)
+        accepted = waivers.load(paths.waivers, date.today())
+        waivers.require_known_checks(paths.waivers, accepted, [*image_checks, "suspect_labels"])
+        return cls(image_checks, accepted, profile.read(paths.profile))
+
+
+def measure_images(settings: Settings, paths: Paths) -> pd.DataFrame:
+    """Measure all images; return the manifest's rows with their verdict, `ok` or `unreadable`."""
     index = pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
-    rows = manifest.build(index, paths.raw, settings.limits)
+    rows = manifest.measure_images(index, paths.raw, settings.limits)
     return rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
 
 
-def with_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
-    """Add two numbers a row: one for those that show the same, and one for these with what the source groups."""
-    copies = duplicates.clusters(rows.drop(columns="group", errors="ignore"), near)
-    return rows.assign(cluster=duplicates.clusters(rows, near), copies=copies)
+def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: Settings, paths: Paths) -> np.ndarray:
+    """Find images that show the same, though not pixel by pixel.
 
+    Args:
+        rows: The manifest's rows.
+        near_duplicates: Settings of that check.
+        settings: Those of this stage.
+        paths: Where the images are.
 
-def near_pairs(rows: pd.DataFrame, settings: Settings, paths: Paths) -> np.ndarray:
-    """Return the pairs of row numbers that show the same, though not pixel by pixel."""
-    check = cast(Calibrated, settings.checks["near_duplicates"])
-    if check.level == "off":
+    Returns:
+        int64 array of shape (pairs, 2): row numbers; empty where the check is off.
+    """
+    if near_duplicates.level == "off":
         return np.empty((0, 2), np.int64)
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.candidates(readable, check.threshold, settings.seed)
+    pairs = duplicates.find_candidates(readable, near_duplicates.threshold, settings.seed)
     files_of = [paths.raw / name for name in readable["path"]]
-    return numbers[duplicates.confirmed(pairs, files_of, settings.limits, settings.seed)]
+    return numbers[duplicates.confirm_pairs(pairs, files_of, settings.limits, settings.seed)]
 
 
-def images_per_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a class: its number of usable images, and how many times as many the largest class has."""
+def add_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
+    """Add two numbers a row: `copies` for images that show the same, `cluster` for these and the source's groups."""
+    copies = duplicates.number_clusters(rows.drop(columns="group", errors="ignore"), near)
+    return rows.assign(cluster=duplicates.number_clusters(rows, near), copies=copies)
+
+
+def count_images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a class: `label`, its usable `images`, and `times_smaller` than the largest class it is."""
     labels = sorted(rows["label"].unique())
-    counts = manifest.usable(rows)["label"].value_counts().reindex(labels, fill_value=0)
+    counts = manifest.select_usable(rows)["label"].value_counts().reindex(labels, fill_value=0)
     times = counts.max() / counts.clip(lower=1)
     return pd.DataFrame({"label": labels, "images": counts.to_numpy(), "times_smaller": times.to_numpy()})
 
 
-def sections_of(table: pd.DataFrame, names: list[str], checks: CheckSettings) -> list[Section]:
-    """Return what the page shows of each check that is on."""
-    sections = []
-    for name in names:
-        of_check = table[table["check"] == name]
-        groups = [
-            [
-                Card(
-                    row["path"],
-                    [f"label {row['label']}", *filter(None, [row["detail"], "let pass" if row["waived"] else ""])],
-                    has_picture=name != "unreadable",
-                )
-                for row in group.to_dict("records")
-            ]
-            for group in findings.grouped(of_check)
+def make_section(listed: pd.DataFrame, check: ImageCheck, level: str) -> Section:
+    """Return what the page shows of a check.
+
+    Args:
+        listed: All findings.
+        check: The check.
+        level: What a finding does.
+    """
+    of_check = listed[listed["check"] == check.name]
+    groups = [
+        [
+            Card(
+                row["path"],
+                [f"label {row['label']}", *filter(None, [row["detail"], "waived" if row["waived"] else ""])],
+                has_picture=check.name != "unreadable",
+            )
+            for row in group.to_dict("records")
         ]
-        waived = int(of_check["waived"].sum())
-        sections.append(Section(name, checks.level_of(name), len(of_check) - waived, waived, groups))
-    return sections
+        for group in findings.group_findings(of_check, check)
+    ]
+    waived = int(of_check["waived"].sum())
+    return Section(check.name, check.explanation, level, len(of_check) - waived, waived, groups)
 
 
-def look(
-    settings: Settings, paths: Paths, let_pass: list[Waiver], stored: StoredProfile | None, judge: Judge
-) -> StoredProfile:
-    """Write manifest, findings and their page, and hand over what the gate looks at as soon as it is known.
+def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> StoredProfile:
+    """Write manifest, findings and their page, and submit each suite as soon as its table is known.
 
     Args:
         settings: Those of this stage.
+        inputs: Settings of the image checks, waivers, and the last profile.
         paths: Where the images are and where all goes.
-        let_pass: Waivers.
-        stored: The profile that the last run left.
-        judge: Takes a suite's name, its table and its rules, and does not wait for what comes of them.
+        judge: Takes a suite's name, its table and its rules, and does not wait for the result.
 
     Returns:
-        The profile of this version, and of the version before.
+        The profile of this version, with that of the version before.
     """
-    rows = measured(settings, paths)
-    of_images = CheckSettings({"unreadable": settings.limits.unreadable, **settings.checks})
-    usable, classes = manifest.usable(rows), images_per_class(rows)
+    rows = measure_images(settings, paths)
+    usable, classes = manifest.select_usable(rows), count_images(rows)
     judge("classes", classes, rules.of_classes(settings.checks, settings.limits))
-    described = profile.describe_images(usable, settings.data_name)
-    previous = profile.find_previous(stored, described)
-    drift = profile.measure_drift(previous, described)
+    now = profile.describe_images(usable, settings.data_name)
+    previous = profile.find_previous(inputs.stored, now)
+    drift = profile.measure_drift(previous, now)
     judge("drift", drift, rules.of_drift(settings.checks))
-    skills = shortcuts.skills(usable, settings.seed)
+    skills = shortcuts.measure_skills(usable, settings.seed)
     judge("shortcuts", skills, rules.of_shortcuts(settings.checks))
-    near = near_pairs(rows, settings, paths)
-    rows = with_clusters(rows, near)
-    found = pd.concat(
-        [catalogue.found_in_image(rows, of_images), catalogue.found_in_copies(rows, near, settings.checks)], axis=1
-    )
-    waived = waivers.waived(found, rows["sha256"], let_pass)
-    listed = findings.listed(rows, found, waived)
-    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(of_images))
+    near = find_near_pairs(rows, cast(Calibrated, inputs.image_checks["near_duplicates"]), settings, paths)
+    rows = add_clusters(rows, near)
+    found = image_check.find_all(Images(rows, near), inputs.image_checks)
+    waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
+    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(inputs.image_checks))
     with files.atomic(paths.manifest) as partial:
         rows.to_parquet(partial, index=False)
+    checks = image_check.load_image_checks()
+    listed = findings.list_findings(rows, found, waived, checks)
     files.write_csv(paths.findings, listed)
+    sections = [make_section(listed, checks[name], inputs.image_checks.level_of(name)) for name in map(str, found)]
+    tables = [
+        Table.of("Classes", classes),
+        Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
+        Table.of("Distance from the previous data version, 0 to 1", drift),
+    ]
     counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
+    write_page(counted, sections, tables, settings.limits, paths)
+    return StoredProfile(**now.model_dump(), previous=previous)
+
+
+def write_page(counted: str, sections: list[Section], tables: list[Table], limits: Limits, paths: Paths) -> None:
+    """Write reports/data.html.
+
+    Args:
+        counted: Sentence on the number of images.
+        sections: One a check.
+        tables: Further tables.
+        limits: Most pixels of an image.
+        paths: Where the images are and where the page goes.
+    """
     text = page.page(
         "What the checks found",
         f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
-        sections_of(listed, list(found.columns), of_images),
-        [
-            Table.of("Classes", classes),
-            Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
-            Table.of("Distance from the previous data version, 0 to 1", drift),
-        ],
+        sections,
+        tables,
         root=paths.raw,
-        most_pixels=settings.limits.max_pixels,
+        most_pixels=limits.max_pixels,
         links=[("Suspect labels", paths.suspects_page.name), *gate.pages(paths, paths.findings_page)],
     )
     files.write_text(paths.findings_page, text)
-    log.info("%s What was found is shown in %s", counted, paths.findings_page.relative_to(paths.root))
-    return StoredProfile(**described.model_dump(), previous=previous)
+    log.info("%s The findings are shown in %s", counted, paths.findings_page.relative_to(paths.root))
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Suites that Great Expectations validates in another process.
+
+    Args:
+        process: The process.
+        paths: Where results go.
+        running: Future of each suite by name.
+    """
+
+    process: Executor
+    paths: Paths
+    running: dict[str, Future[None]] = field(default_factory=dict)
+
+    def submit(self, suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
+        """Start to validate a table."""
+        self.running[suite] = self.process.submit(gate.gate, suite, table, wanted, self.paths)
+
+    def wait(self) -> list[str]:
+        """Wait for all suites and return the errors: first those of images, why classes have too few."""
+        problems = []
+        for suite in sorted(self.running, key=gate.SUITES.index):
+            try:
+                self.running[suite].result()
+            except UnfreezeError as error:
+                problems.append(str(error))
+        return problems
 
 
 def run(settings: Settings, paths: Paths) -> None:
     """Look at all images, then end the stage if an expectation fails."""
-    let_pass = waivers.load(paths.waivers, date.today())
-    stored = profile.read(paths.profile)
-    judgements: dict[str, Future[None]] = {}
-    problems = []
+    inputs = Inputs.read(paths)
     with start_helper(gate.load_library) as process:
-
-        def judge(suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
-            judgements[suite] = process.submit(gate.gate, suite, table, wanted, paths)
-
-        described = look(settings, paths, let_pass, stored, judge)
-        # What is wrong with images comes first: it is why classes have too few.
-        for suite in sorted(judgements, key=gate.SUITES.index):
-            try:
-                judgements[suite].result()
-            except UnfreezeError as error:
-                problems.append(str(error))
+        judgements = Judgements(process, paths)
+        described = inspect(settings, inputs, paths, judgements.submit)
+        problems = judgements.wait()
     if problems:
-        raise UnfreezeError(f"{'; '.join(problems)}. What was found is shown in {paths.findings_page}")
+        raise UnfreezeError(f"{'; '.join(problems)}. The findings are shown in {paths.findings_page}")
     # Only a version that passed is one to compare the next version with.
     files.write_json(paths.profile, described.model_dump())

@@ -35,7 +35,7 @@ def pixel_statistics(paths: Paths) -> pd.DataFrame:
 def run(settings: Settings, paths: Paths) -> None:
     """Write the store and check it."""
     with start_helper(gate.load_library) as process:
-        rows = manifest.usable(pd.read_parquet(paths.manifest))
+        rows = manifest.select_usable(pd.read_parquet(paths.manifest))
         store.write(
             paths.images,
             paths.raw,

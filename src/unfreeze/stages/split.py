@@ -133,7 +133,7 @@ def run(settings: Settings, paths: Paths) -> None:
     """Write data/split.csv and check it."""
     from unfreeze.checks import gate, rules
 
-    rows = manifest.usable(pd.read_parquet(paths.manifest))
+    rows = manifest.select_usable(pd.read_parquet(paths.manifest))
     folds = assign_folds(rows, settings.split, settings.seed)
     files.write_csv(paths.split, folds)
     wanted = rules.of_split(settings.split, given="fold" in rows)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, page, rules, waivers
+from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.checks.page import Card, Section
 from unfreeze.checks.waivers import Waiver
 from unfreeze.features import pooled, probes
@@ -26,6 +27,7 @@ class Settings:
     checks: CheckSettings = param("checks.suspect_labels")
 
 
+CHECK = "suspect_labels"
 COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
 
 
@@ -60,7 +62,7 @@ def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let
         The table with bool columns `suspect_labels`, the waived ones left out, and `waived`.
     """
     found = pd.DataFrame({"suspect_labels": table["label_quality"] < threshold * table["opinion_probability"]})
-    waived = waivers.waived(found, table["path"].map(digests), let_pass)
+    waived = waivers.find_waived(found, table["path"].map(digests), let_pass)
     return table.assign(suspect_labels=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
 
 
@@ -83,7 +85,7 @@ def run(settings: Settings, paths: Paths) -> None:
         "Suspect labels",
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
         f"{settings.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
-        [Section("suspect_labels", level, len(cards), int(table["waived"].sum()), cards)],
+        [Section(CHECK, EXPLANATIONS[CHECK], level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
         most_pixels=int(settings.max_megapixels * 1e6),

@@ -1,13 +1,14 @@
-"""Check settings.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
+"""Check params.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
 
 from unfreeze import files
+from unfreeze.checks import image_check
 from unfreeze.models.table import Row, check_size, check_weights, row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.params import Params
 from unfreeze.sources import collect
 
-# All of settings.yaml: DVC compares the file as one.
+# All of params.yaml: DVC compares the file as one.
 Settings = Params
 
 
@@ -24,7 +25,9 @@ def run(settings: Params, paths: Paths) -> None:
     for row in rows:
         if row.is_own:
             _build(row, settings)
-    # Always the same, so that a change of one parameter reruns only the stages that depend on it.
+    # The stage `check` depends on the first: dvc.yaml cannot list checks that are added later. The second is always
+    # the same, so that a change of one parameter reruns only the stages that depend on it.
+    image_check.write_settings(paths.image_checks, settings.checks.select(image_check.load_image_checks()))
     files.write_text(paths.params_valid, "params.yaml was checked\n")
 
 

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import CHECKS, change_check
-from unfreeze.checks import catalogue
+from unfreeze.checks import image_check
+from unfreeze.checks.image_check import Images
 
 GOOD = {
     "path": "a.png", "label": "x", "reason": "", "width": 100.0, "height": 100.0, "format": "PNG",
@@ -34,41 +35,28 @@ def rows(*changes: dict[str, object]) -> pd.DataFrame:
     ],
 )
 def test_each_check_finds_its_fault_and_no_other(check: str, change: dict[str, object]) -> None:
-    found = catalogue.found_in_image(rows(change), CHECKS)
+    found = image_check.find_all(Images(rows(change), NO_PAIRS), CHECKS)
     assert found.columns[found.any()].tolist() == [check]
     assert found[check].tolist() == [False] * 5 + [True]
 
 
 def test_a_check_that_is_off_looks_for_nothing() -> None:
     off = change_check("wrong_extension", level="off")
-    assert "wrong_extension" not in catalogue.found_in_image(rows({"suffix_fits": False}), off)
+    assert "wrong_extension" not in image_check.find_all(Images(rows({"suffix_fits": False}), NO_PAIRS), off)
 
 
 def test_copies_and_conflicts_are_told_apart() -> None:
     table = rows(
         {"pixels_sha256": "0"}, {"pixels_sha256": "1", "label": "y"}, {"reason": "bad", "pixels_sha256": None}
     )
-    found = catalogue.found_in_copies(table, NO_PAIRS, CHECKS)
+    found = image_check.find_all(Images(table, NO_PAIRS), CHECKS)
     assert np.flatnonzero(found["exact_duplicates"]).tolist() == [0, 1, 5, 6]
     assert np.flatnonzero(found["conflicting_labels"]).tolist() == [1, 6]
     assert not found["near_duplicates"].any()
 
 
 def test_near_copies_may_have_two_labels() -> None:
-    found = catalogue.found_in_copies(rows({"label": "y"}, {}), np.array([[0, 5], [1, 6]]), CHECKS)
+    found = image_check.find_all(Images(rows({"label": "y"}, {}), np.array([[0, 5], [1, 6]])), CHECKS)
     assert np.flatnonzero(found["near_duplicates"]).tolist() == [0, 1, 5, 6]
     assert np.flatnonzero(found["near_conflicts"]).tolist() == [0, 5]
     assert not found["conflicting_labels"].any()
-
-
-def test_the_columns_are_those_that_the_gate_looks_at() -> None:
-    table = rows()
-    found = [
-        *catalogue.found_in_image(table, CHECKS).columns,
-        *catalogue.found_in_copies(table, NO_PAIRS, CHECKS).columns,
-    ]
-    assert tuple(found) == catalogue.IN_MANIFEST
-
-
-def test_every_check_of_the_params_is_explained() -> None:
-    assert set(CHECKS) == set(catalogue.EXPLANATIONS)

@@ -1,0 +1,1 @@
+"""The checks of single images: one file each."""
