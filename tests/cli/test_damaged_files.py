@@ -54,7 +54,9 @@ def test_a_merge_conflict_names_the_file_and_the_cure(damaged: Checkout, name: s
     assert line.startswith(f"error: {name} holds git merge conflict markers at line 1: edit it, or take one side")
 
 
-@pytest.mark.parametrize("content", ["", "schema: '2.0'\nstages:\n  split:\n    cm", "schema: '2.0'\nstages:\n  split:\n"])
+@pytest.mark.parametrize(
+    "content", ["", "schema: '2.0'\nstages:\n  split:\n    cm", "schema: '2.0'\nstages:\n  split:\n"]
+)
 @pytest.mark.parametrize(
     "command",
     [("unfreeze", "ci", "verify"), ("unfreeze", "sync"), ("make", "--old-file=install", "repro")],
