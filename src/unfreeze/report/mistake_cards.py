@@ -1,4 +1,4 @@
-"""The pictures that tell most about a model, as data addresses."""
+"""Mistakes and uncertain predictions as cards: image, heatmap and similar training images as data URLs."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ MOST_NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training image near a picture."""
+    """A training image with similar features: its label, and the image as a data URL."""
 
     label: str
     picture: str
@@ -22,38 +22,38 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture, what the model saw in it, and the training images nearest to it.
+    """A test image with its prediction.
 
     Args:
         name: The image's id.
-        told: What the model says and what the picture is.
-        picture: Data address.
-        heatmap: Data address; empty where there is none.
-        neighbours: The nearest first.
+        caption: The predicted and the true class.
+        picture: The image as a data URL.
+        heatmap: The Grad-CAM heatmap as a data URL; empty where there is none.
+        neighbours: The training images with the most similar features, the most similar first.
     """
 
     name: str
-    told: str
+    caption: str
     picture: str
     heatmap: str
     neighbours: Sequence[Neighbour]
 
 
-def cards(mistakes: pd.DataFrame, kind: str) -> list[Card]:
-    """Return the first pictures of a kind.
+def make_cards(mistakes: pd.DataFrame, kind: str) -> list[Card]:
+    """Return the cards of a kind, in the order of the table.
 
     Args:
-        mistakes: One row a picture, as data/mistakes/ holds them.
+        mistakes: One row an image, as data/mistakes/ holds them.
         kind: mistake or doubtful.
     """
-    return [_card(row) for row in mistakes[mistakes["kind"] == kind].to_dict("records")]
+    return [_make_card(row) for row in mistakes[mistakes["kind"] == kind].to_dict("records")]
 
 
-def _card(row: Mapping[Any, Any]) -> Card:
-    near = [Neighbour(near["label"], _address(near["picture"])) for near in row["neighbours"][:MOST_NEIGHBOURS]]
-    told = f"says {row['predicted']} {percent(row['probability'])}, is {row['label']}"
-    return Card(row["id"], told, _address(row["picture"]), _address(row["heatmap"]), near)
+def _make_card(row: Mapping[Any, Any]) -> Card:
+    near = [Neighbour(near["label"], _to_data_url(near["picture"])) for near in row["neighbours"][:MOST_NEIGHBOURS]]
+    caption = f"predicted {row['predicted']} {percent(row['probability'])}, true {row['label']}"
+    return Card(row["id"], caption, _to_data_url(row["picture"]), _to_data_url(row["heatmap"]), near)
 
 
-def _address(jpeg: bytes | None) -> str:
+def _to_data_url(jpeg: bytes | None) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
