@@ -63,9 +63,9 @@ def test_the_class_that_lost_most_comes_first() -> None:
     assert shown.index("| broken | 80.0 % | 70.0 % | 224 |") < shown.index("| fine | 90.0 % | 95.0 % | 300 |")
 
 
-def test_images_that_changed_are_counted_shown_and_listed_the_spoiled_first() -> None:
+def test_images_that_changed_are_counted_shown_and_listed_regressions_first() -> None:
     shown = body(report(0.84), report(0.86), judged())
-    assert "The challenger mends 1 and spoils 1." in shown
+    assert "The challenger fixes 1 and regresses on 1." in shown
     assert "](https://host/flips.png)" in shown
     assert shown.index("| b.png | broken | broken | fine |") < shown.index("| a.png | fine | broken | fine |")
 
@@ -122,11 +122,11 @@ def test_a_long_report_is_cut() -> None:
     assert "the rest is in reports/report.md" in shown
 
 
-def test_two_wrong_classes_are_neither_mended_nor_spoiled() -> None:
+def test_two_wrong_classes_are_neither_fixed_nor_regressed() -> None:
     flip = {"id": "c.png", "label": "fine", "champion": "broken", "challenger": "dirty", "better": None}
     shown = body(report(0.84), report(0.86), judged(flips=[flip]))
-    assert "mends 0 and spoils 0; of 1 more both name a wrong class." in shown
+    assert "fixes 0 and regresses on 0; on 1 more both predict a wrong class." in shown
     assert "c.png" in shown
     assert "flips.png" not in shown
     both = body(report(0.84), report(0.86), judged(flips=[*judged().flips, flip]))
-    assert "mends 1 and spoils 1; of 1 more both name a wrong class." in both
+    assert "fixes 1 and regresses on 1; on 1 more both predict a wrong class." in both

@@ -132,7 +132,7 @@ draw.draw_backbone(paths, "tiny")
 draw.draw_study(paths, ["tiny", "xception"])
 assert {path.name for path in draw.list_backbone_pictures(paths, "tiny")} >= {"tiny_own.png"}
 assert {path.name for path in draw.list_study_pictures(paths)} >= {"all_own.png"}
-Path("index.html").write_text(page.page(study()), encoding="utf-8")
+Path("index.html").write_text(page.build_page(study()), encoding="utf-8")
 """
 
 

@@ -41,7 +41,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("page") / "index.html", pages.page(study()))
+    return write(tmp_path_factory.mktemp("page") / "index.html", pages.build_page(study()))
 
 
 def write(path: Path, page: str) -> Path:
@@ -81,7 +81,7 @@ def test_names_with_markup_never_run(address: str, tmp_path: Path) -> None:
     of = verdict({NASTY: 0.9, "</script>": 0.8, "x" * 90: 0.7}, classes=[NASTY, "y" * 90, "dog"], images=900)
     of["study"]["name"] = NASTY
     of["verdict"]["text"] = NASTY
-    page = write(tmp_path / "index.html", pages.page(study(of, pictures=mistakes(of["classes"]))))
+    page = write(tmp_path / "index.html", pages.build_page(study(of, pictures=mistakes(of["classes"]))))
     seen = chromium.visit(
         address, page.as_uri(), [SEE_ALL, WIDTH, "document.querySelector('h1').textContent"], width=360
     )

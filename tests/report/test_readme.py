@@ -28,21 +28,21 @@ def marked(text: str) -> str:
 
 
 def test_the_readmes_results_are_replaced() -> None:
-    new = readme.with_results(marked("old"), read(verdict()), CHECKED)
+    new = readme.replace_results(marked("old"), read(verdict()), CHECKED)
     assert "old" not in new
     assert "| xception |" in new
     assert "| `blurry` | warning | 12 of 2,000 |\n<!-- end" in new
     assert [new.count(word) for word in ("before\n", "\nbetween\n", "\nafter\n")] == [1, 1, 1]
-    assert readme.with_results(new, read(verdict()), CHECKED) == new
+    assert readme.replace_results(new, read(verdict()), CHECKED) == new
 
 
 def test_no_name_ends_the_results_early() -> None:
     named = read(verdict({"<!-- end of results -->": 0.9}))
-    new = readme.with_results(marked("old"), named, CHECKED)
+    new = readme.replace_results(marked("old"), named, CHECKED)
     assert new.count("<!-- end of results -->") == 1
-    assert readme.with_results(new, named, CHECKED) == new
+    assert readme.replace_results(new, named, CHECKED) == new
 
 
 def test_a_readme_without_marks_is_refused() -> None:
     with pytest.raises(UnfreezeError, match="lacks"):
-        readme.with_results("nothing", read(verdict()), CHECKED)
+        readme.replace_results("nothing", read(verdict()), CHECKED)

@@ -17,7 +17,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_best_comes_first_with_intervals() -> None:
-    written = text.table(read(verdict()))
+    written = text.format_results(read(verdict()))
     places = [written.index(f"| {name} |") for name in ("xception", "vgg16", "from_scratch (baseline)")]
     assert places == sorted(places)
     assert "| 96.0 % (94.0 to 98.0) | +21.0 (+19.0 to +23.0) |" in written
@@ -27,28 +27,28 @@ def test_what_changes_from_run_to_run_is_not_in_the_table() -> None:
     slow = verdict()
     for one in slow["rows"]:
         one["cost"] |= {"latency_ms": {"1": 999.0}, "training_seconds": 999.0}
-    assert text.table(read(slow)) == text.table(read(verdict()))
-    assert "2.30 G" in text.table(read(slow))
+    assert text.format_results(read(slow)) == text.format_results(read(verdict()))
+    assert "2.30 G" in text.format_results(read(slow))
 
 
 def test_random_weights_are_marked() -> None:
     of = verdict()
     of["rows"][1]["weights"] = "RANDOM"
-    assert "| vgg16 | RANDOM (no measure of transfer) |" in text.table(read(of))
+    assert "| vgg16 | RANDOM (does not measure transfer) |" in text.format_results(read(of))
 
 
 def test_the_summary_tells_what_was_measured() -> None:
-    told = text.summary(read(verdict()))
+    told = text.summarise(read(verdict()))
     assert told.startswith("Take xception: no other model is as good.")
     assert "800 test images of cats and dogs at 160 pixels" in told
-    assert "largest class is right on 50.0 %" in told
+    assert "majority-class baseline has an accuracy of 50.0 %" in told
 
 
 def test_the_report_holds_pairs_findings_and_lineage() -> None:
-    written = text.markdown(study(verdict(findings=[FOUND])))
+    written = text.format_report(study(verdict(findings=[FOUND])))
     assert "| xception and vgg16 | xception is better | +3.0 (+1.0 to +5.0) |" in written
-    assert "no difference shown" not in written
-    assert "a difference of 2.0 points is found four times in five" in written
+    assert "no significant difference" not in written
+    assert "a difference of 2.0 points is detected with 80 % power" in written
     assert "- **error** vgg16: It is below the largest class. Cause: Its weights are random. Remedy: Give" in written
     assert f"- data: {'f' * 64}" in written
     assert "This is look 3 at this test fold, each scoring of a model counted, by 2 models." in written
@@ -58,27 +58,27 @@ def test_no_pair_that_differs_is_said() -> None:
     of = verdict()
     for pair in of["pairs"]:
         pair["significant"] = False
-    assert "No two models differ." in text.markdown(study(of))
-    assert "Pairs" not in text.markdown(study(verdict({"xception": 0.9})))
+    assert "No two models differ significantly." in text.format_report(study(of))
+    assert "Pairs" not in text.format_report(study(verdict({"xception": 0.9})))
 
 
 def test_errors_come_before_warnings() -> None:
     warned = {**FOUND, "level": "warning", "backbone": None}
-    written = text.markdown(study(verdict(findings=[warned, FOUND])))
+    written = text.format_report(study(verdict(findings=[warned, FOUND])))
     assert written.index("**error** vgg16") < written.index("**warning** study")
 
 
 def test_names_are_no_markup() -> None:
     of = verdict({NASTY: 0.9, "vgg16": 0.8})
-    (header, _, first, _) = text.table(read(of)).splitlines()
+    (header, _, first, _) = text.format_results(read(of)).splitlines()
     assert len(cells(first)) == len(cells(header))
-    assert cells(first)[0] == text.escaped(NASTY)
-    assert text.escaped("<b> `x` *y* [z](w) | & $1$") == "&lt;b&gt; \\`x\\` \\*y\\* \\[z\\](w) \\| &amp; \\$1\\$"
-    assert text.escaped("@everyone see https://x.test\n| a |") == "&#64;everyone see https&#58;//x.test \\| a \\|"
+    assert cells(first)[0] == text.escape(NASTY)
+    assert text.escape("<b> `x` *y* [z](w) | & $1$") == "&lt;b&gt; \\`x\\` \\*y\\* \\[z\\](w) \\| &amp; \\$1\\$"
+    assert text.escape("@everyone see https://x.test\n| a |") == "&#64;everyone see https&#58;//x.test \\| a \\|"
 
 
 def test_plain_names_stay_as_they_are() -> None:
-    assert text.escaped("from_scratch, block14_sepconv1, 96.4 % (95.0 to 97.6)") == (
+    assert text.escape("from_scratch, block14_sepconv1, 96.4 % (95.0 to 97.6)") == (
         "from_scratch, block14_sepconv1, 96.4 % (95.0 to 97.6)"
     )
 
@@ -87,8 +87,8 @@ def test_missing_numbers_have_a_mark() -> None:
     of = verdict()
     of["rows"][0]["scores"]["macro_f1"] = {"value": None, "low": None, "high": None}
     of["smallest_difference"] = 1.0
-    assert "| – |" in text.table(read(of))
-    assert "four times in five" not in text.markdown(study(of))
+    assert "| – |" in text.format_results(read(of))
+    assert "80 % power" not in text.format_report(study(of))
 
 
 def test_all_of_it_can_be_read_by_programs() -> None:

@@ -10,7 +10,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import ClassRecalls, Flip, Judgement
 from unfreeze.records.study_report import Report
 from unfreeze.records.verdict import Row
-from unfreeze.report.text import as_markdown, escaped
+from unfreeze.report.text import escape, format_table
 from unfreeze.runtime.redaction import redacted
 
 VERDICTS = {"promote": "promote", "keep": "keep the champion", "cannot tell": "cannot tell"}
@@ -72,7 +72,7 @@ def quoted(untrusted: str) -> str:
 
 def _judged(judgement: Judgement, picture: str) -> list[str]:
     reasons = "\n".join(f"- {_safe(reason)}" for reason in judgement.reasons)
-    parts = ["## Verdict", as_markdown(_sides(judgement)), *([reasons] if reasons else [])]
+    parts = ["## Verdict", format_table(_sides(judgement)), *([reasons] if reasons else [])]
     # Nothing was scored where the champion met itself.
     if judgement.difference is None:
         return parts
@@ -82,8 +82,8 @@ def _judged(judgement: Judgement, picture: str) -> list[str]:
         told += f" About {judgement.more_images:,} more test images would tell."
     return [
         *parts,
-        escaped(told),
-        as_markdown(_classes(judgement.classes)),
+        escape(told),
+        format_table(_classes(judgement.classes)),
         *_flips(judgement.flips, picture),
     ]
 
@@ -112,27 +112,27 @@ def _classes(classes: Mapping[str, ClassRecalls]) -> Table:
 
 def _flips(flips: Sequence[Flip], picture: str) -> list[str]:
     if not flips:
-        return ["Both give every test image the same class."]
-    mended, spoiled = (sum(flip.better is better for flip in flips) for better in (True, False))
-    neither = len(flips) - mended - spoiled
-    beside = f"; of {neither:,} more both name a wrong class" if neither else ""
-    drawn = [f"![the images on which champion and challenger disagree]({picture})"] if mended or spoiled else []
-    # Spoiled first, then mended, then neither.
+        return ["Both predict the same class for every test image."]
+    fixed, regressed = (sum(flip.better is better for flip in flips) for better in (True, False))
+    neither = len(flips) - fixed - regressed
+    more = f"; on {neither:,} more both predict a wrong class" if neither else ""
+    drawn = [f"![the images on which champion and challenger disagree]({picture})"] if fixed or regressed else []
+    # Regressed first, then fixed, then neither.
     ordered = sorted(flips, key=lambda flip: (flip.better is None, bool(flip.better)))
     rows = [[flip.id, flip.label, flip.champion, flip.challenger] for flip in ordered]
     few = f"; the first {MOST_ROWS} are listed" if len(rows) > MOST_ROWS else ""
-    listed = Table("Flips", ["image", "is", "champion says", "challenger says"], rows[:MOST_ROWS], words=4)
+    listed = Table("Flips", ["image", "true", "champion predicts", "challenger predicts"], rows[:MOST_ROWS], words=4)
     return [
         "## Images that changed",
-        f"The challenger mends {mended:,} and spoils {spoiled:,}{beside}{few}.",
+        f"The challenger fixes {fixed:,} and regresses on {regressed:,}{more}{few}.",
         *drawn,
-        as_markdown(listed),
+        format_table(listed),
     ]
 
 
 def _safe(told: str) -> str:
     """Return a sentence as Markdown; its secrets go first, since nothing finds them once it is escaped."""
-    return escaped(redacted(told))
+    return escape(redacted(told))
 
 
 def _scores(changes: Changes) -> list[str]:
@@ -150,7 +150,7 @@ def _scores(changes: Changes) -> list[str]:
         )
     header = ["backbone", "accuracy before", "accuracy now", "macro F1 before", "now", "log-loss before", "now"]
     images = [report.test_images for report in (changes.before, changes.after) if report]
-    parts = ["## What changed since the commit", as_markdown(Table("Scores", header, rows))]
+    parts = ["## What changed since the commit", format_table(Table("Scores", header, rows))]
     if len(set(images)) > 1:
         parts.append(
             f"The test fold had {images[0]:,} images and has {images[1]:,} now: these scores are of different images."
@@ -172,7 +172,7 @@ def _checks(changes: Changes) -> list[str]:
         for suite, check in [key]
     ]
     header = ["suite", "check", "level", "before", "now"]
-    shown = as_markdown(Table("Data checks", header, rows, words=3)) if rows else "They found nothing, then and now."
+    shown = format_table(Table("Data checks", header, rows, words=3)) if rows else "They found nothing, then and now."
     return ["## Data checks", shown]
 
 

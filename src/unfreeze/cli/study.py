@@ -110,5 +110,5 @@ def _write_readme(options: argparse.Namespace) -> None:
 
     paths = Paths.here()
     checked = [Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in ("manifest", "suspects")]
-    text = readme.with_results(paths.readme.read_text(encoding="utf-8"), verdict.read(paths), checked)
+    text = readme.replace_results(paths.readme.read_text(encoding="utf-8"), verdict.read(paths), checked)
     files.write_text(paths.readme, text)

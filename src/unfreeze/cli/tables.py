@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from unfreeze.figures.formats import NONE, percent
+from unfreeze.figures.formats import NONE, mark_baseline, percent
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Row, Verdict
@@ -21,12 +21,14 @@ WIDTH = 200
 def show_comparison(verdict: Verdict) -> None:
     """Print the verdict, all backbones' scores and costs, and what their pairs say."""
     console = _console()
-    console.print(Text(text.summary(verdict)))
-    shown = [tables.comparison(verdict), tables.cost(verdict)] + ([tables.pairs(verdict)] if verdict.pairs else [])
+    console.print(Text(text.summarise(verdict)))
+    shown = [tables.tabulate_comparison(verdict), tables.tabulate_costs(verdict)]
+    if verdict.pairs:
+        shown.append(tables.tabulate_pairs(verdict))
     for table in shown:
         console.print(_rich(table))
-    for sentence in filter(None, [tables.smallest_difference(verdict), tables.looks(verdict)]):
-        console.print(Text(sentence))
+    console.print(Text(tables.describe_smallest_difference(verdict)))
+    console.print(Text(tables.describe_test_evaluations(verdict)))
     _show_findings(console, verdict.findings)
 
 
@@ -38,14 +40,20 @@ def show_backbone(row: Row, verdict: Verdict) -> None:
         verdict: The study.
     """
     console = _console()
-    console.print(Text(tables.name_of(row, verdict), style="bold"))
-    of_row = [tables.settings(row), tables.scores(row), tables.classes(row), tables.confused(row)]
-    of_row += [tables.calibration(row), tables.slices(row), tables.cost(verdict, [row])]
-    for table in of_row:
+    console.print(Text(mark_baseline(row.backbone, verdict), style="bold"))
+    of_row = (
+        tables.tabulate_settings,
+        tables.tabulate_scores,
+        tables.tabulate_classes,
+        tables.tabulate_confusions,
+        tables.tabulate_calibration,
+        tables.tabulate_slices,
+    )
+    for table in [*(tabulate(row) for tabulate in of_row), tables.tabulate_costs(verdict, [row])]:
         if table.rows:
             console.print(_rich(table))
     curve = row.learning_curve
-    for sentence in filter(None, [tables.seeds(row), curve.text if curve else ""]):
+    for sentence in filter(None, [tables.describe_seeds(row), curve.text if curve else ""]):
         console.print(Text(sentence))
     _show_findings(console, [found for found in verdict.findings if found.backbone == row.backbone])
 
@@ -94,7 +102,7 @@ def _in_words(value: Any) -> str:
 
 
 def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
-    for found in text.by_level(findings):
+    for found in text.sort_findings(findings):
         console.print(
             Text.assemble(
                 (f"{found.level} ", "bold"),

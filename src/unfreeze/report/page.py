@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unfreeze import rendering
 from unfreeze.figures import theme, vega
-from unfreeze.figures.formats import percent
+from unfreeze.figures.formats import mark_baseline, percent
 from unfreeze.figures.lines import MOST_CLASSES
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import Section, load_charts
@@ -17,17 +17,17 @@ from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report import mistake_cards, tables
 from unfreeze.report.study import Study
-from unfreeze.report.text import by_level
+from unfreeze.report.text import sort_findings
 
 
-def page(study: Study) -> str:
+def build_page(study: Study) -> str:
     """Return the report.
 
     Its charts are drawn by a script in the page that may evaluate no text as code; a policy in the page keeps every
     other script from running and everything from being loaded.
 
     Args:
-        study: What to tell.
+        study: The results.
     """
     verdict = study.verdict
     scripts = [vega.bundle_scripts(), rendering.page("report.js.j2")]
@@ -35,45 +35,45 @@ def page(study: Study) -> str:
         "report.html.j2",
         title=f"{verdict.study.name} on {verdict.study.data}",
         verdict=verdict,
-        facts=facts(verdict),
-        findings=by_level(verdict.findings),
-        comparison=tables.comparison(verdict),
+        facts=list_facts(verdict),
+        findings=sort_findings(verdict.findings),
+        comparison=tables.tabulate_comparison(verdict),
         charts=_draw_study(study),
         theme={"light": theme.LIGHT, "dark": theme.DARK},
         chart_config=theme.build_config("system-ui, sans-serif", 0),
         legend_entry=theme.LEGEND_ENTRY,
-        pairs=tables.pairs(verdict),
-        smallest_difference=tables.smallest_difference(verdict),
-        cost=tables.cost(verdict),
-        curves_note=_curves_note(verdict),
-        backbones=[_backbone(row, study) for row in verdict.rows],
-        checks=tables.checks(study.checks),
-        looks=tables.looks(verdict),
+        pairs=tables.tabulate_pairs(verdict),
+        smallest_difference=tables.describe_smallest_difference(verdict),
+        cost=tables.tabulate_costs(verdict),
+        curves_note=_describe_classes(verdict),
+        backbones=[_describe_backbone(row, study) for row in verdict.rows],
+        checks=tables.tabulate_checks(study.checks),
+        looks=tables.describe_test_evaluations(verdict),
         lineage=study.lineage,
         links=study.links,
         # The libraries and the project's own script: nothing in them comes from the study.
         scripts=[Markup(script) for script in scripts],
-        digests=[digest(script) for script in scripts],
+        digests=[hash_script(script) for script in scripts],
     )
 
 
-def facts(verdict: Verdict) -> dict[str, str]:
-    """Return what to know at a glance, by title."""
+def list_facts(verdict: Verdict) -> dict[str, str]:
+    """Return the key facts by title."""
     best = verdict.rows[0]
     named = verdict.verdict
-    told = {
+    shown = {
         "Best": f"{best.backbone}, {tables.with_interval(best.accuracy, percent)}",
-        "As good": ", ".join(named.as_good) or "none",
-        "As good and cheaper": ", ".join(named.cheaper) or "none",
+        "Not significantly worse": ", ".join(named.as_good) or "none",
+        "Of these, cheaper": ", ".join(named.cheaper) or "none",
         "Baseline": verdict.study.baseline if any(row.gain for row in verdict.rows) else "",
-        "Largest class": f"{percent(verdict.majority)} of the images",
+        "Majority-class baseline": percent(verdict.majority),
         "Test fold": f"{verdict.test_images:,} images, {len(verdict.classes)} classes",
         "Image side": f"{verdict.study.image_size} pixels",
     }
-    return {title: text for title, text in told.items() if text}
+    return {title: text for title, text in shown.items() if text}
 
 
-def digest(script: str) -> str:
+def hash_script(script: str) -> str:
     """Return a script's digest as a Content-Security-Policy names it.
 
     The form is that of https://www.w3.org/TR/CSP3/, section 2.3.1.
@@ -92,7 +92,7 @@ def _draw_study(study: Study) -> dict[Section, list[Chart]]:
     return drawn
 
 
-def _curves_note(verdict: Verdict) -> str:
+def _describe_classes(verdict: Verdict) -> str:
     classes = len(verdict.classes)
     if classes == 2:
         return "With two classes the curves of one class determine those of the other."
@@ -101,15 +101,15 @@ def _curves_note(verdict: Verdict) -> str:
     return f"Each class against all others: the {MOST_CLASSES} of {classes} classes with the lowest mean recall."
 
 
-def _backbone(row: Row, study: Study) -> dict[str, Any]:
+def _describe_backbone(row: Row, study: Study) -> dict[str, Any]:
     """Return what the section of a backbone shows."""
     verdict, name = study.verdict, row.backbone
     tabled = [
-        tables.settings(row),
-        tables.scores(row),
-        tables.classes(row),
-        tables.confused(row),
-        tables.calibration(row),
+        tables.tabulate_settings(row),
+        tables.tabulate_scores(row),
+        tables.tabulate_classes(row),
+        tables.tabulate_confusions(row),
+        tables.tabulate_calibration(row),
     ]
     charts = [
         chart
@@ -119,21 +119,21 @@ def _backbone(row: Row, study: Study) -> dict[str, Any]:
     return {
         "anchor": f"backbone-{quote(name, safe='')}",
         "name": name,
-        "marked": tables.name_of(row, verdict),
+        "marked": mark_baseline(row.backbone, verdict),
         "is_random": row.weights == RANDOM,
-        "findings": [found for found in by_level(verdict.findings) if found.backbone == name],
-        "tables": _filled(tabled),
+        "findings": [found for found in sort_findings(verdict.findings) if found.backbone == name],
+        "tables": _drop_empty(tabled),
         "charts": charts,
-        "seeds": tables.seeds(row),
-        "more_tables": _filled([tables.slices(row), tables.cost(verdict, [row])]),
-        "mistakes": _cards(study, name, "mistake"),
-        "doubtful": _cards(study, name, "doubtful"),
+        "seeds": tables.describe_seeds(row),
+        "more_tables": _drop_empty([tables.tabulate_slices(row), tables.tabulate_costs(verdict, [row])]),
+        "mistakes": _make_cards(study, name, "mistake"),
+        "doubtful": _make_cards(study, name, "doubtful"),
     }
 
 
-def _cards(study: Study, name: str, kind: str) -> list[mistake_cards.Card]:
-    return mistake_cards.cards(study.mistakes[name], kind) if name in study.mistakes else []
+def _make_cards(study: Study, name: str, kind: str) -> list[mistake_cards.Card]:
+    return mistake_cards.make_cards(study.mistakes[name], kind) if name in study.mistakes else []
 
 
-def _filled(of: list[Table]) -> list[Table]:
+def _drop_empty(of: list[Table]) -> list[Table]:
     return [table for table in of if table.rows]

@@ -8,7 +8,7 @@ from unfreeze.records.verdict import Verdict
 from unfreeze.report import text as texts
 
 
-def findings_table(checked: Sequence[Suite]) -> str:
+def format_findings(checked: Sequence[Suite]) -> str:
     """Return what the checks of single images found, as a Markdown table.
 
     Args:
@@ -23,23 +23,23 @@ def findings_table(checked: Sequence[Suite]) -> str:
     return "\n".join(["| check | level | images |", "| --- | --- | --- |", *rows])
 
 
-def with_results(readme: str, verdict: Verdict, checked: Sequence[Suite]) -> str:
+def replace_results(readme: str, verdict: Verdict, checked: Sequence[Suite]) -> str:
     """Return the README with its results and findings replaced.
 
     Args:
         readme: Its text.
         verdict: The content of metrics/verdict.json.
-        checked: Results of suites, as `findings_table` takes them.
+        checked: Results of suites, as `format_findings` takes them.
 
     Raises:
         UnfreezeError: The README lacks one of the marks.
     """
-    results = f"{texts.escaped(texts.summary(verdict))}\n\n{texts.table(verdict)}"
-    readme = _replaced(readme, "results", results)
-    return _replaced(readme, "findings", findings_table(checked))
+    results = f"{texts.escape(texts.summarise(verdict))}\n\n{texts.format_results(verdict)}"
+    readme = _replace(readme, "results", results)
+    return _replace(readme, "findings", format_findings(checked))
 
 
-def _replaced(readme: str, name: str, text: str) -> str:
+def _replace(readme: str, name: str, text: str) -> str:
     marks = f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->"
     before, begin, rest = readme.partition(marks[0])
     _, end, after = rest.partition(marks[1])

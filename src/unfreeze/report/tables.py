@@ -1,4 +1,4 @@
-"""What the verdict tells, as tables."""
+"""The verdict as tables and sentences, for the page, Markdown and the terminal."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from unfreeze.figures.formats import (
     count,
     decimal,
     digits,
+    mark_baseline,
     percent,
     points,
     probability,
@@ -20,35 +21,35 @@ from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.study_report import Suite
 from unfreeze.records.verdict import Pair, Row, Verdict
 
-# So many of the classes and slices that do worst are listed; report.json holds all.
+# Most classes and slices listed, those with the lowest recall or accuracy; metrics/verdict.json holds all.
 MOST_ROWS = 20
 
 
-def comparison(verdict: Verdict) -> Table:
+def tabulate_comparison(verdict: Verdict) -> Table:
     """Return the scores of all backbones with their intervals, best first."""
     rows: list[list[Cell | str]] = [
         [
-            name_of(row, verdict),
-            weights_of(row),
+            mark_baseline(row.backbone, verdict),
+            describe_weights(row),
             row.unfreeze_from,
             with_interval(row.accuracy, percent),
             with_interval(row.gain, points),
-            *(write_score(row, metric) for metric in other_metrics()),
+            *(write_score(row, metric) for metric in list_other_metrics()),
         ]
         for row in verdict.rows
     ]
-    titles = [metric.title for metric in other_metrics()]
+    titles = [metric.title for metric in list_other_metrics()]
     header = ["backbone", "weights", "unfrozen from", "accuracy", "gain, points", *titles]
     return Table("Scores on the test fold with 95 % intervals, best accuracy first", header, rows, words=3)
 
 
-def lasting(verdict: Verdict) -> Table:
-    """Return the comparison without what changes from run to run, such as times."""
-    shown = [metric for metric in other_metrics() if metric.in_summary]
+def tabulate_results(verdict: Verdict) -> Table:
+    """Return the comparison without measured times, so that the same results give the same table."""
+    shown = [metric for metric in list_other_metrics() if metric.in_summary]
     rows: list[list[Cell | str]] = [
         [
-            name_of(row, verdict),
-            weights_of(row),
+            mark_baseline(row.backbone, verdict),
+            describe_weights(row),
             row.unfreeze_from,
             with_interval(row.accuracy, percent),
             with_interval(row.gain, points),
@@ -65,18 +66,18 @@ def lasting(verdict: Verdict) -> Table:
     return Table("Scores on the test fold with 95 % intervals, best accuracy first", header, rows, words=3)
 
 
-def scores(row: Row) -> Table:
+def tabulate_scores(row: Row) -> Table:
     """Return one backbone's scores with their intervals."""
     lines: list[list[Cell | str]] = [[metric.title, write_score(row, metric)] for metric in list_metrics()]
     lines.insert(1, ["gain over the baseline, points", with_interval(row.gain, points)])
     return Table("Scores with 95 % intervals", ["score", "value"], lines)
 
 
-def settings(row: Row) -> Table:
+def tabulate_settings(row: Row) -> Table:
     """Return how one backbone was trained."""
     by = "the search" if row.chosen_by == "search" else "params.yaml"
     lines: list[list[Cell | str]] = [
-        ["weights", weights_of(row)],
+        ["weights", describe_weights(row)],
         ["unfrozen from", row.unfreeze_from],
         ["learning rate", rate(row.learning_rate)],
         ["chosen by", by],
@@ -84,8 +85,13 @@ def settings(row: Row) -> Table:
     return Table("Settings", ["setting", "value"], lines, words=2)
 
 
-def cost(verdict: Verdict, rows: Sequence[Row] | None = None) -> Table:
-    """Return what training and using the models costs; all of them, or those given."""
+def tabulate_costs(verdict: Verdict, rows: Sequence[Row] | None = None) -> Table:
+    """Return what training and using the models costs.
+
+    Args:
+        verdict: How the backbones compare.
+        rows: The backbones to show; None for all.
+    """
     shown = verdict.rows if rows is None else rows
     batches = sorted({batch for row in shown for batch in row.cost.latency_ms}, key=int)
     lines = [
@@ -96,7 +102,7 @@ def cost(verdict: Verdict, rows: Sequence[Row] | None = None) -> Table:
             count(row.cost.trainable_parameters),
             scaled(row.cost.multiply_accumulates),
             digits(row.cost.size_mb),
-            *(digits(milliseconds(row, batch)) for batch in batches),
+            *(digits(row.cost.milliseconds_per_image(batch)) for batch in batches),
             digits(row.cost.training_seconds),
         ]
         for row in shown
@@ -106,18 +112,12 @@ def cost(verdict: Verdict, rows: Sequence[Row] | None = None) -> Table:
     return Table("Cost", header, lines, words=2)
 
 
-def milliseconds(row: Row, batch: str) -> float | None:
-    """Return the milliseconds that one image takes in a batch of that many."""
-    taken = row.cost.latency_ms.get(batch)
-    return None if taken is None else taken / int(batch)
-
-
-def pairs(verdict: Verdict) -> Table:
-    """Return each two backbones' difference, and whether it is more than chance."""
+def tabulate_pairs(verdict: Verdict) -> Table:
+    """Return the difference of every two backbones, and whether it is significant."""
     rows: list[list[Cell | str]] = [
         [
             f"{pair.first} and {pair.second}",
-            in_words(pair),
+            describe_pair(pair),
             with_interval(pair.difference, points),
             count(pair.only_first),
             count(pair.only_second),
@@ -127,31 +127,30 @@ def pairs(verdict: Verdict) -> Table:
         for pair in verdict.pairs
     ]
     header = [
-        "pair", "what it says", "difference, points", "only the first right", "only the second right", "p, McNemar",
+        "pair", "result", "difference, points", "only the first correct", "only the second correct", "p, McNemar",
         "p, adjusted",
     ]  # fmt: skip
     return Table("Pairs: accuracy of the first minus that of the second, 95 % intervals", header, rows, words=2)
 
 
-def in_words(pair: Pair) -> str:
-    """Return what the test of a pair says."""
+def describe_pair(pair: Pair) -> str:
+    """Return the result of a pair's test in words."""
     if not pair.significant:
-        return "no difference shown"
+        return "no significant difference"
     return f"{pair.first if pair.only_first > pair.only_second else pair.second} is better"
 
 
-def smallest_difference(verdict: Verdict) -> str:
-    """Return the smallest difference that this test fold can show, as a sentence."""
+def describe_smallest_difference(verdict: Verdict) -> str:
+    """Return the smallest difference of accuracy that this test fold can show, as a sentence."""
     if verdict.smallest_difference >= 1:
         return f"With {verdict.test_images:,} test images no difference can be shown."
     return (
         f"With {verdict.test_images:,} test images a difference of "
-        f"{100 * verdict.smallest_difference:.1f} points is found four times in five (80 % power); "
-        "a smaller one can stay unseen."
+        f"{100 * verdict.smallest_difference:.1f} points is detected with 80 % power; smaller ones may be missed."
     )
 
 
-def classes(row: Row) -> Table:
+def tabulate_classes(row: Row) -> Table:
     """Return precision, recall and F1 of the classes with the lowest recall, and their averages."""
     ranked = sorted(row.classes.items(), key=lambda item: _missing_last(item[1].recall))
     shown = ranked[:MOST_ROWS]
@@ -167,20 +166,20 @@ def classes(row: Row) -> Table:
     return Table(f"Classes{few}, lowest recall first", ["class", *PER_CLASS, "images"], lines)
 
 
-def confused(row: Row) -> Table:
-    """Return the pairs of classes that are confused most."""
+def tabulate_confusions(row: Row) -> Table:
+    """Return the pairs of classes that the model confuses most."""
     lines = [[pair.label, pair.predicted, count(pair.images), percent(pair.share)] for pair in row.confused]
-    return Table("Most confused", ["is", "says", "images", "share of the class"], lines, words=2)
+    return Table("Most confused", ["true", "predicted", "images", "share of the class"], lines, words=2)
 
 
-def slices(row: Row) -> Table:
-    """Return the accuracy on parts of the test fold, those that stand out first."""
+def tabulate_slices(row: Row) -> Table:
+    """Return the accuracy on parts of the test fold, those that differ significantly first."""
     ranked = sorted(row.slices, key=lambda part: (not part.stands_out, part.accuracy.value))
     shown = ranked[:MOST_ROWS]
     lines = [
         [
             f"{part.column} = {part.slice}",
-            "stands out" if part.stands_out else "",
+            "differs" if part.stands_out else "",
             count(part.images),
             with_interval(part.accuracy, percent),
             percent(part.rest),
@@ -191,19 +190,19 @@ def slices(row: Row) -> Table:
     return Table(f"Slices{few}", ["slice", "", "images", "accuracy", "accuracy elsewhere"], lines, words=2)
 
 
-def calibration(row: Row) -> Table:
-    """Return the errors of the probabilities before and after a temperature was fitted."""
+def tabulate_calibration(row: Row) -> Table:
+    """Return the errors of the probabilities before and after temperature scaling."""
     of = row.calibration
     lines = [
         ["calibration error", decimal(of.calibration_error), decimal(of.calibrated_error)],
         ["log-loss", decimal(of.log_loss), decimal(of.calibrated_log_loss)],
     ]
-    divided = f"after dividing by temperature {digits(of.temperature)}"
+    divided = f"with temperature {digits(of.temperature)}"
     return Table("Calibration", ["error", "as trained", divided], lines)
 
 
-def seeds(row: Row) -> str:
-    """Return how far the accuracy moves with the seed, as a sentence; nothing where there was one seed."""
+def describe_seeds(row: Row) -> str:
+    """Return how the accuracy varies with the seed, as a sentence; empty where there was one seed."""
     of = row.seeds
     if of is None:
         return ""
@@ -214,25 +213,25 @@ def seeds(row: Row) -> str:
     )
 
 
-def checks(suites: Sequence[Suite]) -> Table:
-    """Return what the checks of data expected and what failed."""
+def tabulate_checks(suites: Sequence[Suite]) -> Table:
+    """Return the result of each suite of data checks, and what failed."""
     lines = []
     for suite in suites:
-        told = ", ".join(f"{rule.subject} ({rule.level}, {count(rule.unexpected)})" for rule in suite.failed)
+        failed = ", ".join(f"{rule.subject} ({rule.level}, {count(rule.unexpected)})" for rule in suite.failed)
         lines.append(
             [
                 suite.suite,
                 "passed" if suite.success else "FAILED",
-                told or "nothing",
+                failed or "none",
                 count(suite.rows),
                 count(len(suite.expectations)),
             ]
         )
-    header = ["suite", "result", "not as expected (level, how many)", "rows", "expectations"]
+    header = ["suite", "result", "failed (level, images)", "rows", "expectations"]
     return Table("Data checks", header, lines, words=3)
 
 
-def looks(verdict: Verdict) -> str:
+def describe_test_evaluations(verdict: Verdict) -> str:
     """Return how often this test fold was looked at, as a sentence."""
     of = verdict.looks
     models = f"{of.models} model{'' if of.models == 1 else 's'}"
@@ -242,22 +241,17 @@ def looks(verdict: Verdict) -> str:
     )
 
 
-def name_of(row: Row, verdict: Verdict) -> str:
-    """Return a backbone's name, marked where it is the baseline."""
-    return f"{row.backbone} (baseline)" if row.backbone == verdict.study.baseline else row.backbone
-
-
-def weights_of(row: Row) -> Cell:
-    """Return where the weights come from, and what weights from nowhere mean."""
-    return Cell(row.weights, "no measure of transfer" if row.weights == RANDOM else "")
+def describe_weights(row: Row) -> Cell:
+    """Return where the weights come from, with a warning where they are random."""
+    return Cell(row.weights, "does not measure transfer" if row.weights == RANDOM else "")
 
 
 def _missing_last(score: Interval | None) -> tuple[bool, float]:
     return score is None, 0.0 if score is None else score.value
 
 
-def other_metrics() -> list[Metric]:
-    """Return the metrics beside accuracy, which has a column of its own with the gain next to it."""
+def list_other_metrics() -> list[Metric]:
+    """Return all metrics except accuracy, which has a column of its own next to its gain."""
     return [metric for metric in list_metrics() if metric.name != "accuracy"]
 
 

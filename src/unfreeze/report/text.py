@@ -1,4 +1,4 @@
-"""The study as text: its result in a sentence or two, a Markdown table, and the report in Markdown."""
+"""The study as text: its result in two sentences, a Markdown table, and the report in Markdown."""
 
 import re
 from collections.abc import Sequence
@@ -10,75 +10,79 @@ from unfreeze.records.verdict import Verdict
 from unfreeze.report import tables
 from unfreeze.report.study import Study
 
-# What Markdown, HTML in it, and GitHub's mentions, links and formulas are made from; an underscore only where it
-# does not lie within a word.
+# Characters that start Markdown, HTML, or GitHub's mentions, links and formulas; underscores only at ends of words.
 _MARKUP = re.compile(r"[\\`*\[\]~#|$]|(?<!\w)_|_(?!\w)")
 _AS_ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//"}
 
 
-def summary(verdict: Verdict) -> str:
+def summarise(verdict: Verdict) -> str:
     """Return the result in a few sentences of plain text."""
     study = verdict.study
     return (
         f"{verdict.verdict.text} Measured on {verdict.test_images:,} test images of {study.data} at "
-        f"{study.image_size} pixels; always naming the largest class is right on {percent(verdict.majority)}."
+        f"{study.image_size} pixels; the majority-class baseline has an accuracy of {percent(verdict.majority)}."
     )
 
 
-def table(verdict: Verdict) -> str:
-    """Return the comparison as a Markdown table, without what changes from run to run, such as times."""
-    return as_markdown(tables.lasting(verdict))
+def format_results(verdict: Verdict) -> str:
+    """Return the comparison as a Markdown table, without measured times."""
+    return format_table(tables.tabulate_results(verdict))
 
 
-def markdown(study: Study) -> str:
+def format_report(study: Study) -> str:
     """Return the report as Markdown, short enough for a pull request."""
     verdict = study.verdict
-    title = f"# {escaped(verdict.study.name)} on {escaped(verdict.study.data)}"
-    parts = [title, escaped(summary(verdict)), table(verdict), *_pairs(verdict), *_findings(verdict)]
-    lineage = "\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in study.lineage.items())
-    parts += [escaped(tables.looks(verdict)), *(["## Made from", lineage] if lineage else [])]
+    title = f"# {escape(verdict.study.name)} on {escape(verdict.study.data)}"
+    parts = [title, escape(summarise(verdict)), format_results(verdict)]
+    parts += [*_format_pairs(verdict), *_format_findings(verdict)]
+    lineage = "\n".join(f"- {escape(name)}: {escape(value)}" for name, value in study.lineage.items())
+    parts += [escape(tables.describe_test_evaluations(verdict)), *(["## Provenance", lineage] if lineage else [])]
     return "\n\n".join(parts) + "\n"
 
 
-def as_markdown(of: Table) -> str:
+def format_table(of: Table) -> str:
     """Return a table as Markdown; its caption is left out."""
     marks = ["---" if number < of.words else "---:" for number in range(len(of.header))]
-    lines = [[escaped(title) for title in of.header], marks]
-    lines += [[escaped(str(cell)) for cell in row] for row in of.rows]
+    lines = [[escape(title) for title in of.header], marks]
+    lines += [[escape(str(cell)) for cell in row] for row in of.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def escaped(text: str) -> str:
-    """Return a text so that Markdown shows it as it is, in one line, also in a cell of a table."""
+def escape(text: str) -> str:
+    """Return a text in one line that Markdown shows literally, in cells of tables too.
+
+    >>> escape("from_scratch *and* @all")
+    'from_scratch \\\\*and\\\\* &#64;all'
+    """
     text = _MARKUP.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
     for mark, entity in _AS_ENTITY.items():
         text = text.replace(mark, entity)
     return text
 
 
-def _pairs(verdict: Verdict) -> list[str]:
-    """Return the pairs that differ by more than chance, and how small a difference can be found."""
+def _format_pairs(verdict: Verdict) -> list[str]:
+    """Return the pairs that differ significantly, and the smallest difference that can be detected."""
     if not verdict.pairs:
         return []
     differing = [pair for pair in verdict.pairs if pair.significant]
     shown = (
-        as_markdown(tables.pairs(verdict.model_copy(update={"pairs": differing})))
+        format_table(tables.tabulate_pairs(verdict.model_copy(update={"pairs": differing})))
         if differing
-        else "No two models differ."
+        else "No two models differ significantly."
     )
-    closing = tables.smallest_difference(verdict)
-    return ["## Pairs that differ", shown, *([escaped(closing)] if closing else [])]
+    closing = tables.describe_smallest_difference(verdict)
+    return ["## Significant differences", shown, *([escape(closing)] if closing else [])]
 
 
-def _findings(verdict: Verdict) -> list[str]:
+def _format_findings(verdict: Verdict) -> list[str]:
     lines = [
-        f"- **{finding.level}** {escaped(finding.backbone or 'study')}: {escaped(finding.what)} "
-        f"Cause: {escaped(finding.cause)} Remedy: {escaped(finding.remedy)}"
-        for finding in by_level(verdict.findings)
+        f"- **{finding.level}** {escape(finding.backbone or 'study')}: {escape(finding.what)} "
+        f"Cause: {escape(finding.cause)} Remedy: {escape(finding.remedy)}"
+        for finding in sort_findings(verdict.findings)
     ]
     return ["## Findings", "\n".join(lines)] if lines else []
 
 
-def by_level(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings, errors before warnings, else in their order."""
+def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings with errors first, otherwise in the same order."""
     return sorted(findings, key=lambda finding: finding.level != "error")

@@ -48,6 +48,6 @@ def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
     """
     study = read_study(paths, backbones)
     content(study).write(paths.report_json)
-    files.write_text(paths.report_markdown, text.markdown(study))
-    files.write_text(paths.report_html, page.page(study))
+    files.write_text(paths.report_markdown, text.format_report(study))
+    files.write_text(paths.report_html, page.build_page(study))
     return study
