@@ -33,7 +33,7 @@ def fetch_wheel(requirement: str, sha256: str) -> Path:
     folder = CACHE / sha256
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            with wheels.fetched(requirement, sha256) as wheel:
+            with wheels.fetch_wheel(requirement, sha256) as wheel:
                 archives.unpack(wheel, folder, name=requirement)
     return folder
 

@@ -52,7 +52,12 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("seed: 0", "sede: 0", "sede: unknown parameter, did you mean 'seed'?"),
         ("max_trials: 4", "max_trials: 1", "search.max_trials: Input should be greater than or equal to 2"),
         ("train: 0.6", "train: 0.9", "split: train, val and test add up to 1.3, expected 1"),
-        ("kind: wheel", "kind: flopy", "'folder', 'archive', 'wheel'"),
+        (
+            "kind: wheel",
+            "kind: flopy",
+            "data: unknown kind 'flopy': use archive, folder, ",
+        ),
+        ("sha256: 85e3", "sha257: 85e3", "data.sha257: unknown parameter, did you mean 'sha256'?"),
         ("image_size: 160", "image_size: big", "preprocess.image_size: Input should be a valid integer"),
         ("- xception\n  - from_scratch", "- xception\n  - xception", "backbones: xception is there twice"),
         ("seeds: []", "seeds: [1, 0]", "seed 0 and study.seeds [1, 0] hold a seed twice"),

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from tests.sources.http_server import Server, running
-from unfreeze.sources import fetch
+from unfreeze.sources import fetch, web
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def memory() -> Iterator[fsspec.AbstractFileSystem]:
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(fetch, "STALL", 0.3)
+    monkeypatch.setattr(web, "STALL", 0.3)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

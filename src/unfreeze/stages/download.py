@@ -7,15 +7,15 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.sources import ArchiveSource, FolderSource, WheelSource
-from unfreeze.sources import collect, fetch
+from unfreeze.settings.sources import DataSource
+from unfreeze.sources import addresses, collect
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the stage uses of params.yaml."""
 
-    data: FolderSource | ArchiveSource | WheelSource
+    data: DataSource
 
 
 def run(settings: Settings, paths: Paths) -> None:
@@ -34,7 +34,7 @@ def run(settings: Settings, paths: Paths) -> None:
         paths.download_record,
         {
             # An address may hold a signature, which git need not know.
-            "source": fetch.shown(source),
+            "source": addresses.hide_secrets(source),
             "source_sha256": files.digest(source),
             "sha256": collected.sha256,
             "images": len(collected.index),

@@ -1,0 +1,83 @@
+"""Files and folders in stores that fsspec knows, such as S3, Google Cloud Storage, Azure and WebDAV."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+
+from unfreeze.sources.addresses import describe_error, make_refusal
+from unfreeze.sources.answers import CHUNK, Answer, TryAgainError, Version
+
+
+@contextmanager
+def open_stored_file(address: str, known: Version, begin: int) -> Iterator[Answer]:
+    """Open a file in a store, from a byte on if it is still the version that is known.
+
+    Args:
+        address: Any address that fsspec knows.
+        known: What the bytes that have come are part of.
+        begin: Number of bytes that have come.
+
+    Yields:
+        The answer, which begins at 0 if the file is another version.
+
+    Raises:
+        UnfreezeError: Another try would not help.
+        TryAgainError: Another try may help.
+    """
+    with _translated(address):
+        filesystem, path = _filesystem(address)
+        version = Version(address, filesystem.ukey(path), filesystem.info(path).get("size"))
+    begin = begin if version == known else 0
+    yield Answer(version, begin, _read_chunks(filesystem, path, begin, address))
+
+
+def _read_chunks(filesystem: Any, path: str, begin: int, address: str) -> Iterator[bytes]:
+    with _translated(address), filesystem.open(path, "rb") as stream:
+        stream.seek(begin)
+        while chunk := stream.read(CHUNK):
+            yield chunk
+
+
+def list_folder(address: str) -> dict[str, str]:
+    """Return the address of each file below one, by its path there.
+
+    Args:
+        address: A folder at any address that fsspec can list.
+
+    Raises:
+        UnfreezeError: Another try would not help.
+        TryAgainError: Another try may help.
+    """
+    with _translated(address):
+        filesystem, root = _filesystem(address)
+        root = f"{root.rstrip('/')}/"
+        paths: list[str] = []
+        waiting = [root.rstrip("/")]
+        # Not `find` or `walk`: they leave out folders below that could not be listed.
+        while waiting:
+            for entry in filesystem.ls(waiting.pop(), detail=True):
+                path = entry["name"]
+                # Stores list a folder in itself.
+                if path.startswith(root) and path.rstrip("/") != root.rstrip("/"):
+                    (waiting if entry["type"] == "directory" else paths).append(path)
+    return {path.removeprefix(root): filesystem.unstrip_protocol(path) for path in paths if not path.endswith("/")}
+
+
+def _filesystem(address: str) -> tuple[Any, str]:
+    filesystem, path = fsspec.url_to_fs(address)
+    # One instance serves a whole process and remembers what it has seen.
+    filesystem.invalidate_cache()
+    return filesystem, path
+
+
+@contextmanager
+def _translated(address: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise make_refusal(address, describe_error(error)) from error
+    # The packages behind fsspec raise nearly anything.
+    except Exception as error:
+        raise TryAgainError(describe_error(error)) from error
