@@ -57,6 +57,8 @@ SLOW_FILES = {
     "ci/test_certification.py",
     "ci/test_loop.py",
     "ci/test_retraining.py",
+    "cli/test_interrupts.py",
+    "cli/test_main.py",
     "cli/test_stages.py",
     "evaluation/test_metric_registry.py",
     "features/test_extraction.py",
