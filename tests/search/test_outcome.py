@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from unfreeze.search.outcome import choose_best, measure_gain, tabulate
+from unfreeze.search.outcome import choose_best, measure_gain, smooth_score, tabulate
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [([0.4], 0.4), ([0.4, 0.2], 0.3), ([0.4, 0.2, 0.9], 0.3), ([0.4, 0.1, 0.5], 0.25), ([0.2, 0.4], 0.2)],
+)
+def test_the_score_is_not_the_luckiest_epoch(losses: list[float], expected: float) -> None:
+    assert smooth_score(losses) == pytest.approx(expected)
 
 
 def trial(number: int, score: float, parameters: int) -> dict[str, float]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.training.test_transfer import PHASE, make_transfer, resident_mb
-from unfreeze.search.trials import DEATHS, Row, Trials, smooth_score
+from unfreeze.search.outcome import Row, smooth_score
+from unfreeze.search.trials import DEATHS, Trials
 from unfreeze.training.transfer import FineTuned
 
 
@@ -30,14 +31,6 @@ def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False,
         report=lambda row: reported.append(json.loads(json.dumps(row))),
         keep_states=keep_states,
     )
-
-
-@pytest.mark.parametrize(
-    ("losses", "expected"),
-    [([0.4], 0.4), ([0.4, 0.2], 0.3), ([0.4, 0.2, 0.9], 0.3), ([0.4, 0.1, 0.5], 0.25), ([0.2, 0.4], 0.2)],
-)
-def test_the_score_is_not_the_luckiest_epoch(losses: list[float], expected: float) -> None:
-    assert smooth_score(losses) == pytest.approx(expected)
 
 
 def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:

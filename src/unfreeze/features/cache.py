@@ -39,8 +39,8 @@ class Rows:
         offset: Offset of the first row in the file, bytes.
         shape: Number of rows, then the shape of one.
         dtype: Kind of number.
-        labels: Class numbers, one a row.
-        weights: How much each row counts in training.
+        labels: Class numbers, integer array of shape (rows,).
+        weights: Sample weights in training, float array of shape (rows,).
     """
 
     path: Path
@@ -97,6 +97,9 @@ class Writer:
 
     def append(self, rows: np.ndarray) -> None:
         """Write the next rows, in the precision of the cache; they may not cross from one fold to the next.
+
+        Args:
+            rows: Array of shape (rows, *row shape of the plan).
 
         Raises:
             UnfreezeError: A number is too large for that precision.

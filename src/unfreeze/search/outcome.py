@@ -1,5 +1,6 @@
-"""The outcome of a search: the best of its trials, and its gain over the configured settings."""
+"""The outcome of a search: scores of trials, the best of them, and its gain over the configured settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ import pandas as pd
 
 from unfreeze.records.trial import SearchResult
 
+# Weight of the newest epoch in the score: one lucky epoch counts half.
+SMOOTHING = 0.5
 RESAMPLES = 2000
 # Below it a probability counts as this one, so that no logarithm is infinite.
 LEAST_PROBABILITY = 1e-7
@@ -38,6 +41,22 @@ class Outcome:
         assert written.best is not None
         trials = tuple(trial.comparable() for trial in written.trials)
         return written.model_copy(update={"best": written.best.comparable(), "trials": trials})
+
+
+def smooth_score(losses: Sequence[float]) -> float:
+    """Return the lowest exponential moving average of a trial's validation losses.
+
+    Args:
+        losses: One an epoch, at least one.
+
+    >>> round(smooth_score([0.4, 0.1, 0.5]), 3)
+    0.25
+    """
+    average, best = losses[0], losses[0]
+    for loss in losses[1:]:
+        average += SMOOTHING * (loss - average)
+        best = min(best, average)
+    return best
 
 
 def choose_best(trials: list[Row]) -> Row:

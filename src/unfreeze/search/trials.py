@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,22 @@ import numpy as np
 
 from unfreeze import files
 from unfreeze.runtime import console
+from unfreeze.search.outcome import Row, smooth_score
 from unfreeze.settings.training import Phase, UnfreezePoint
 from unfreeze.training import memory
 from unfreeze.training.fitting import Result, State
 from unfreeze.training.history import CURVES
 from unfreeze.training.transfer import OUT_OF_MEMORY, Transfer
 
-# Weight of the newest epoch in the score: one lucky epoch counts half.
-SMOOTHING = 0.5
 # Hyperband promotes a third of each bracket; 8 states cover brackets of up to 24 trials. Trials whose
 # state is missing are retrained.
 STATES_KEPT = 8
 # A trial in which the process died this many times is left out: most likely it needs more memory than there is.
 DEATHS = 3
 
-Row = dict[str, Any]
-
 
 class TrialError(Exception):
     """A trial gave no score; the text says why."""
-
-
-def smooth_score(losses: Sequence[float]) -> float:
-    """Return the lowest exponential moving average of a trial's validation losses.
-
-    Args:
-        losses: One an epoch, at least one.
-
-    >>> round(smooth_score([0.4, 0.1, 0.5]), 3)
-    0.25
-    """
-    average, best = losses[0], losses[0]
-    for loss in losses[1:]:
-        average += SMOOTHING * (loss - average)
-        best = min(best, average)
-    return best
 
 
 class Trials:

@@ -26,8 +26,8 @@ class Computed:
     Args:
         views: The fold's pixels.
         engine: Runs the frozen layers over them.
-        labels: Class numbers, one a row.
-        weights: How much each row counts in training.
+        labels: Class numbers, integer array of shape (rows,).
+        weights: Sample weights in training, float array of shape (rows,).
     """
 
     views: Views
@@ -62,12 +62,16 @@ def take_first_views(source: Source, views: int, *, stored: int) -> Source:
 
 
 def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
-    """Return batches of rows, labels as probabilities, and sample weights, in the order of the rows.
+    """Return batches in the order of the rows.
 
     Args:
         source: The rows.
         batch_size: Rows a batch.
         class_weights: One weight a class.
+
+    Returns:
+        Batches of rows (uint8 pixels or float32, of shape (batch, *row shape)), labels as probabilities (float32, of
+        shape (batch, classes)) and sample weights (float32, of shape (batch,)).
     """
     if isinstance(source, Computed):
         return _weighted(_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
@@ -77,7 +81,7 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
 def read_shuffled(
     source: Source, batch_size: int, class_weights: Sequence[float], seed: int, *, label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
-    """Return batches of rows, labels as probabilities, and sample weights, in a new order each epoch.
+    """Return batches as `read_in_order` does, in a new random order each epoch.
 
     A set that fits into `SHUFFLED_BYTES` is shuffled as a whole. Of a larger one runs of rows are read in random
     order, several at a time, and their rows shuffled within that bound.
@@ -85,7 +89,7 @@ def read_shuffled(
     Args:
         source: The rows.
         batch_size: Rows a batch.
-        class_weights: A weight a class.
+        class_weights: One weight a class.
         seed: Seed of all orders.
         label_smoothing: Share of a label that is spread over all classes.
     """
