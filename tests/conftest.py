@@ -52,6 +52,7 @@ STUDIES = {"studied", "six", "extracted", "searchable"}
 # or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
 SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
 SLOW_FILES = {
+    "checks/test_added_image_check.py",
     "checks/test_planted_faults.py",
     "ci/test_bad_input.py",
     "ci/test_certification.py",
