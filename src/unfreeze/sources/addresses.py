@@ -9,7 +9,7 @@ from unfreeze.errors import UnfreezeError
 HTTP = {"http", "https"}
 
 # A user and a password before the host; what is only digits up to the path is a port.
-PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@|(?<=http)s?://[^/?#@]+@")
+PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@|(?:(?<=http)|(?<=https))://[^/?#@]+@")
 ELSEWHERE = "download it elsewhere, unpack it and use -S data=folder -S data.source=PATH"
 
 
