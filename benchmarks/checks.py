@@ -74,7 +74,7 @@ def validate_rows(paths: Paths) -> None:
     for name in load_image_checks():
         rows[name] = random.random(ROWS) < SHARE_FOUND
     settings = load(inputs.ROOT / "params.yaml").checks.model_copy(update={"on_bad": "quarantine"})
-    gate.check("manifest", rows, rules.of_manifest(settings.select(load_image_checks())), paths)
+    gate.validate("manifest", rows, rules.guard_manifest(settings.select(load_image_checks())), paths)
 
 
 def _options() -> argparse.Namespace:

@@ -80,7 +80,7 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
     """Compare Keras' predict, the engine on batches in memory, and the engine from HDF5 to HDF5."""
     engine = Engine(prefix, precision=precision)
     rows = np.arange(min(IMAGES, len(store.describe(paths.images).ids)))
-    pixels = np.concatenate(list(store.batches(paths.images, rows, BLOCK)))
+    pixels = np.concatenate(list(store.read_batches(paths.images, rows, BLOCK)))
     size = engine.batch_size
     batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
     source = next(path for path in (paths.root / "data/features").glob("*.h5"))
@@ -106,7 +106,7 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
 
         def extract() -> None:
             with cache.open_writer(target, plan) as writer:
-                for part in engine.run(store.batches(paths.images, rows, size)):
+                for part in engine.run(store.read_batches(paths.images, rows, size)):
                     writer.append(part)
             target.unlink()
 

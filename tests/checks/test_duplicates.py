@@ -86,13 +86,13 @@ def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch
     for name in names:
         number, quality = name.removesuffix(".jpg").split("-")
         scene(int(number)).save(tmp_path / name, quality=int(quality))
-    whole, held, draw = found(tmp_path, names), [], duplicates.thumbnails
+    whole, held, draw = found(tmp_path, names), [], duplicates.draw_thumbnails
 
     def counted(paths: list[Path], checks: Checks) -> np.ndarray:
         held.append(len(paths))
         return draw(paths, checks)
 
-    monkeypatch.setattr(duplicates, "thumbnails", counted)
+    monkeypatch.setattr(duplicates, "draw_thumbnails", counted)
     monkeypatch.setattr(duplicates, "SAMPLED_IMAGES", 12)
     monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 6)
     assert found(tmp_path, names) == whole

@@ -23,11 +23,11 @@ GOOD = pd.DataFrame(
 
 def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    gate.gate("manifest", GOOD, rules.of_manifest(CHECKS), paths)
+    gate.enforce("manifest", GOOD, rules.guard_manifest(CHECKS), paths)
     result = json.loads(paths.checks("manifest").read_text())
     assert result["success"]
     assert result["rows"] == 2
-    assert len(result["expectations"]) == len(rules.of_manifest(CHECKS))
+    assert len(result["expectations"]) == len(rules.guard_manifest(CHECKS))
     assert "manifest" in (paths.data_docs / "manifest/index.html").read_text()
 
 
@@ -43,19 +43,19 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
 )
 def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message) as caught:
-        gate.gate("manifest", GOOD.assign(**change), rules.of_manifest(CHECKS), Paths(tmp_path))
+        gate.enforce("manifest", GOOD.assign(**change), rules.guard_manifest(CHECKS), Paths(tmp_path))
     assert "\n" not in str(caught.value)
     assert not json.loads(Paths(tmp_path).checks("manifest").read_text())["success"]
 
 
 def test_a_missing_column_fails(tmp_path: Path) -> None:
     with pytest.raises(UnfreezeError, match="unreadable"):
-        gate.gate("manifest", GOOD.drop(columns="unreadable"), rules.of_manifest(CHECKS), Paths(tmp_path))
+        gate.enforce("manifest", GOOD.drop(columns="unreadable"), rules.guard_manifest(CHECKS), Paths(tmp_path))
 
 
 def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
-    wanted = rules.of_manifest(change_check("unreadable", level="warning"))
-    gate.gate("manifest", GOOD.assign(unreadable=[False, True]), wanted, Paths(tmp_path))
+    wanted = rules.guard_manifest(change_check("unreadable", level="warning"))
+    gate.enforce("manifest", GOOD.assign(unreadable=[False, True]), wanted, Paths(tmp_path))
 
 
 def test_a_warning_is_told_and_a_check_that_is_off_is_not(
@@ -63,22 +63,22 @@ def test_a_warning_is_told_and_a_check_that_is_off_is_not(
 ) -> None:
     monkeypatch.setattr(gate.log, "propagate", True)
     blurred = GOOD.assign(blurry=[True, False])
-    gate.gate("manifest", blurred, rules.of_manifest(CHECKS), Paths(tmp_path))
+    gate.enforce("manifest", blurred, rules.guard_manifest(CHECKS), Paths(tmp_path))
     assert "images are blurred (a): look at them" in caplog.text
     result = json.loads(Paths(tmp_path).checks("manifest").read_text())
     assert result["success"]
     assert result["warnings"] == 1
     off = change_check("blurry", level="off")
-    gate.gate("manifest", blurred, rules.of_manifest(off), Paths(tmp_path))
+    gate.enforce("manifest", blurred, rules.guard_manifest(off), Paths(tmp_path))
     assert json.loads(Paths(tmp_path).checks("manifest").read_text())["warnings"] == 0
 
 
 def test_the_page_shows_each_rule_and_escapes_what_users_name(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     named = GOOD.assign(path=["<img src=https://example.org/a.png>", "b"], blurry=[True, False])
-    gate.gate("manifest", named, rules.of_manifest(CHECKS), paths)
+    gate.enforce("manifest", named, rules.guard_manifest(CHECKS), paths)
     text = (paths.data_docs / "manifest/index.html").read_text()
-    assert f"{len(rules.of_manifest(CHECKS))} expectations on 2 rows" in text
+    assert f"{len(rules.guard_manifest(CHECKS))} expectations on 2 rows" in text
     assert text.count("expect_column_values_to_be_in_set") >= len(load_image_checks())
     assert "images are blurred (&lt;img src=https://example.org/a.png&gt;): look at them" in text
     assert not re.search(r"<(script|link|img|iframe)|url\(", text)
@@ -87,7 +87,7 @@ def test_the_page_shows_each_rule_and_escapes_what_users_name(tmp_path: Path) ->
 def test_the_page_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     files.write_text(paths.data_docs / "manifest/validations/old.html", "an older page")
-    gate.gate("manifest", GOOD, rules.of_manifest(CHECKS), paths)
+    gate.enforce("manifest", GOOD, rules.guard_manifest(CHECKS), paths)
     assert [path.name for path in paths.data_docs.rglob("*.html")] == ["index.html"]
 
 
@@ -103,7 +103,7 @@ def test_the_page_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
 )
 def test_too_few_classes_or_images_fail(tmp_path: Path, classes: dict[str, list[object]], message: str) -> None:
     with pytest.raises(UnfreezeError, match=message):
-        gate.gate("classes", pd.DataFrame(classes), rules.of_classes(CHECKS, FEW), Paths(tmp_path))
+        gate.enforce("classes", pd.DataFrame(classes), rules.guard_classes(CHECKS, FEW), Paths(tmp_path))
 
 
 def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_hundred_thousand_classes_give_one_short_line(tmp_path: Path) -> None:
         {"label": [f"class {number}" for number in range(100_000)], "images": 1, "times_smaller": 1.0}
     )
     with pytest.raises(UnfreezeError, match=r"class 0, class 1, class 2 and 99997 more") as told:
-        gate.gate("classes", classes, rules.of_classes(CHECKS, FEW), Paths(tmp_path))
+        gate.enforce("classes", classes, rules.guard_classes(CHECKS, FEW), Paths(tmp_path))
     assert len(str(told.value)) < 500
 
 
@@ -138,22 +138,22 @@ FOLDS = pd.DataFrame(
     ],
 )
 def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], message: str | None) -> None:
-    wanted = rules.of_split(SPLIT, given=False)
-    problems = gate.check("split", FOLDS.assign(**change), wanted, Paths(tmp_path))["error"]
+    wanted = rules.guard_split(SPLIT, given=False)
+    problems = gate.validate("split", FOLDS.assign(**change), wanted, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or any(re.search(message, problem) for problem in problems)
 
 
 def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
-    wanted = rules.of_predictions(2, 0.5, CHECKS)
+    wanted = rules.guard_predictions(2, 0.5, CHECKS)
     paths = Paths(tmp_path)
     files.write_json(paths.weights_record("resnet50"), {"pretrained": False})
     files.write_json(paths.weights_record("xception"), {"pretrained": True})
-    gate.gate("predictions", frame, wanted, paths, backbone="resnet50")
+    gate.enforce("predictions", frame, wanted, paths, backbone="resnet50")
     assert not json.loads(paths.checks("predictions").read_text())["success"]
     with pytest.raises(UnfreezeError, match="one class for every image"):
-        gate.gate("predictions", frame, wanted, paths, backbone="xception")
+        gate.enforce("predictions", frame, wanted, paths, backbone="xception")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,9 @@ def test_features_are_guarded(tmp_path: Path, change: dict[str, list[object]], m
     good = pd.DataFrame(
         {"row": [0, 1, 2], "finite": [True] * 3, "mean": [1.0, 2.0, 3.0], "deviation": [1.0, 1.0, 1.0]}
     )
-    problems = gate.check("features", good.assign(**change), rules.of_features(CHECKS), Paths(tmp_path))["error"]
+    problems = gate.validate("features", good.assign(**change), rules.guard_features(CHECKS), Paths(tmp_path))[
+        "error"
+    ]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]
 
@@ -186,7 +188,7 @@ def test_predictions_are_guarded(
     tmp_path: Path, predicted: list[str], correct: list[bool], message: str | None
 ) -> None:
     frame = pd.DataFrame({"id": [1, 2, 3], "predicted": predicted, "correct": correct})
-    wanted = rules.of_predictions(2, 0.5, CHECKS)
-    problems = gate.check("predictions", frame, wanted, Paths(tmp_path))["error"]
+    wanted = rules.guard_predictions(2, 0.5, CHECKS)
+    problems = gate.validate("predictions", frame, wanted, Paths(tmp_path))["error"]
     assert bool(problems) == bool(message)
     assert message is None or message in problems[0]

@@ -28,7 +28,7 @@ def write_study(paths: Paths, classes: list[str]) -> None:
     """Write what stages write for a study of two backbones."""
     of = verdict({"tiny": 0.8, "xception": 0.9}, classes=classes, images=60 * len(classes))
     files.write_json(paths.verdict, of)
-    grey = jpeg.jpeg(np.full((32, 32, 3), 128, "uint8"), side=32)
+    grey = jpeg.encode(np.full((32, 32, 3), 128, "uint8"), side=32)
     for name, data in study_data(of).backbones.items():
         data.scores.write(paths.evaluation(name))
         data.search.write(paths.search(name))

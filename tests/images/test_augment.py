@@ -24,8 +24,8 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 3)).astype("uint
 )
 def test_each_change_changes_images_the_same_way_for_a_seed(change: dict[str, float]) -> None:
     settings = OFF.model_copy(update=change)
-    first, again = (augment.augmented(augment.view_maker(settings, 0), PIXELS) for _ in range(2))
-    other = augment.augmented(augment.view_maker(settings, 1), PIXELS)
+    first, again = (augment.apply_changes(augment.build_changes(settings, 0), PIXELS) for _ in range(2))
+    other = augment.apply_changes(augment.build_changes(settings, 1), PIXELS)
     assert first.shape == PIXELS.shape
     assert first.dtype == np.uint8
     assert np.array_equal(first, again)
@@ -34,7 +34,9 @@ def test_each_change_changes_images_the_same_way_for_a_seed(change: dict[str, fl
 
 
 def test_a_flip_mirrors_some_images_and_leaves_the_others() -> None:
-    flipped = augment.augmented(augment.view_maker(OFF.model_copy(update={"horizontal_flip": True}), 0), PIXELS)
+    flipped = augment.apply_changes(
+        augment.build_changes(OFF.model_copy(update={"horizontal_flip": True}), 0), PIXELS
+    )
     mirrored = [np.array_equal(one, two[:, ::-1]) for one, two in zip(flipped, PIXELS, strict=True)]
     kept = [np.array_equal(one, two) for one, two in zip(flipped, PIXELS, strict=True)]
     assert any(mirrored)
@@ -43,8 +45,8 @@ def test_a_flip_mirrors_some_images_and_leaves_the_others() -> None:
 
 
 def test_views_differ_from_each_other() -> None:
-    maker = augment.view_maker(OFF.model_copy(update={"rotation": 30}), 0)
-    assert not np.array_equal(augment.augmented(maker, PIXELS), augment.augmented(maker, PIXELS))
+    maker = augment.build_changes(OFF.model_copy(update={"rotation": 30}), 0)
+    assert not np.array_equal(augment.apply_changes(maker, PIXELS), augment.apply_changes(maker, PIXELS))
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_going_on_gives_the_batches_that_were_missing(images: Path, done: int) -
     whole = np.concatenate(list(views.batches(4)))
     assert len(whole) == len(views) == 14
     assert views.rows.tolist() == [*ROWS, *ROWS]
-    assert np.array_equal(whole[:7], np.concatenate(list(store.batches(images, ROWS, 8))))
+    assert np.array_equal(whole[:7], np.concatenate(list(store.read_batches(images, ROWS, 8))))
     assert not np.array_equal(whole[:7], whole[7:]), "the second view is changed"
     assert np.array_equal(np.concatenate([whole[:done], *views.batches(4, done=done)]), whole)
 
@@ -76,7 +78,7 @@ def test_an_order_gives_first_views_as_they_are_and_changes_the_others(images: P
     views = augment.Views(images, ROWS, ROTATED, 0)
     order = np.array([9, 2, 6, 13, 0])
     pixels = np.concatenate(list(views.shuffled(2, order)))
-    originals = np.concatenate(list(store.batches(images, ROWS[order % 7], 8)))
+    originals = np.concatenate(list(store.read_batches(images, ROWS[order % 7], 8)))
     same = [np.array_equal(one, two) for one, two in zip(pixels, originals, strict=True)]
     assert same == [False, True, True, False, True]
 

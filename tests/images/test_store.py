@@ -21,7 +21,7 @@ def test_every_image_is_stored_in_order(tmp_path: Path, make_images: Callable[..
     assert images.classes == ["blue", "red"]
     assert images.labels.tolist() == [0] * 40 + [1] * 40
     assert (images.size, images.manifest_sha256) == (16, "abc")
-    pixels = np.concatenate(list(store.batches(path, range(80), 7)))
+    pixels = np.concatenate(list(store.read_batches(path, range(80), 7)))
     assert pixels.shape == (80, 16, 16, 3)
     for row in (0, 39, 40, 79):
         assert np.array_equal(pixels[row], load_rgb(root / ids[row], 16, max_pixels=10**9))
@@ -31,7 +31,7 @@ def test_chosen_rows_come_in_their_order(tmp_path: Path, make_images: Callable[.
     root = make_images(tmp_path / "images", images=5)
     ids = [f"red/{n:03}.png" for n in range(5)]
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 5, size=16, max_pixels=10**6, manifest_sha256="")
-    batches = list(store.batches(tmp_path / "images.h5", [1, 3, 4], 2))
+    batches = list(store.read_batches(tmp_path / "images.h5", [1, 3, 4], 2))
     assert [len(batch) for batch in batches] == [2, 1]
     assert np.array_equal(batches[1][0], load_rgb(root / ids[4], 16, max_pixels=10**9))
 
@@ -64,7 +64,7 @@ def test_more_images_than_a_block_are_all_stored(
     root = make_images(tmp_path / "images", images=9)
     ids = [f"{label}/{n:03}.png" for label in ("blue", "red") for n in range(9)]
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 18, size=16, max_pixels=10**6, manifest_sha256="")
-    (pixels,) = store.batches(tmp_path / "images.h5", range(18), 32)
+    (pixels,) = store.read_batches(tmp_path / "images.h5", range(18), 32)
     assert all(
         np.array_equal(row, load_rgb(root / name, 16, max_pixels=10**9))
         for row, name in zip(pixels, ids, strict=True)

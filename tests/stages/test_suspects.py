@@ -15,7 +15,7 @@ DIGESTS = pd.Series({name: name * 64 for name in "abcd"})
 
 
 def test_labels_that_the_probes_are_sure_to_be_wrong_are_suspect() -> None:
-    assert suspects.with_suspects(OPINIONS, DIGESTS, 0.05, [])["suspect_labels"].tolist() == [
+    assert suspects.mark_suspects(OPINIONS, DIGESTS, 0.05, [])["suspect_labels"].tolist() == [
         True,
         True,
         False,
@@ -23,14 +23,14 @@ def test_labels_that_the_probes_are_sure_to_be_wrong_are_suspect() -> None:
     ]
     # Of a hundred classes every probability is low: what counts is how far the label lies behind.
     flat = OPINIONS.assign(opinion_probability=0.04, label_quality=[0.001, 0.02, 0.03, 0.04])
-    assert suspects.with_suspects(flat, DIGESTS, 0.05, [])["suspect_labels"].tolist() == [True, False, False, False]
+    assert suspects.mark_suspects(flat, DIGESTS, 0.05, [])["suspect_labels"].tolist() == [True, False, False, False]
 
 
 def test_a_suspect_that_someone_has_looked_at_is_let_pass() -> None:
     waiver = Waiver.model_validate(
         {"check": "suspect_labels", "image": "b" * 64, "reason": "a fox", "expires": "2030-01-01"}
     )
-    table = suspects.with_suspects(OPINIONS, DIGESTS, 0.05, [waiver])
+    table = suspects.mark_suspects(OPINIONS, DIGESTS, 0.05, [waiver])
     assert table["suspect_labels"].tolist() == [True, False, False, False]
     assert table["waived"].tolist() == [False, True, False, False]
 

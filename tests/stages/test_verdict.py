@@ -105,7 +105,7 @@ def made_up(
             },
         )  # fmt: skip
         files.write_json(paths.looks(backbone), [{"time": "", "commit": "", "model": backbone, "fold": "f"}])
-        noise = [jpeg.jpeg(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)]
+        noise = [jpeg.encode(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)]
         neighbours = [{"id": ids[0], "label": classes[labels[0]], "distance": 0.1, "picture": noise[1]}] * 3
         paths.mistakes(backbone).parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
-from unfreeze.checks.thumbnails import SMALLEST_NORM, thumbnails
+from unfreeze.checks.thumbnails import SMALLEST_NORM, draw_thumbnails
 from unfreeze.settings.checks import Limits
 
 HASH_BITS = 64
@@ -159,14 +159,14 @@ def confirm_pairs(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: in
     sample = np.random.default_rng(seed).permutation(different)[:SAMPLED_IMAGES]
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
     common = PCA(patterns, svd_solver="randomized", random_state=seed)
-    common.fit(thumbnails([paths[row] for row in sample], limits))
+    common.fit(draw_thumbnails([paths[row] for row in sample], limits))
     # Pairs that share images follow each other, so that few images are decoded twice.
     order = np.argsort(components[pairs[:, 0]], kind="stable")
     alike = np.empty(len(pairs), bool)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         part = order[start : start + PAIRS_AT_ONCE]
         rows, places = np.unique(pairs[part], return_inverse=True)
-        shown = thumbnails([paths[row] for row in rows], limits)
+        shown = draw_thumbnails([paths[row] for row in rows], limits)
         own = shown - common.inverse_transform(common.transform(shown))
         own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), SMALLEST_NORM)
         first, second = places.reshape(-1, 2).T

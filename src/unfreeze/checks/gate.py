@@ -68,7 +68,7 @@ def load_library() -> None:
     logging.getLogger(great_expectations.__name__).setLevel(logging.WARNING)
 
 
-def check(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> dict[str, list[str]]:
+def validate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -> dict[str, list[str]]:
     """Validate a table, write the result and its page, and return what is wrong.
 
     Args:
@@ -143,13 +143,13 @@ def validate_table(suite: str, frame: pd.DataFrame, rules: list[Rule]) -> list[O
             result.expectation_config.type,
             success=bool(result.success),
             unexpected=int(result.result.get("unexpected_count") or 0),
-            examples=_examples(frame, result),
+            examples=_show_examples(frame, result),
         )
         for result in validated.results
     ]
 
 
-def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
+def enforce(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
     """Validate a table, tell of every failed rule, and end the stage if one is an error.
 
     Args:
@@ -163,7 +163,7 @@ def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, ba
     Raises:
         UnfreezeError: Names each failed rule that is an error, examples and the remedy.
     """
-    problems = check(suite, frame, rules, paths)
+    problems = validate(suite, frame, rules, paths)
     for problem in problems["warning"]:
         log.warning("%s: %s", suite, problem)
     fatal = backbone is None or files.read_json(paths.weights_record(backbone))["pretrained"]
@@ -174,7 +174,7 @@ def gate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, ba
         log.warning("%s: %s", suite, problem)
 
 
-def pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
+def list_pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
     """Return title and relative address of every suite's pages, for a page that links them.
 
     Args:
@@ -187,8 +187,8 @@ def pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _examples(frame: pd.DataFrame, result: Any) -> str:
-    if exception := _exception(result):
+def _show_examples(frame: pd.DataFrame, result: Any) -> str:
+    if exception := _find_exception(result):
         return f" ({exception})"
     rows = result.result.get("unexpected_index_list") or []
     if not rows:
@@ -203,7 +203,7 @@ def _examples(frame: pd.DataFrame, result: Any) -> str:
     return f" ({', '.join(names)}{more})"
 
 
-def _exception(result: Any) -> str | None:
+def _find_exception(result: Any) -> str | None:
     info = result.exception_info or {}
     nested = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, dict)]
     return next((str(item.get("exception_message")) for item in nested if item.get("raised_exception")), None)

@@ -73,7 +73,7 @@ class Table:
         return cls(title + more, list(frame.columns), rows)
 
 
-def page(
+def render_page(
     title: str,
     intro: str,
     sections: Sequence[Section],
@@ -100,7 +100,7 @@ def page(
         if section.groups
     ]
     thumbnails = {
-        card.path: thumbnail(root / card.path, most_pixels)
+        card.path: encode_thumbnail(root / card.path, most_pixels)
         for _, groups in shown
         for group, _ in groups
         for card in group
@@ -118,7 +118,7 @@ def page(
     )
 
 
-def thumbnail(path: Path, most_pixels: int) -> str:
+def encode_thumbnail(path: Path, most_pixels: int) -> str:
     """Return a small version of an image as the text of a data address (JPEG, base64)."""
     rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
-    return base64.b64encode(jpeg.jpeg(rgb, side=THUMBNAIL_SIDE)).decode()
+    return base64.b64encode(jpeg.encode(rgb, side=THUMBNAIL_SIDE)).decode()

@@ -42,7 +42,7 @@ class Rule:
         return [cls(expectation, arguments, told.title, told.remedy, level)]
 
 
-def of_manifest(checks: CheckSettings) -> list[Rule]:
+def guard_manifest(checks: CheckSettings) -> list[Rule]:
     """Guard the manifest: one row an image, with a bool column a check.
 
     Args:
@@ -79,7 +79,7 @@ def of_manifest(checks: CheckSettings) -> list[Rule]:
     ]
 
 
-def of_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
+def guard_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
     """Guard the classes: one row a class, with its number of readable images."""
     least = limits.min_images_per_class
     return [
@@ -104,25 +104,25 @@ def of_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
     ]
 
 
-def of_shortcuts(checks: CheckSettings) -> list[Rule]:
+def guard_shortcuts(checks: CheckSettings) -> list[Rule]:
     """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
     arguments = {"column": "skill", "max_value": checks.threshold_of("shortcut")}
     return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
-def of_drift(checks: CheckSettings) -> list[Rule]:
+def guard_drift(checks: CheckSettings) -> list[Rule]:
     """Guard the data version: one row a property, with its distance from the version before."""
     arguments = {"column": "distance", "max_value": checks.threshold_of("drift")}
     return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
-def of_suspects(checks: CheckSettings) -> list[Rule]:
+def guard_suspects(checks: CheckSettings) -> list[Rule]:
     """Guard the labels: one row an image that the probes have scored."""
     arguments = {"column": "suspect_labels", "value_set": [False]}
     return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
 
 
-def of_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
+def guard_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
     """Guard the store: one row an image, with statistics of its pixels."""
     return [
         Rule(
@@ -143,7 +143,7 @@ def of_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
     ]
 
 
-def of_split(split: Split, *, given: bool) -> list[Rule]:
+def guard_split(split: Split, *, given: bool) -> list[Rule]:
     """Guard the split: one row an image, with the number of folds its cluster lies in.
 
     Args:
@@ -186,7 +186,7 @@ def of_split(split: Split, *, given: bool) -> list[Rule]:
     ]
 
 
-def of_features(checks: CheckSettings) -> list[Rule]:
+def guard_features(checks: CheckSettings) -> list[Rule]:
     """Guard the activations: one row an image, with their statistics."""
     return [
         Rule(
@@ -207,7 +207,7 @@ def of_features(checks: CheckSettings) -> list[Rule]:
     ]
 
 
-def of_scaling(checks: CheckSettings) -> list[Rule]:
+def guard_scaling(checks: CheckSettings) -> list[Rule]:
     """Guard what reaches the backbone: one row, with how far it is from what the network was trained on."""
     return Rule.of_check(
         "pixel_scaling",
@@ -217,7 +217,7 @@ def of_scaling(checks: CheckSettings) -> list[Rule]:
     )
 
 
-def of_feature_space(checks: CheckSettings) -> list[Rule]:
+def guard_feature_space(checks: CheckSettings) -> list[Rule]:
     """Guard the space of the pooled features: one row, with its dimensions and what a probe makes of it."""
     return [
         *Rule.of_check(
@@ -235,7 +235,7 @@ def of_feature_space(checks: CheckSettings) -> list[Rule]:
     ]
 
 
-def of_predictions(classes: int, majority: float, checks: CheckSettings) -> list[Rule]:
+def guard_predictions(classes: int, majority: float, checks: CheckSettings) -> list[Rule]:
     """Guard the predictions: one row a test image.
 
     Args:

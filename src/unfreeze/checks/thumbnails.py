@@ -20,15 +20,15 @@ COMPARED_SIZE = 64
 SMALLEST_NORM = 1e-6
 
 
-def thumbnails(paths: list[Path], limits: Limits) -> np.ndarray:
+def draw_thumbnails(paths: list[Path], limits: Limits) -> np.ndarray:
     """Return what images are compared on: float32 array of shape (images, 64 * 64), zeros where decoding failed."""
-    draw = partial(thumbnail, max_pixels=limits.max_pixels)
+    draw = partial(draw_thumbnail, max_pixels=limits.max_pixels)
     shown = run_isolated(draw, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
     nothing = np.zeros(COMPARED_SIZE**2, np.float32)
     return np.stack([nothing if isinstance(one, Failure) else one for one in shown])
 
 
-def thumbnail(path: Path, *, max_pixels: int) -> np.ndarray:
+def draw_thumbnail(path: Path, *, max_pixels: int) -> np.ndarray:
     """Return the grey levels of a small square version of an image, of mean 0 and norm 1."""
     rgb = decoding.open_image(path, max_pixels=max_pixels).rgb
     size = (COMPARED_SIZE, COMPARED_SIZE)

@@ -35,7 +35,7 @@ def draw_mistakes(shown: pd.DataFrame, title: str, path: Path) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, row in zip(axes.flat, shown.to_dict("records"), strict=False):
-        axis.imshow(np.concatenate([jpeg.pixels(row["picture"]), jpeg.pixels(row["heatmap"])], axis=1))
+        axis.imshow(np.concatenate([jpeg.decode(row["picture"]), jpeg.decode(row["heatmap"])], axis=1))
         text = f"predicted {row['predicted']} {row['probability']:.0%}"
         text += f", true {row['label']}" if row["kind"] == "mistake" else ", right but unsure"
         axis.set_title(text, fontsize=8, parse_math=False)
@@ -65,7 +65,7 @@ def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None
         axis.axis("off")
     for axis, flip in zip(axes.flat, shown, strict=False):
         image = decoding.open_image(paths.raw / flip.id, max_pixels=most_pixels).rgb
-        axis.imshow(jpeg.pixels(jpeg.jpeg(image, side=FLIP_SIDE)))
+        axis.imshow(jpeg.decode(jpeg.encode(image, side=FLIP_SIDE)))
         colour = "tab:green" if flip.better else "tab:red"
         what = "fixed" if flip.better else "regressed"
         text = f"{what}: true {flip.label}\n{flip.champion} → {flip.challenger}"

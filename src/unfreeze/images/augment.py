@@ -9,11 +9,11 @@ import numpy as np
 from unfreeze.images import store
 from unfreeze.settings.images import Augment
 
-# Seeds of two views lie further apart than the number of random changes, each of which takes the next seed.
+# Distance of the seeds of two views; larger than the number of changes, each of which takes the next seed.
 VIEW_SEEDS = 100
 
 
-def view_maker(augment: Augment, seed: int) -> Any:
+def build_changes(augment: Augment, seed: int) -> Any:
     """Build the random changes of an augmented view.
 
     Args:
@@ -41,11 +41,11 @@ def view_maker(augment: Augment, seed: int) -> Any:
     return Sequential(changes)
 
 
-def augmented(maker: Any, pixels: np.ndarray) -> np.ndarray:
-    """Return one random view of each image.
+def apply_changes(maker: Any, pixels: np.ndarray) -> np.ndarray:
+    """Change each image at random.
 
     Args:
-        maker: From `view_maker`; its state moves on with each call.
+        maker: From `build_changes`; each call advances its random state.
         pixels: uint8 array of shape (batch, height, width, 3).
 
     Returns:
@@ -93,16 +93,16 @@ class Views:
             done: How many to leave out at the start, a whole number of batches of each view.
         """
         skipped = min(done, len(self.images))
-        yield from store.batches(self.path, self.images[skipped:], size)
+        yield from store.read_batches(self.path, self.images[skipped:], size)
         position = len(self.images)
         for view in range(1, self.count):
             if position + len(self.images) <= done:
                 position += len(self.images)
                 continue
-            maker = self._maker(view)
-            for batch in store.batches(self.path, self.images, size):
-                # Made even if it is there already: each batch moves the random state on.
-                changed = augmented(maker, batch)
+            maker = self._build_maker(view)
+            for batch in store.read_batches(self.path, self.images, size):
+                # Computed even if the caller skips it: each batch advances the random state.
+                changed = apply_changes(maker, batch)
                 position += len(batch)
                 if position > done:
                     yield changed
@@ -114,14 +114,14 @@ class Views:
             size: Most images a batch.
             order: Numbers below `len(self)`.
         """
-        maker = self._maker(1) if self.count > 1 else None
+        maker = self._build_maker(1) if self.count > 1 else None
         images = self.images[order % len(self.images)]
-        for start, batch in enumerate(store.batches(self.path, images, size)):
+        for start, batch in enumerate(store.read_batches(self.path, images, size)):
             if maker is not None:
                 is_changed = order[start * size :][: len(batch)] >= len(self.images)
-                batch = np.where(is_changed[:, None, None, None], augmented(maker, batch), batch)
+                batch = np.where(is_changed[:, None, None, None], apply_changes(maker, batch), batch)
             yield batch
 
-    def _maker(self, view: int) -> Any:
+    def _build_maker(self, view: int) -> Any:
         assert self.augment is not None
-        return view_maker(self.augment, self.seed + VIEW_SEEDS * view)
+        return build_changes(self.augment, self.seed + VIEW_SEEDS * view)

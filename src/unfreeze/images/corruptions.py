@@ -1,8 +1,8 @@
 """Corrupted copies of pictures, to see how much of a score survives them.
 
 Noise, blur, JPEG, brightness and contrast are those of ImageNet-C with its five strengths (Hendrycks and Dietterich,
-2019: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"; the numbers stand in the
-authors' `make_imagenet_c.py`). Rotation is added here: cameras are held askew.
+2019: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"; the numbers are those
+of the authors' `make_imagenet_c.py`). Rotation is added here: cameras are not always held level.
 """
 
 import io
@@ -20,10 +20,10 @@ IMAGENET_C_SIDE = 224
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a picture.
+    """One way to corrupt a picture.
 
     Args:
-        apply: From a picture, uint8 of shape (height, width, 3), an amount and a random generator to the spoiled one.
+        apply: Takes a picture, uint8 of shape (height, width, 3), an amount and a generator; returns it corrupted.
         amounts: The amount at each strength.
     """
 
@@ -36,14 +36,14 @@ def corrupt(
 ) -> np.ndarray:
     """Return a corrupted copy of each picture.
 
-    What happens to a picture depends on the seed and on its row alone, not on the batch it comes in. All strengths
-    share a picture's random numbers, so that a stronger corruption is the same one, more of it.
+    The result depends on the seed and on the picture's row, not on the batch that it comes in. All strengths use the
+    same random numbers for a picture, so that a stronger corruption is the same one, more of it.
 
     Args:
         pixels: uint8 array of shape (pictures, height, width, 3), RGB.
         name: One of `CORRUPTIONS`.
         strength: 1 to 5.
-        seed: Seed of all that is random.
+        seed: Seed of the random numbers.
         rows: A number a picture, such as its row in the store.
 
     Returns:
@@ -59,13 +59,13 @@ def corrupt(
 
 def _noise(picture: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
     """Add Gaussian noise; the deviation is one of pixels 0..1."""
-    return _rounded(picture + 255 * deviation * random.standard_normal(picture.shape))
+    return _round_to_uint8(picture + 255 * deviation * random.standard_normal(picture.shape))
 
 
 def _blur(picture: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
     """Blur with a Gaussian; the deviation is in pixels of ImageNet-C, and grows and shrinks with the picture."""
     scaled = deviation * max(picture.shape[:2]) / IMAGENET_C_SIDE
-    return _rounded(cv2.GaussianBlur(picture.astype("float32"), (0, 0), scaled))
+    return _round_to_uint8(cv2.GaussianBlur(picture.astype("float32"), (0, 0), scaled))
 
 
 def _jpeg(picture: np.ndarray, quality: float, random: np.random.Generator) -> np.ndarray:
@@ -79,7 +79,7 @@ def _brightness(picture: np.ndarray, added: float, random: np.random.Generator) 
     """Raise the value of HSV, 0..1."""
     hsv = cv2.cvtColor(picture.astype("float32") / 255, cv2.COLOR_RGB2HSV)
     hsv[..., 2] = np.minimum(hsv[..., 2] + added, 1)
-    return _rounded(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+    return _round_to_uint8(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
 def _rotation(picture: np.ndarray, degrees: float, random: np.random.Generator) -> np.ndarray:
@@ -92,10 +92,10 @@ def _rotation(picture: np.ndarray, degrees: float, random: np.random.Generator) 
 def _contrast(picture: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
     """Keep a share of each pixel's distance from its channel's mean."""
     mean = picture.mean(axis=(0, 1))
-    return _rounded((picture - mean) * kept + mean)
+    return _round_to_uint8((picture - mean) * kept + mean)
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def _round_to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype("uint8")
 
 

@@ -1,4 +1,4 @@
-"""Statistics of rows of numbers, for the checks of what is stored."""
+"""Statistics of rows of numbers, for the checks of stored pixels and activations."""
 
 import os
 from collections.abc import Iterable
@@ -7,29 +7,36 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-# Rows at a time: they are widened to float32 several times over.
+# Rows at a time: each is copied to float32 several times.
 ROWS = 16
 
 
-def by_row(batches: Iterable[np.ndarray]) -> pd.DataFrame:
-    """Return one line a row: `finite`, and the `mean` and `deviation` of its values.
+def measure_rows(batches: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Measure each row of some arrays.
 
     Args:
         batches: Arrays of shape (rows, ...), of any kind of number.
+
+    Returns:
+        One line a row: `finite` (whether all of its values are), and the `mean` and `deviation` of its values.
+
+    Example:
+        >>> measure_rows([np.array([[1.0, 3.0], [2.0, 2.0]])]).to_dict("list")
+        {'finite': [True, True], 'mean': [2.0, 2.0], 'deviation': [1.0, 0.0]}
     """
-    # NumPy leaves Python to others while it works.
+    # Threads: NumPy releases Python's lock while it works.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = [
             part
             for batch in batches
-            for part in pool.map(_of_rows, [batch[start : start + ROWS] for start in range(0, len(batch), ROWS)])
+            for part in pool.map(_measure, [batch[start : start + ROWS] for start in range(0, len(batch), ROWS)])
         ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _of_rows(rows: np.ndarray) -> pd.DataFrame:
+def _measure(rows: np.ndarray) -> pd.DataFrame:
     rows = rows.reshape(len(rows), -1).astype("float32")
     finite = np.isfinite(rows).all(axis=1)
-    # What is not finite has no deviation: that is what the table tells.
+    # NaN and infinity are expected here: the table reports them.
     with np.errstate(invalid="ignore"):
         return pd.DataFrame({"finite": finite, "mean": rows.mean(axis=1), "deviation": rows.std(axis=1)})

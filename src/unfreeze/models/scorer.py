@@ -44,7 +44,7 @@ class Scorer:
             UnfreezeError: The model gives numbers that are no probabilities.
         """
         size = self.engine.batch_size
-        batches = store.batches(self.images, rows, size)
+        batches = store.read_batches(self.images, rows, size)
         if change is not None:
             parts = (rows[start : start + size] for start in range(0, len(rows), size))
             batches = (change(pixels, part) for pixels, part in zip(batches, parts, strict=True))

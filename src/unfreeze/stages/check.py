@@ -159,18 +159,18 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     """
     rows = measure_images(settings, paths)
     usable, classes = manifest.select_usable(rows), count_images(rows)
-    judge("classes", classes, rules.of_classes(settings.checks, settings.limits))
+    judge("classes", classes, rules.guard_classes(settings.checks, settings.limits))
     now = profile.describe_images(usable, settings.data_name)
     previous = profile.find_previous(inputs.stored, now)
     drift = profile.measure_drift(previous, now)
-    judge("drift", drift, rules.of_drift(settings.checks))
+    judge("drift", drift, rules.guard_drift(settings.checks))
     skills = shortcuts.measure_skills(usable, settings.seed)
-    judge("shortcuts", skills, rules.of_shortcuts(settings.checks))
+    judge("shortcuts", skills, rules.guard_shortcuts(settings.checks))
     near = find_near_pairs(rows, cast(Calibrated, inputs.image_checks["near_duplicates"]), settings, paths)
     rows = add_clusters(rows, near)
     found = image_check.find_all(Images(rows, near), inputs.image_checks)
     waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
-    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.of_manifest(inputs.image_checks))
+    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.guard_manifest(inputs.image_checks))
     with files.atomic(paths.manifest) as partial:
         rows.to_parquet(partial, index=False)
     checks = image_check.load_image_checks()
@@ -197,14 +197,14 @@ def write_page(counted: str, sections: list[Section], tables: list[Table], limit
         limits: Most pixels of an image.
         paths: Where the images are and where the page goes.
     """
-    text = page.page(
+    text = page.render_page(
         "What the checks found",
         f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
         sections,
         tables,
         root=paths.raw,
         most_pixels=limits.max_pixels,
-        links=[("Suspect labels", paths.suspects_page.name), *gate.pages(paths, paths.findings_page)],
+        links=[("Suspect labels", paths.suspects_page.name), *gate.list_pages(paths, paths.findings_page)],
     )
     files.write_text(paths.findings_page, text)
     log.info("%s The findings are shown in %s", counted, paths.findings_page.relative_to(paths.root))
@@ -226,7 +226,7 @@ class Judgements:
 
     def submit(self, suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
         """Start to validate a table."""
-        self.running[suite] = self.process.submit(gate.gate, suite, table, wanted, self.paths)
+        self.running[suite] = self.process.submit(gate.enforce, suite, table, wanted, self.paths)
 
     def wait(self) -> list[str]:
         """Wait for all suites and return the errors: first those of images, why classes have too few."""

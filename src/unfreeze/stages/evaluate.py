@@ -131,8 +131,8 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result.accuracy, len(rows))
         tracker.log_evaluation(backbone)
         tell_findings(settings, paths, backbone)
-        wanted = rules.of_predictions(len(images.classes), result.majority, settings.checks)
-        process.submit(gate.gate, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
+        wanted = rules.guard_predictions(len(images.classes), result.majority, settings.checks)
+        process.submit(gate.enforce, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
 def digest_of(paths: Paths, ids: list[str]) -> str:
@@ -228,7 +228,7 @@ def explained(
     from unfreeze.models import explanations
 
     shown = rows[picks["place"]]
-    pixels = store.pixels(paths.images, shown)
+    pixels = store.read_pixels(paths.images, shown)
     seen = explanations.explain(
         model, pixels, picks["predicted"].to_numpy(), position=of_images.position if of_images else 0
     )
@@ -240,8 +240,10 @@ def explained(
             "label": names[images.labels[shown]],
             "predicted": names[picks["predicted"]],
             "probability": picks["probability"],
-            "picture": [jpeg.jpeg(picture, side=PICTURE_SIDE) for picture in pixels],
-            "heatmap": [jpeg.jpeg(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)],
+            "picture": [jpeg.encode(picture, side=PICTURE_SIDE) for picture in pixels],
+            "heatmap": [
+                jpeg.encode(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)
+            ],
             # What is stored was frozen in training, so the trained model gives the same there.
             "neighbours": neighbours(paths, images, of_images, seen.activations) if of_images else [[]] * len(shown),
         }
@@ -266,14 +268,14 @@ def neighbours(
     train = of_images.of("train")
     indices, distances = explanations.nearest(train.vectors, pooled.average_places(activations))
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
-    alike = store.pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
+    alike = store.read_pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
     return [
         [
             {
                 "id": images.ids[row],
                 "label": images.classes[images.labels[row]],
                 "distance": float(distance),
-                "picture": jpeg.jpeg(picture, side=NEIGHBOUR_SIDE),
+                "picture": jpeg.encode(picture, side=NEIGHBOUR_SIDE),
             }
             for row, distance, picture in zip(*one, strict=True)
         ]

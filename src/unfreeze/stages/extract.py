@@ -76,7 +76,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         from unfreeze.models import pixel_check
 
         def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
-            process.submit(gate.gate, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
+            process.submit(gate.enforce, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
 
         network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
         fed = {"scaling_error": pixel_check.scaling_error(network), "fed": pixel_check.explain(network)}
@@ -84,15 +84,15 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         judge(
             "scaling",
             pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
-            rules.of_scaling(settings.checks),
+            rules.guard_scaling(settings.checks),
         )
         batches = store_activations(settings, paths, network)
         # Both read all that is stored: one here, one beside.
         space = process.submit(measure_space, paths, backbone, settings.seed)
-        rows = row_statistics.by_row(batches).rename_axis("row").reset_index()
-        judge("features", rows, rules.of_features(settings.checks))
+        rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
+        judge("features", rows, rules.guard_features(settings.checks))
         files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
-        judge("space", tabulate_space(space.result()), rules.of_feature_space(settings.checks))
+        judge("space", tabulate_space(space.result()), rules.guard_feature_space(settings.checks))
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:

@@ -24,10 +24,10 @@ class Settings:
     checks: CheckSettings = param("checks.single_colour")
 
 
-def pixel_statistics(paths: Paths) -> pd.DataFrame:
+def measure_pixels(paths: Paths) -> pd.DataFrame:
     """Return one row a stored image: path, label, mean and deviation of its pixels."""
     images = store.describe(paths.images)
-    table = row_statistics.by_row(store.batches(paths.images, range(len(images.ids)), store.BLOCK))
+    table = row_statistics.measure_rows(store.read_batches(paths.images, range(len(images.ids)), store.BLOCK))
     labels = np.array(images.classes)[images.labels]
     return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
@@ -46,5 +46,5 @@ def run(settings: Settings, paths: Paths) -> None:
             max_pixels=int(settings.max_megapixels * 1e6),
             manifest_sha256=files.sha256(paths.manifest),
         )
-        wanted = rules.of_images(sorted(rows["label"].unique()), settings.checks)
-        process.submit(gate.gate, "images", pixel_statistics(paths), wanted, paths).result()
+        wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
+        process.submit(gate.enforce, "images", measure_pixels(paths), wanted, paths).result()

@@ -136,6 +136,6 @@ def run(settings: Settings, paths: Paths) -> None:
     rows = manifest.select_usable(pd.read_parquet(paths.manifest))
     folds = assign_folds(rows, settings.split, settings.seed)
     files.write_csv(paths.split, folds)
-    wanted = rules.of_split(settings.split, given="fold" in rows)
-    gate.gate("split", describe_folds(folds, rows, settings.split), wanted, paths)
+    wanted = rules.guard_split(settings.split, given="fold" in rows)
+    gate.enforce("split", describe_folds(folds, rows, settings.split), wanted, paths)
     log.info("folds: %s", ", ".join(f"{name} {count}" for name, count in folds["fold"].value_counts().items()))

@@ -31,7 +31,7 @@ CHECK = "suspect_labels"
 COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
 
 
-def judged(settings: Settings, paths: Paths) -> pd.DataFrame:
+def judge_labels(settings: Settings, paths: Paths) -> pd.DataFrame:
     """Return the probes' opinions of all images of the training and the validation fold, the most suspect first.
 
     Returns:
@@ -49,7 +49,7 @@ def judged(settings: Settings, paths: Paths) -> pd.DataFrame:
     return probes.tabulate_opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
 
 
-def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:
+def mark_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:
     """Tell which labels are suspect, and which of those are waived.
 
     Args:
@@ -69,9 +69,9 @@ def with_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let
 def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
     level, threshold = settings.checks.level_of("suspect_labels"), settings.checks.threshold_of("suspect_labels")
-    opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judged(settings, paths)
+    opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judge_labels(settings, paths)
     digests = pd.read_parquet(paths.manifest, columns=["path", "sha256"]).set_index("path")["sha256"]
-    table = with_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()))
+    table = mark_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()))
     cards = [
         [
             Card(
@@ -81,7 +81,7 @@ def run(settings: Settings, paths: Paths) -> None:
         ]
         for row in table[table["suspect_labels"]].to_dict("records")
     ]
-    text = page.page(
+    text = page.render_page(
         "Suspect labels",
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
         f"{settings.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
@@ -93,4 +93,4 @@ def run(settings: Settings, paths: Paths) -> None:
     )
     files.write_csv(paths.suspects, table)
     files.write_text(paths.suspects_page, text)
-    gate.gate("suspects", table, rules.of_suspects(settings.checks), paths)
+    gate.enforce("suspects", table, rules.guard_suspects(settings.checks), paths)

@@ -86,7 +86,7 @@ def _save(folder: Path, paths: Paths, backbone: str, logged: Any, run: Run) -> N
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    example = next(store.batches(paths.images, [0], 1))
+    example = next(store.read_batches(paths.images, [0], 1))
     classes = len(store.describe(paths.images).classes)
     # MLflow writes its files around a model's; it looks at nothing in the model, which takes seconds to load.
     pixels = keras.Input(example.shape[1:], dtype="uint8")
