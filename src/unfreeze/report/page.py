@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unfreeze import rendering
 from unfreeze.figures import theme, vega
-from unfreeze.figures.formats import mark_baseline, percent
+from unfreeze.figures.formats import mark_baseline, percent, with_interval
 from unfreeze.figures.lines import MOST_CLASSES
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import Section, load_charts
@@ -62,7 +62,7 @@ def list_facts(verdict: Verdict) -> dict[str, str]:
     best = verdict.rows[0]
     named = verdict.verdict
     shown = {
-        "Best": f"{best.backbone}, {tables.with_interval(best.accuracy, percent)}",
+        "Best": f"{best.backbone}, {with_interval(best.accuracy, percent)}",
         "Not significantly worse": ", ".join(named.as_good) or "none",
         "Of these, cheaper": ", ".join(named.cheaper) or "none",
         "Baseline": verdict.study.baseline if any(row.gain for row in verdict.rows) else "",
