@@ -5,4 +5,7 @@ class UnfreezeError(Exception):
     """Something the user can mend.
 
     The message is one line: what was received, what was expected, what to do.
+
+    >>> str(UnfreezeError("seed is -1, expected 0 or more: correct params.yaml"))
+    'seed is -1, expected 0 or more: correct params.yaml'
     """

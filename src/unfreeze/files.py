@@ -33,6 +33,11 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Yields:
         The temporary name. It keeps the suffix, since some writers choose a format by it.
+
+    >>> with atomic(Path("results/scores.txt")) as partial:
+    ...     _ = partial.write_text("0.96")
+    >>> Path("results/scores.txt").read_text()
+    '0.96'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
@@ -78,7 +83,13 @@ def require_space(folder: Path, size: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it is there.
+
+    >>> write_text(Path("old/scores.txt"), "0.96")
+    >>> remove(Path("old"))
+    >>> Path("old").exists()
+    False
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -86,13 +97,23 @@ def remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8."""
+    """Write a text file in UTF-8.
+
+    >>> write_text(Path("notes.txt"), "Größe")
+    >>> Path("notes.txt").read_bytes()[:4]
+    b'Gr\\xc3\\xb6'
+    """
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys, so that equal values give equal bytes; NaN is refused."""
+    """Write JSON with sorted keys, so that equal values give equal bytes; NaN is refused.
+
+    >>> write_json(Path("scores.json"), {"b": 1, "a": [2]})
+    >>> read_text(Path("scores.json")).split()
+    ['{', '"a":', '[', '2', '],', '"b":', '1', '}']
+    """
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -127,6 +148,10 @@ def read_json(path: Path) -> Any:
 
     Raises:
         UnfreezeError: It is no JSON, or git has left a merge conflict in it.
+
+    >>> write_json(Path("scores.json"), {"accuracy": 0.96})
+    >>> read_json(Path("scores.json"))
+    {'accuracy': 0.96}
     """
     text = read_text(path)
     try:
@@ -174,11 +199,20 @@ def read_csv(source: Path | TextIO) -> pd.DataFrame:
 
 
 def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
+    """Return the SHA-256 of a JSON value, whatever the order of its keys.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Return a file's SHA-256 as 64 hexadecimal digits."""
+    """Return a file's SHA-256 as 64 hexadecimal digits.
+
+    >>> write_text(Path("hello.txt"), "hello")
+    >>> sha256(Path("hello.txt"))[:8]
+    '2cf24dba'
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

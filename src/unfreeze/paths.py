@@ -11,6 +11,9 @@ class Paths:
 
     Args:
         root: The folder that holds dvc.yaml.
+
+    >>> Paths(Path("project")).predictions("xception").as_posix()
+    'project/data/predictions/xception.csv'
     """
 
     root: Path

@@ -29,6 +29,10 @@ class Fold:
         classes: Class names by number.
         seed: Seed of the resamples.
         resamples: Number of resamples.
+
+    >>> fold = Fold(np.array([0, 1]), np.array([[0.9, 0.1], [0.7, 0.3]]), ["cat", "dog"], seed=0)
+    >>> fold.correct.tolist()
+    [True, False]
     """
 
     def __init__(

@@ -14,17 +14,29 @@ Number = float | None
 
 
 def percent(value: Number) -> str:
-    """Return a share as 96.4 %."""
+    """Return a share as 96.4 %.
+
+    >>> percent(0.9637)
+    '96.4 %'
+    """
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
 def points(value: Number) -> str:
-    """Return a difference of shares in points, with its sign."""
+    """Return a difference of shares in points, with its sign.
+
+    >>> points(0.052)
+    '+5.2'
+    """
     return NONE if value is None else f"{100 * value:+.1f}"
 
 
 def decimal(value: Number) -> str:
-    """Return a number to three decimals."""
+    """Return a number to three decimals.
+
+    >>> decimal(0.12345)
+    '0.123'
+    """
     return NONE if value is None else f"{value:.3f}"
 
 

@@ -29,6 +29,9 @@ class Table:
         header: Titles of the columns.
         rows: Cells, as many in each row as there are titles.
         words: Number of columns, from the left, that hold words; the others hold numbers.
+
+    >>> Table("Scores", ["backbone", "accuracy"], [["vgg16", Cell("93.0 %", "91.0 to 94.6")]]).rows[0][1].text
+    '93.0 %'
     """
 
     caption: str
@@ -49,6 +52,10 @@ class Chart:
         notes: How to read it.
         least_width: Width in pixels below which it cannot be read and its box scrolls.
         width: Width of the plot in a PNG, pixels; on the page it takes the width of its box.
+
+    >>> chart = Chart("Scores", "Accuracy of two backbones.", {"mark": "bar"}, Table("Scores", ["backbone"], []))
+    >>> chart.width
+    360
     """
 
     title: str

@@ -50,7 +50,11 @@ def build_spec(*layers: alt.Chart, height: int) -> dict[str, Any]:
 
 
 def to_data(frame: pd.DataFrame) -> alt.Data:
-    """Return a table as the data of a chart: numbers with 5 decimals, null for what is missing."""
+    """Return a table as the data of a chart: numbers with 5 decimals, null for what is missing.
+
+    >>> to_data(pd.DataFrame({"epoch": [1], "loss": [0.1234567]})).values
+    [{'epoch': 1, 'loss': 0.12346}]
+    """
     return alt.Data(values=json.loads(frame.to_json(orient="records", double_precision=DECIMALS)))
 
 

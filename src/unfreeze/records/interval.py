@@ -14,6 +14,10 @@ class Interval(Record):
         value: The estimate.
         low: Lower limit, at most `value`.
         high: Upper limit, at least `value`.
+
+    >>> accuracy = Interval(value=0.84, low=0.81, high=0.87)
+    >>> accuracy.low
+    0.81
     """
 
     value: float

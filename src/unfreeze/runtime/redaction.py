@@ -39,6 +39,9 @@ def redacted(text: str) -> str:
 
     Args:
         text: A line, an address, a file's content.
+
+    >>> redacted("postgresql://ada:secret@db.example.org/runs?token=abc")
+    'postgresql://db.example.org/runs?token=***'
     """
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
     text = _USER.sub("", text)

@@ -17,7 +17,16 @@ Pixels = Literal["inside", "tf", "caffe", "torch", "unit"]
 
 
 class Section(BaseModel):
-    """A group of parameters: immutable, and unknown keys are errors."""
+    """A group of parameters: immutable, and unknown keys are errors.
+
+    >>> class Search(Section):
+    ...     epochs: int = 3
+    >>> Search().epochs
+    3
+    >>> Search(epoch=5)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: ...
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,6 +35,10 @@ class ByBackbone(RootModel[dict[str, T]], Generic[T]):
     """One value for every backbone, and exceptions by name.
 
     Where the value is a group, an exception need only hold what differs.
+
+    >>> rates = ByBackbone[float].model_validate({"default": 1e-4, "vgg16": 1e-5})
+    >>> rates.of("vgg16"), rates.of("xception")
+    (1e-05, 0.0001)
     """
 
     model_config = ConfigDict(frozen=True)

@@ -64,7 +64,11 @@ class Limits(Section):
 
 
 class CheckSettings(dict[str, Check]):
-    """The settings of the checks that a stage declares, by name; to ask for another one is an error."""
+    """The settings of the checks that a stage declares, by name; to ask for another one is an error.
+
+    >>> CheckSettings({"blurry": Check(level="warning")}).level_of("blurry")
+    'warning'
+    """
 
     def __missing__(self, name: str) -> Check:
         raise UnfreezeError(
