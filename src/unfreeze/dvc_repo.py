@@ -55,7 +55,7 @@ def require_lock(paths: Paths) -> None:
 
 
 def list_stages_to_run(root: Path) -> list[str]:
-    """Return the stages that `dvc repro` would begin with; what follows on them is not told.
+    """Return the stages that `dvc repro` would begin with; what follows on them is not named.
 
     The digests of the code in `code/` must be those of the source at hand. The stage that writes them is not named:
     an edit that changes no digest retrains nothing.
@@ -102,9 +102,9 @@ def require_remote(root: Path) -> str | None:
                 found.fs.cat_file(found.fs.join(found.path, "unfreeze"))
         # Every kind of remote has exceptions of its own.
         except Exception as error:
-            told = redacted(" ".join(str(error).split()) or type(error).__name__)
+            reason = redacted(" ".join(str(error).split()) or type(error).__name__)
             raise UnfreezeError(
-                f"DVC remote {name!r} does not answer ({told}): check its address (`dvc remote list`), its "
+                f"DVC remote {name!r} does not answer ({reason}): check its address (`dvc remote list`), its "
                 "package and its credentials"
             ) from error
         return str(name)
@@ -225,9 +225,9 @@ def _repository(root: Path) -> Iterator[Any]:
         with Repo(str(root)) as repo:
             yield repo
     except DvcException as error:
-        told = redacted(" ".join(str(error).split()))
+        reason = redacted(" ".join(str(error).split()))
         raise UnfreezeError(
-            f"DVC cannot read the pipeline ({told}): correct dvc.yaml until `dvc status` works, or take the "
+            f"DVC cannot read the pipeline ({reason}): correct dvc.yaml until `dvc status` works, or take the "
             "committed files with `git checkout dvc.yaml dvc.lock`"
         ) from error
 
@@ -239,7 +239,8 @@ def _dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = No
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=root,
-        env={**inherited, "PATH": path, **(environment or {})},
+        # The installed package may be that of another checkout: its own code has to run.
+        env={**inherited, "PATH": path, "PYTHONPATH": str(root / "src"), **(environment or {})},
         # Standard output belongs to the result of the command that calls this.
         stdout=sys.stderr,
         check=False,

@@ -2,7 +2,7 @@
 
 
 class UnfreezeError(Exception):
-    """Something the user can mend.
+    """Something the user can correct.
 
     The message is one line: what was received, what was expected, what to do.
 

@@ -26,7 +26,7 @@ def partial_of(path: Path) -> Path:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it when the block ends well, remove it when not.
+    """Yield a temporary name in the folder of `path`; rename it if the block succeeds, remove it if not.
 
     Args:
         path: The file or folder to make. An old one is replaced.
@@ -53,7 +53,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Give an empty folder, and remove it with all that is in it when the block ends.
+    """Yield an empty folder, and remove it with all that is in it when the block ends.
 
     Args:
         folder: Its name: always the same for the same work, so that what a killed process left is replaced.

@@ -42,7 +42,7 @@ class Compared:
 
 
 def certify(paths: Paths) -> list[Compared]:
-    """Run the commit's pipeline anew and compare all outputs with its lock.
+    """Run the commit's pipeline again and compare all outputs with its lock.
 
     What is not committed plays no part. Nothing is taken along: images and weights are fetched again from where
     params.yaml says they are, files that DVC tracks from its remote. The runs go to an MLflow store of the clone.
@@ -63,11 +63,9 @@ def certify(paths: Paths) -> list[Compared]:
         if not clone.dvc_lock.exists():
             raise UnfreezeError(f"commit {commit[:12]} has no dvc.lock: run `dvc repro` and commit it")
         before = dvc_repo.read_lock(clone)
-        log.info("running commit %s anew in %s", commit[:12], clone.root)
+        log.info("running commit %s again in %s", commit[:12], clone.root)
         dvc_repo.pull_inputs(clone.root)
-        # The installed package is that of the checkout; the clone's own code has to run.
-        environment = {"PYTHONPATH": str(clone.root / "src"), "MLFLOW_TRACKING_URI": ""}
-        dvc_repo.reproduce(clone.root, "--force", environment=environment)
+        dvc_repo.reproduce(clone.root, "--force", environment={"MLFLOW_TRACKING_URI": ""})
         return compare(before, dvc_repo.read_lock(clone), dvc_repo.list_labelled(clone.root, MEASURES_TIME))
 
 

@@ -95,7 +95,7 @@ class Service:
         comments = f"issues/{current[0]['number']}/comments"
         content = {"body": f"{MARK}\n{body}"[:MOST_CHARACTERS]}
         shown = self._ask("GET", comments, params={"per_page": 100})
-        # Whoever may comment can write the mark.
+        # Anybody who may comment can write the mark.
         own = [old["id"] for old in shown if old["user"]["type"] == "Bot" and old["body"].startswith(MARK)]
         if own:
             changed = self._ask("PATCH", f"issues/comments/{own[0]}", json=content)
@@ -111,8 +111,8 @@ class Service:
             answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:
-            told = redacted(" ".join(str(error).split()))
+            reason = redacted(" ".join(str(error).split()))
             raise UnfreezeError(
-                f"no pull request ({told}): the job needs the permissions contents and pull-requests to write, and "
+                f"no pull request ({reason}): the job needs the permissions contents and pull-requests to write, and "
                 "the repository's settings must let Actions create pull requests; then run this again"
             ) from error

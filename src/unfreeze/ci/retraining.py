@@ -51,7 +51,7 @@ class Plan:
 
 
 def verify(paths: Paths) -> None:
-    """Say that dvc.lock belongs to the code, the parameters and the data beside it.
+    """Log that dvc.lock belongs to the code, the parameters and the data of the checkout.
 
     Raises:
         UnfreezeError: It does not.
@@ -94,26 +94,31 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
     if earlier:
         git.restore_files(paths.root, earlier)
     _bring_up_to_date(paths, remote, is_taken_over=earlier is not None)
-    tree = git.write_tree(paths.root, plan.results)
-    is_new = tree != git.find_tree(paths.root, plan.commit)
-    if not is_new:
-        log.info("nothing to retrain: dvc.lock matches commit %s", plan.commit[:DIGITS])
-        if not dvc_repo.is_complete(paths.root):
-            log.info("its models are neither here nor in a remote, so there is nothing to judge")
-            return None
+    is_new = git.write_tree(paths.root, plan.results) != git.find_tree(paths.root, plan.commit)
+    if not is_new and not _can_be_judged(paths, plan):
+        return None
     _step("sync", "the runs to MLflow")
     _sync(paths)
     _step("judge", "the best model against the champion")
-    judgement, told = _judge(paths)
+    judgement, summary = _judge(paths)
     if earlier and judgement and _is_champion(judgement):
         log.info("nothing left to do: an earlier attempt has proposed and promoted this")
         return judgement
     if is_new:
-        _propose(paths, plan, remote, earlier, judgement, told)
+        _propose(paths, plan, remote, earlier, judgement, summary)
     if judgement and judgement.verdict == "promote":
         _step("promote", f"version {judgement.challenger.version}")
         promotion.apply(load(paths.params), paths, judgement)
     return judgement
+
+
+def _can_be_judged(paths: Paths, plan: Plan) -> bool:
+    """Tell whether the models of a commit whose results are up to date are here."""
+    log.info("nothing to retrain: dvc.lock matches commit %s", plan.commit[:DIGITS])
+    if dvc_repo.is_complete(paths.root):
+        return True
+    log.info("its models are neither here nor in a remote, so there is nothing to judge")
+    return False
 
 
 def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) -> None:
@@ -131,7 +136,7 @@ def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) 
 
 
 def _propose(
-    paths: Paths, plan: Plan, remote: str | None, earlier: str | None, judgement: Judgement | None, told: str
+    paths: Paths, plan: Plan, remote: str | None, earlier: str | None, judgement: Judgement | None, summary: str
 ) -> None:
     """Keep the results where others find them: the models in the remote, the rest on a branch with a pull request."""
     if remote:
@@ -143,7 +148,7 @@ def _propose(
     tree = git.write_tree(paths.root, plan.results)
     commit = earlier
     if earlier is None or tree != git.find_tree(paths.root, earlier):
-        commit = git.create_commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{told}")
+        commit = git.create_commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{summary}")
         git.push(paths.root, commit, plan.branch, expected=earlier)
     assert commit is not None
     _step("pull request", f"{plan.branch} into {plan.target}")
@@ -153,7 +158,7 @@ def _propose(
     picture = (
         service.address(commit, paths.flips_picture.relative_to(paths.root)) if service else paths.flips_picture.name
     )
-    body = text.body(changes, judgement, told, picture=picture)
+    body = text.body(changes, judgement, summary, picture=picture)
     title = text.title(plan.commit[:DIGITS], judgement)
     if service:
         log.info("%s", service.propose(plan.branch, plan.target, title, body))

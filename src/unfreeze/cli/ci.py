@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import dvc_repo, files
+from unfreeze.cli.stages import require_own_code
 from unfreeze.cli.study import tell
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -21,7 +22,7 @@ def add(commands: Any) -> None:
         "check-files", help="say which settings, lock or results cannot be read, and what to do about it"
     )
     check.set_defaults(run=_check_files)
-    certify = commands.add_parser("certify", help="run the commit anew in an empty clone and compare every output")
+    certify = commands.add_parser("certify", help="run the commit again in an empty clone and compare every output")
     certify.add_argument("--json", action="store_true", help="print JSON")
     certify.set_defaults(run=_certify)
     ci = commands.add_parser("ci", help="what continuous integration runs").add_subparsers(required=True)
@@ -57,7 +58,9 @@ def _verify(_: argparse.Namespace) -> None:
 def _retrain(options: argparse.Namespace) -> None:
     from unfreeze.ci import retraining
 
-    retraining.retrain(Paths.here(), preset=options.preset, target=options.base)
+    paths = Paths.here()
+    require_own_code(paths)
+    retraining.retrain(paths, preset=options.preset, target=options.base)
 
 
 def _comment(options: argparse.Namespace) -> None:

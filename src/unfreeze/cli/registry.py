@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import files
+from unfreeze.cli.stages import require_own_code
 from unfreeze.cli.study import tell
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -102,6 +103,7 @@ def _promote(options: argparse.Namespace) -> None:
     from unfreeze.release import promotion
 
     params, paths = _here()
+    require_own_code(paths)
     result = promotion.promote(params, paths, options.backbone, force=options.force)
     tell(options, result.to_json(), lambda: console.log.info("%s", result.text))
 

@@ -96,7 +96,7 @@ def run_stage(
 
 
 def require_own_code(paths: Paths) -> None:
-    """Refuse to run a stage with code that is not the checkout's, since DVC records the checkout's.
+    """Refuse to compute results with code that is not the checkout's, since DVC and MLflow record the checkout's.
 
     Args:
         paths: The checkout.

@@ -12,7 +12,7 @@ from unfreeze.tracking import keys
 from unfreeze.tracking.ledger import Ledger
 from unfreeze.tracking.registry import Registry, Version
 
-# Of the backbone's run, what a version keeps: it may outlive the run.
+# Tags of the backbone's run that a version keeps, since it may outlive the run.
 LINEAGE = (
     keys.OF_BACKBONE,
     keys.OF_STUDY,
@@ -67,6 +67,6 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
 
 
 def known_scores(paths: Paths, backbone: str) -> dict[str, float]:
-    """Return what the study measured of a backbone, for where nothing is scored anew."""
+    """Return what the study measured of a backbone, for where nothing is scored again."""
     cost, evaluation = Cost.read(paths.cost(backbone)), Evaluation.read(paths.evaluation(backbone))
     return {"accuracy": evaluation.accuracy, "size_mb": cost.size_mb, "latency_ms": cost.latency_ms["1"]}

@@ -9,7 +9,7 @@ from unfreeze.tracking import keys, traces
 from unfreeze.tracking.registry import Version
 from unfreeze.tracking.server import Server
 
-# Of a version: the run of the study it comes from.
+# Tag of a version: the run of its study.
 STUDY_RUN = "study_run"
 
 FORCE = "`unfreeze promote --force REASON`"
@@ -70,7 +70,7 @@ def require_unseen(server: Server, champion: Version, folds: pd.DataFrame) -> No
         raise NotComparable(
             f"{len(seen)} of {len(test)} test images were in the training or validation fold of champion version "
             f"{champion.number}, whose score on them is worth nothing: keep folds with split.method=stable, train "
-            f"the champion anew on this split, or {FORCE}"
+            f"the champion again on this split, or {FORCE}"
         )
 
 

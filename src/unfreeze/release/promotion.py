@@ -21,7 +21,7 @@ __all__ = ["NotComparable", "apply", "judge", "promote", "rollback", "versions"]
 def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgement:
     """Register a backbone as the challenger, and judge it against the champion on the current test fold.
 
-    Both models are scored anew, in one process. A verdict on the same bytes, champion, test fold and terms is not
+    Both models are scored again, in one process. A verdict on the same bytes, champion, test fold and terms is not
     asked for twice: the recorded one is returned, and nothing looks at the test fold again.
 
     Args:
@@ -99,8 +99,8 @@ def apply(params: Params, paths: Paths, found: Judgement) -> Promotion:
         applied = [one for one in registry.transitions() if one.judgement == found.run_id]
         challenger = found.challenger.version
         if applied and (present is None or present.number != challenger):
-            told = f"version {challenger} was promoted by this verdict before, and is not champion any more"
-            log.info("%s: `unfreeze promote --force REASON` promotes it again", told)
+            outcome = f"version {challenger} was promoted by this verdict before, and is not champion any more"
+            log.info("%s: `unfreeze promote --force REASON` promotes it again", outcome)
             return Promotion(**dict(found), promoted=False, transition=None)
         return _moved(registry, found, found.text)
 

@@ -1,4 +1,4 @@
-"""Champion and challenger on the same test images, scored anew in one process."""
+"""Champion and challenger on the same test images, scored again in one process."""
 
 import tempfile
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Test:
 def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
     """Score models on the test fold and measure what they cost.
 
-    A model of another image size is given the images decoded anew at its own.
+    A model of another image size is given the images decoded again at its own.
 
     Args:
         params: Needs `extract` and the limit on pixels in `checks`.

@@ -19,9 +19,9 @@ from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Point
 from unfreeze.training.history import CURVES
 
-# Of a trial: what is known at its end.
+# Fields of a trial that are known at its end.
 SUMMARY = ("score", "trainable_parameters", "seconds", "peak_mb")
-# Of a score or a cost.
+# Significant digits of a score or a cost.
 DIGITS = 6
 
 
@@ -46,8 +46,8 @@ def weights(paths: Paths, backbone: str) -> dict[str, str]:
 
 def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return a backbone's settings, and what its training came to."""
-    settings = settings_of(files.read_yaml(paths.params), backbone)
-    return settings | files.read_json(paths.training(backbone))
+    training: dict[str, Any] = files.read_json(paths.training(backbone))
+    return settings_of(files.read_yaml(paths.params), backbone) | training
 
 
 def curves(history: pd.DataFrame) -> list[Point]:

@@ -11,7 +11,7 @@ from unfreeze.tracking.runs import Point, Runs
 from unfreeze.tracking.server import Server
 
 FILE = "judgement.json"
-# Of a judged version, and the first of the run too.
+# Tags of a judged version; its run has the first of them too.
 VERDICT, TEXT, RUN = "verdict", "verdict_text", "verdict_run"
 
 

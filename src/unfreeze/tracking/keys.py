@@ -2,12 +2,12 @@
 
 # Digest of what determines a run's content: by it a run is found again.
 KEY = "unfreeze.key"
-# What a run stands for: study, backbone, phase, trial or judgement.
+# Kind of run: study, backbone, phase, trial or judgement.
 KIND = "unfreeze.kind"
 STUDY, BACKBONE, PHASE, TRIAL, JUDGEMENT = "study", "backbone", "phase", "trial", "judgement"
-# Followed by a part's name: that part is logged.
+# Tag prefix; `unfreeze.logged.<part>` marks a fully logged part.
 LOGGED = "unfreeze.logged."
-# Of a trial: how many epochs are logged, and how it ended.
+# Tags of a trial: how many epochs are logged, and how it ended.
 EPOCHS = "unfreeze.epochs"
 ENDED = "unfreeze.ended"
 

@@ -18,7 +18,7 @@ from unfreeze.tracking import models
 from unfreeze.tracking.server import Server, first_line
 from unfreeze.tracking.study import StudyRuns
 
-# What a stage may lose to a slow server; the call that uses it up may take 20 more.
+# Time budget for MLflow calls per stage, seconds; the last call may exceed it by one request timeout (20 s).
 SECONDS_A_STAGE = 40.0
 
 P = ParamSpec("P")
@@ -42,10 +42,10 @@ class Entry:
 def never_fatal(
     method: Callable[Concatenate["Ledger", P], None],
 ) -> Callable[Concatenate["Ledger", P], None]:
-    """Turn every failure of a logging method into a warning that says what was not logged."""
+    """Turn every failure of a logging method into a warning that names what was not logged."""
 
     @functools.wraps(method)
-    def guarded(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
+    def guarded(self: "Ledger", /, *args: P.args, **kwargs: P.kwargs) -> None:
         named = (argument for argument in args if isinstance(argument, str))
         what = " ".join([method.__name__.lstrip("_").removeprefix("log_"), *named])
         if self.out_of_reach:

@@ -19,7 +19,7 @@ from unfreeze.tracking.server import Server
 FILE = "data/model.keras"
 # MLflow ends a tag at 8,000.
 MOST_LETTERS = 4000
-# Of the training, on the model's page.
+# Results of the training that the model's page shows.
 SHOWN = ("unfreeze_from", "learning_rate", "trainable_parameters", "model_sha256")
 
 

@@ -16,9 +16,9 @@ from unfreeze.tracking.transitions import Kind, Transition, Transitions, champio
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-# Of the registered model: the run that holds the log of its transitions.
+# Tag of the registered model: the run that holds the log of its transitions.
 LOG = "unfreeze.transitions"
-# Of that run.
+# Kind of that run.
 KIND = "transitions"
 VERSIONS_A_PAGE = 1000
 

@@ -11,7 +11,7 @@ from unfreeze.runtime.redaction import redacted
 from unfreeze.tracking import keys
 from unfreeze.tracking.server import Server, pages
 
-# What MLflow takes in one call.
+# MLflow's limits for one call.
 METRICS_A_CALL = 900
 PARAMS_A_CALL = 100
 RUNS_A_PAGE = 1000

@@ -25,14 +25,14 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-# Of PostgreSQL's own client.
+# A variable of PostgreSQL's client.
 os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 
-# The first version that holds models beside runs.
+# The first version with logged models.
 OLDEST = "3.0"
-# What MLflow says of a database whose schema is not its own.
+# Part of MLflow's error on a database with another schema than its own.
 OLD_SCHEMA = "out-of-date database schema"
-# Of an error of a library in a line.
+# Longest reason in an error of a library.
 MOST_LETTERS = 200
 
 
@@ -191,9 +191,9 @@ class Server:
         except InvalidVersion:
             version = None
         if version is None or version < Version(OLDEST):
-            told = f"is MLflow {version}" if version else "does not tell MLflow's version"
+            found = f"is MLflow {version}" if version else "does not tell MLflow's version"
             raise UnfreezeError(
-                f"{self.shown_uri} {told}, and {OLDEST} or later is needed: upgrade that server, "
+                f"{self.shown_uri} {found}, and {OLDEST} or later is needed: upgrade that server, "
                 "or set MLFLOW_TRACKING_URI to another"
             )
 
@@ -276,7 +276,7 @@ def _try_database(uri: str) -> None:
 
 
 def _make_database(path: Path) -> None:
-    """Make an empty store beside its place and move it there: one that was killed half-way could not be used."""
+    """Make an empty store under a temporary name and move it into place: a half-made one could not be used."""
     if path.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

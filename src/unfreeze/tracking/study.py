@@ -155,7 +155,7 @@ class StudyRuns:
                 for future in waiting:
                     future.result()
             finally:
-                # What one could not log the others cannot either.
+                # If one call fails, the others would too.
                 pool.shutdown(cancel_futures=True)
 
     def _trial(self, above: Run, backbone: str, trial: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def sampled(path: Path, *, every: float = SECONDS) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-    # What takes less than the time between two measurements has one row too.
+    # A block shorter than the time between two measurements has one row too.
     measure()
     files.write_csv(path, pd.DataFrame(rows))
 

@@ -2,7 +2,7 @@
 
 An alias can be set by two at once, and the last wins without a word. A run's parameter cannot: its first value
 stays, and MLflow refuses another, in whatever store. So each transition has a number, and is claimed by writing the
-parameter of that number. Whoever comes second is told.
+parameter of that number. The second of two gets an error.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ Kind = Literal["promotion", "rollback"]
 
 # MLflow sorts parameters as text.
 DIGITS = 4
-# Of a reason. MLflow cuts a parameter at 6,000 letters, and JSON may write one as six.
+# Longest reason. MLflow cuts a parameter at 6,000 letters, and JSON may write one as six.
 MOST_LETTERS = 900
 
 
@@ -56,8 +56,8 @@ class Transition:
         """Return the transition that would come next."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = known[-1].to if known else None
-        told = redacted(" ".join(reason.split()))[:MOST_LETTERS]
-        return cls(len(known) + 1, kind, before, to, told, judgement, now, uuid.uuid4().hex)
+        summary = redacted(" ".join(reason.split()))[:MOST_LETTERS]
+        return cls(len(known) + 1, kind, before, to, summary, judgement, now, uuid.uuid4().hex)
 
 
 class Transitions:

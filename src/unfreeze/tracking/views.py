@@ -16,7 +16,7 @@ VIEW = "mlflow.sharedViewState."
 # Without them MLflow asks what the experiment is for, and offers pages about language models.
 PURPOSE = ("mlflow.experimentKind", "custom_model_development")
 AREA = "?workflowType=machine_learning"
-# What MLflow takes as the value of an experiment's tag.
+# Longest value of an experiment's tag that MLflow takes.
 MAX_TAG = 5000
 
 # Sections of charts. MLflow adds a chart of every metric it finds, by the section its name begins with: closed, they
@@ -71,7 +71,7 @@ class View:
 
     @property
     def mode(self) -> str:
-        """MLflow's name of what is beside or in place of the table."""
+        """MLflow's name of what is shown in place of the table, or that it is the table."""
         return "CHART" if self.charts else "TABLE"
 
 
@@ -113,7 +113,7 @@ COMPARED = (
     Column("metrics", "test_macro_f1", 120),
     Column("metrics", "test_log_loss", 120),
 )
-# What was chosen, what came of it.
+# Settings of trials, and their scores.
 TRIED = (
     Column("params", "backbone", 140),
     Column("params", "unfreeze_from", 160),
@@ -188,7 +188,7 @@ def state(view: View, study: str) -> dict[str, Any]:
         "selectedColumns": columns,
         "columnOrder": columns,
         "columnWidths": {column.id: column.width for column in view.columns},
-        # MLflow draws ten runs only unless it is told.
+        # MLflow draws only ten runs by default.
         "runsHiddenMode": "SHOW_ALL",
         "isAccordionReordered": True,
         "compareRunCharts": [
