@@ -145,6 +145,8 @@ class Checkout:
             shutil.copytree(PROJECT / name, root / name, ignore=ignored)
         for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
             shutil.copy(PROJECT / name, root / name)
+        (root / "test_evaluations").mkdir()
+        shutil.copy(PROJECT / "test_evaluations/README.md", root / "test_evaluations")
         (root / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy(PROJECT / ".dvc" / name, root / ".dvc" / name)

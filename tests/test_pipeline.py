@@ -71,8 +71,8 @@ def test_a_forced_run_changes_nothing(studied: Checkout) -> None:
     assert lock_without_times(studied) == before
 
 
-# What shows how long something took, and the ledger of looks, which grows.
-CHANGING = re.compile(r"metrics/(cost|training_time|looks)/.*|plots/system/.*")
+# What shows how long something took.
+CHANGING = re.compile(r"metrics/(cost|training_time)/.*|plots/system/.*")
 
 
 def lock_without_times(studied: Checkout) -> dict[str, Any]:
@@ -83,18 +83,28 @@ def lock_without_times(studied: Checkout) -> dict[str, Any]:
     return lock
 
 
-def test_every_look_at_the_test_fold_is_written_down(studied: Checkout) -> None:
-    before = json.loads(studied.paths.looks("from_scratch").read_text())
+def test_each_model_counts_once_on_the_test_fold_however_often_it_is_scored(studied: Checkout) -> None:
+    folder = studied.paths.test_evaluations
+    before = sorted(path.name for path in folder.glob("*/*.json"))
+    models = [studied.paths.model(name) for name in ("from_scratch", "mobilenetv2")]
+    assert before == sorted(f"{files.sha256(model)}.json" for model in models)
     studied.run("dvc", "repro", "--force", "--single-item", "evaluate@from_scratch")
-    after = json.loads(studied.paths.looks("from_scratch").read_text())
-    assert after[:-1] == before
-    assert after[-1]["model"] == before[-1]["model"] == files.sha256(studied.paths.model("from_scratch"))
-    assert after[-1]["fold"] == before[-1]["fold"]
-    assert len(after[-1]["commit"]) == 40
-    studied.run("dvc", "repro")
-    looks = json.loads(studied.paths.verdict.read_text())["looks"]
-    assert looks["this"] == len(after) + len(json.loads(studied.paths.looks("mobilenetv2").read_text()))
-    assert looks["models"] == 2
+    assert sorted(path.name for path in folder.glob("*/*.json")) == before
+    assert json.loads(studied.paths.report_json.read_text())["test_evaluations"] == {"models": 2, "earlier": 0}
+    assert "First look at this test fold" in studied.paths.report_markdown.read_text()
+
+
+def test_evaluate_is_restored_from_the_run_cache_and_nothing_is_lost(studied: Checkout) -> None:
+    evaluation = studied.paths.evaluation("from_scratch")
+    before = evaluation.read_bytes()
+    evaluation.unlink()
+    ledger = sorted(studied.paths.test_evaluations.glob("*/*.json"))
+    for path in ledger:
+        path.unlink()
+    told = studied.run("dvc", "repro")
+    assert "Stage 'evaluate@from_scratch' is cached - skipping run" in told
+    assert evaluation.read_bytes() == before
+    assert sorted(studied.paths.test_evaluations.glob("*/*.json")) == ledger
 
 
 def test_people_and_machines_can_ask(studied: Checkout) -> None:

@@ -193,16 +193,6 @@ def reproduce(root: Path, *options: str, environment: Mapping[str, str] | None =
     _dvc(root, "repro", *options, environment=environment)
 
 
-def list_labelled(root: Path, label: str) -> set[str]:
-    """Return the outputs that carry a label in dvc.yaml, relative to the root."""
-    with _repository(root) as repo:
-        return {
-            os.path.relpath(out.fs_path, root)
-            for out in repo.index.outs
-            if label in ((out.annot and out.annot.labels) or [])
-        }
-
-
 def pull_inputs(root: Path) -> None:
     """Bring the files that no stage makes: those DVC tracks by a file of their own."""
     with _repository(root) as repo:

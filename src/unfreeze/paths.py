@@ -235,12 +235,13 @@ class Paths:
         return self.root / f"metrics/cost/{backbone}.json"
 
     @property
-    def all_looks(self) -> list[Path]:
-        """Ledgers of all backbones, those that left the study too."""
-        return sorted((self.root / "metrics/looks").glob("*.json"))
+    def test_evaluations(self) -> Path:
+        return self.root / "test_evaluations"
 
-    def looks(self, backbone: str) -> Path:
-        return self.root / f"metrics/looks/{backbone}.json"
+    @property
+    def kept_test_evaluations(self) -> Path:
+        """The same folder in the checkout that outlives an experiment, see `ledger_root`."""
+        return self.ledger_root / "test_evaluations"
 
     def predictions(self, backbone: str) -> Path:
         return self.root / f"data/predictions/{backbone}.csv"

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.conftest import Checkout
+from tests.conftest import PROJECT, Checkout
 from unfreeze.ci import certification
+
+# The checkouts here have no code of their own.
+CODE = {"PYTHONPATH": str(PROJECT / "src")}
 
 LOCK: dict[str, Any] = {
     "stages": {
-        "train": {"outs": [{"path": "model", "md5": "1"}, {"path": "metrics/seconds.json", "md5": "2"}]},
+        "train": {"outs": [{"path": "model", "md5": "1"}, {"path": "metrics/training_time/a.json", "md5": "2"}]},
         "score": {"deps": [{"path": "model"}], "outs": [{"path": "scores", "md5": "3"}]},
         "report": {"deps": [{"path": "metrics"}], "outs": [{"path": "page", "md5": "4"}]},
         "publish": {"deps": [{"path": "page"}], "outs": [{"path": "site", "md5": "5"}]},
@@ -30,22 +34,46 @@ def changed(**digests: str) -> dict[str, Any]:
 
 
 def results(after: dict[str, Any]) -> dict[str, str]:
-    return {row.path: row.result for row in certification.compare(LOCK, after, {"metrics/seconds.json"})}
+    return {row.path: row.result for row in certification.compare(LOCK, after)}
 
 
 def test_equal_locks_are_identical() -> None:
     assert set(results(LOCK).values()) == {"identical"}
 
 
-def test_what_measures_time_and_what_is_made_from_it_may_differ() -> None:
-    found = results(changed(metrics_seconds_json="x", page="y", site="z"))
-    assert found["metrics/seconds.json"] == found["page"] == found["site"] == "different, measures time"
-    assert found["model"] == found["scores"] == "identical"
+def test_what_measures_time_may_differ_and_what_is_made_from_it_may_not() -> None:
+    rows = certification.compare(LOCK, changed(metrics_training_time_a_json="x", page="y"))
+    assert {row.path: row.result for row in rows if row.result != "identical"} == {
+        "metrics/training_time/a.json": "different, measures time",
+        "page": "different",
+    }
+    assert certification.failed(rows) == ["page"]
 
 
-def test_nothing_else_may_differ() -> None:
-    rows = certification.compare(LOCK, changed(model="x"), {"metrics/seconds.json"})
-    assert certification.failed(rows) == ["model"]
+def test_what_is_excused_is_a_short_list() -> None:
+    assert certification.EXCUSED == (
+        "metrics/cost/*.json",
+        "metrics/training_time/*.json",
+        "plots/system/*.csv",
+        "reports/index.html",
+        "reports/report.json",
+        "reports/report.md",
+    )
+
+
+def test_only_the_report_is_made_from_times() -> None:
+    pipeline = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    times = [Path(pattern).parent for pattern in certification.EXCUSED]
+    readers = {
+        name
+        for name, stage in pipeline.items()
+        for dep in stage.get("deps", [])
+        for time in times
+        if Path(dep).is_relative_to(time) or time.is_relative_to(dep)
+    }
+    assert readers == {"report"}
+    assert not certification.is_excused("metrics/verdict.json")
+    assert not certification.is_excused("plots/all_backbones.png")
 
 
 def test_an_output_that_is_not_written_any_more_differs() -> None:
@@ -57,16 +85,32 @@ def test_an_output_that_is_not_written_any_more_differs() -> None:
 PIPELINE = """
 stages:
   square:
+    desc: A stage.
     cmd: python square.py > squared.txt
     deps: [square.py]
     outs: [squared.txt]
   time:
-    cmd: date +%N > time.txt
+    desc: A stage.
+    cmd: mkdir -p metrics/cost && date +%N > metrics/cost/a.json
     deps: [square.py]
     outs:
-      - time.txt:
-          labels: [measures-time]
+      - metrics/cost/a.json:
           cache: false
+  verdict:
+    desc: A stage.
+    cmd: python verdict.py
+    deps: [verdict.py, squared.txt]
+    outs:
+      - metrics/verdict.json:
+          cache: false
+"""
+
+
+VERDICT = """
+import json
+from pathlib import Path
+
+Path("metrics/verdict.json").write_text(json.dumps({"best": Path("squared.txt").read_text()}))
 """
 
 
@@ -81,6 +125,7 @@ def committed(tmp_path: Path) -> Checkout:
     made.run("dvc", "init", "--quiet")
     (made.root / "dvc.yaml").write_text(PIPELINE)
     (made.root / "square.py").write_text("print(7 * 7)\n")
+    (made.root / "verdict.py").write_text(VERDICT)
     made.run("dvc", "repro")
     made.commit()
     return made
@@ -89,10 +134,13 @@ def committed(tmp_path: Path) -> Checkout:
 def test_a_commit_is_run_again_and_each_output_is_told(committed: Checkout) -> None:
     # What is not committed plays no part.
     (committed.root / "square.py").write_text("print(7 * 8)\n")
-    rows = json.loads(committed.run("unfreeze", "certify", "--json").split("Use `dvc push`")[0].split("INFO")[0])
+    rows = json.loads(
+        committed.run("unfreeze", "certify", "--json", **CODE).split("Use `dvc push`")[0].split("INFO")[0]
+    )
     assert {row["path"]: row["result"] for row in rows} == {
         "squared.txt": "identical",
-        "time.txt": "different, measures time",
+        "metrics/cost/a.json": "different, measures time",
+        "metrics/verdict.json": "identical",
     }
 
 
@@ -100,23 +148,32 @@ def test_an_output_that_differs_ends_with_status_1(committed: Checkout) -> None:
     (committed.root / "square.py").write_text("import random\nprint(random.random())\n")
     committed.run("dvc", "repro")
     committed.commit()
-    done = committed.try_run("unfreeze", "certify")
+    done = committed.try_run("unfreeze", "certify", **CODE)
     assert done.returncode == 1
-    assert "error: 1 of 2 outputs differ from the commit's: squared.txt" in done.stderr
+    assert "error: 2 of 3 outputs differ from the commit's: squared.txt, metrics/verdict.json" in done.stderr
     assert "different, measures time" in done.stdout
+
+
+def test_a_planted_wrong_verdict_is_found(committed: Checkout) -> None:
+    (committed.root / "metrics/verdict.json").write_text('{"best": "50"}')
+    committed.run("dvc", "commit", "--force", "verdict")
+    committed.commit()
+    done = committed.try_run("unfreeze", "certify", **CODE)
+    assert done.returncode == 1
+    assert "error: 1 of 3 outputs differ from the commit's: metrics/verdict.json" in done.stderr
 
 
 def test_a_commit_without_a_lock_is_refused(committed: Checkout) -> None:
     (committed.root / "dvc.lock").unlink()
     committed.commit()
-    done = committed.try_run("unfreeze", "certify")
+    done = committed.try_run("unfreeze", "certify", **CODE)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].endswith("has no dvc.lock: run `dvc repro` and commit it")
 
 
 def test_nothing_is_left_behind(committed: Checkout, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
-    committed.run("unfreeze", "certify", TMPDIR=str(tmp_path / "temporary"))
+    committed.run("unfreeze", "certify", **CODE, TMPDIR=str(tmp_path / "temporary"))
     assert list((tmp_path / "temporary").glob("unfreeze-*")) == []
     assert (
         subprocess.run(["git", "status", "--porcelain"], cwd=committed.root, capture_output=True, check=True).stdout

@@ -16,7 +16,7 @@ def test_the_comparison_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "96.0 %" in shown and "94.0 to 98.0" in shown
     assert "from_scratch (baseline)" in shown
     assert "xception is better" in shown
-    assert "This is look 3" in shown
+    assert "5 models were evaluated on this test fold" in shown
     assert "warning vgg16: Half of the dogs are missed. Cause: [bold]There[/bold] are few." in shown
     assert max(map(len, shown.splitlines())) <= tables.WIDTH
 

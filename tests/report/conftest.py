@@ -10,10 +10,9 @@ from PIL import Image
 
 from unfreeze.figures.data import BackboneData, CostData, StudyData
 from unfreeze.records.learning_curves import LearningCurve
-from unfreeze.records.study_report import Expectation, Suite
+from unfreeze.records.study_report import Expectation, ReportedVerdict, Suite
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.records.trial import SearchResult
-from unfreeze.records.verdict import Verdict
 from unfreeze.report.study import Study
 
 # What a name of a folder may hold, and a page must show as it is.
@@ -188,13 +187,13 @@ def verdict(
         "smallest_difference": 0.02,
         "verdict": {"best": best, "as_good": [], "cheaper": [], "text": f"Take {best}: no other model is as good."},
         "findings": list(findings),
-        "looks": {"this": 3, "models": 2},
+        "test_evaluations": {"models": 5, "earlier": 2},
     }
 
 
-def read(of: dict[str, Any]) -> Verdict:
+def read(of: dict[str, Any]) -> ReportedVerdict:
     """Return a verdict as it is read from its file."""
-    return Verdict.model_validate(of)
+    return ReportedVerdict.model_validate(of)
 
 
 def jpeg(seed: int, side: int = 16) -> bytes:
@@ -291,7 +290,7 @@ def backbone_data(row: dict[str, Any], of: dict[str, Any], head: int) -> Backbon
             {
                 **values, **row["averages"], "classes": of_classes, "confusion": row["confusion"],
                 "calibration": row["calibration"], "corruptions": row["corruptions"], "seeds": {},
-                "images": of["test_images"], "majority": of["majority"],
+                "images": of["test_images"], "majority": of["majority"], "size": row["cost"], "test_evaluations": [],
             }
         ),
         search=SearchResult.model_validate(trials()),
@@ -310,7 +309,7 @@ def study_data(of: dict[str, Any] | None = None) -> StudyData:
         row["backbone"]: backbone_data(row, of, 0 if row["backbone"] == "from_scratch" else 8 + place)
         for place, row in enumerate(of["rows"])
     }
-    return StudyData(Verdict.model_validate(of), backbones)
+    return StudyData(read(of), backbones)
 
 
 def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = None) -> Study:
@@ -318,7 +317,8 @@ def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = N
     of = of or verdict()
     charts = study_data(of)
     return Study(
-        charts=CostData(charts, {row.backbone: row.cost for row in charts.verdict.rows}),
+        verdict=read(of),
+        charts=CostData(charts, {row.backbone: row.cost for row in read(of).rows}),
         mistakes={name: mistakes(of["classes"]) if pictures is None else pictures for name in charts.backbones},
         checks=[
             Suite(

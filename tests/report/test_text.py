@@ -51,7 +51,12 @@ def test_the_report_holds_pairs_findings_and_lineage() -> None:
     assert "a difference of 2.0 points is detected with 80 % power" in written
     assert "- **error** vgg16: It is below the largest class. Cause: Its weights are random. Remedy: Give" in written
     assert f"- data: {'f' * 64}" in written
-    assert "This is look 3 at this test fold, each scoring of a model counted, by 2 models." in written
+    assert "5 models were evaluated on this test fold, 2 of them before this study." in written
+
+
+def test_a_fold_that_no_other_study_used_is_looked_at_first() -> None:
+    of = verdict() | {"test_evaluations": {"models": 3, "earlier": 0}}
+    assert "First look at this test fold" in text.format_report(study(of))
 
 
 def test_no_pair_that_differs_is_said() -> None:

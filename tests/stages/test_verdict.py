@@ -17,8 +17,10 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
+from unfreeze.records import test_evaluations
 from unfreeze.records.costs import TrainingCost
 from unfreeze.records.interval import Interval
+from unfreeze.records.test_evaluations import ScoredModel
 from unfreeze.records.verdict import Pair, Row
 from unfreeze.report import write
 from unfreeze.settings.checks import Check
@@ -65,6 +67,8 @@ def made_up(
             "calibration": calibrated(labels, probabilities, 1.0).to_json(),
             "corruptions": [],
             "seeds": {},
+            "size": {"parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0},
+            "test_evaluations": [{"model": backbone, "fold": "f", "backbone": backbone}],
         }
         files.write_json(paths.evaluation(backbone), result)
         files.write_csv(paths.predictions(backbone), predictions_table(ids, labels, probabilities, classes))
@@ -99,12 +103,8 @@ def made_up(
         files.write_json(paths.selftest(backbone), {"scaling_error": 0.0, "fed": "what it was trained on"})
         files.write_json(
             paths.cost(backbone),
-            {
-                "parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0, "engine": "openvino",
-                "latency_ms": {"1": 1.0, "32": 20.0},
-            },
-        )  # fmt: skip
-        files.write_json(paths.looks(backbone), [{"time": "", "commit": "", "model": backbone, "fold": "f"}])
+            {"engine": "openvino", "latency_ms": {"1": 1.0, "32": 20.0}},
+        )
         noise = [jpeg.encode(random.integers(0, 256, (160, 160, 3)).astype("uint8"), side=side) for side in (160, 96)]
         neighbours = [{"id": ids[0], "label": classes[labels[0]], "distance": 0.1, "picture": noise[1]}] * 3
         paths.mistakes(backbone).parent.mkdir(parents=True, exist_ok=True)
@@ -149,8 +149,25 @@ def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> No
     assert told["verdict"]["best"] == "xception"
     assert told["verdict"]["as_good"] == ["vgg16"]
     assert len(told["pairs"]) == 3
-    assert told["looks"] == {"this": 3, "models": 3}
+    assert told["test_evaluations"] == {"models": 3, "earlier": 0}
     assert told["findings"] == []
+
+
+def test_neither_times_nor_uses_of_the_test_fold_change_the_verdict(tmp_path: Path) -> None:
+    names = ["from_scratch", "xception"]
+    paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.7, 0.9])
+    judged(paths, names)
+    before = paths.verdict.read_bytes()
+    for name in names:
+        files.write_json(paths.training_time(name), {"seconds": 99.0})
+        files.write_json(paths.cost(name), {"engine": "keras", "latency_ms": {"1": 99.0}})
+    another = ScoredModel(model="another", fold="f", backbone="xception")
+    test_evaluations.record(paths, [another])
+    told = judged(paths, names)
+    assert paths.verdict.read_bytes() == before
+    assert told["rows"][0]["cost"]["latency_ms"] == {"1": 99.0}
+    assert told["rows"][0]["cost"]["training_seconds"] == 99.0
+    assert told["test_evaluations"] == {"models": 3, "earlier": 1}
 
 
 def test_a_finding_that_is_an_error_ends_the_run_once_the_report_is_there(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Proof that a commit gives its results: the whole pipeline once more, in an empty clone, output by output."""
 
+import fnmatch
 import tempfile
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,16 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 
-# Label in dvc.yaml of an output that holds times or dates, so that no two runs give the same.
-MEASURES_TIME = "measures-time"
+# Outputs that hold times or show them, beside the commit that they were made from: no two runs give the same.
+# What is made from them is not excused. Patterns of fnmatch.
+EXCUSED = (
+    "metrics/cost/*.json",
+    "metrics/training_time/*.json",
+    "plots/system/*.csv",
+    "reports/index.html",
+    "reports/report.json",
+    "reports/report.md",
+)
 
 Lock = Mapping[str, Any]
 
@@ -28,8 +37,7 @@ class Compared:
     Args:
         stage: The stage that writes it.
         path: Where it lies, relative to the root.
-        result: Whether both runs gave the same bytes; an output that measures time may differ, and so may what
-            is made from it.
+        result: Whether both runs gave the same bytes; an output that measures time may differ.
         before: Its digest in the commit's dvc.lock.
         after: Its digest now; None if it was not written.
     """
@@ -66,28 +74,35 @@ def certify(paths: Paths) -> list[Compared]:
         log.info("running commit %s again in %s", commit[:12], clone.root)
         dvc_repo.pull_inputs(clone.root)
         dvc_repo.reproduce(clone.root, "--force", environment={"MLFLOW_TRACKING_URI": ""})
-        return compare(before, dvc_repo.read_lock(clone), dvc_repo.list_labelled(clone.root, MEASURES_TIME))
+        return compare(before, dvc_repo.read_lock(clone))
 
 
-def compare(before: Lock, after: Lock, measuring: Set[str]) -> list[Compared]:
+def compare(before: Lock, after: Lock) -> list[Compared]:
     """Compare the outputs of two locks.
 
     Args:
         before: The content of a dvc.lock.
         after: That of a later run.
-        measuring: Paths of the outputs that measure time.
     """
-    excused = _with_followers(before, measuring)
     digests = {out["path"]: out.get("md5") for stage in after["stages"].values() for out in stage.get("outs", [])}
     rows = []
     for name, stage in before["stages"].items():
         for out in stage.get("outs", []):
             path, was, now = out["path"], out.get("md5"), digests.get(out["path"])
             differs: Literal["different, measures time", "different"] = (
-                "different, measures time" if path in excused and now else "different"
+                "different, measures time" if now and is_excused(path) else "different"
             )
             rows.append(Compared(name, path, "identical" if was == now else differs, was, now))
     return rows
+
+
+def is_excused(path: str) -> bool:
+    """Tell whether an output may differ from run to run.
+
+    Args:
+        path: Relative to the checkout.
+    """
+    return any(fnmatch.fnmatch(path, pattern) for pattern in EXCUSED)
 
 
 def failed(rows: list[Compared]) -> list[str]:
@@ -107,21 +122,3 @@ def show(rows: list[Compared]) -> None:
     for row in rows:
         table.add_row(Text(row.stage), Text(row.path), Text(row.result, style=colours[row.result]))
     Console().print(table)
-
-
-def _with_followers(lock: Lock, measuring: Set[str]) -> set[str]:
-    """Return the outputs that measure time and all that are made from them."""
-    excused = set(measuring)
-    size = -1
-    while size != len(excused):
-        size = len(excused)
-        for stage in lock["stages"].values():
-            if any(_overlap(dep["path"], path) for dep in stage.get("deps", []) for path in excused):
-                excused |= {out["path"] for out in stage.get("outs", [])}
-    return excused
-
-
-def _overlap(dependency: str, output: str) -> bool:
-    """Tell whether a dependency is an output, a folder around it or a file in it."""
-    first, second = Path(dependency), Path(output)
-    return first.is_relative_to(second) or second.is_relative_to(first)

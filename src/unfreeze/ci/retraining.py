@@ -47,6 +47,7 @@ class Plan:
         own = [paths.dvc_lock, paths.flips_picture, *([paths.params] if preset else [])]
         # DVC adds to these what git shall not hold.
         names = [str(path.relative_to(paths.root)) for path in own] + ["**/.gitignore"]
+        names.append(f"{paths.test_evaluations.relative_to(paths.root)}/**")
         return cls(commit, branch, target, [*names, *dvc_repo.list_outputs_in_git(paths.root)])
 
 

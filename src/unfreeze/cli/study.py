@@ -9,7 +9,7 @@ from typing import Any
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.records import verdict
+from unfreeze.records import study_report, verdict
 from unfreeze.runtime import console
 
 
@@ -78,14 +78,14 @@ def _print_split_diff(options: argparse.Namespace) -> None:
 def _print_comparison(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
-    found = verdict.read(Paths.here())
+    found = study_report.read(Paths.here())
     tell(options, found.to_json(), lambda: tables.show_comparison(found))
 
 
 def _print_backbone(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
-    found = verdict.read(Paths.here())
+    found = study_report.read(Paths.here())
     row = found.row_of(options.backbone)
     tell(options, row.to_json(), lambda: tables.show_backbone(row, found))
 

@@ -11,14 +11,14 @@ from rich.text import Text
 from unfreeze.figures.formats import NONE, mark_baseline, percent
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.finding import Finding
-from unfreeze.records.verdict import Row, Verdict
+from unfreeze.records.study_report import ReportedRow, ReportedVerdict
 from unfreeze.report import tables, text
 
 # Wide enough for every column where the output is not a terminal.
 WIDTH = 200
 
 
-def show_comparison(verdict: Verdict) -> None:
+def show_comparison(verdict: ReportedVerdict) -> None:
     """Print the verdict, all backbones' scores and costs, and what their pairs say."""
     console = _console()
     console.print(Text(text.summarise(verdict)))
@@ -32,7 +32,7 @@ def show_comparison(verdict: Verdict) -> None:
     _show_findings(console, verdict.findings)
 
 
-def show_backbone(row: Row, verdict: Verdict) -> None:
+def show_backbone(row: ReportedRow, verdict: ReportedVerdict) -> None:
     """Print all that the verdict tells of one backbone.
 
     Args:

@@ -3,20 +3,38 @@
 from unfreeze.records.record import Record
 
 
-class Cost(Record):
-    """What using a model costs, as in metrics/cost/.
+class ModelSize(Record):
+    """The part of a model's cost that does not depend on the machine.
 
     Args:
         parameters: Number of parameters.
         multiply_accumulates: Multiply-accumulate operations an image.
         size_mb: Size of the model's file, MB.
-        engine: What computes the predictions.
-        latency_ms: Median time of a call by the number of images in it (the batch size), milliseconds a batch.
     """
 
     parameters: int
     multiply_accumulates: int
     size_mb: float
+
+
+class TrainedSize(ModelSize):
+    """The same of a trained model.
+
+    Args:
+        trainable_parameters: Number of parameters that fine-tuning trained.
+    """
+
+    trainable_parameters: int
+
+
+class Latency(Record):
+    """Measured times, as in metrics/cost/: they differ from run to run.
+
+    Args:
+        engine: What computes the predictions.
+        latency_ms: Median time of a call by the number of images in it (the batch size), milliseconds a batch.
+    """
+
     engine: str
     latency_ms: dict[str, float]
 
@@ -26,13 +44,11 @@ class Cost(Record):
         return None if taken is None else taken / int(batch)
 
 
-class TrainingCost(Cost):
-    """What training and using a model costs.
+class TrainingCost(TrainedSize, Latency):
+    """What training and using a model costs, as the report shows it.
 
     Args:
-        trainable_parameters: Number of parameters that fine-tuning trained.
         training_seconds: How long both phases took.
     """
 
-    trainable_parameters: int
     training_seconds: float

@@ -1,9 +1,16 @@
 """reports/report.json: the verdict, what the data checks found, and what the results were made from."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from unfreeze import files
+from unfreeze.paths import Paths
+from unfreeze.records import test_evaluations, verdict
+from unfreeze.records.costs import Latency, TrainingCost
 from unfreeze.records.record import Record
-from unfreeze.records.verdict import Verdict
+from unfreeze.records.test_evaluations import FoldUse, ScoredModel
+from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.verdict import Row, Verdict
 
 
 class Expectation(Record):
@@ -52,7 +59,34 @@ class Suite(Record):
         return [expectation for expectation in self.expectations if not expectation.success]
 
 
-class Report(Verdict):
+class ReportedRow(Row):
+    """A backbone's row with its times."""
+
+    cost: TrainingCost
+
+
+class ReportedVerdict(Verdict):
+    """The verdict with what differs from run to run or depends on other studies: times, and uses of the test fold.
+
+    Args:
+        test_evaluations: How often the test fold was used.
+    """
+
+    rows: tuple[ReportedRow, ...]
+    test_evaluations: FoldUse
+
+    def row_of(self, backbone: str) -> ReportedRow:
+        """Return a backbone's row.
+
+        Raises:
+            UnfreezeError: It was not in the study.
+        """
+        row = super().row_of(backbone)
+        assert isinstance(row, ReportedRow)
+        return row
+
+
+class Report(ReportedVerdict):
     """The content of reports/report.json.
 
     Args:
@@ -62,6 +96,38 @@ class Report(Verdict):
 
     checks: tuple[Suite, ...]
     lineage: dict[str, str]
+
+
+def read(paths: Paths) -> ReportedVerdict:
+    """Return the last study's verdict with its times and the uses of its test fold.
+
+    Args:
+        paths: The checkout.
+
+    Raises:
+        UnfreezeError: No study has run.
+    """
+    found = verdict.read(paths)
+    scored = list_scored_models(paths, [row.backbone for row in found.rows])
+    rows = tuple(ReportedRow(**{**dict(row), "cost": _cost_of(paths, row)}) for row in found.rows)
+    use = test_evaluations.count(paths, scored)
+    return ReportedVerdict(**{**dict(found), "rows": rows, "test_evaluations": use})
+
+
+def list_scored_models(paths: Paths, backbones: Iterable[str]) -> list[ScoredModel]:
+    """Return the models of a study that were scored on its test fold.
+
+    Args:
+        paths: The checkout.
+        backbones: The study's.
+    """
+    return [one for name in backbones for one in Evaluation.read(paths.evaluation(name)).test_evaluations]
+
+
+def _cost_of(paths: Paths, row: Row) -> TrainingCost:
+    seconds = files.read_json(paths.training_time(row.backbone))["seconds"]
+    latency = Latency.read(paths.cost(row.backbone))
+    return TrainingCost(**dict(row.cost), **dict(latency), training_seconds=seconds)
 
 
 def describe_schema() -> dict[str, Any]:

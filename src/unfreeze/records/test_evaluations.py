@@ -1,40 +1,74 @@
-"""The ledger of looks at the test fold: a fold that is looked at often turns into a validation fold."""
+"""Which models were evaluated on which test fold: a fold that is used often turns into a validation fold.
+
+Each pair of model and fold has a file of its own, test_evaluations/<fold>/<model>.json, whose content depends on
+the pair alone. So a pair counts once however often it is scored, and branches that add pairs merge without a
+conflict. The folder is no output of a stage, so that DVC neither removes it nor bars the stage from its run cache.
+"""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from pathlib import Path
 
-from unfreeze import files, git
 from unfreeze.paths import Paths
-from unfreeze.records.verdict import Looks
+from unfreeze.records.record import Record
+
+# Digits of the fold's digest in the name of its folder.
+DIGITS = 16
 
 
-def record(paths: Paths, backbone: str, *, models: Iterable[str], fold: str) -> None:
-    """Write down that models are about to be scored on the test fold.
+class ScoredModel(Record):
+    """A model that was scored on a test fold.
 
     Args:
-        paths: The checkout; DVC keeps the ledger from run to run, git from version to version.
-        backbone: Whose models they are.
-        models: SHA-256 of each model's file.
-        fold: Digest of the images in the fold, whatever their size here.
+        model: SHA-256 of the model's file.
+        fold: Digest of the fold's images, independent of the size at which they are stored.
+        backbone: The model's backbone.
     """
-    ledger = paths.looks(backbone)
-    before = files.read_json(ledger) if ledger.exists() else []
-    now, commit = datetime.now(UTC).isoformat(timespec="seconds"), git.find_commit(paths.root) or "none"
-    new = [{"time": now, "commit": commit, "model": model, "fold": fold} for model in models]
-    files.write_json(ledger, [*before, *new])
+
+    model: str
+    fold: str
+    backbone: str
 
 
-def count(paths: Paths, backbones: Iterable[str]) -> Looks:
-    """Count the looks at the test fold that was opened last, by whatever study.
+class FoldUse(Record):
+    """How often a test fold was used.
+
+    Args:
+        models: Number of different models that were evaluated on it, by whatever study.
+        earlier: Number of those that are not of the present study.
+    """
+
+    models: int
+    earlier: int
+
+
+def record(paths: Paths, evaluations: Iterable[ScoredModel]) -> None:
+    """Write evaluations down; those that are known already stay as they are.
+
+    Args:
+        paths: The checkout. An experiment of DVC that runs in a copy writes to the checkout it comes from, too, since
+            the copy is thrown away.
+        evaluations: The evaluations.
+    """
+    for evaluation in evaluations:
+        for folder in {paths.test_evaluations, paths.kept_test_evaluations}:
+            path = _folder_of(folder, evaluation.fold) / f"{evaluation.model}.json"
+            if not path.exists():
+                evaluation.write(path)
+
+
+def count(paths: Paths, of_study: Iterable[ScoredModel]) -> FoldUse:
+    """Count the models that were evaluated on the study's test fold.
 
     Args:
         paths: The checkout.
-        backbones: The study's; the last look of the first of them tells the fold.
-
-    Returns:
-        The number of scorings and of models.
+        of_study: The evaluations of the present study, on one fold.
     """
-    fold = files.read_json(paths.looks(next(iter(backbones))))[-1]["fold"]
-    ledgers = [files.read_json(ledger) for ledger in paths.all_looks]
-    looks = [look for ledger in ledgers for look in ledger if look["fold"] == fold]
-    return Looks(this=len(looks), models=len({look["model"] for look in looks}))
+    own = {evaluation.model: evaluation.fold for evaluation in of_study}
+    known = {
+        path.stem for fold in set(own.values()) for path in _folder_of(paths.test_evaluations, fold).glob("*.json")
+    }
+    return FoldUse(models=len(known | set(own)), earlier=len(known - set(own)))
+
+
+def _folder_of(folder: Path, fold: str) -> Path:
+    return folder / fold[:DIGITS]

@@ -1,7 +1,9 @@
 """A model's scores on the test fold, as in metrics/evaluate/."""
 
+from unfreeze.records.costs import ModelSize
 from unfreeze.records.interval import Interval
 from unfreeze.records.record import Record
+from unfreeze.records.test_evaluations import ScoredModel
 
 
 class Averages(Record):
@@ -80,9 +82,13 @@ class Evaluation(Scores):
         calibration: Errors of the probabilities.
         corruptions: One entry a corruption and strength.
         seeds: Accuracy of the models that were trained again, by seed.
+        size: Size of the model.
+        test_evaluations: The models that were scored, those of further seeds too, and the fold.
     """
 
     majority: float
     calibration: Calibration
     corruptions: tuple[CorruptionScore, ...]
     seeds: dict[str, float]
+    size: ModelSize
+    test_evaluations: tuple[ScoredModel, ...]

@@ -2,7 +2,7 @@
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.records.costs import TrainingCost
+from unfreeze.records.costs import TrainedSize
 from unfreeze.records.finding import Finding
 from unfreeze.records.interval import Interval, OptionalInterval
 from unfreeze.records.learning_curves import LearningCurve
@@ -82,7 +82,7 @@ class Row(Record):
         confusion: Number of images, true classes as rows.
         confused: The pairs of classes confused most.
         calibration: Errors of the probabilities.
-        cost: Of training and use.
+        cost: Size of the model; times are in the report alone, since they differ from run to run.
         seeds: None where the study has one seed.
         corruptions: One entry a corruption and strength.
         learning_curve: None where it was not measured.
@@ -102,7 +102,7 @@ class Row(Record):
     confusion: tuple[tuple[int, ...], ...]
     confused: tuple[Confusion, ...]
     calibration: Calibration
-    cost: TrainingCost
+    cost: TrainedSize
     seeds: Spread | None
     corruptions: tuple[CorruptionScore, ...]
     learning_curve: LearningCurve | None
@@ -167,18 +167,6 @@ class Ranking(Record):
     text: str
 
 
-class Looks(Record):
-    """How often the test fold was evaluated.
-
-    Args:
-        this: Number of scorings.
-        models: Number of different models among them.
-    """
-
-    this: int
-    models: int
-
-
 class Verdict(Record):
     """The content of metrics/verdict.json.
 
@@ -192,7 +180,6 @@ class Verdict(Record):
         smallest_difference: Of accuracy, that the test fold shows with 80 % power; 1 where it shows none.
         verdict: Which backbone to take.
         findings: What is wrong with results.
-        looks: How often the test fold was evaluated.
     """
 
     study: StudySettings
@@ -204,7 +191,6 @@ class Verdict(Record):
     smallest_difference: float
     verdict: Ranking
     findings: tuple[Finding, ...]
-    looks: Looks
 
     def row_of(self, backbone: str) -> Row:
         """Return a backbone's row.

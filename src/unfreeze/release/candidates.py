@@ -4,7 +4,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import verdict
-from unfreeze.records.costs import Cost
+from unfreeze.records.costs import Latency
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.release.comparability import STUDY_RUN
 from unfreeze.settings.params import Params
@@ -68,5 +68,9 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
 
 def known_scores(paths: Paths, backbone: str) -> dict[str, float]:
     """Return what the study measured of a backbone, for where nothing is scored again."""
-    cost, evaluation = Cost.read(paths.cost(backbone)), Evaluation.read(paths.evaluation(backbone))
-    return {"accuracy": evaluation.accuracy, "size_mb": cost.size_mb, "latency_ms": cost.latency_ms["1"]}
+    latency, evaluation = Latency.read(paths.cost(backbone)), Evaluation.read(paths.evaluation(backbone))
+    return {
+        "accuracy": evaluation.accuracy,
+        "size_mb": evaluation.size.size_mb,
+        "latency_ms": latency.latency_ms["1"],
+    }

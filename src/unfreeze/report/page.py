@@ -14,7 +14,8 @@ from unfreeze.figures.lines import MOST_CLASSES
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import Section, load_charts
 from unfreeze.records.pretrained_weights import RANDOM
-from unfreeze.records.verdict import Row, Verdict
+from unfreeze.records.study_report import ReportedRow
+from unfreeze.records.verdict import Verdict
 from unfreeze.report import mistake_cards, tables
 from unfreeze.report.study import Study
 from unfreeze.report.text import sort_findings
@@ -101,7 +102,7 @@ def _describe_classes(verdict: Verdict) -> str:
     return f"Each class against all others: the {MOST_CLASSES} of {classes} classes with the lowest mean recall."
 
 
-def _describe_backbone(row: Row, study: Study) -> dict[str, Any]:
+def _describe_backbone(row: ReportedRow, study: Study) -> dict[str, Any]:
     """Return what the section of a backbone shows."""
     verdict, name = study.verdict, row.backbone
     tabled = [

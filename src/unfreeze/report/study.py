@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unfreeze.figures.data import CostData
-from unfreeze.records.study_report import Report, Suite
-from unfreeze.records.verdict import Verdict
+from unfreeze.records.study_report import Report, ReportedVerdict, Suite
 
 
 @dataclass(frozen=True)
@@ -15,6 +14,7 @@ class Study:
     """The results of one study.
 
     Args:
+        verdict: How the backbones compare, with their times.
         charts: What charts are drawn from.
         mistakes: By backbone, one row an image, the most telling first: kind (mistake or doubtful), id, label,
             predicted, probability, picture and heatmap (JPEG), neighbours.
@@ -23,16 +23,12 @@ class Study:
         links: Addresses of other pages by title, relative to the report.
     """
 
+    verdict: ReportedVerdict
     charts: CostData
     mistakes: Mapping[str, pd.DataFrame]
     checks: Sequence[Suite]
     lineage: Mapping[str, str]
     links: Mapping[str, str]
-
-    @property
-    def verdict(self) -> Verdict:
-        """How the backbones compare."""
-        return self.charts.study.verdict
 
 
 def content(study: Study) -> Report:

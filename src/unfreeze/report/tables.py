@@ -18,7 +18,7 @@ from unfreeze.figures.formats import (
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.interval import Interval
 from unfreeze.records.pretrained_weights import RANDOM
-from unfreeze.records.study_report import Suite
+from unfreeze.records.study_report import ReportedRow, ReportedVerdict, Suite
 from unfreeze.records.verdict import Pair, Row, Verdict
 
 # Most classes and slices listed, those with the lowest recall or accuracy; metrics/verdict.json holds all.
@@ -85,7 +85,7 @@ def tabulate_settings(row: Row) -> Table:
     return Table("Settings", ["setting", "value"], lines, words=2)
 
 
-def tabulate_costs(verdict: Verdict, rows: Sequence[Row] | None = None) -> Table:
+def tabulate_costs(verdict: ReportedVerdict, rows: Sequence[ReportedRow] | None = None) -> Table:
     """Return what training and using the models costs.
 
     Args:
@@ -231,13 +231,14 @@ def tabulate_checks(suites: Sequence[Suite]) -> Table:
     return Table("Data checks", header, lines, words=3)
 
 
-def describe_test_evaluations(verdict: Verdict) -> str:
-    """Return how often this test fold was looked at, as a sentence."""
-    of = verdict.looks
-    models = f"{of.models} model{'' if of.models == 1 else 's'}"
+def describe_test_evaluations(verdict: ReportedVerdict) -> str:
+    """Return how often this test fold was used, as a sentence or two."""
+    use = verdict.test_evaluations
+    if not use.earlier:
+        return "First look at this test fold: no model of another study was evaluated on it before."
     return (
-        f"This is look {of.this} at this test fold, each scoring of a model counted, by {models}. "
-        "A test fold that is looked at often turns into a validation fold."
+        f"{use.models} models were evaluated on this test fold, {use.earlier} of them before this study. "
+        "A test fold that is used often turns into a validation fold."
     )
 
 

@@ -8,7 +8,7 @@ from unfreeze import files
 from unfreeze.checks import gate
 from unfreeze.figures.data import CostData, StudyData
 from unfreeze.paths import Paths
-from unfreeze.records import lineage
+from unfreeze.records import lineage, study_report, test_evaluations
 from unfreeze.records.study_report import Suite
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, content
@@ -26,9 +26,10 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
     """
     # Those of backbones that left the study lie there too.
     suites = [*gate.SUITES, *(f"{suite}_{name}" for name in backbones for suite in OF_BACKBONES)]
-    charts = StudyData.read(paths, backbones)
+    verdict = study_report.read(paths)
     return Study(
-        charts=CostData(charts, {row.backbone: row.cost for row in charts.verdict.rows}),
+        verdict=verdict,
+        charts=CostData(StudyData.read(paths, backbones), {row.backbone: row.cost for row in verdict.rows}),
         mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
         checks=[Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in suites],
         lineage=lineage.of_study(paths, backbones),
@@ -46,6 +47,8 @@ def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
     Returns:
         What was read.
     """
+    # A stage that DVC restored from its run cache has written nothing down.
+    test_evaluations.record(paths, study_report.list_scored_models(paths, backbones))
     study = read_study(paths, backbones)
     content(study).write(paths.report_json)
     files.write_text(paths.report_markdown, text.format_report(study))

@@ -16,7 +16,8 @@ from unfreeze.features.pooled import Pooled
 from unfreeze.images import corruptions, jpeg, store
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
-from unfreeze.records.costs import Cost
+from unfreeze.records.costs import Latency, ModelSize
+from unfreeze.records.test_evaluations import ScoredModel
 from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
@@ -102,8 +103,8 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
-        models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in settings.seeds)]
-        test_evaluations.record(paths, backbone, models=map(files.sha256, models), fold=digest_of(paths, ids))
+        evaluations = list_evaluations(settings, paths, backbone, digest_of(paths, ids))
+        test_evaluations.record(paths, evaluations)
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
         temperature = files.read_json(paths.training(backbone))["temperature"]
@@ -118,11 +119,13 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
                 )
                 for seed in settings.seeds
             },
+            size=measure_size(paths, backbone, scorer),
+            test_evaluations=evaluations,
         )
         table = predictions_table(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         result.write(paths.evaluation(backbone))
-        cost_of(paths, backbone, scorer).write(paths.cost(backbone))
+        measure_latency(scorer).write(paths.cost(backbone))
         write_curves(paths, backbone, labels, probabilities, images.classes)
         picks = picked(labels, probabilities, settings.evaluate.pictures)
         shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
@@ -141,17 +144,35 @@ def digest_of(paths: Paths, ids: list[str]) -> str:
     return files.digest(sorted(pixels.loc[ids]))
 
 
-def cost_of(paths: Paths, backbone: str, scorer: Any) -> Cost:
-    """Return what the model costs to use."""
+def list_evaluations(settings: Settings, paths: Paths, backbone: str, fold: str) -> tuple[ScoredModel, ...]:
+    """Return the models that are about to be scored on the test fold.
+
+    Args:
+        settings: The stage's.
+        paths: The checkout.
+        backbone: Whose models they are.
+        fold: Digest of the test fold.
+    """
+    models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in settings.seeds)]
+    return tuple(ScoredModel(model=files.sha256(model), fold=fold, backbone=backbone) for model in models)
+
+
+def measure_size(paths: Paths, backbone: str, scorer: Any) -> ModelSize:
+    """Return the size of the model."""
     from unfreeze.models import cost
 
-    return Cost(
+    return ModelSize(
         parameters=int(scorer.model.count_params()),
         multiply_accumulates=cost.multiply_accumulates(scorer.model),
         size_mb=cost.size_mb(paths.model(backbone)),
-        engine=scorer.engine.name,
-        latency_ms=cost.latency(scorer.engine),
     )
+
+
+def measure_latency(scorer: Any) -> Latency:
+    """Return how long the model takes."""
+    from unfreeze.models import cost
+
+    return Latency(engine=scorer.engine.name, latency_ms=cost.latency(scorer.engine))
 
 
 def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:

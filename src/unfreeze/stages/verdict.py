@@ -11,8 +11,7 @@ from unfreeze.evaluation.class_scores import score_classes
 from unfreeze.evaluation.fold import Fold
 from unfreeze.evaluation.metric_registry import score_metrics
 from unfreeze.paths import Paths
-from unfreeze.records import test_evaluations
-from unfreeze.records.costs import Cost, TrainingCost
+from unfreeze.records.costs import TrainedSize
 from unfreeze.records.interval import Interval
 from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.predictions import Predictions
@@ -80,11 +79,7 @@ def row_of(settings: Settings, paths: Paths, backbone: str, predictions: Predict
         confusion=evaluation.confusion,
         confused=tuple(scores.most_confused(evaluation.confusion, predictions.classes)),
         calibration=evaluation.calibration,
-        cost=TrainingCost(
-            **dict(Cost.read(paths.cost(backbone))),
-            trainable_parameters=training["trainable_parameters"],
-            training_seconds=files.read_json(paths.training_time(backbone))["seconds"],
-        ),
+        cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training["trainable_parameters"]),
         seeds=spread(settings.seed, evaluation.accuracy, evaluation.seeds),
         corruptions=evaluation.corruptions,
         learning_curve=None if curve is None else LearningCurve.model_validate(curve),
@@ -148,6 +143,5 @@ def run(settings: Settings, paths: Paths) -> None:
         smallest_difference=smallest,
         verdict=judged,
         findings=tuple(findings),
-        looks=test_evaluations.count(paths, names),
     ).write(paths.verdict)
     console.log.info("%s", judged.text)

@@ -10,7 +10,7 @@ import pandas as pd
 from unfreeze import files, git
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
-from unfreeze.records.costs import Cost
+from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.records.verdict import Row
@@ -81,11 +81,10 @@ def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
     scores |= {key: value for key, value in result.calibration if key != "log_loss"}
     for name, value in scores.items():
         yield f"test_{name}", _rounded(value), 0
-    cost = Cost.read(paths.cost(backbone))
-    yield "parameters", float(cost.parameters), 0
-    yield "multiply_adds", float(cost.multiply_accumulates), 0
-    yield "size_mb", _rounded(cost.size_mb), 0
-    yield "latency_ms", _rounded(cost.latency_ms["1"]), 0
+    yield "parameters", float(result.size.parameters), 0
+    yield "multiply_adds", float(result.size.multiply_accumulates), 0
+    yield "size_mb", _rounded(result.size.size_mb), 0
+    yield "latency_ms", _rounded(Latency.read(paths.cost(backbone)).latency_ms["1"]), 0
 
 
 def verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
