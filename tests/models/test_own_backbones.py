@@ -247,7 +247,7 @@ def test_other_settings_are_composed_as_before(folder: Path) -> None:
 
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
     made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs]", "study.baseline=mine",
-                                "+weights.mine=random")  # fmt: skip
+                                "+weights.mine=random", "unfreeze.candidates.default=[auto]")  # fmt: skip
     write_builder(made.root, "small")
     describe(made.root, "mine", blocks=["middle", "high"])
     trained_classifier().save(made.root / "conf/backbones/theirs.keras")
