@@ -55,8 +55,7 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
         errors="replace",
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append((time.monotonic() - begun, line.rstrip()))
+        lines.extend((time.monotonic() - begun, line.rstrip()) for line in process.stdout)
         # The usage of a process counts those it has waited for.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -97,11 +97,11 @@ def remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8.
+    r"""Write a text file in UTF-8.
 
     >>> write_text(Path("notes.txt"), "Größe")
     >>> Path("notes.txt").read_bytes()[:4]
-    b'Gr\\xc3\\xb6'
+    b'Gr\xc3\xb6'
     """
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -108,7 +108,6 @@ class Backbone:
         Returns:
             The points from the top of the backbone down, each as `named` gives it.
         """
-
         chosen: list[UnfreezePoint] = []
         for point in points:
             chosen += ["none", *self.block_starts()] if point == "auto" else [point]

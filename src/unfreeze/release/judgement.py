@@ -176,7 +176,6 @@ def images_needed(gap: float, discordant: float) -> int:
     Returns:
         At most 10 million.
     """
-
     discordant = max(discordant, gap)
     significant, powerful = norm.ppf(1 - pairs.SIGNIFICANCE / 2), norm.ppf(pairs.POWER)
     images = ((significant * discordant**0.5 + powerful * (discordant - gap**2) ** 0.5) / gap) ** 2

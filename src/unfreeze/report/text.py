@@ -49,10 +49,10 @@ def format_table(of: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text in one line that Markdown shows literally, in cells of tables too.
+    r"""Return a text in one line that Markdown shows literally, in cells of tables too.
 
     >>> escape("from_scratch *and* @all")
-    'from_scratch \\\\*and\\\\* &#64;all'
+    'from_scratch \\*and\\* &#64;all'
     """
     text = _MARKUP.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
     for mark, entity in _AS_ENTITY.items():

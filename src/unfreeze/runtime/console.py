@@ -37,7 +37,8 @@ _console = Console(stderr=True)
 class Advance(Protocol):
     """Reports progress: the number of steps just done, and a note for the end of the line."""
 
-    def __call__(self, steps: int = 1, *, note: str = "") -> None: ...
+    def __call__(self, steps: int = 1, *, note: str = "") -> None:
+        """Report so many steps more."""
 
 
 def configure_logging() -> None:

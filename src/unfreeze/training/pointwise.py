@@ -35,6 +35,7 @@ class Pointwise(layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
+        """Return what the layer returns, computed as a matrix product."""
         layer = self.layer
         if isinstance(layer, layers.SeparableConv2D):
             inputs = ops.depthwise_conv(inputs, layer.depthwise_kernel, layer.strides, layer.padding)

@@ -315,6 +315,7 @@ class FineTuned(keras.Model):
         self.head = head
 
     def call(self, activations: Any, training: bool | None = None) -> Any:
+        """Return the head's output; the suffix runs in inference mode, so that its statistics stay as pretrained."""
         return self.head(self.suffix(activations, training=False), training=training)
 
 
