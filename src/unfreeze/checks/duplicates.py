@@ -15,32 +15,32 @@ from unfreeze.checks.thumbnails import SMALLEST_NORM, draw_thumbnails
 from unfreeze.settings.checks import Limits
 
 HASH_BITS = 64
-# Pairs of images whose distances stand for those of unrelated images.
+# Random pairs whose distances estimate the distribution for unrelated images.
 SAMPLED_PAIRS = 100_000
-# So many pairs an image that chance alone brings are few enough to look at their pixels.
+# Accepted false candidates per image: each costs one comparison of pixels.
 CHANCE_PAIRS = 0.1
 LOW = 0.1
-# Images of one hash that are compared with each other, and for each of two close hashes: photographs of one wall can
-# be many, and those that are copies are found through these.
+# Limits of comparisons: images of one hash that are compared with each other, and images a side for two close hashes.
+# One motif can have thousands of photographs; copies among them are still linked through these.
 MOST_OF_A_HASH = 32
 MOST_OF_A_PAIR = 4
 # Hashes of resized and re-encoded photographs differ in 0 to 6 bits; past this only chance pairs come.
 LARGEST_DISTANCE = 12
-# Images from which is learnt what those of the set have in common, and how many patterns that may be: of cells of two
-# makes, the frames and wires. One for every 8 images leaves what is an image's own.
+# Images that the principal components are fitted on, and images per component. Components capture what all images
+# share, such as the frame and wires of solar cells; one for every 8 images leaves the content of single images.
 SAMPLED_IMAGES = 512
 IMAGES_A_PATTERN = 8
-# Of photographs of cats and dogs, copies of half the size, of 160 pixels, or of JPEG quality 30 are above 0.97 and
-# no two others above 0.4. Of solar cells nine of ten copies are above 0.9, as are two photographs of one cell.
+# Correlation from which two images show the same. Photographs of cats and dogs: copies of half the size, of 160 px
+# or of JPEG quality 30 exceed 0.97, no two other images 0.4. Solar cells: nine of ten copies exceed 0.9.
 LEAST_CORRELATION = 0.9
-# Pairs whose images are held at once: at most some 100 MB, however many copies a set has.
+# Pairs whose images are in memory at once: about 100 MB at most.
 PAIRS_AT_ONCE = 1024
-# Rows that are compared with all others of their band at a time.
+# Rows compared with all others of their band in one step.
 BLOCK = 1024
 
 
 def calibrate_distance(hashes: np.ndarray, seed: int) -> int:
-    """Return the Hamming distance up to which two hashes are worth a look at the pixels, for this set.
+    """Return the Hamming distance up to which the pixels of two images are compared, for this set.
 
     Images of one kind have hashes close to each other, so a fixed distance calls most of them copies. Here it is the
     largest at which unrelated images bring at most one pair for every ten images, by the normal approximation of
@@ -57,11 +57,11 @@ def calibrate_distance(hashes: np.ndarray, seed: int) -> int:
         return 0
     first, second = np.random.default_rng(seed).integers(0, len(hashes), (2, SAMPLED_PAIRS))
     distances = np.bitwise_count(hashes[first] ^ hashes[second])[first != second]
-    # The lower half tells how close unrelated images come; a tenth of the pairs may be copies without moving it.
+    # Fit the lower half of the distances: up to a tenth of the pairs may be copies without changing these quantiles.
     low, middle = np.quantile(distances, (LOW, 0.5))
     scale = max((middle - low) / -norm.ppf(LOW), 1.0)
     by_chance = CHANCE_PAIRS * len(hashes) / (len(hashes) * (len(hashes) - 1) / 2)
-    # A distance of d covers all below d + 1/2 of the continuous approximation.
+    # Continuity correction: the integer distance d covers all values below d + 1/2.
     bound = norm.ppf(min(by_chance, 0.5), loc=middle, scale=scale) - 0.5
     return int(np.clip(np.floor(bound), 0, LARGEST_DISTANCE))
 
@@ -89,7 +89,7 @@ def find_close_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _split_by_key(keys: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the positions of each key that comes more than once."""
+    """Yield the positions of each key that occurs more than once."""
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order])) + 1
     yield from (group for group in np.split(order, starts) if len(group) > 1)
@@ -109,9 +109,9 @@ def find_candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.nd
     """Return pairs of different images whose perceptual hashes are close.
 
     Args:
-        rows: `pixels_sha256` and `perceptual_hash` of readable images.
-        distance: Most bits in which hashes differ; `auto` takes it from the set.
-        seed: Seed of what `auto` samples.
+        rows: `pixels_sha256` and `perceptual_hash` (16 hexadecimal digits) of readable images.
+        distance: Most bits in which hashes differ; `auto` calibrates it on the set.
+        seed: Seed of the pairs that `auto` samples.
 
     Returns:
         int64 array of shape (pairs, 2): row numbers.
@@ -139,18 +139,17 @@ def find_candidates(rows: pd.DataFrame, distance: int | str, seed: int) -> np.nd
 def confirm_pairs(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: int) -> np.ndarray:
     """Keep the pairs whose pixels show the same.
 
-    What all images of the set have in common says nothing: it is taken out, as principal components of some of them,
-    and the rest of both must agree. Of images that may be copies one stands for all, or they would be taken for what
-    is common.
+    Principal components remove what all images of the set share; the residuals of both must correlate. The components
+    are fitted on one image of each candidate group: many copies of one image would become a component themselves.
 
     Args:
         pairs: Row numbers, of shape (pairs, 2).
         paths: The file of each row, all of them readable.
-        limits: What decoding an image may take.
-        seed: Seed of the images that stand for the set.
+        limits: Most pixels, memory and time that an image may take.
+        seed: Seed of the images that the components are fitted on.
 
     Returns:
-        The pairs that are left.
+        int64 array of shape (pairs kept, 2).
     """
     if not len(pairs):
         return pairs
@@ -160,7 +159,7 @@ def confirm_pairs(pairs: np.ndarray, paths: list[Path], limits: Limits, seed: in
     patterns = max(1, len(sample) // IMAGES_A_PATTERN)
     common = PCA(patterns, svd_solver="randomized", random_state=seed)
     common.fit(draw_thumbnails([paths[row] for row in sample], limits))
-    # Pairs that share images follow each other, so that few images are decoded twice.
+    # Sort pairs by group, so that few images are decoded twice.
     order = np.argsort(components[pairs[:, 0]], kind="stable")
     alike = np.empty(len(pairs), bool)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
@@ -182,7 +181,12 @@ def number_clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
         near: Pairs of row numbers that show the same, of shape (pairs, 2).
 
     Returns:
-        int64 array, a number an image, in order of first appearance.
+        int64 array of shape (images,): numbers from 0 in order of first appearance.
+
+    Example:
+        >>> rows = pd.DataFrame({"path": ["a", "b", "c"], "pixels_sha256": ["1", "2", "1"]})
+        >>> number_clusters(rows, np.array([[0, 1]])).tolist()
+        [0, 0, 0]
     """
     alone = "path " + rows["path"]
     keys = [rows["pixels_sha256"].fillna(alone)]
@@ -190,7 +194,7 @@ def number_clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
         keys.append(rows["group"].where(rows["group"] != "", alone))
     nodes = [pd.factorize(key)[0] for key in keys]
     count = len(rows)
-    # An image is tied to its pixels' first image, to its group's first image, and to its near copies.
+    # Link each image to the first one with its pixels, to the first one of its group, and to its near copies.
     ties = [near]
     for node in nodes:
         first = pd.Series(range(count)).groupby(node).transform("first").to_numpy()
@@ -199,6 +203,6 @@ def number_clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
 
 
 def _number_components(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Number the groups that pairs hold together, of so many things."""
+    """Number the connected components of a graph with `count` nodes and these edges."""
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    return np.asarray(connected_components(graph, directed=False)[1])

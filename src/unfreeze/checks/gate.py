@@ -114,12 +114,6 @@ def validate_table(suite: str, frame: pd.DataFrame, rules: list[Rule]) -> list[O
 
     Returns:
         One outcome a rule, in the order of Great Expectations.
-
-    Example:
-        >>> rule = Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove one")
-        >>> table = pd.DataFrame({"path": ["a.png", "a.png", "b.png"]})
-        >>> [(outcome.success, outcome.problem) for outcome in validate_table("paths", table, [rule])]
-        [(False, 'paths come twice (a.png, a.png): remove one')]
     """
     load_library()
     import great_expectations as gx
@@ -150,15 +144,15 @@ def validate_table(suite: str, frame: pd.DataFrame, rules: list[Rule]) -> list[O
 
 
 def enforce(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *, backbone: str | None = None) -> None:
-    """Validate a table, tell of every failed rule, and end the stage if one is an error.
+    """Validate a table, log every failed rule, and end the stage if one is an error.
 
     Args:
         suite: Name of the suite.
         frame: The table.
         rules: What it must satisfy.
         paths: Where results go.
-        backbone: Whose results these are. Those of untrained weights end nothing: they are there to be compared
-            with, so a collapse or a poor score of theirs is a result to be told and no fault.
+        backbone: Backbone that the table is about. Untrained weights never end a stage: they are a baseline, and a
+            collapse or a poor score of theirs is a result.
 
     Raises:
         UnfreezeError: Names each failed rule that is an error, examples and the remedy.
@@ -175,10 +169,10 @@ def enforce(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths, *,
 
 
 def list_pages(paths: Paths, shown_on: Path) -> list[tuple[str, str]]:
-    """Return title and relative address of every suite's pages, for a page that links them.
+    """Return title and relative address of every suite's page, for a page that links them.
 
     Args:
-        paths: Where the pages lie.
+        paths: Where the pages are.
         shown_on: The page with the links.
     """
     return [

@@ -12,7 +12,7 @@ from unfreeze.checks.catalogue import Explanation
 from unfreeze.images import decoding, jpeg
 
 THUMBNAIL_SIDE = 128
-# So many of a check's findings are shown; all are in the table that the page names.
+# Most groups of findings shown for a check; all are in the table that the page names.
 MOST_GROUPS = 24
 MOST_IN_GROUP = 8
 MOST_ROWS = 100
@@ -24,7 +24,7 @@ class Card:
 
     Args:
         path: Its path below the root of the images.
-        lines: What stands below it.
+        lines: Text below it.
         has_picture: Whether it can be decoded.
     """
 
@@ -35,15 +35,15 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """What one check found.
+    """Findings of one check.
 
     Args:
         check: Name of the check.
         explanation: Its title, meaning and remedy.
         level: What a finding does: error or warning.
-        images: How many images it found, those let pass left out.
-        waived: How many were let pass.
-        groups: The images, those that belong together in one group, the worst first.
+        images: Number of images found, without the waived ones.
+        waived: Number of waived findings.
+        groups: The images, copies in one group, the worst first.
     """
 
     check: str
@@ -83,13 +83,13 @@ def render_page(
     most_pixels: int,
     links: Iterable[tuple[str, str]],
 ) -> str:
-    """Return the page.
+    """Return the page of findings as HTML.
 
     Args:
         title: Its heading.
-        intro: What was looked at.
-        sections: What each check found.
-        tables: What else there is to know.
+        intro: Sentence on the images that were checked.
+        sections: Findings of each check.
+        tables: Further tables.
         root: Folder the images' paths are relative to.
         most_pixels: Most pixels an image may have to be shown.
         links: Title and address of other pages, addresses relative to this one.
@@ -119,6 +119,11 @@ def render_page(
 
 
 def encode_thumbnail(path: Path, most_pixels: int) -> str:
-    """Return a small version of an image as the text of a data address (JPEG, base64)."""
+    """Return a small version of an image as JPEG in base64, for a data address.
+
+    Args:
+        path: The file.
+        most_pixels: Most pixels it may have, width times height.
+    """
     rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
     return base64.b64encode(jpeg.encode(rgb, side=THUMBNAIL_SIDE)).decode()

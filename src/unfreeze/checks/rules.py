@@ -1,4 +1,4 @@
-"""What each artifact must satisfy: the rules of its suite of expectations."""
+"""The rules that each artifact must satisfy, as expectations of Great Expectations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +10,20 @@ from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 
 SMALLEST_SIDE = 8
-# Of the range of what a network was trained on; rounding takes a millionth.
+# Largest scaling error, as a share of the range that a network was trained on; rounding causes a millionth.
 SCALING_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation, with what its failure means and what to do about it.
+    """One expectation, with the problem that its failure shows and the remedy.
 
     Args:
-        expectation: Its class in `great_expectations.expectations`, by name: whoever makes rules need not load it.
-        arguments: What the class takes.
+        expectation: Name of its class in `great_expectations.expectations`; rules are made without importing it.
+        arguments: Arguments of the class.
         problem: What is wrong where it fails.
-        remedy: What to do then.
-        level: Whether a failure ends the stage or is told.
+        remedy: What to do about it.
+        level: `error` ends the stage, `warning` is logged.
     """
 
     expectation: str
@@ -34,12 +34,19 @@ class Rule:
 
     @classmethod
     def of_check(cls, name: str, checks: CheckSettings, expectation: str, arguments: dict[str, Any]) -> list["Rule"]:
-        """Return the expectation of a check that is on, with what people are told of it; none where it is off."""
+        """Return the rule of a check in a list, or an empty list where the check is off.
+
+        Args:
+            name: The check.
+            checks: Its settings.
+            expectation: Name of the class of Great Expectations.
+            arguments: Arguments of that class.
+        """
         level = checks.level_of(name)
         if level == "off":
             return []
-        told = EXPLANATIONS[name]
-        return [cls(expectation, arguments, told.title, told.remedy, level)]
+        explanation = EXPLANATIONS[name]
+        return [cls(expectation, arguments, explanation.title, explanation.remedy, level)]
 
 
 def guard_manifest(checks: CheckSettings) -> list[Rule]:
@@ -80,7 +87,12 @@ def guard_manifest(checks: CheckSettings) -> list[Rule]:
 
 
 def guard_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
-    """Guard the classes: one row a class, with its number of readable images."""
+    """Guard the classes: one row a class, with its number of readable images.
+
+    Args:
+        checks: Settings of `imbalance`.
+        limits: Fewest images of a class.
+    """
     least = limits.min_images_per_class
     return [
         Rule(
@@ -105,25 +117,42 @@ def guard_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
 
 
 def guard_shortcuts(checks: CheckSettings) -> list[Rule]:
-    """Guard against shortcuts: one row a property, with how well it predicts the label by itself."""
+    """Guard against shortcuts: one row a property, with how well it predicts the label by itself.
+
+    Args:
+        checks: Settings of `shortcut`.
+    """
     arguments = {"column": "skill", "max_value": checks.threshold_of("shortcut")}
     return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
 def guard_drift(checks: CheckSettings) -> list[Rule]:
-    """Guard the data version: one row a property, with its distance from the version before."""
+    """Guard the data version: one row a property, with its distance from the version before.
+
+    Args:
+        checks: Settings of `drift`.
+    """
     arguments = {"column": "distance", "max_value": checks.threshold_of("drift")}
     return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
 def guard_suspects(checks: CheckSettings) -> list[Rule]:
-    """Guard the labels: one row an image that the probes have scored."""
+    """Guard the labels: one row an image that the probes have scored.
+
+    Args:
+        checks: Settings of `suspect_labels`.
+    """
     arguments = {"column": "suspect_labels", "value_set": [False]}
     return Rule.of_check("suspect_labels", checks, "ExpectColumnValuesToBeInSet", arguments)
 
 
 def guard_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
-    """Guard the store: one row an image, with statistics of its pixels."""
+    """Guard the store: one row an image, with statistics of its pixels.
+
+    Args:
+        classes: Class names that must all occur.
+        checks: Settings of `single_colour`.
+    """
     return [
         Rule(
             "ExpectColumnValuesToBeUnique",
@@ -170,7 +199,7 @@ def guard_split(split: Split, *, given: bool) -> list[Rule]:
             "a fold holds one class only",
             "bring more images or change the shares in split",
         ),
-        # Folds that the source gives are as they are.
+        # Folds that the source gives are not ours to judge.
         *(
             []
             if given
@@ -187,7 +216,11 @@ def guard_split(split: Split, *, given: bool) -> list[Rule]:
 
 
 def guard_features(checks: CheckSettings) -> list[Rule]:
-    """Guard the activations: one row an image, with their statistics."""
+    """Guard the activations: one row an image, with their statistics.
+
+    Args:
+        checks: Settings of `dead_features` and `collapsed_features`.
+    """
     return [
         Rule(
             "ExpectColumnValuesToBeInSet",
@@ -208,7 +241,11 @@ def guard_features(checks: CheckSettings) -> list[Rule]:
 
 
 def guard_scaling(checks: CheckSettings) -> list[Rule]:
-    """Guard what reaches the backbone: one row, with how far it is from what the network was trained on."""
+    """Guard the scaling of pixels: one row, with the error at the backbone's first layer.
+
+    Args:
+        checks: Settings of `pixel_scaling`.
+    """
     return Rule.of_check(
         "pixel_scaling",
         checks,
@@ -218,7 +255,11 @@ def guard_scaling(checks: CheckSettings) -> list[Rule]:
 
 
 def guard_feature_space(checks: CheckSettings) -> list[Rule]:
-    """Guard the space of the pooled features: one row, with its dimensions and what a probe makes of it."""
+    """Guard the space of the pooled features: one row, with its dimensions and the skill of a probe.
+
+    Args:
+        checks: Settings of `collapsed_features` and `uninformative_features`.
+    """
     return [
         *Rule.of_check(
             "collapsed_features",
@@ -257,5 +298,5 @@ def guard_predictions(classes: int, majority: float, checks: CheckSettings) -> l
 
 
 def _varied(threshold: float) -> dict[str, Any]:
-    """Return what asks for numbers that differ, in all rows but the share that a check lets pass."""
+    """Return the arguments for a positive deviation in all rows but a share of `threshold`."""
     return {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 1 - threshold}

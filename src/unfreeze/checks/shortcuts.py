@@ -1,4 +1,4 @@
-"""Shortcuts: properties of the files that predict the label without a look at what the images show."""
+"""Shortcuts: properties of the files that predict the label, whatever the images show."""
 
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
@@ -6,18 +6,18 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 PROPERTIES = ("width", "height", "aspect", "bytes", "brightness", "sharpness", "entropy", "format", "mode")
-# Enough to tell a skill of 0.02 from none.
+# Enough to distinguish a skill of 0.02 from 0.
 MOST_IMAGES = 20_000
 FOLDS = 5
-# A property gives itself away in a few ranges of its values; deeper trees learn the images by heart.
+# A shortcut shows in a few ranges of values; deeper trees overfit.
 DEPTH = 3
 
 
 def measure_skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Tell how well each property alone predicts the label.
+    """Measure how well each property alone predicts the label.
 
     Args:
-        rows: The manifest's rows of usable images.
+        rows: The manifest's rows of usable images: `label` and the columns `PROPERTIES`.
         seed: Seed of the sample and of the folds.
 
     Returns:
@@ -30,7 +30,7 @@ def measure_skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         return pd.DataFrame(columns=["property", "skill"])
     if len(rows) > MOST_IMAGES:
         share = MOST_IMAGES / len(rows)
-        # A rare class keeps as many images as there are folds.
+        # Keep at least one image a fold of a rare class.
         kept = [
             of_class.sample(max(FOLDS, round(share * len(of_class))), random_state=seed)
             for _, of_class in rows.groupby("label")
@@ -51,7 +51,14 @@ def measure_skills(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def list_properties(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the properties as numbers, one row an image."""
+    """Return the properties as numbers.
+
+    Args:
+        rows: The manifest's rows of usable images.
+
+    Returns:
+        float64 table, one row an image; formats and modes become codes.
+    """
     table = pd.DataFrame({name: rows[name] for name in PROPERTIES if name in rows})
     table.insert(2, "aspect", rows["width"] / rows["height"])
     for name in ("format", "mode"):

@@ -52,7 +52,7 @@ def apply_changes(maker: Any, pixels: np.ndarray) -> np.ndarray:
         uint8 array of the same shape.
     """
     changed = np.asarray(maker(pixels.astype("float32"), training=True))
-    return np.clip(np.rint(changed), 0, 255).astype("uint8")
+    return np.asarray(np.clip(np.rint(changed), 0, 255), "uint8")
 
 
 class Views:

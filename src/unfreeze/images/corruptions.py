@@ -86,7 +86,8 @@ def _rotation(picture: np.ndarray, degrees: float, random: np.random.Generator) 
     """Turn about the middle, to the left or to the right; corners are filled with the picture's mirror image."""
     height, width = picture.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees * random.choice((-1, 1)), 1)
-    return cv2.warpAffine(picture, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    mirrored = cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(picture, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=mirrored))
 
 
 def _contrast(picture: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
@@ -96,7 +97,7 @@ def _contrast(picture: np.ndarray, kept: float, random: np.random.Generator) -> 
 
 
 def _round_to_uint8(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype("uint8")
+    return np.asarray(np.clip(np.rint(values), 0, 255), "uint8")
 
 
 _BY_NAME = {

@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from unfreeze.images.jpeg_decoding import LARGEST_JPEG_FACTOR, Undecodable, decode_jpeg
+from unfreeze.images.jpeg_decoding import LARGEST_JPEG_FACTOR, decode_jpeg
+from unfreeze.images.jpeg_decoding import Undecodable as Undecodable
 
 # Suffixes by format, in lower case.
 SUFFIXES = {
@@ -177,7 +178,7 @@ def _shrink(pixels: np.ndarray, size: int, orientation: int) -> np.ndarray:
 
 def _halving(side: int, size: int) -> int:
     """Return the largest power of two by which a side can be divided without falling below a size."""
-    return 2 ** max((side // size).bit_length() - 1, 0)
+    return 1 << max((side // size).bit_length() - 1, 0)
 
 
 @contextmanager

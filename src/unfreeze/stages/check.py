@@ -104,7 +104,7 @@ def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: S
     readable = rows.iloc[numbers]
     pairs = duplicates.find_candidates(readable, near_duplicates.threshold, settings.seed)
     files_of = [paths.raw / name for name in readable["path"]]
-    return numbers[duplicates.confirm_pairs(pairs, files_of, settings.limits, settings.seed)]
+    return np.asarray(numbers[duplicates.confirm_pairs(pairs, files_of, settings.limits, settings.seed)])
 
 
 def add_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
