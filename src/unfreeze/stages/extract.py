@@ -40,13 +40,8 @@ class Settings:
     )
 
 
-def load_probe() -> None:
-    """Import what a probe needs, which takes a second."""
-    from unfreeze.features import feature_space  # noqa: F401
-
-
 def measure_space(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
-    """Return what the stored features are worth; None where there are none."""
+    """Measure dimensions and probe of the stored features; None if nothing is stored."""
     from unfreeze.features import feature_space
 
     of_images = pooled.read(paths, backbone)
@@ -59,19 +54,19 @@ def measure_space(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | No
 
 
 def tabulate_space(space: dict[str, Any] | None) -> pd.DataFrame:
-    """Return the row that the gate judges, and none where nothing is stored."""
+    """Return the row that the gate validates; no row if nothing is stored."""
     columns = ["effective_dimensions", "probe_above_majority"]
     if space is None:
         return pd.DataFrame(columns=columns)
     probe = space["probe"]
-    # A probe that could not be made says nothing against the features.
+    # Without a probe there is no evidence against the features.
     above = probe["low"] - probe["majority"] if probe else 1.0
     return pd.DataFrame([[space["effective_dimensions"], above]], columns=columns)
 
 
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    with start_helper(gate.load_library, load_probe) as process:
+    with start_helper(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models import pixel_check
 
@@ -87,7 +82,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
             rules.guard_scaling(settings.checks),
         )
         batches = store_activations(settings, paths, network)
-        # Both read all that is stored: one here, one beside.
+        # Both read all stored rows: one in this process, one in the helper.
         space = process.submit(measure_space, paths, backbone, settings.seed)
         rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
         judge("features", rows, rules.guard_features(settings.checks))
@@ -96,10 +91,10 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
-    """Cut before the deepest unfreeze point in use and store the activations there; the test fold is left alone.
+    """Cut before the deepest unfreeze point in use and store the activations there; the test fold is not read.
 
     Returns:
-        Batches of what was stored; of what is not, those of the validation fold, computed when they are asked for.
+        Batches of the stored activations; if nothing is stored, those of the validation fold, computed when read.
     """
     from unfreeze.models.engine import engine_of
 
