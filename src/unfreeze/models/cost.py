@@ -30,7 +30,7 @@ def multiply_accumulates(model: keras.Model) -> int:
         .build()
     )
     counted = tf.compat.v1.profiler.profile(graph=traced.graph, cmd="op", options=options)
-    return counted.total_float_ops // 2
+    return int(counted.total_float_ops) // 2
 
 
 def latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20) -> dict[str, float]:

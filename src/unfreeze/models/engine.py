@@ -114,7 +114,8 @@ class Engine:
 
 def _finish(count: int, request: Any) -> np.ndarray:
     request.wait()
-    return request.get_output_tensor(0).data[:count].copy()
+    rows: np.ndarray = request.get_output_tensor(0).data[:count].copy()
+    return rows
 
 
 def _convert(model: keras.Model) -> Any:

@@ -55,7 +55,7 @@ def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, posi
     before, after = _split(model, position)
     size = pixels.shape[1:3]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
     def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         activations, at_position = before(batch, training=False)
         with tf.GradientTape() as tape:
@@ -90,7 +90,8 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """
     colours = 255 * matplotlib.colormaps[COLOURS](heat)[..., :3]
     cover = OPACITY * heat[..., None]
-    return np.rint((1 - cover) * pixels + cover * colours).astype("uint8")
+    covered: np.ndarray = np.rint((1 - cover) * pixels + cover * colours).astype("uint8")
+    return covered
 
 
 def nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tuple[np.ndarray, np.ndarray]:

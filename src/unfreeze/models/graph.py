@@ -137,12 +137,7 @@ def first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequenc
                 )
             return starts[-count]
         case ParameterShare(share=share):
-            allowed = share * backbone.count_params()
-            index, held = len(layers), 0
-            while index > 0 and held + layers[index - 1].count_params() <= allowed:
-                index -= 1
-                held += layers[index].count_params()
-            return index
+            return _find_start_of_share(backbone, share)
         case int():
             if not 0 <= point < len(layers):
                 raise UnfreezeError(
@@ -157,6 +152,16 @@ def first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequenc
         f"unfreeze point {point!r}: {backbone.name} has no such layer; give a layer's name or index, 'blocks: n', "
         f"'share: s', 'none' or 'all' (`unfreeze backbones --json` lists the names)"
     )
+
+
+def _find_start_of_share(backbone: keras.Model, share: float) -> int:
+    """Return the lowest index from which the layers hold at most a share of the parameters."""
+    layers, allowed = backbone.layers, share * backbone.count_params()
+    index, held = len(layers), 0
+    while index > 0 and held + layers[index - 1].count_params() <= allowed:
+        index -= 1
+        held += layers[index].count_params()
+    return index
 
 
 def freeze_below(backbone: keras.Model, first: int) -> None:

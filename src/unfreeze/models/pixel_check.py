@@ -76,20 +76,23 @@ def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
 
     The formulas are written out here, since this is what the model's layers are compared with.
     """
-    values = pixels.astype("float32")
+    values: np.ndarray = pixels.astype("float32")
+    expected: np.ndarray
     if backbone.row.origin == "applications":
-        return preprocess_input(str(backbone.row.builder))(values)
+        expected = preprocess_input(str(backbone.row.builder))(values)
+        return expected
     match backbone.row.pixels:
         case "tf":
-            return values / 127.5 - 1
+            expected = values / 127.5 - 1
         case "unit":
-            return values / 255
+            expected = values / 255
         case "torch":
-            return (values / 255 - TORCH_MEAN) / TORCH_STD
+            expected = (values / 255 - TORCH_MEAN) / TORCH_STD
         case "caffe":
-            return values[..., ::-1] - CAFFE_MEAN[::-1]
+            expected = values[..., ::-1] - CAFFE_MEAN[::-1]
         case "inside":
-            return values
+            expected = values
+    return expected
 
 
 def _recognized(values: np.ndarray, pixels: np.ndarray) -> str:

@@ -56,4 +56,5 @@ class Scorer:
         probabilities = np.concatenate(found).astype("float64")
         require_probabilities(probabilities, what)
         # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        normalized: np.ndarray = probabilities / probabilities.sum(axis=1, keepdims=True)
+        return normalized

@@ -101,10 +101,7 @@ def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
     if table.group_column is not None:
         index["group"] = _texts(rows, table.group_column, name).str.strip()
     if table.fold_column is not None:
-        folds = _texts(rows, table.fold_column, name)
-        unknown = folds[~folds.isin({*FOLDS, ""})]
-        _require_none(unknown.unique(), name, "unknown folds", "use train, val and test, or nothing to have one made")
-        index["fold"] = folds.map({**FOLDS, "": ""})
+        index["fold"] = _read_folds(_texts(rows, table.fold_column, name), name)
     for column in {"label", "group"} & set(index):
         bad = index.loc[index[column].map(lambda text: any(ord(letter) < 32 for letter in text)), column].unique()
         _require_none(bad, name, f"a {column} with control characters", "correct it")
@@ -255,6 +252,12 @@ def _class_names(index: pd.DataFrame, table: LabelTable) -> "pd.Series[str]":
         )
         return labels.map(table.label_map)
     return labels
+
+
+def _read_folds(texts: "pd.Series[str]", name: str) -> "pd.Series[str]":
+    unknown = texts[~texts.isin({*FOLDS, ""})]
+    _require_none(unknown.unique(), name, "unknown folds", "use train, val and test, or nothing to have one made")
+    return texts.map({**FOLDS, "": ""})
 
 
 def _weights(texts: "pd.Series[str]", paths: "pd.Series[str]", name: str) -> "pd.Series[float]":
