@@ -24,25 +24,25 @@ def labels_of(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def test_reliability_of_four_images() -> None:
     probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.4, 0.6], [0.5, 0.5]])
     labels = np.array([0, 1, 1, 1])
-    table = calibration.reliability(labels, probabilities, bins=5)
+    table = calibration.compute_reliability(labels, probabilities, bins=5)
     assert table.columns.tolist() == ["low", "high", "images", "confidence", "accuracy"]
     assert table["images"].tolist() == [0, 0, 2, 0, 2]
     assert table["confidence"].tolist()[2::2] == pytest.approx([0.55, 0.925])
     assert table["accuracy"].tolist()[2::2] == [0.5, 0.5]
     assert table["confidence"].isna().tolist() == [True, True, False, True, False]
     assert (table["low"][4], table["high"][4]) == (0.8, 1.0)
-    assert calibration.calibration_error(labels, probabilities, bins=5) == pytest.approx((0.05 + 0.425) / 2)
+    assert calibration.compute_calibration_error(labels, probabilities, bins=5) == pytest.approx((0.05 + 0.425) / 2)
 
 
 def test_a_bin_holds_its_upper_edge() -> None:
-    table = calibration.reliability(np.array([0, 0]), np.array([[0.8, 0.2], [1.0, 0.0]]), bins=5)
+    table = calibration.compute_reliability(np.array([0, 0]), np.array([[0.8, 0.2], [1.0, 0.0]]), bins=5)
     assert table["images"].tolist() == [0, 0, 0, 1, 1]
 
 
 @given(COUNTS, st.integers(1, 30))
 def test_every_image_is_in_one_bin(counts: np.ndarray, bins: int) -> None:
     probabilities = probabilities_of(counts)
-    table = calibration.reliability(np.zeros(len(counts), int), probabilities, bins=bins)
+    table = calibration.compute_reliability(np.zeros(len(counts), int), probabilities, bins=bins)
     assert len(table) == bins
     assert table["images"].sum() == len(counts)
     filled = table[table["images"] > 0]
@@ -52,7 +52,7 @@ def test_every_image_is_in_one_bin(counts: np.ndarray, bins: int) -> None:
 
 def test_perfect_predictions_have_no_calibration_error() -> None:
     labels = np.array([0, 1, 2])
-    assert calibration.calibration_error(labels, np.eye(3)) == 0
+    assert calibration.compute_calibration_error(labels, np.eye(3)) == 0
     assert calibration.fit_temperature(labels, np.eye(3)) == 1
 
 
@@ -64,10 +64,10 @@ def test_the_temperature_is_found_again(temperature: float) -> None:
     shown = softmax(logits * temperature, axis=1)
     found = calibration.fit_temperature(labels, shown)
     assert found == pytest.approx(temperature, rel=0.03)
-    mended = calibration.with_temperature(shown, found)
-    assert calibration.calibration_error(labels, mended) < 0.012
+    mended = calibration.apply_temperature(shown, found)
+    assert calibration.compute_calibration_error(labels, mended) < 0.012
     if temperature != 1:
-        assert calibration.calibration_error(labels, shown) > 0.03
+        assert calibration.compute_calibration_error(labels, shown) > 0.03
 
 
 def test_even_probabilities_have_no_temperature() -> None:
@@ -77,7 +77,7 @@ def test_even_probabilities_have_no_temperature() -> None:
 def test_constant_predictions_are_cooled_to_what_is_true() -> None:
     labels = np.array([0] * 60 + [1] * 40)
     constant = np.tile([0.9, 0.1], (100, 1))
-    mended = calibration.with_temperature(constant, calibration.fit_temperature(labels, constant))
+    mended = calibration.apply_temperature(constant, calibration.fit_temperature(labels, constant))
     np.testing.assert_allclose(mended[0], [0.6, 0.4], atol=1e-3)
 
 
@@ -88,7 +88,7 @@ def test_a_sure_mistake_costs_a_finite_loss() -> None:
 @given(COUNTS, st.floats(0.05, 20))
 def test_a_temperature_keeps_the_predicted_class_and_the_sum(counts: np.ndarray, temperature: float) -> None:
     probabilities = probabilities_of(counts)
-    mended = calibration.with_temperature(probabilities, temperature)
+    mended = calibration.apply_temperature(probabilities, temperature)
     np.testing.assert_allclose(mended.sum(axis=1), 1)
     assert (mended.argmax(axis=1) == probabilities.argmax(axis=1)).all()
 
@@ -96,4 +96,4 @@ def test_a_temperature_keeps_the_predicted_class_and_the_sum(counts: np.ndarray,
 @given(COUNTS)
 def test_a_temperature_of_one_changes_nothing(counts: np.ndarray) -> None:
     probabilities = probabilities_of(counts)
-    np.testing.assert_allclose(calibration.with_temperature(probabilities, 1.0), probabilities, atol=1e-12)
+    np.testing.assert_allclose(calibration.apply_temperature(probabilities, 1.0), probabilities, atol=1e-12)

@@ -52,7 +52,7 @@ def found(
         "effective_dimensions": 40.0,
         "probe": {"accuracy": 0.8, "low": 0.77, "high": 0.83, "majority": 0.5},
     }
-    return diagnosis.of_backbone(
+    return diagnosis.diagnose_backbone(
         "vgg16",
         checks=checks,
         selftest={**sound, **(selftest or {})},
@@ -137,7 +137,7 @@ def test_each_fault_is_found_by_itself(check: str, evidence: dict[str, Any], wha
         ),
         (
             {"history": epochs("fine-tuning", (0.7, 0.5, 0.5), (0.1, 0.97, 0.7))},
-            "learnt by heart: accuracy 97.0 % on them, 70.0 % on validation images",
+            "overfits: accuracy 97.0 % on them, 70.0 % on validation images",
             "augment.views",
         ),
         ({"selftest": NO_INFORMATION, "history": DULL}, "do not tell the classes apart", "study.backbones"),

@@ -63,13 +63,13 @@ def coverage(interval: Callable[..., Interval], sizes: list[int], recalls: list[
 )
 def test_the_interval_of_accuracy_holds_the_truth_in_95_of_100_folds(sizes: list[int], recalls: list[float]) -> None:
     truth = float(np.average(recalls, weights=sizes))
-    assert 0.93 <= coverage(intervals.accuracy_interval, sizes, recalls, truth) <= 0.97
+    assert 0.93 <= coverage(intervals.estimate_accuracy, sizes, recalls, truth) <= 0.97
 
 
 @pytest.mark.slow
 def test_the_interval_of_balanced_accuracy_holds_the_truth_though_a_class_is_small() -> None:
     truth = (0.6 + 0.9 + 0.95) / 3
-    found = coverage(intervals.balanced_accuracy_interval, [30, 300, 470], [0.6, 0.9, 0.95], truth)
+    found = coverage(intervals.estimate_balanced_accuracy, [30, 300, 470], [0.6, 0.9, 0.95], truth)
     assert 0.93 <= found <= 0.97
 
 
@@ -80,7 +80,7 @@ def test_the_interval_of_a_difference_holds_the_truth() -> None:
     for seed in range(1000):
         both, chance = rng.random(800) < 0.9, rng.random(800)
         first, second = (both | (chance < 0.05)) & (chance < 0.98), (both & (chance >= 0.05)) | (chance >= 0.98)
-        found = intervals.difference_interval(labels, first, second, seed=seed, resamples=500)
+        found = intervals.estimate_difference(labels, first, second, seed=seed, resamples=500)
         held += found.low <= 0.03 <= found.high
     assert 0.93 <= held / 1000 <= 0.97
 
@@ -94,7 +94,7 @@ def test_scores_have_their_value_within_their_interval() -> None:
     for name in ("accuracy", "balanced_accuracy", "log_loss", "auc"):
         assert found.scores[name].value == pytest.approx(getattr(values, name))
     assert found.scores["macro_f1"].value == values.macro.f1
-    error = calibration.calibration_error(labels, probabilities)
+    error = calibration.compute_calibration_error(labels, probabilities)
     assert found.scores["calibration_error"].value == error
     for interval in found.scores.values():
         assert interval.low < interval.value < interval.high
@@ -166,14 +166,14 @@ def test_a_perfect_classifier_has_the_exact_limits() -> None:
 def test_a_classifier_that_is_never_right_has_the_exact_limits() -> None:
     labels = np.arange(40) % 2
     _, high = proportion_confint(0, 40, method="beta")
-    found = intervals.accuracy_interval(np.zeros(40, bool), labels, seed=0)
+    found = intervals.estimate_accuracy(np.zeros(40, bool), labels, seed=0)
     assert tuples(found) == (0, 0, pytest.approx(high))
 
 
 def test_one_mistake_never_gives_a_narrower_interval_than_none() -> None:
     labels = np.arange(800) % 2
-    none = intervals.accuracy_interval(np.ones(800, bool), labels, seed=0)
-    one = intervals.accuracy_interval(np.arange(800) > 0, labels, seed=0)
+    none = intervals.estimate_accuracy(np.ones(800, bool), labels, seed=0)
+    one = intervals.estimate_accuracy(np.arange(800) > 0, labels, seed=0)
     assert one.low < none.low
 
 
@@ -221,7 +221,7 @@ def test_a_class_of_one_image_beside_a_large_one_is_not_taken_for_certain() -> N
 
 def test_classifiers_that_agree_on_all_images_differ_by_nothing_give_or_take_a_few() -> None:
     correct = np.arange(800) % 10 > 0
-    found = intervals.difference_interval(np.arange(800) % 2, correct, correct, seed=0)
+    found = intervals.estimate_difference(np.arange(800) % 2, correct, correct, seed=0)
     assert found.value == 0
     assert found.high == -found.low == pytest.approx(3 / 800, rel=0.01)
 

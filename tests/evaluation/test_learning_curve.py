@@ -113,7 +113,7 @@ def test_of_many_images_a_part_is_used_and_that_is_said(monkeypatch: pytest.Monk
 def test_draws_keep_groups_whole_and_classes_in_their_shares(sizes: list[int], share: float, seed: int) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
     images = made("train", groups % 3, apart=0, seed=0, groups=groups)
-    rows = learning_curve.drawn(images, share, np.random.default_rng(seed))
+    rows = learning_curve.draw_share(images, share, np.random.default_rng(seed))
     assert (np.diff(rows) > 0).all()
     assert not set(groups[rows]) & set(np.delete(groups, rows))
     for label in range(3):
@@ -130,9 +130,9 @@ def test_draws_keep_groups_whole_and_classes_in_their_shares(sizes: list[int], s
 )
 def test_a_power_law_is_recognized(floor: float, reducible: float, exponent: float, whole: int) -> None:
     shares = np.array(learning_curve.SHARES)
-    error = learning_curve.power_law(shares, floor, reducible, exponent)
-    law = learning_curve.fitted(shares * whole, 1 - error, np.full(len(shares), 0.01))
-    assert learning_curve.doubled(law, 1) == pytest.approx(reducible * (1 - 2**-exponent), abs=1e-3)
+    error = learning_curve.predict_error(shares, floor, reducible, exponent)
+    law = learning_curve.fit_power_law(shares * whole, 1 - error, np.full(len(shares), 0.01))
+    assert learning_curve.predict_gain(law, 1) == pytest.approx(reducible * (1 - 2**-exponent), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_power_law_is_recognized(floor: float, reducible: float, exponent: flo
 )
 def test_the_answer_in_words(gain: tuple[float, float, float], neediest: str | None, text: str) -> None:
     interval = Interval(**dict(zip(("value", "low", "high"), gain, strict=True)))
-    assert learning_curve.told(interval, neediest, 100, 100) == text
+    assert learning_curve.describe_gain(interval, neediest, 100, 100) == text
 
 
 def test_the_neediest_class_rises_by_more_than_chance() -> None:
@@ -161,6 +161,6 @@ def test_the_neediest_class_rises_by_more_than_chance() -> None:
     rises = {"ant": 0.01, "bee": 0.04, "wasp": 0.09}
     resampled = {"ant": random.normal(0.01, 0.001, 300), "bee": random.normal(0.04, 0.01, 300)}
     unsure = {**resampled, "wasp": random.normal(0.09, 0.08, 300)}
-    assert learning_curve.neediest_of(rises, unsure) == "bee"
-    assert learning_curve.neediest_of({"wasp": 0.09}, {"wasp": unsure["wasp"]}) is None
-    assert learning_curve.neediest_of({}, {}) is None
+    assert learning_curve.find_neediest_class(rises, unsure) == "bee"
+    assert learning_curve.find_neediest_class({"wasp": 0.09}, {"wasp": unsure["wasp"]}) is None
+    assert learning_curve.find_neediest_class({}, {}) is None

@@ -20,13 +20,13 @@ LABELS = np.arange(200) % 2
 def test_p_values_agree_with_statsmodels() -> None:
     counts = np.array([[0, 0], [5, 0], [30, 10], [12, 12], [7, 9]])
     expected = [mcnemar([[50, first], [second, 3]], exact=True).pvalue for first, second in counts]
-    assert pairs.exact_p_values(counts[:, 0], counts[:, 1]) == pytest.approx(expected)
+    assert pairs.compute_p_values(counts[:, 0], counts[:, 1]) == pytest.approx(expected)
 
 
 def test_holms_adjustment_agrees_with_statsmodels() -> None:
     rng = np.random.default_rng(0)
     for p_values in (np.array([0.3]), np.array([0.02, 0.02, 1.0, 0.0]), rng.random(15) ** 3):
-        np.testing.assert_allclose(pairs.holm(p_values), multipletests(p_values, method="holm")[1])
+        np.testing.assert_allclose(pairs.adjust_p_values(p_values), multipletests(p_values, method="holm")[1])
 
 
 def test_three_classifiers_make_three_pairs_with_holms_adjustment() -> None:
@@ -54,12 +54,12 @@ def test_a_classifier_compared_with_itself_is_no_better() -> None:
 
 def test_one_classifier_makes_no_pair() -> None:
     assert pairs.compare_pairs(LABELS, {"alone": answers(LABELS, 190)}, seed=0) == []
-    assert pairs.discordant_share(LABELS, {"alone": answers(LABELS, 180)}) == pytest.approx(2 * 0.9 * 0.1)
+    assert pairs.measure_discordant_share(LABELS, {"alone": answers(LABELS, 180)}) == pytest.approx(2 * 0.9 * 0.1)
 
 
 def test_the_discordant_share_is_the_median_over_pairs() -> None:
     predicted = {"a": answers(LABELS, 200), "b": answers(LABELS, 190), "c": answers(LABELS, 160)}
-    assert pairs.discordant_share(LABELS, predicted) == pytest.approx(0.15)
+    assert pairs.measure_discordant_share(LABELS, predicted) == pytest.approx(0.15)
 
 
 @pytest.mark.slow
@@ -77,10 +77,10 @@ def test_equal_classifiers_raise_few_false_alarms() -> None:
 
 @pytest.mark.parametrize(("images", "discordant", "compared"), [(800, 0.1, 15), (800, 0.03, 1), (3000, 0.2, 6)])
 def test_the_smallest_difference_is_found_four_times_in_five(images: int, discordant: float, compared: int) -> None:
-    gap = pairs.smallest_difference(images, discordant, pairs=compared)
+    gap = pairs.find_smallest_difference(images, discordant, pairs=compared)
     shares = [(discordant + gap) / 2, (discordant - gap) / 2, 1 - discordant]
     first, second, _ = np.random.default_rng(0).multinomial(images, shares, 4000).T
-    power = (pairs.exact_p_values(first, second) <= 0.05 / compared).mean()
+    power = (pairs.compute_p_values(first, second) <= 0.05 / compared).mean()
     assert 0.7 <= power <= 0.9
     # Connor's normal approximation of the images that are needed, which the exact test exceeds a little.
     spread = norm.isf(0.025 / compared) * discordant**0.5 + norm.isf(0.2) * (discordant - gap**2) ** 0.5
@@ -88,19 +88,19 @@ def test_the_smallest_difference_is_found_four_times_in_five(images: int, discor
 
 
 def test_a_smaller_fold_or_more_pairs_find_only_larger_differences() -> None:
-    gaps = [pairs.smallest_difference(images, 0.1, pairs=1) for images in (200, 800, 3200)]
+    gaps = [pairs.find_smallest_difference(images, 0.1, pairs=1) for images in (200, 800, 3200)]
     assert gaps[0] > gaps[1] > gaps[2]
-    assert pairs.smallest_difference(800, 0.1, pairs=15) > gaps[1]
-    assert pairs.smallest_difference(800, 0.1, pairs=0) == gaps[1]
+    assert pairs.find_smallest_difference(800, 0.1, pairs=15) > gaps[1]
+    assert pairs.find_smallest_difference(800, 0.1, pairs=0) == gaps[1]
 
 
 def test_classifiers_that_never_differ_would_have_to_differ_first() -> None:
     # All discordant images on one side: 6 of them are significant (2 / 2**6 < 0.05), and 8 are expected to be enough.
-    assert pairs.smallest_difference(800, 0.0, pairs=1) == pytest.approx(8 / 800, rel=0.1)
+    assert pairs.find_smallest_difference(800, 0.0, pairs=1) == pytest.approx(8 / 800, rel=0.1)
 
 
 def test_a_tiny_fold_finds_nothing() -> None:
-    assert pairs.smallest_difference(5, 0.5, pairs=1) == 1
+    assert pairs.find_smallest_difference(5, 0.5, pairs=1) == 1
 
 
 def test_all_pairs_are_compared() -> None:

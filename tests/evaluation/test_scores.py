@@ -27,7 +27,7 @@ def test_four_classes_have_four_curves() -> None:
     probabilities = np.full((20, 4), 0.1)
     probabilities[np.arange(20), labels] = 0.7
     assert scores.score(labels, probabilities, list("abcd")).auc == 1
-    assert scores.roc_points(labels, probabilities, list("abcd"))["class"].unique().tolist() == list("abcd")
+    assert scores.compute_roc(labels, probabilities, list("abcd"))["class"].unique().tolist() == list("abcd")
 
 
 def test_a_class_that_is_never_predicted_has_no_precision() -> None:
@@ -68,7 +68,7 @@ def test_a_class_that_the_fold_lacks_has_no_scores_and_no_part_in_averages() -> 
     # Of cats 3 of 4 pairs are in order, of foxes all.
     assert result.auc == pytest.approx((0.75 + 1) / 2)
     assert result.confusion == ((1, 1, 0), (0, 0, 0), (0, 0, 2))
-    assert scores.roc_points(labels, probabilities, ["cat", "dog", "fox"])["class"].unique().tolist() == [
+    assert scores.compute_roc(labels, probabilities, ["cat", "dog", "fox"])["class"].unique().tolist() == [
         "cat",
         "fox",
     ]
@@ -77,8 +77,8 @@ def test_a_class_that_the_fold_lacks_has_no_scores_and_no_part_in_averages() -> 
 def test_a_fold_of_one_class_has_no_auc_and_no_roc_curve() -> None:
     labels = np.zeros(4, int)
     assert scores.score(labels, PROBABILITIES, ["cat", "dog"]).auc is None
-    assert scores.roc_points(labels, PROBABILITIES, ["cat", "dog"]).empty
-    assert scores.precision_recall_points(labels, PROBABILITIES, ["cat", "dog"])["class"].unique() == ["cat"]
+    assert scores.compute_roc(labels, PROBABILITIES, ["cat", "dog"]).empty
+    assert scores.compute_precision_recall(labels, PROBABILITIES, ["cat", "dog"])["class"].unique() == ["cat"]
 
 
 def test_two_hundred_classes_of_one_image_each_are_scored() -> None:
@@ -86,10 +86,10 @@ def test_two_hundred_classes_of_one_image_each_are_scored() -> None:
     classes = [f"class {number}" for number in range(200)]
     result = scores.score(labels, probabilities, classes)
     assert result.accuracy == result.balanced_accuracy
-    assert scores.roc_points(labels, probabilities, classes)["class"].nunique() == 200
+    assert scores.compute_roc(labels, probabilities, classes)["class"].nunique() == 200
 
 
-@pytest.mark.parametrize("points", [scores.roc_points, scores.precision_recall_points])
+@pytest.mark.parametrize("points", [scores.compute_roc, scores.compute_precision_recall])
 def test_a_curve_of_many_images_keeps_its_ends_and_its_shape(points) -> None:
     labels, probabilities = simulated(20_000, 2)
     curve = points(labels, probabilities, ["cat", "dog"])
@@ -103,20 +103,20 @@ def test_a_curve_of_many_images_keeps_its_ends_and_its_shape(points) -> None:
 
 
 def test_a_short_curve_is_kept_whole() -> None:
-    curve = scores.precision_recall_points(LABELS, PROBABILITIES, ["cat", "dog"])
+    curve = scores.compute_precision_recall(LABELS, PROBABILITIES, ["cat", "dog"])
     dog = curve[curve["class"] == "dog"]
     assert dog[["recall", "precision"]].to_numpy().tolist() == [[0, 1], [0, 0], [1, 0.5], [1, 1 / 3], [1, 0.25]]
 
 
 def test_the_most_confused_classes_come_first() -> None:
     confusion = [[5, 2, 0], [2, 2, 0], [3, 0, 0]]
-    assert [pair.to_json() for pair in scores.most_confused(confusion, ["cat", "dog", "fox"])] == [
+    assert [pair.to_json() for pair in scores.list_confused(confusion, ["cat", "dog", "fox"])] == [
         {"label": "fox", "predicted": "cat", "images": 3, "share": 1.0},
         {"label": "dog", "predicted": "cat", "images": 2, "share": 0.5},
         {"label": "cat", "predicted": "dog", "images": 2, "share": pytest.approx(2 / 7)},
     ]
-    assert len(scores.most_confused(confusion, ["cat", "dog", "fox"], most=1)) == 1
-    assert scores.most_confused([[5, 0], [0, 5]], ["cat", "dog"]) == []
+    assert len(scores.list_confused(confusion, ["cat", "dog", "fox"], most=1)) == 1
+    assert scores.list_confused([[5, 0], [0, 5]], ["cat", "dog"]) == []
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -0.1])

@@ -112,8 +112,8 @@ def test_cannot_tell_says_how_many_more_images_would() -> None:
     assert f"about {result.more_images:,} more test images" in result.text
     enough = IMAGES + result.more_images
     observed = 12 / IMAGES
-    assert pairs.smallest_difference(enough, 84 / IMAGES, pairs=1) <= observed
-    assert pairs.smallest_difference(enough * 97 // 100, 84 / IMAGES, pairs=1) > observed
+    assert pairs.find_smallest_difference(enough, 84 / IMAGES, pairs=1) <= observed
+    assert pairs.find_smallest_difference(enough * 97 // 100, 84 / IMAGES, pairs=1) > observed
 
 
 def test_so_many_more_images_do_tell() -> None:

@@ -72,11 +72,11 @@ def made_up(
         }
         files.write_json(paths.evaluation(backbone), result)
         files.write_csv(paths.predictions(backbone), predictions_table(ids, labels, probabilities, classes))
-        files.write_csv(paths.roc(backbone), scores.roc_points(labels, probabilities, classes))
+        files.write_csv(paths.roc(backbone), scores.compute_roc(labels, probabilities, classes))
         files.write_csv(
-            paths.precision_recall(backbone), scores.precision_recall_points(labels, probabilities, classes)
+            paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes)
         )
-        files.write_csv(paths.reliability(backbone), calibration.reliability(labels, probabilities))
+        files.write_csv(paths.reliability(backbone), calibration.compute_reliability(labels, probabilities))
         files.write_csv(
             paths.history(backbone),
             pd.DataFrame(

@@ -13,7 +13,7 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 LEAST_PROBABILITY = np.finfo(np.float64).eps
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> pd.DataFrame:
+def compute_reliability(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> pd.DataFrame:
     """Compare confidence, the probability of the predicted class, with accuracy.
 
     Images are put into bins of equal width by their confidence (Guo, Pleiss, Sun and Weinberger 2017, On
@@ -28,7 +28,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BI
         One row a bin: low (outside the bin), high (inside), images, and their mean confidence and accuracy, which
         are NaN where the bin is empty.
     """
-    numbers = bin_numbers(probabilities, bins)
+    numbers = assign_bins(probabilities, bins)
     images = np.bincount(numbers, minlength=bins)
     filled = np.where(images > 0, images, np.nan)
     edges = np.linspace(0, 1, bins + 1)
@@ -44,23 +44,23 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BI
     )
 
 
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> float:
+def compute_calibration_error(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = BINS) -> float:
     """Return the expected calibration error: the mean gap between confidence and accuracy, from 0 to 1.
 
-    Each bin of `reliability` counts by its images (Guo et al. 2017). Chance alone makes it larger than 0, the more
-    so in a small fold.
+    Bins of `compute_reliability` are weighted by their images (Guo et al. 2017). Chance alone makes it larger than 0,
+    more so in a small fold.
 
     Args:
         labels: Class numbers, shape (images,).
         probabilities: Shape (images, classes); rows add up to 1.
         bins: Number of bins.
     """
-    table = reliability(labels, probabilities, bins=bins)
+    table = compute_reliability(labels, probabilities, bins=bins)
     gaps = (table["confidence"] - table["accuracy"]).abs() * table["images"]
     return float(gaps.sum() / len(labels))
 
 
-def bin_numbers(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
+def assign_bins(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
     """Return the number of each image's bin, from 0; a bin holds its upper edge and not its lower one."""
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     return np.asarray(np.searchsorted(inner, probabilities.max(axis=1), side="left"))
@@ -93,7 +93,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.exp(found.x)) if loss(0.0) - found.fun > 1e-9 else 1.0
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return probabilities as they are at a temperature; the predicted classes stay.
 
     Args:

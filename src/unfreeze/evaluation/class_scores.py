@@ -3,7 +3,7 @@
 import numpy as np
 
 from unfreeze.evaluation.fold import Fold
-from unfreeze.evaluation.intervals import exact_interval, jeffreys_interval, take_percentiles
+from unfreeze.evaluation.intervals import estimate_by_jeffreys, estimate_exactly, take_percentiles
 from unfreeze.records.test_scores import Averages
 from unfreeze.records.verdict import ClassScores
 
@@ -46,8 +46,8 @@ def _score_class(values: Averages, hits: int, alarms: int, caught: np.ndarray, c
     size, claims = values.support, hits + alarms
     varies = 0 < hits < claims
     return ClassScores(
-        precision=take_percentiles(values.precision, caught / claimed) if varies else exact_interval(hits, claims),
-        recall=jeffreys_interval(hits, size),
+        precision=take_percentiles(values.precision, caught / claimed) if varies else estimate_exactly(hits, claims),
+        recall=estimate_by_jeffreys(hits, size),
         f1=take_percentiles(values.f1, 2 * caught / (size + claimed)),
         support=size,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 
-def thinned(curve: pd.DataFrame, x: str, y: str, most: int) -> pd.DataFrame:
+def thin(curve: pd.DataFrame, x: str, y: str, most: int) -> pd.DataFrame:
     """Keep rows at even distances along a curve, the first and the last among them.
 
     Distance is measured along the axes, as |dx| + |dy|, so that a steep part keeps as many points as a flat one.

@@ -17,12 +17,12 @@ from unfreeze.records.pretrained_weights import RANDOM, PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.settings.checks import CheckSettings
 
-# Part of its first value by which a training loss must fall to count as falling, and move to count as moving.
+# Minimum relative change of the training loss that counts as a decrease (or as movement).
 LEAST_MOVE = 0.05
-# Training accuracy from which the images are learnt, and by how much validation may then lie below it.
+# Training accuracy from which the training images are learnt, and the largest gap to validation accuracy then.
 LEARNT = 0.9
 MOST_GAP = 0.15
-# Validation accuracy that fine-tuning may cost and never win back.
+# Loss of validation accuracy during fine-tuning that counts as forgetting.
 MOST_LOSS = 0.02
 # What sets the rate of each phase of the history.
 RATES = {
@@ -70,8 +70,8 @@ class Evidence:
         return {str(name): epochs for name, epochs in self.history.groupby("phase", sort=False)}
 
 
-def records(paths: Paths, backbone: str) -> dict[str, Any]:
-    """Return what the stages wrote of a backbone, as `of_backbone` takes it."""
+def read_records(paths: Paths, backbone: str) -> dict[str, Any]:
+    """Return what the stages wrote of a backbone, as `diagnose_backbone` takes it."""
     return {
         "selftest": files.read_json(paths.selftest(backbone)),
         "weights": PretrainedWeights.read(paths.weights_record(backbone)),
@@ -80,7 +80,7 @@ def records(paths: Paths, backbone: str) -> dict[str, Any]:
     }
 
 
-def of_backbone(
+def diagnose_backbone(
     backbone: str,
     *,
     checks: CheckSettings,
@@ -127,7 +127,7 @@ def of_backbone(
     return findings
 
 
-def told_scaling(evidence: Evidence) -> str | None:
+def describe_scaling(evidence: Evidence) -> str | None:
     """Tell if pixels do not reach the backbone as it was trained on them."""
     error = evidence.selftest["scaling_error"]
     if error <= SCALING_TOLERANCE:
@@ -135,7 +135,7 @@ def told_scaling(evidence: Evidence) -> str | None:
     return f"{EXPLANATIONS['pixel_scaling'].title}: off by up to {error:.0%} of the range it was trained on"
 
 
-def told_collapse(evidence: Evidence) -> str | None:
+def describe_collapse(evidence: Evidence) -> str | None:
     """Tell if the features have hardly a direction."""
     dimensions = evidence.selftest.get("effective_dimensions")
     if dimensions is None or dimensions >= evidence.least_dimensions:
@@ -143,7 +143,7 @@ def told_collapse(evidence: Evidence) -> str | None:
     return f"{EXPLANATIONS['collapsed_features'].title}: {dimensions:.1f} effective dimensions"
 
 
-def told_no_information(evidence: Evidence) -> str | None:
+def describe_no_information(evidence: Evidence) -> str | None:
     """Tell if a probe on the features is no better than the largest class."""
     probe = evidence.selftest.get("probe")
     if probe is None or probe["low"] > probe["majority"]:
@@ -154,7 +154,7 @@ def told_no_information(evidence: Evidence) -> str | None:
     )
 
 
-def told_one_class(evidence: Evidence) -> str | None:
+def describe_one_class(evidence: Evidence) -> str | None:
     """Tell if one class is predicted for every image."""
     predicted = np.flatnonzero(np.sum(evidence.evaluation.confusion, axis=0))
     if len(predicted) > 1:
@@ -162,7 +162,7 @@ def told_one_class(evidence: Evidence) -> str | None:
     return f"{EXPLANATIONS['one_class'].title}: {list(evidence.evaluation.classes)[predicted[0]]}"
 
 
-def told_below_majority(evidence: Evidence) -> str | None:
+def describe_below_majority(evidence: Evidence) -> str | None:
     """Tell if always naming the largest class would score higher."""
     accuracy, majority = evidence.evaluation.accuracy, evidence.evaluation.majority
     if accuracy >= majority:
@@ -170,7 +170,7 @@ def told_below_majority(evidence: Evidence) -> str | None:
     return f"{EXPLANATIONS['below_majority'].title}: {_percent(accuracy)} against {_percent(majority)}"
 
 
-def told_no_gain(evidence: Evidence) -> str | None:
+def describe_no_gain(evidence: Evidence) -> str | None:
     """Tell if nothing is surely gained over the baseline."""
     gain = evidence.gain
     if gain is None or gain.low > 0:
@@ -181,7 +181,7 @@ def told_no_gain(evidence: Evidence) -> str | None:
 
 def wrong_scaling(evidence: Evidence) -> Cause | None:
     """Features of wrongly scaled pixels are of little use."""
-    if told_scaling(evidence) is None:
+    if describe_scaling(evidence) is None:
         return None
     fed, _, remedy = evidence.selftest["fed"].rpartition(": ")
     return Cause(fed, remedy)
@@ -196,7 +196,7 @@ def random_weights(evidence: Evidence) -> Cause | None:
 
 def collapsed_features(evidence: Evidence) -> Cause | None:
     """A head cannot tell apart what the frozen layers do not."""
-    what = told_collapse(evidence)
+    what = describe_collapse(evidence)
     return Cause(what, "check the file that weights names, or unfreeze more by unfreeze.point") if what else None
 
 
@@ -205,7 +205,7 @@ def too_high_rate(evidence: Evidence) -> Cause | None:
     if _has_learnt(evidence):
         return None
     for phase, epochs in evidence.phases().items():
-        moved = trend(epochs["loss"])
+        moved = describe_trend(epochs["loss"])
         if moved not in ("fell", "stayed flat"):
             return Cause(
                 f"the training loss {moved} ({phase}): the learning rate is too high", f"lower {RATES[phase]}"
@@ -220,7 +220,7 @@ def too_low_rate(evidence: Evidence) -> Cause | None:
     # A head that has learnt leaves fine-tuning little to do: the rate is to blame only where no phase moves. One
     # epoch shows no move.
     phases = {phase: epochs["loss"] for phase, epochs in evidence.phases().items() if len(epochs) > 1}
-    if not phases or any(trend(loss) != "stayed flat" for loss in phases.values()):
+    if not phases or any(describe_trend(loss) != "stayed flat" for loss in phases.values()):
         return None
     rates = ", ".join(RATES[phase] for phase in phases)
     return Cause("the training loss stayed flat: the learning rate is too low", f"raise {rates}, or train longer")
@@ -241,13 +241,13 @@ def forgetting(evidence: Evidence) -> Cause | None:
     )
 
 
-def learnt_by_heart(evidence: Evidence) -> Cause | None:
+def overfitting(evidence: Evidence) -> Cause | None:
     """A model can know the training images and little else (overfitting)."""
     last = evidence.history.iloc[-1]
     if not (_has_learnt(evidence) and last["accuracy"] - last["val_accuracy"] > MOST_GAP):
         return None
     return Cause(
-        f"the training images are learnt by heart: accuracy {_percent(last['accuracy'])} on them, "
+        f"the model overfits: accuracy {_percent(last['accuracy'])} on them, "
         f"{_percent(last['val_accuracy'])} on validation images",
         "unfreeze fewer layers by unfreeze.point, bring more images, or augment them (augment.views and its changes)",
     )
@@ -255,11 +255,11 @@ def learnt_by_heart(evidence: Evidence) -> Cause | None:
 
 def no_information(evidence: Evidence) -> Cause | None:
     """What the frozen layers leave out cannot be learnt behind them."""
-    what = told_no_information(evidence)
+    what = describe_no_information(evidence)
     return Cause(what, "unfreeze more by unfreeze.point, or take another of study.backbones") if what else None
 
 
-def trend(loss: pd.Series) -> str:
+def describe_trend(loss: pd.Series) -> str:
     """Return how a training loss moved: `fell`, `rose`, `is not finite`, `went up and down` or `stayed flat`."""
     if not np.isfinite(loss).all():
         return "is not finite"
@@ -272,17 +272,17 @@ def trend(loss: pd.Series) -> str:
     return "went up and down" if len(steps) and steps.mean() >= LEAST_MOVE * first else "stayed flat"
 
 
-# By check: what tells of it, and what may cause it, the likeliest first. What shows before training is not caused by
-# it. Of forgetting and learning by heart, which may come together, the first says more.
+# By check: its symptom, and its possible causes, the likeliest first. Symptoms before training have no cause in
+# training. Forgetting and overfitting may occur together; the first is more specific.
 OF_FEATURES = (wrong_scaling, random_weights, collapsed_features)
-OF_TRAINING = (*OF_FEATURES, too_high_rate, too_low_rate, forgetting, learnt_by_heart, no_information)
+OF_TRAINING = (*OF_FEATURES, too_high_rate, too_low_rate, forgetting, overfitting, no_information)
 SYMPTOMS: dict[str, tuple[Callable[[Evidence], str | None], tuple[Callable[[Evidence], Cause | None], ...]]] = {
-    "pixel_scaling": (told_scaling, (wrong_scaling,)),
-    "collapsed_features": (told_collapse, (wrong_scaling, random_weights)),
-    "uninformative_features": (told_no_information, OF_FEATURES),
-    "one_class": (told_one_class, OF_TRAINING),
-    "below_majority": (told_below_majority, OF_TRAINING),
-    "no_gain": (told_no_gain, OF_TRAINING),
+    "pixel_scaling": (describe_scaling, (wrong_scaling,)),
+    "collapsed_features": (describe_collapse, (wrong_scaling, random_weights)),
+    "uninformative_features": (describe_no_information, OF_FEATURES),
+    "one_class": (describe_one_class, OF_TRAINING),
+    "below_majority": (describe_below_majority, OF_TRAINING),
+    "no_gain": (describe_no_gain, OF_TRAINING),
 }
 
 

@@ -83,7 +83,7 @@ class Fold:
         rng = np.random.Generator(np.random.PCG64())
         rng.bit_generator.state = self._claims_and_stream[1]
         for start in range(0, self.resamples, BLOCK):
-            yield resampling.weights(self.labels, rng, min(BLOCK, self.resamples - start))
+            yield resampling.resample_weights(self.labels, rng, min(BLOCK, self.resamples - start))
         self._after_image_weights = rng.bit_generator.state
 
     def class_stream(self) -> np.random.Generator:
@@ -98,10 +98,11 @@ class Fold:
     @functools.cached_property
     def _claims_and_stream(self) -> tuple[np.ndarray, Mapping[str, Any]]:
         """Draw what wrong images are taken for; return the claims and the state of the stream behind them."""
+        # Independent random stream; the recalls already consumed default_rng(seed).
         rng = np.random.default_rng([self.seed, 1])
         there = np.flatnonzero(self.confusion.sum(axis=1))
         sizes = self.confusion[there].sum(axis=1)
-        times = resampling.drawn(sizes)
+        times = resampling.count_draws(sizes)
         misses = np.rint((1 - self.recalls) * times).astype(np.int64)
         claims = np.zeros((self.resamples, len(self.confusion)))
         claims[:, there] = self.recalls * sizes

@@ -25,7 +25,7 @@ RIGHT_AND_WRONG = np.array([1.0, 1.0])
 ROUNDING = 1e-12
 
 
-def accuracy_interval(correct: np.ndarray, labels: np.ndarray, *, seed: int, resamples: int = RESAMPLES) -> Interval:
+def estimate_accuracy(correct: np.ndarray, labels: np.ndarray, *, seed: int, resamples: int = RESAMPLES) -> Interval:
     """Put an interval to the accuracy on some images.
 
     Args:
@@ -39,12 +39,12 @@ def accuracy_interval(correct: np.ndarray, labels: np.ndarray, *, seed: int, res
     """
     value = float(correct.mean())
     if value in (0, 1):
-        return exact_interval(int(correct.sum()), len(correct))
+        return estimate_exactly(int(correct.sum()), len(correct))
     sizes = np.unique(labels, return_counts=True)[1]
     return take_percentiles(value, resample_recalls(correct, labels, seed, resamples) @ sizes / len(labels))
 
 
-def balanced_accuracy_interval(
+def estimate_balanced_accuracy(
     correct: np.ndarray, labels: np.ndarray, *, seed: int, resamples: int = RESAMPLES
 ) -> Interval:
     """Put an interval to the mean recall of the classes that are there.
@@ -58,12 +58,12 @@ def balanced_accuracy_interval(
     Returns:
         value, low and high.
     """
-    right, wrong = resampling.by_class(np.stack([correct, ~correct]), labels).T
+    right, wrong = resampling.count_by_class(np.stack([correct, ~correct]), labels).T
     value = float((right / (right + wrong)).mean())
     return take_percentiles(value, resample_recalls(correct, labels, seed, resamples).mean(axis=1))
 
 
-def difference_interval(
+def estimate_difference(
     labels: np.ndarray,
     first_correct: np.ndarray,
     second_correct: np.ndarray,
@@ -89,9 +89,9 @@ def difference_interval(
         value (the first's accuracy minus the second's), low and high.
     """
     only_first, only_second = first_correct & ~second_correct, second_correct & ~first_correct
-    counts = resampling.by_class(np.stack([only_first, only_second, first_correct == second_correct]), labels)
+    counts = resampling.count_by_class(np.stack([only_first, only_second, first_correct == second_correct]), labels)
     rng = np.random.default_rng(seed)
-    shares = resampling.shares(counts, np.array([1.0, 1.0, 0.0]), rng, resamples)
+    shares = resampling.resample_shares(counts, np.array([1.0, 1.0, 0.0]), rng, resamples)
     gaps = (shares[..., 0] - shares[..., 1]) @ counts.sum(axis=1) / len(labels)
     return take_percentiles((only_first.sum() - only_second.sum()) / len(labels), gaps, lowest=-1)
 
@@ -108,33 +108,33 @@ def resample_recalls(correct: np.ndarray, labels: np.ndarray, seed: int, resampl
     Returns:
         Shape (resamples, classes with images).
     """
-    counts = resampling.by_class(np.stack([correct, ~correct]), labels)
-    return resampling.shares(counts, RIGHT_AND_WRONG, np.random.default_rng(seed), resamples)[..., 0]
+    counts = resampling.count_by_class(np.stack([correct, ~correct]), labels)
+    return resampling.resample_shares(counts, RIGHT_AND_WRONG, np.random.default_rng(seed), resamples)[..., 0]
 
 
-def jeffreys_interval(right: int, images: int) -> Interval:
+def estimate_by_jeffreys(right: int, images: int) -> Interval:
     """Return a proportion with Jeffreys' limits, or the exact ones where all images are right or none.
 
     Args:
         right: Number of images that are right.
         images: Number of images, 1 or more.
 
-    >>> jeffreys_interval(334, 361)
+    >>> estimate_by_jeffreys(334, 361)
     Interval(value=0.925207756232687, low=0.8946460759985173, high=0.9489909038473727)
     """
     if right in (0, images):
-        return exact_interval(right, images)
+        return estimate_exactly(right, images)
     return make_interval(right / images, *proportion_confint(right, images, method="jeffreys"))
 
 
-def exact_interval(right: int, images: int) -> Interval:
+def estimate_exactly(right: int, images: int) -> Interval:
     """Return a proportion with the limits of Clopper and Pearson (1934).
 
     Args:
         right: Number of images that are right.
         images: Number of images; of none, the proportion is 0 with limits 0 and 1.
 
-    >>> round(exact_interval(0, 3).high, 4)
+    >>> round(estimate_exactly(0, 3).high, 4)
     0.7076
     """
     if images == 0:
@@ -142,7 +142,7 @@ def exact_interval(right: int, images: int) -> Interval:
     return make_interval(right / images, *proportion_confint(right, images, method="beta"))
 
 
-def upper_limit_of_none(images: float) -> float:
+def bound_unseen_share(images: float) -> float:
     """Return the upper limit of Clopper and Pearson (1934) for a share that was 0 in so many images."""
     return float(proportion_confint(0, images, method="beta")[1])
 
@@ -154,7 +154,7 @@ def widen_constant(value: float, images: float) -> Interval:
         value: The score.
         images: Number of images, or effective sample size.
     """
-    unseen = upper_limit_of_none(images)
+    unseen = bound_unseen_share(images)
     return make_interval(value, max(0.0, value - unseen), min(1.0, value + unseen))
 
 

@@ -12,32 +12,32 @@ from unfreeze.features.probes import limit_to_one_thread, make_probe
 from unfreeze.records.interval import Interval
 from unfreeze.records.learning_curves import CurvePoint, LearningCurve, RecallPoint
 
-# Shares of the training fold that probes learn from; half of it is among them, see `fold_deviation`.
+# Shares of the training fold that probes learn from; half of it is among them, see `estimate_fold_deviation`.
 SHARES = (0.1, 0.2, 0.5, 0.7, 1.0)
 HALF, WHOLE = SHARES.index(0.5), SHARES.index(1.0)
-# Draws of each share; the whole can be drawn in one way only.
+# Draws of each share; the whole fold is drawn once.
 REPEATS = 5
 # Different images of a class that are needed, so that a tenth still holds two.
 LEAST_IMAGES = 20
-# With more training images a part of them tells the same, in a minute instead of many.
+# Larger folds are subsampled to this size: the same answer in a minute instead of many.
 MOST_IMAGES = 12_000
 RESAMPLES = 300
 PERCENTILES = (2.5, 97.5)
-# Validation images of a class below which nothing is said of its recall.
+# Least validation images of a class for a statement on its recall.
 LEAST_SCORED = 10
-# How often a class may be called needy by chance.
+# Familywise false-positive rate for naming a class that needs more images.
 ERROR_RATE = 0.05
 # Exponents that learning curves of images have lie between 0.07 and 0.5, and theory allows 1 (Hestness et al. 2017).
 HIGHEST_EXPONENT = 1.0
 LEAST_DEVIATION = 1e-3
-# Gains in accuracy: what is too small to be worth the images, and how wide an interval may be to say anything.
+# Gains in accuracy: below HARDLY more images are not worth it; an interval wider than TOO_WIDE is inconclusive.
 HARDLY = 0.005
 TOO_WIDE = 0.05
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What probes made of the validation fold.
+    """Predictions of probes on the validation fold.
 
     Args:
         images: Training images of each share; the mean over its draws.
@@ -64,28 +64,20 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
     if train.smallest_class < LEAST_IMAGES:
         return None
     random = np.random.default_rng(seed)
-    part = train.take(drawn(train, MOST_IMAGES / len(train), random))
-    draws = scored(part, val, random)
-    weights, picks = resampling(draws, val, random)
+    part = train.take(draw_share(train, MOST_IMAGES / len(train), random))
+    draws = score_draws(part, val, random)
+    weights, picks = resample(draws, val, random)
     once, each = np.ones((1, len(val))), [np.arange(len(right))[None] for right in draws.right]
-    accuracy = mean_right(draws.right, once, each)[0]
-    resampled = mean_right(draws.right, weights, picks)
+    accuracy = average_accuracy(draws.right, once, each)[0]
+    resampled = average_accuracy(draws.right, weights, picks)
     # Another training fold would move all points alike.
-    moved = resampled + random.normal(0, fold_deviation(draws), (RESAMPLES, 1))
-    lows, highs = bounds(accuracy, moved, len(val))
+    moved = resampled + random.normal(0, estimate_fold_deviation(draws), (RESAMPLES, 1))
+    lows, highs = bound_accuracy(accuracy, moved, len(val))
 
-    gain = gain_from_doubling(draws.images, accuracy, resampled, len(train) / len(part), random)
+    gain = estimate_gain(draws.images, accuracy, resampled, len(train) / len(part), random)
 
-    recalls, rises, again = {}, {}, {}
-    for number, name in enumerate(val.classes):
-        own = val.labels == number
-        recalls[name] = mean_right(draws.right, once * own, each)[0]
-        if own.sum() >= LEAST_SCORED:
-            rises[name] = float(recalls[name][WHOLE] - recalls[name][HALF])
-            of_class = mean_right(draws.right, weights * own, picks)
-            again[name] = of_class[:, WHOLE] - of_class[:, HALF]
-    neediest = neediest_of(rises, again)
-
+    recalls = {name: average_accuracy(draws.right, once * own, each)[0] for name, own in _members(val)}
+    neediest = _find_neediest(draws, val, recalls, weights, picks)
     images = [round(count) for count in draws.images.tolist()]
     return LearningCurve(
         points=tuple(
@@ -102,17 +94,35 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
         },
         gain_from_doubling=gain,
         neediest_class=neediest,
-        text=told(gain, neediest, len(part), len(train)),
+        text=describe_gain(gain, neediest, len(part), len(train)),
     )
 
 
-def drawn(images: Pooled, share: float, random: np.random.Generator) -> np.ndarray:
+def _members(val: Pooled) -> list[tuple[str, np.ndarray]]:
+    """Return each class with whether an image of the fold belongs to it."""
+    return [(name, val.labels == number) for number, name in enumerate(val.classes)]
+
+
+def _find_neediest(
+    draws: Draws, val: Pooled, recalls: dict[str, np.ndarray], weights: np.ndarray, picks: list[np.ndarray]
+) -> str | None:
+    """Return the class whose recall still rises most from half of the images to all, by more than chance."""
+    rises, resampled = {}, {}
+    for name, own in _members(val):
+        if own.sum() >= LEAST_SCORED:
+            rises[name] = float(recalls[name][WHOLE] - recalls[name][HALF])
+            of_class = average_accuracy(draws.right, weights * own, picks)
+            resampled[name] = of_class[:, WHOLE] - of_class[:, HALF]
+    return find_neediest_class(rises, resampled)
+
+
+def draw_share(images: Pooled, share: float, random: np.random.Generator) -> np.ndarray:
     """Draw a share of each class, groups as a whole.
 
     Args:
         images: The images.
         share: How much of each class, by images; 1 and above are all.
-        random: Where the draw comes from.
+        random: Random stream.
 
     Returns:
         Row numbers, ascending. A group counts to the class of its first image.
@@ -127,19 +137,19 @@ def drawn(images: Pooled, share: float, random: np.random.Generator) -> np.ndarr
     return np.flatnonzero(np.isin(group_of, np.concatenate(taken)))
 
 
-def scored(train: Pooled, val: Pooled, random: np.random.Generator) -> Draws:
-    """Train probes on draws of each share and tell which validation images each gets right."""
+def score_draws(train: Pooled, val: Pooled, random: np.random.Generator) -> Draws:
+    """Train probes on draws of each share, and return which validation images each classifies correctly."""
     counts, right = [], []
     with limit_to_one_thread():
         for share in SHARES:
-            rows = [drawn(train, share, random) for _ in range(REPEATS if share < 1 else 1)]
+            rows = [draw_share(train, share, random) for _ in range(REPEATS if share < 1 else 1)]
             probes = [make_probe().fit(train.vectors[own], train.labels[own]) for own in rows]
             counts.append(np.mean([len(own) for own in rows]))
             right.append(np.stack([trained.predict(val.vectors) == val.labels for trained in probes]))
     return Draws(np.array(counts), right)
 
 
-def resampling(draws: Draws, val: Pooled, random: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
+def resample(draws: Draws, val: Pooled, random: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
     """Resample the validation fold by groups, and the draws of each share, with replacement.
 
     Returns:
@@ -153,7 +163,7 @@ def resampling(draws: Draws, val: Pooled, random: np.random.Generator) -> tuple[
     return counts[:, group_of].astype(float), picks
 
 
-def mean_right(right: list[np.ndarray], weights: np.ndarray, picks: list[np.ndarray]) -> np.ndarray:
+def average_accuracy(right: list[np.ndarray], weights: np.ndarray, picks: list[np.ndarray]) -> np.ndarray:
     """Return the share of images that are right, of shape (resamples, shares); NaN where no image counts."""
     columns = []
     with np.errstate(invalid="ignore"):
@@ -163,7 +173,7 @@ def mean_right(right: list[np.ndarray], weights: np.ndarray, picks: list[np.ndar
     return np.stack(columns, axis=1)
 
 
-def fold_deviation(draws: Draws) -> float:
+def estimate_fold_deviation(draws: Draws) -> float:
     """Return by how much the accuracy would vary from training fold to training fold, one deviation.
 
     Halves of a fold vary among each other as whole folds do: the delete-d jackknife with half of them deleted
@@ -172,7 +182,7 @@ def fold_deviation(draws: Draws) -> float:
     return float(draws.right[HALF].mean(axis=1).std(ddof=1))
 
 
-def bounds(accuracy: np.ndarray, resampled: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+def bound_accuracy(accuracy: np.ndarray, resampled: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Return 95 % intervals of accuracies.
 
     Args:
@@ -181,48 +191,48 @@ def bounds(accuracy: np.ndarray, resampled: np.ndarray, images: int) -> tuple[np
         images: Number of validation images.
     """
     low, high = np.percentile(resampled, PERCENTILES, axis=0)
-    # Resampling knows no mistake that it has not seen: without it a perfect score would be certain.
+    # With 0 errors the bootstrap interval has width 0; use Wilson's limits as a floor.
     least, most = proportion_confint(accuracy * images, images, method="wilson")
     return np.clip(np.minimum(low, least), 0, 1), np.clip(np.maximum(high, most), 0, 1)
 
 
-def gain_from_doubling(
+def estimate_gain(
     images: np.ndarray, accuracy: np.ndarray, resampled: np.ndarray, times: float, random: np.random.Generator
 ) -> Interval:
-    """Tell by a power law what twice the images would bring.
+    """Estimate by a power law how much accuracy twice the images would gain.
 
     Args:
         images: Training images of each share.
         accuracy: Of probes on so many.
         resampled: The same of each resample, shape (resamples, shares).
         times: How many times the images of the whole share there are.
-        random: Where resampling comes from.
+        random: Random stream.
 
     Returns:
         The gain in accuracy.
     """
     deviations = resampled.std(axis=0)
-    law = fitted(images, accuracy, deviations)
+    law = fit_power_law(images, accuracy, deviations)
     laws = []
     for row in resampled:
-        # A law that holds does so without any one of the smaller shares; how far it does not is part of the doubt.
+        # Leave one random share out of each refit, so that model misfit widens the interval (jackknife).
         kept = np.arange(len(images)) != random.integers(0, WHOLE)
-        laws.append(fitted(images[kept], row[kept], deviations[kept], law))
-    low, high = np.percentile([doubled(other, times) for other in laws], PERCENTILES)
-    # A curve that has not bent yet, near chance, follows no such law: the next doubling may bring what the last did.
+        laws.append(fit_power_law(images[kept], row[kept], deviations[kept], law))
+    low, high = np.percentile([predict_gain(other, times) for other in laws], PERCENTILES)
+    # Near chance level the power law does not hold yet; then use the last observed gain as the upper bound.
     last = resampled[:, WHOLE] - resampled[:, HALF]
-    if np.percentile(last - [doubled(other, 0.5) for other in laws], PERCENTILES[0]) > 0:
+    if np.percentile(last - [predict_gain(other, 0.5) for other in laws], PERCENTILES[0]) > 0:
         high = max(high, np.percentile(last, PERCENTILES[1]))
-    value = doubled(law, times)
+    value = predict_gain(law, times)
     return Interval(value=_rounded(value), low=_rounded(min(low, value)), high=_rounded(max(high, value)))
 
 
-def power_law(images: np.ndarray, floor: float, reducible: float, exponent: float) -> np.ndarray:
+def predict_error(images: np.ndarray, floor: float, reducible: float, exponent: float) -> np.ndarray:
     """Return the error at so many times the images of the whole (Cortes et al. 1993; Hestness et al. 2017)."""
     return floor + reducible * images**-exponent
 
 
-def fitted(
+def fit_power_law(
     images: np.ndarray, accuracy: np.ndarray, deviations: np.ndarray, start: np.ndarray | None = None
 ) -> np.ndarray:
     """Fit the power law.
@@ -238,12 +248,12 @@ def fitted(
     """
     times, error = images / images[-1], 1 - accuracy
     law, _ = curve_fit(
-        power_law,
+        predict_error,
         times,
         error,
         p0=[error[-1] / 2, error[-1] / 2, HIGHEST_EXPONENT / 2] if start is None else start,
-        # What comes next is drawn on from the last points, so they count more. No deviation may be 0: that of a
-        # fold without a mistake is.
+        # The extrapolation depends on the last points most, so they weigh more. A fold without a mistake has
+        # deviation 0, which curve_fit cannot weigh.
         sigma=np.maximum(deviations, LEAST_DEVIATION) / times,
         bounds=([0, 0, 0], [1, 1, HIGHEST_EXPONENT]),
         max_nfev=10_000,
@@ -251,27 +261,27 @@ def fitted(
     return np.asarray(law)
 
 
-def doubled(law: np.ndarray, times: float) -> float:
+def predict_gain(law: np.ndarray, times: float) -> float:
     """Return how much the error falls from so many times the whole to twice that."""
-    before, after = power_law(np.array([times, 2 * times]), *law)
+    before, after = predict_error(np.array([times, 2 * times]), *law)
     return float(before - after)
 
 
-def neediest_of(rises: dict[str, float], resampled: dict[str, np.ndarray]) -> str | None:
+def find_neediest_class(rises: dict[str, float], resampled: dict[str, np.ndarray]) -> str | None:
     """Return the class whose recall rises most, among those where it rises by more than chance.
 
     Args:
         rises: From half of the images to all, class by class.
         resampled: The same of each resample.
     """
-    # Each of many classes has its chance, so each must be surer (Bonferroni).
+    # Bonferroni, for the number of classes.
     surely = norm.isf(ERROR_RATE / max(len(rises), 1))
     sure = [name for name, rise in rises.items() if rise > surely * np.nanstd(resampled[name])]
     return max(sure, key=lambda name: rises[name], default=None)
 
 
-def told(gain: Interval, neediest: str | None, used: int, images: int) -> str:
-    """Say in words what twice the images would bring.
+def describe_gain(gain: Interval, neediest: str | None, used: int, images: int) -> str:
+    """Return in words how much accuracy twice the images would gain.
 
     Args:
         gain: In accuracy, with its interval.

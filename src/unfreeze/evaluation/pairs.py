@@ -38,13 +38,13 @@ def compare_pairs(
     if not names:
         return []
     only = np.array([_only(correct[first], correct[second]) for first, second in names])
-    p_values = exact_p_values(only[:, 0], only[:, 1])
-    adjusted = holm(p_values)
+    p_values = compute_p_values(only[:, 0], only[:, 1])
+    adjusted = adjust_p_values(p_values)
     return [
         Pair(
             first=first,
             second=second,
-            difference=intervals.difference_interval(
+            difference=intervals.estimate_difference(
                 labels, correct[first], correct[second], seed=seed, resamples=resamples
             ),
             only_first=int(only_first),
@@ -59,7 +59,7 @@ def compare_pairs(
     ]
 
 
-def exact_p_values(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarray:
+def compute_p_values(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarray:
     """Return p-values of the exact McNemar test: the two-sided binomial test of equal shares.
 
     Args:
@@ -73,7 +73,7 @@ def exact_p_values(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarra
     return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5)))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
+def adjust_p_values(p_values: np.ndarray) -> np.ndarray:
     """Adjust p-values for their number (Holm 1979, A simple sequentially rejective multiple test procedure).
 
     The least is multiplied by their number, the next by one less, and so on; none is below one that came before.
@@ -91,7 +91,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return np.asarray(np.minimum(adjusted, 1.0))
 
 
-def discordant_share(labels: np.ndarray, predicted: Mapping[str, np.ndarray]) -> float:
+def measure_discordant_share(labels: np.ndarray, predicted: Mapping[str, np.ndarray]) -> float:
     """Return the share of images that one of two classifiers alone has right, the median over pairs.
 
     Args:
@@ -109,7 +109,7 @@ def discordant_share(labels: np.ndarray, predicted: Mapping[str, np.ndarray]) ->
     return float(np.median([(first != second).mean() for first, second in combinations(correct, 2)]))
 
 
-def smallest_difference(images: int, discordant: float, *, pairs: int) -> float:
+def find_smallest_difference(images: int, discordant: float, *, pairs: int) -> float:
     """Return the smallest difference in accuracy that the exact McNemar test finds with 80 % power.
 
     The level is 0.05 / pairs, that of Holm's first step. The power is the unconditional one (Duffy 1984, Asymptotic

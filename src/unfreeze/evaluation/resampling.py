@@ -8,7 +8,7 @@ with complex survey data). Classes of one image cannot tell how much they vary a
 import numpy as np
 
 
-def by_class(kinds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def count_by_class(kinds: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Count the images of each kind in each class.
 
     Args:
@@ -22,20 +22,20 @@ def by_class(kinds: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(rows, kind, minlength=len(there)) for kind in kinds], axis=1)
 
 
-def drawn(sizes: np.ndarray) -> np.ndarray:
+def count_draws(sizes: np.ndarray) -> np.ndarray:
     """Return how many images of a class of some size are drawn, int64 array of the same shape."""
-    return np.maximum(sizes - 1, 1).astype(np.int64)
+    return np.asarray(np.maximum(sizes - 1, 1).astype(np.int64))
 
 
-def shares(counts: np.ndarray, added: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+def resample_shares(counts: np.ndarray, added: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Resample how many images of a class are of each kind.
 
     That is the bootstrap of images where nothing but their kinds counts.
 
     Args:
         counts: Images of each kind, shape (classes, kinds); no class is empty.
-        added: Images of each kind that are counted beside, spread evenly over the classes, shape (kinds,).
-        rng: Source of chance.
+        added: Images of each kind to add, spread evenly over the classes, shape (kinds,).
+        rng: Random stream.
         resamples: How many.
 
     Returns:
@@ -47,15 +47,15 @@ def shares(counts: np.ndarray, added: np.ndarray, rng: np.random.Generator, resa
         counts = np.where(alone[:, None], counts[alone].mean(axis=0), counts)
     smoothed = counts + added / len(counts)
     chances = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return rng.multinomial(drawn(sizes), chances, (resamples, len(counts))) / drawn(sizes)[:, None]
+    return rng.multinomial(count_draws(sizes), chances, (resamples, len(counts))) / count_draws(sizes)[:, None]
 
 
-def weights(labels: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+def resample_weights(labels: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Resample images.
 
     Args:
         labels: Class numbers, shape (images,).
-        rng: Source of chance.
+        rng: Random stream.
         resamples: How many.
 
     Returns:
@@ -64,7 +64,7 @@ def weights(labels: np.ndarray, rng: np.random.Generator, resamples: int) -> np.
     alone = np.bincount(labels)[labels] == 1
     _, strata, sizes = np.unique(np.where(alone, -1, labels), return_inverse=True, return_counts=True)
     members = np.split(np.argsort(strata, kind="stable"), sizes.cumsum()[:-1])
-    times = drawn(sizes)
+    times = count_draws(sizes)
     picked = [
         of_stratum[rng.integers(0, len(of_stratum), (resamples, count))]
         for of_stratum, count in zip(members, times, strict=True)

@@ -73,7 +73,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> 
     )
 
 
-def roc_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def compute_roc(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Return the ROC curve of each class against the rest.
 
     Args:
@@ -85,10 +85,10 @@ def roc_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
         class, fpr and tpr, at most 200 points a class; none of a class that the fold lacks or that has no rest.
         Of two classes the second alone: the first one's curve is the same, mirrored.
     """
-    return _curves(contrasted(labels, probabilities), labels, probabilities, classes, ("fpr", "tpr"), _roc)
+    return _curves(list_contrasted(labels, probabilities), labels, probabilities, classes, ("fpr", "tpr"), _roc)
 
 
-def precision_recall_points(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def compute_precision_recall(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Return the precision-recall curve of each class against the rest.
 
     Args:
@@ -104,7 +104,7 @@ def precision_recall_points(labels: np.ndarray, probabilities: np.ndarray, class
     return _curves(there, labels, probabilities, classes, ("recall", "precision"), _precision_recall)
 
 
-def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], *, most: int = 10) -> list[Confusion]:
+def list_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], *, most: int = 10) -> list[Confusion]:
     """Return the pairs of classes that are confused, the one with most images first.
 
     Args:
@@ -126,7 +126,7 @@ def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], *,
     return sorted(pairs, key=lambda pair: (-pair.images, -pair.share))[:most]
 
 
-def contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
+def list_contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
     """Return the classes that have a ROC curve of their own against the rest: of two, the second alone."""
     there = np.unique(labels).tolist()
     if len(there) < 2:
@@ -137,7 +137,7 @@ def contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
 def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     areas = [
         metrics.roc_auc_score(labels == number, probabilities[:, number])
-        for number in contrasted(labels, probabilities)
+        for number in list_contrasted(labels, probabilities)
     ]
     return float(np.mean(areas)) if areas else None
 
@@ -169,5 +169,5 @@ def _curves(
     for number in numbers:
         points = np.stack(curve(labels == number, probabilities[:, number]), axis=1)
         whole = pd.DataFrame(points, columns=list(axes)).assign(**{"class": classes[number]})
-        parts.append(curves.thinned(whole, *axes, MOST_POINTS))
+        parts.append(curves.thin(whole, *axes, MOST_POINTS))
     return pd.concat(parts[1:] or parts, ignore_index=True)[["class", *axes]]

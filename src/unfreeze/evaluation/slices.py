@@ -45,7 +45,7 @@ def score_slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int
     rows = manifest.set_index("path").loc[predictions["id"]].reset_index()
     correct, labels = predictions["correct"].to_numpy(bool), pd.factorize(predictions["label"])[0]
     found, p_values = [], []
-    for column, name, members in parts(rows):
+    for column, name, members in iterate_slices(rows):
         if min(members.sum(), (~members).sum()) < LEAST_IMAGES:
             continue
         counts = [[(correct & own).sum(), (~correct & own).sum()] for own in (members, ~members)]
@@ -53,13 +53,13 @@ def score_slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int
         found.append((column, name, members))
     if not found:
         return []
-    differs = pairs.holm(np.array(p_values)) < pairs.SIGNIFICANCE
+    differs = pairs.adjust_p_values(np.array(p_values)) < pairs.SIGNIFICANCE
     scored = [
         Slice(
             column=column,
             slice=name,
             images=int(members.sum()),
-            accuracy=intervals.accuracy_interval(correct[members], labels[members], seed=seed),
+            accuracy=intervals.estimate_accuracy(correct[members], labels[members], seed=seed),
             rest=float(correct[~members].mean()),
             stands_out=bool(stands_out),
         )
@@ -68,21 +68,21 @@ def score_slices(predictions: pd.DataFrame, manifest: pd.DataFrame, *, seed: int
     return sorted(scored, key=lambda part: (not part.stands_out, part.accuracy.value))
 
 
-def parts(rows: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
+def iterate_slices(rows: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield column, name and members of each slice.
 
     Args:
         rows: The manifest's rows of the images.
     """
-    for column, values in categories(rows).items():
+    for column, values in find_categories(rows).items():
         for value in sorted(values.unique()):
             yield str(column), str(value), (values == value).to_numpy()
     numbers = rows.assign(size=np.sqrt(rows["width"].astype(float) * rows["height"].astype(float)))
     for column, names in NUMBERS.items():
-        yield from ((column, name, members) for name, members in thirds(numbers[column].to_numpy(float), names))
+        yield from ((column, name, members) for name, members in split_thirds(numbers[column].to_numpy(float), names))
 
 
-def categories(rows: pd.DataFrame) -> pd.DataFrame:
+def find_categories(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that are categories, as text, and the folders that images come from, one column a level."""
     given = rows.drop(columns=[*LEFT_OUT, *NUMBERS], errors="ignore").astype(str)
     folders = rows["path"].str.rpartition("/")[0].str.split("/", expand=True).fillna("")
@@ -93,7 +93,7 @@ def categories(rows: pd.DataFrame) -> pd.DataFrame:
     return given.loc[:, [2 <= given[name].nunique() <= MOST_VALUES for name in given]]
 
 
-def thirds(values: np.ndarray, names: tuple[str, str, str]) -> list[tuple[str, np.ndarray]]:
+def split_thirds(values: np.ndarray, names: tuple[str, str, str]) -> list[tuple[str, np.ndarray]]:
     """Part numbers at their terciles.
 
     Args:

@@ -111,7 +111,7 @@ def draw_threshold_curves(
     whole = {name: curve for name, curve in of.items() if len(curve)}
     if not whole:
         return []
-    thin = {name: curves.thinned(curve, axes.x, axes.y, most_points) for name, curve in whole.items()}
+    thin = {name: curves.thin(curve, axes.x, axes.y, most_points) for name, curve in whole.items()}
     heights = [curves.read_off(curve, axes.x, axes.y, PLACES) for curve in whole.values()]
     rows = [
         [percent(place), *map(percent, values)]

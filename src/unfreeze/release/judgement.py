@@ -74,15 +74,11 @@ def judge(
         The verdict: promote, keep or cannot tell.
     """
     champion_right, challenger_right = champion.predicted == labels, challenger.predicted == labels
-    difference = intervals.difference_interval(
+    difference = intervals.estimate_difference(
         labels, challenger_right, champion_right, seed=seed, resamples=resamples
     )
     recalls = {
-        name: ClassRecalls(
-            champion=_share(champion_right[labels == number]),
-            challenger=_share(challenger_right[labels == number]),
-            support=int((labels == number).sum()),
-        )
+        name: _compare_recalls(labels == number, champion_right, challenger_right)
         for number, name in enumerate(classes)
     }
     broken = find_broken_limits(
@@ -163,7 +159,7 @@ def find_broken_limits(
 
 # Simulations of many folds ask the same again and again.
 @functools.lru_cache(maxsize=4096)
-def images_needed(gap: float, discordant: float) -> int:
+def count_images_needed(gap: float, discordant: float) -> int:
     """Return how many images find a difference in accuracy with 80 % power, by the exact McNemar test.
 
     The normal approximation (Connor 1987, Sample size for testing differences in proportions for the paired-sample
@@ -181,7 +177,7 @@ def images_needed(gap: float, discordant: float) -> int:
     images = ((significant * discordant**0.5 + powerful * (discordant - gap**2) ** 0.5) / gap) ** 2
     if images < FEW_IMAGES:
         # What is found shrinks with the square root of the images.
-        images *= (pairs.smallest_difference(math.ceil(images), discordant, pairs=1) / gap) ** 2
+        images *= (pairs.find_smallest_difference(math.ceil(images), discordant, pairs=1) / gap) ** 2
     return int(min(math.ceil(images), MOST_IMAGES))
 
 
@@ -213,15 +209,23 @@ def _costs(challenger: Contender, champion: Contender) -> str:
 
 
 def _more_images(images: int, gap: float, discordant: float, margin: float) -> int:
-    needed = images_needed(max(gap, margin), discordant)
+    needed = count_images_needed(max(gap, margin), discordant)
     if needed <= images:
         # The margin would be found already, but what was observed is smaller.
-        needed = images_needed(max(gap, 1 / MOST_IMAGES), discordant)
+        needed = count_images_needed(max(gap, 1 / MOST_IMAGES), discordant)
     return max(needed - images, 1)
 
 
 def _better(label: int, champion: int, challenger: int) -> bool | None:
     return None if label not in (champion, challenger) else bool(challenger == label)
+
+
+def _compare_recalls(members: np.ndarray, champion_right: np.ndarray, challenger_right: np.ndarray) -> ClassRecalls:
+    return ClassRecalls(
+        champion=_share(champion_right[members]),
+        challenger=_share(challenger_right[members]),
+        support=int(members.sum()),
+    )
 
 
 def _share(correct: np.ndarray) -> float | None:

@@ -177,7 +177,9 @@ def measure_latency(scorer: Any) -> Latency:
 
 def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
     """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
-    for finding in diagnosis.of_backbone(backbone, checks=settings.checks, **diagnosis.records(paths, backbone)):
+    for finding in diagnosis.diagnose_backbone(
+        backbone, checks=settings.checks, **diagnosis.read_records(paths, backbone)
+    ):
         console.log.warning(
             "%s: %s. Likely cause: %s. Remedy: %s", backbone, finding.what, finding.cause, finding.remedy
         )
@@ -185,12 +187,12 @@ def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
 
 def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
     """Return how well probabilities tell how often the model is right, before and after scaling by a temperature."""
-    after = calibration.with_temperature(probabilities, temperature)
+    after = calibration.apply_temperature(probabilities, temperature)
     classes = np.arange(probabilities.shape[1])
     return Calibration(
         temperature=temperature,
-        calibration_error=calibration.calibration_error(labels, probabilities),
-        calibrated_error=calibration.calibration_error(labels, after),
+        calibration_error=calibration.compute_calibration_error(labels, probabilities),
+        calibrated_error=calibration.compute_calibration_error(labels, after),
         log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
         calibrated_log_loss=float(metrics.log_loss(labels, after, labels=classes)),
     )
@@ -224,7 +226,7 @@ def corrupted(
                 corruption=name,
                 strength=strength,
                 accuracy=float(after.mean()),
-                drop=intervals.difference_interval(labels[some], before, after, seed=settings.seed),
+                drop=intervals.estimate_difference(labels[some], before, after, seed=settings.seed),
             )
         )
     return found
@@ -319,6 +321,6 @@ def write_curves(
     names = np.array(classes)
     pairs = pd.DataFrame({"label": names[labels], "predicted": names[probabilities.argmax(axis=1)]})
     files.write_csv(paths.confusion(backbone), pairs)
-    files.write_csv(paths.roc(backbone), scores.roc_points(labels, probabilities, classes))
-    files.write_csv(paths.precision_recall(backbone), scores.precision_recall_points(labels, probabilities, classes))
-    files.write_csv(paths.reliability(backbone), calibration.reliability(labels, probabilities))
+    files.write_csv(paths.roc(backbone), scores.compute_roc(labels, probabilities, classes))
+    files.write_csv(paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes))
+    files.write_csv(paths.reliability(backbone), calibration.compute_reliability(labels, probabilities))

@@ -77,7 +77,7 @@ def row_of(settings: Settings, paths: Paths, backbone: str, predictions: Predict
         classes=score_classes(fold),
         averages={"macro": evaluation.macro, "weighted": evaluation.weighted},
         confusion=evaluation.confusion,
-        confused=tuple(scores.most_confused(evaluation.confusion, predictions.classes)),
+        confused=tuple(scores.list_confused(evaluation.confusion, predictions.classes)),
         calibration=evaluation.calibration,
         cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training["trainable_parameters"]),
         seeds=spread(settings.seed, evaluation.accuracy, evaluation.seeds),
@@ -115,15 +115,17 @@ def run(settings: Settings, paths: Paths) -> None:
     predicted = {name: said.predicted for name, said in predictions.items()}
     compared = pairs.compare_pairs(labels, predicted, seed=settings.seed)
     rows = with_gains(rows, compared, settings.study.baseline)
-    smallest = pairs.smallest_difference(len(labels), pairs.discordant_share(labels, predicted), pairs=len(compared))
+    smallest = pairs.find_smallest_difference(
+        len(labels), pairs.measure_discordant_share(labels, predicted), pairs=len(compared)
+    )
     findings = [
         finding
         for row in rows
-        for finding in diagnosis.of_backbone(
+        for finding in diagnosis.diagnose_backbone(
             row.backbone,
             checks=settings.checks,
             gain=row.gain,
-            **diagnosis.records(paths, row.backbone),
+            **diagnosis.read_records(paths, row.backbone),
         )
     ]
     judged = ranking.rank(rows, compared, smallest, baseline=settings.study.baseline)

@@ -1,14 +1,14 @@
 """Accuracy: the share of images that are classified correctly."""
 
 from unfreeze.evaluation.fold import Fold
-from unfreeze.evaluation.intervals import accuracy_interval
+from unfreeze.evaluation.intervals import estimate_accuracy
 from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
 
 def interval(fold: Fold) -> Interval:
     """Return the accuracy."""
-    return accuracy_interval(fold.correct, fold.labels, seed=fold.seed, resamples=fold.resamples)
+    return estimate_accuracy(fold.correct, fold.labels, seed=fold.seed, resamples=fold.resamples)
 
 
 register(Metric("accuracy", "accuracy", interval, unit="percent", position=10))

@@ -42,7 +42,7 @@ def interval(fold: Fold) -> Interval | None:
 
 def _resample(fold: Fold) -> np.ndarray:
     """Return the AUC of resamples, shape (resamples,)."""
-    numbers = scores.contrasted(fold.labels, fold.probabilities)
+    numbers = scores.list_contrasted(fold.labels, fold.probabilities)
     curves = [_Curve.of(fold.probabilities[:, number], fold.labels == number) for number in numbers]
     most = min(fold.resamples, max(FEWEST_RESAMPLES, MOST_WORK // (len(fold.labels) * max(len(curves), 1))))
     areas: list[np.ndarray] = []

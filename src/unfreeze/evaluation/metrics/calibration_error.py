@@ -17,9 +17,9 @@ def interval(fold: Fold) -> Interval:
     images = len(fold.labels)
     gaps = np.zeros((images, calibration.BINS))
     confidence = fold.probabilities.max(axis=1)
-    gaps[np.arange(images), calibration.bin_numbers(fold.probabilities)] = confidence - fold.correct
+    gaps[np.arange(images), calibration.assign_bins(fold.probabilities)] = confidence - fold.correct
     resampled = np.concatenate([np.abs(weights @ gaps).sum(axis=1) / images for weights in fold.image_weights()])
-    value = calibration.calibration_error(fold.labels, fold.probabilities)
+    value = calibration.compute_calibration_error(fold.labels, fold.probabilities)
     if np.ptp(resampled) < ROUNDING:
         return widen_constant(value, images)
     return take_percentiles(value, value + resampled - resampled.mean())

@@ -4,7 +4,7 @@ import numpy as np
 
 from unfreeze.evaluation.calibration import LEAST_PROBABILITY
 from unfreeze.evaluation.fold import Fold
-from unfreeze.evaluation.intervals import ROUNDING, make_interval, take_percentiles, upper_limit_of_none
+from unfreeze.evaluation.intervals import ROUNDING, bound_unseen_share, make_interval, take_percentiles
 from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
@@ -18,7 +18,7 @@ def interval(fold: Fold) -> Interval:
     if np.ptp(resampled) >= ROUNDING:
         return take_percentiles(value, resampled, highest=np.inf)
     # All losses are equal. Unseen images lose nothing at best, and at worst as much as the least probability given.
-    unseen = upper_limit_of_none(images)
+    unseen = bound_unseen_share(images)
     worst = -np.log(max(fold.probabilities.min(), LEAST_PROBABILITY))
     return make_interval(value, value * (1 - unseen), value + worst * unseen)
 
