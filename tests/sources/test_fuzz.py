@@ -89,11 +89,11 @@ def pixels_of(data: bytes, path: Path) -> np.ndarray:
 def _warning_on_pixels(data: bytes) -> str:
     """Return libjpeg's first warning if it concerns pixels; that the end marker is missing does not."""
     try:
-        colours = simplejpeg.decode_header(data, strict=True)[2]
+        colours = simplejpeg.decode_jpeg_header(data, strict=True)[2]
     except ValueError:
         return ""
     try:
-        simplejpeg.decode(data, "CMYK" if colours in ("CMYK", "YCCK") else "RGB")
+        simplejpeg.decode_jpeg(data, "CMYK" if colours in ("CMYK", "YCCK") else "RGB")
     except ValueError as error:
         return "" if str(error) == "Premature end of JPEG file" else str(error)
     return ""

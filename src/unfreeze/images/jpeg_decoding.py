@@ -38,14 +38,14 @@ def decode_jpeg(data: bytes, header: Image.Image, colours: Literal["RGB", "CMYK"
         Undecodable: Pixels are missing, or two headers contradict each other.
         ValueError: libjpeg warns of the pixels.
     """
-    height, width, *_ = simplejpeg.decode_header(data, strict=False)
+    height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
     if (width, height) != header.size:
         raise Undecodable("two headers of a JPEG contradict each other")
     scale = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
     try:
-        pixels = simplejpeg.decode(data, colours, **scale)
+        pixels = simplejpeg.decode_jpeg(data, colours, **scale)
     except ValueError:
-        pixels = simplejpeg.decode(_with_plain_header(data), colours, **scale)
+        pixels = simplejpeg.decode_jpeg(_with_plain_header(data), colours, **scale)
     if not _has_all_coefficients(data):
         raise Undecodable("scans of a JPEG are missing")
     return np.asarray(pixels)
