@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import pairs
 from unfreeze.records.judgement_record import ClassRecalls, Comparison
 from unfreeze.release import judgement
@@ -99,6 +100,42 @@ def test_a_limit_that_is_broken_keeps_the_champion_however_good_the_challenger_i
     result = verdict(pair(100, 20), terms=TERMS.model_copy(update=limit))
     assert result.verdict == "keep"
     assert told in " ".join(result.reasons)
+
+
+@pytest.mark.parametrize(
+    ("floors", "scores", "told"),
+    [
+        ({"auc": 0.9}, {"auc": 0.85}, "its AUC is 0.850, and at least 0.9 is wanted"),
+        ({"log_loss": 0.3}, {"log_loss": 0.4}, "its log-loss is 0.400, and at most 0.3 is wanted"),
+        ({"auc": 0.9}, {"auc": None}, "its AUC is not defined, and at least 0.9 is wanted"),
+        ({"auc": 0.9, "log_loss": 0.3}, {"auc": 0.9, "log_loss": 0.3}, ""),
+    ],
+)
+def test_any_metric_can_have_a_floor(floors: dict[str, float], scores: dict[str, float | None], told: str) -> None:
+    labels, champion, challenger = pair(60, 20)
+    result = judge(
+        labels,
+        CLASSES,
+        champion=Contender(champion, *SAME),
+        challenger=Contender(challenger, *SAME, scores=scores),
+        terms=TERMS.model_copy(update={"floors": floors}),
+        seed=0,
+    )
+    assert result.verdict == ("keep" if told else "promote")
+    assert told in result.text
+
+
+def test_a_floor_of_no_metric_names_those_that_there_are() -> None:
+    with pytest.raises(
+        UnfreezeError, match="promote.floors names acuracy, which is no metric: take some of accuracy"
+    ):
+        judgement.find_missed_floors({"acuracy": 0.9}, {})
+
+
+def test_without_floors_the_terms_are_those_of_earlier_versions() -> None:
+    assert set(TERMS.model_dump(exclude_defaults=True)) == {
+        "model", "margin", "class_floor", "max_size_mb", "max_latency_ms"
+    }  # fmt: skip
 
 
 def test_a_limit_is_met_where_it_is_reached() -> None:

@@ -106,7 +106,8 @@ class Bout:
 
     def _key(self, how: str, champion: Version | None, test_digest: str) -> str:
         against = champion.number if champion else None
-        terms = self.params.promote.model_dump(mode="json")
+        # Without floors the question is that of versions before there were any.
+        terms = self.params.promote.model_dump(mode="json", exclude_defaults=True)
         bytes_of = self.version.tags[keys.MODEL_SHA256]
         return files.digest([how, bytes_of, against, test_digest, terms, self.params.seed])[:32]
 
@@ -119,7 +120,7 @@ class Bout:
                 "challenger": self.version.number,
                 "champion": found.champion.version if found.champion else "none",
                 "test_digest": found.test_digest,
-                **self.params.promote.model_dump(mode="json"),
+                **self.params.promote.model_dump(mode="json", exclude_defaults=True),
             },
             tags={keys.OF_BACKBONE: self.backbone, keys.FOLD_DIGEST["test"]: found.test_digest},
         )

@@ -2,13 +2,15 @@
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import norm
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import intervals, pairs
+from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.records.interval import Interval
 from unfreeze.records.judgement_record import ClassRecalls, Comparison, Flip, Outcome
 from unfreeze.settings.study import Promote
@@ -36,11 +38,13 @@ class Contender:
         predicted: Class numbers, shape (images,).
         size_mb: Size of its file, MB.
         latency_ms: Median time of an answer on one image, milliseconds.
+        scores: Scores on the test images by metric; None where they do not define it.
     """
 
     predicted: np.ndarray
     size_mb: float
     latency_ms: float
+    scores: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def judge(
@@ -86,7 +90,7 @@ def judge(
         size_mb=challenger.size_mb,
         latency_ms=challenger.latency_ms,
         recalls={name: of_class.challenger for name, of_class in recalls.items()},
-    )
+    ) + find_missed_floors(terms.floors, challenger.scores)
     verdict, reason = (KEEP, broken[0]) if broken else _weigh(difference, champion, challenger, terms)
     more = None
     if verdict == CANNOT_TELL:
@@ -155,6 +159,31 @@ def find_broken_limits(
     if latency_ms > terms.max_latency_ms:
         found.append(f"an answer takes {latency_ms:.1f} ms, more than the {terms.max_latency_ms:g} ms allowed")
     return found
+
+
+def find_missed_floors(floors: Mapping[str, float], scores: Mapping[str, float | None]) -> list[str]:
+    """Return which floors a model misses, one sentence each.
+
+    Args:
+        floors: The worst score that is promoted, by metric.
+        scores: The model's scores by metric.
+
+    Raises:
+        UnfreezeError: There is no such metric.
+    """
+    metrics = {metric.name: metric for metric in list_metrics()}
+    if unknown := sorted(floors.keys() - metrics):
+        raise UnfreezeError(
+            f"promote.floors names {', '.join(unknown)}, which is no metric: take some of {', '.join(metrics)}"
+        )
+    missed = []
+    for name, floor in floors.items():
+        score, metric = scores.get(name), metrics[name]
+        if score is None or (score < floor if metric.higher_is_better else score > floor):
+            wanted = "at least" if metric.higher_is_better else "at most"
+            has = "is not defined" if score is None else f"is {score:.3f}"
+            missed.append(f"its {metric.title} {has}, and {wanted} {floor:g} is wanted")
+    return missed
 
 
 # Simulations of many folds ask the same again and again.

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from unfreeze import files
+from unfreeze.evaluation.fold import Fold
+from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.release.judgement import Contender
@@ -62,25 +64,37 @@ def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) ->
 
     scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
     max_pixels = params.checks.limits.max_pixels
-    predicted = {name: _predicted(scorer, paths, test, name, max_pixels) for name, scorer in scorers.items()}
+    said = {name: _predict(scorer, paths, test, name, max_pixels) for name, scorer in scorers.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
         for name, scorer in scorers.items():
             times[name].append(cost.latency(scorer.engine, batch_sizes=(1,))["1"])
     return {
-        name: Contender(predicted[name], size_mb=cost.size_mb(model), latency_ms=min(times[name]))
+        name: Contender(
+            said[name].argmax(axis=1),
+            size_mb=cost.size_mb(model),
+            latency_ms=min(times[name]),
+            scores=_score(params, test, said[name]),
+        )
         for name, model in models.items()
     }
 
 
-def _predicted(scorer: Any, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
+def _score(params: Params, test: Test, probabilities: np.ndarray) -> dict[str, float | None]:
+    """Return the scores that `promote.floors` names."""
+    fold = Fold(test.labels, probabilities, test.classes, seed=params.seed)
+    found = {metric.name: metric.interval(fold) for metric in list_metrics() if metric.name in params.promote.floors}
+    return {name: score.value if score else None for name, score in found.items()}
+
+
+def _predict(scorer: Any, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
     size, what = int(scorer.model.inputs[0].shape[1]), f"{name}: {len(test.ids)} test images"
     if size == store.describe(paths.images).size:
-        return np.asarray(scorer.probabilities(test.rows, what).argmax(axis=1))
+        return np.asarray(scorer.probabilities(test.rows, what))
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         scorer.images = Path(folder) / paths.images.name
         labels, manifest = [test.classes[number] for number in test.labels], files.sha256(paths.manifest)
         store.write(
             scorer.images, paths.raw, test.ids, labels, size=size, max_pixels=max_pixels, manifest_sha256=manifest
         )
-        return np.asarray(scorer.probabilities(np.arange(len(test.ids)), what).argmax(axis=1))
+        return np.asarray(scorer.probabilities(np.arange(len(test.ids)), what))

@@ -58,6 +58,8 @@ class Promote(Section):
         class_floor: Least recall of each class on the test fold.
         max_size_mb: Largest model file, MB.
         max_latency_ms: Longest answer on one image, milliseconds, on the machine that judges.
+        floors: By metric the worst score on the test fold that is promoted: the least where higher is better, the
+            largest where lower is.
     """
 
     model: str = Field(pattern=r"^[\w. -]+$")
@@ -65,3 +67,4 @@ class Promote(Section):
     class_floor: float = Field(ge=0, lt=1)
     max_size_mb: float = Field(gt=0)
     max_latency_ms: float = Field(gt=0)
+    floors: dict[str, float] = {}
