@@ -13,7 +13,7 @@ from tests.conftest import PROJECT
 from unfreeze.cli.stages import BACKBONE
 from unfreeze.records.code import Source
 from unfreeze.report import readme
-from unfreeze.settings.selection import names_of
+from unfreeze.settings.selection import list_names
 
 PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 LOCK = yaml.safe_load((PROJECT / "dvc.lock").read_text())["stages"]
@@ -35,7 +35,7 @@ def test_a_stage_declares_the_params_that_its_settings_take(stage: str) -> None:
         assert "params.yaml" in PIPELINE[stage]["deps"]
         return
     settings = importlib.import_module(f"unfreeze.stages.{stage}").Settings
-    assert sorted(PIPELINE[stage]["params"]) == sorted(names_of(settings))
+    assert sorted(PIPELINE[stage]["params"]) == sorted(list_names(settings))
 
 
 def test_the_lock_holds_the_stages_of_dvc_yaml_and_no_other() -> None:

@@ -14,7 +14,7 @@ def folds(**fold_of: str) -> pd.DataFrame:
 def test_what_stayed_moved_came_and_went_is_counted() -> None:
     before = folds(a="train", b="train", c="val", d="test")
     after = folds(a="train", b="test", d="test", e="val", f="val")
-    assert split_diff.summary(split_diff.compare(before, after)) == {
+    assert split_diff.summarize(split_diff.compare(before, after)) == {
         "stayed": 2,
         "moved": [{"id": "b", "before": "train", "after": "test"}],
         "added": {"train": 0, "val": 2, "test": 0},

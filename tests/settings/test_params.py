@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import PROJECT, compose
 from unfreeze.errors import UnfreezeError
-from unfreeze.settings.params import load, settings_of
+from unfreeze.settings.params import load, resolve_settings
 from unfreeze.settings.sources import WeightsWheel
 from unfreeze.settings.training import Phase
 
@@ -111,7 +111,7 @@ def test_no_unknown_key_is_ever_accepted(tmp_path_factory: pytest.TempPathFactor
 
 def test_settings_are_those_of_the_backbone() -> None:
     values = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    settings = settings_of(values, "from_scratch")
+    settings = resolve_settings(values, "from_scratch")
     assert settings["weights"] == "random"
     assert settings["train.finetune.learning_rate"] == 7e-4
     assert settings["train.finetune.schedule"] == "cosine"

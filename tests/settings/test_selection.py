@@ -8,7 +8,7 @@ from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 from unfreeze.settings.params import load
-from unfreeze.settings.selection import names_of, param, select
+from unfreeze.settings.selection import list_names, param, select
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def test_a_stage_gets_the_values_that_it_declares() -> None:
 
 
 def test_the_declared_names_are_those_of_dvc_yaml() -> None:
-    assert names_of(Settings) == (
+    assert list_names(Settings) == (
         "seed", "split", "search.enabled", "checks.on_bad", "checks.worker_gb", "checks.dark",
         "checks.near_duplicates",
     )  # fmt: skip

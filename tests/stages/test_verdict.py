@@ -27,7 +27,7 @@ from unfreeze.settings.checks import Check
 from unfreeze.settings.params import load
 from unfreeze.settings.selection import select
 from unfreeze.stages import figures, report, verdict
-from unfreeze.stages.evaluate import calibrated, predictions_table
+from unfreeze.stages.evaluate import measure_calibration, tabulate_predictions
 
 
 def made_up(
@@ -64,14 +64,14 @@ def made_up(
         result = scores.score(labels, probabilities, classes).to_json()
         result |= {
             "majority": float(np.bincount(labels).max() / len(labels)),
-            "calibration": calibrated(labels, probabilities, 1.0).to_json(),
+            "calibration": measure_calibration(labels, probabilities, 1.0).to_json(),
             "corruptions": [],
             "seeds": {},
             "size": {"parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0},
             "test_evaluations": [{"model": backbone, "fold": "f", "backbone": backbone}],
         }
         files.write_json(paths.evaluation(backbone), result)
-        files.write_csv(paths.predictions(backbone), predictions_table(ids, labels, probabilities, classes))
+        files.write_csv(paths.predictions(backbone), tabulate_predictions(ids, labels, probabilities, classes))
         files.write_csv(paths.roc(backbone), scores.compute_roc(labels, probabilities, classes))
         files.write_csv(
             paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes)

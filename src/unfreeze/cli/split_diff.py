@@ -31,7 +31,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns={"fold_before": "before", "fold_after": "after"})[["id", "before", "after"]]
 
 
-def summary(table: pd.DataFrame) -> dict[str, Any]:
+def summarize(table: pd.DataFrame) -> dict[str, Any]:
     """Return how many images stayed, moved, came and went, and which moved."""
     is_new, is_gone = table["before"] == NOWHERE, table["after"] == NOWHERE
     moved = table[(table["before"] != table["after"]) & ~is_new & ~is_gone]

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     Args:
         commands: What `ArgumentParser.add_subparsers` returned.
     """
-    for name, stage in _described(Paths.here()).items():
+    for name, stage in _read_descriptions(Paths.here()).items():
         command = commands.add_parser(name, help=stage["desc"], description=stage["desc"])
         if BACKBONE in stage["cmd"]:
             command.add_argument("backbone")
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
         command.set_defaults(run=_run, stage=name)
 
 
-def _described(paths: Paths) -> dict[str, dict[str, str]]:
+def _read_descriptions(paths: Paths) -> dict[str, dict[str, str]]:
     """Return the stages of dvc.yaml; none outside a checkout."""
     if not paths.pipeline.exists():
         return {}

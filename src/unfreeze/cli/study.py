@@ -71,7 +71,7 @@ def _print_split_diff(options: argparse.Namespace) -> None:
 
     paths = Paths.here()
     versions = (split_diff.read(paths, revision) for revision in (options.before, options.after))
-    result = split_diff.summary(split_diff.compare(*versions))
+    result = split_diff.summarize(split_diff.compare(*versions))
     tell(options, result, lambda: split_diff.show(result))
 
 

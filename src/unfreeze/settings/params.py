@@ -87,7 +87,7 @@ def load(path: Path) -> Params:
     return read_yaml(path, model, remedy="The settings and their reasons are in conf/.")
 
 
-def settings_of(values: dict[str, Any], backbone: str) -> dict[str, Any]:
+def resolve_settings(values: dict[str, Any], backbone: str) -> dict[str, Any]:
     """Return parameters by dotted name, with each exception resolved for a backbone.
 
     Args:

@@ -25,7 +25,7 @@ def param(*names: str) -> Any:
     return dataclasses.field(metadata={NAMES: names})
 
 
-def names_of(settings: type) -> tuple[str, ...]:
+def list_names(settings: type) -> tuple[str, ...]:
     """Return the dotted names of the parameters that a stage's settings consist of, in order.
 
     Args:

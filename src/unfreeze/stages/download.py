@@ -24,7 +24,7 @@ def run(settings: Settings, paths: Paths) -> None:
     The digest that came first is kept in metrics/download.json, and a later one that differs is an error.
     """
     source = settings.data.source
-    recorded = recorded_digest(paths.download_record, source)
+    recorded = read_recorded_digest(paths.download_record, source)
     with files.atomic(paths.raw) as folder:
         folder.mkdir()
         collected = collect.collect(settings.data, folder, downloads=paths.downloads, recorded=recorded)
@@ -45,7 +45,7 @@ def run(settings: Settings, paths: Paths) -> None:
     log.info("%d images of %d classes from %s", len(collected.index), classes, settings.data.name)
 
 
-def recorded_digest(record: Path, source: str) -> str | None:
+def read_recorded_digest(record: Path, source: str) -> str | None:
     """Return the digest that came from a source before; None if it was another source or there was none.
 
     Raises:

@@ -52,7 +52,7 @@ class Settings:
     )
 
 
-def predictions_table(
+def tabulate_predictions(
     ids: list[str], labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
     """Return one row an image: id, label, predicted, correct and the probability of each class."""
@@ -65,7 +65,7 @@ def predictions_table(
     return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
-def picked(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataFrame:
+def pick_images(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataFrame:
     """Pick the images that people should see.
 
     Args:
@@ -103,7 +103,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
-        evaluations = list_evaluations(settings, paths, backbone, digest_of(paths, ids))
+        evaluations = list_evaluations(settings, paths, backbone, digest_fold(paths, ids))
         test_evaluations.record(paths, evaluations)
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
         probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
@@ -111,10 +111,10 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         result = Evaluation(
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
-            calibration=calibrated(labels, probabilities, temperature),
-            corruptions=tuple(corrupted(scorer, rows, labels, probabilities, settings)),
+            calibration=measure_calibration(labels, probabilities, temperature),
+            corruptions=tuple(measure_corruptions(scorer, rows, labels, probabilities, settings)),
             seeds={
-                str(seed): repeated(
+                str(seed): score_repeat(
                     Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels
                 )
                 for seed in settings.seeds
@@ -122,23 +122,23 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
             size=measure_size(paths, backbone, scorer),
             test_evaluations=evaluations,
         )
-        table = predictions_table(ids, labels, probabilities, images.classes)
+        table = tabulate_predictions(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         result.write(paths.evaluation(backbone))
         measure_latency(scorer).write(paths.cost(backbone))
         write_curves(paths, backbone, labels, probabilities, images.classes)
-        picks = picked(labels, probabilities, settings.evaluate.pictures)
-        shown = explained(paths, scorer.model, images, rows, picks, of_images.result())
+        picks = pick_images(labels, probabilities, settings.evaluate.pictures)
+        shown = explain_images(paths, scorer.model, images, rows, picks, of_images.result())
         with files.atomic(paths.mistakes(backbone)) as partial:
             shown.to_parquet(partial, index=False)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result.accuracy, len(rows))
         tracker.log_evaluation(backbone)
-        tell_findings(settings, paths, backbone)
+        log_findings(settings, paths, backbone)
         wanted = rules.guard_predictions(len(images.classes), result.majority, settings.checks)
         process.submit(gate.enforce, f"predictions_{backbone}", table, wanted, paths, backbone=backbone).result()
 
 
-def digest_of(paths: Paths, ids: list[str]) -> str:
+def digest_fold(paths: Paths, ids: list[str]) -> str:
     """Return a digest of some images' own pixels: it stays when other images come, or another size is stored."""
     pixels = pd.read_parquet(paths.manifest, columns=["path", "pixels_sha256"]).set_index("path")["pixels_sha256"]
     return files.digest(sorted(pixels.loc[ids]))
@@ -175,7 +175,7 @@ def measure_latency(scorer: Any) -> Latency:
     return Latency(engine=scorer.engine.name, latency_ms=cost.latency(scorer.engine))
 
 
-def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
+def log_findings(settings: Settings, paths: Paths, backbone: str) -> None:
     """Log what is wrong with the result and its likely cause, since the gate may end the run before the report."""
     for finding in diagnosis.diagnose_backbone(
         backbone, checks=settings.checks, **diagnosis.read_records(paths, backbone)
@@ -185,7 +185,7 @@ def tell_findings(settings: Settings, paths: Paths, backbone: str) -> None:
         )
 
 
-def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
+def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
     """Return how well probabilities tell how often the model is right, before and after scaling by a temperature."""
     after = calibration.apply_temperature(probabilities, temperature)
     classes = np.arange(probabilities.shape[1])
@@ -198,13 +198,13 @@ def calibrated(labels: np.ndarray, probabilities: np.ndarray, temperature: float
     )
 
 
-def repeated(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
+def score_repeat(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of a model that was trained again with another seed."""
     probabilities = scorer.probabilities(rows, f"{len(rows)} test images, another seed")
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def corrupted(
+def measure_corruptions(
     scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, settings: Settings
 ) -> list[CorruptionScore]:
     """Return how far the accuracy drops under each corruption, on the first so many images of a random order."""
@@ -232,7 +232,7 @@ def corrupted(
     return found
 
 
-def explained(
+def explain_images(
     paths: Paths, model: Any, images: store.Images, rows: np.ndarray, picks: pd.DataFrame, of_images: Pooled | None
 ) -> pd.DataFrame:
     """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
@@ -268,12 +268,14 @@ def explained(
                 jpeg.encode(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)
             ],
             # What is stored was frozen in training, so the trained model gives the same there.
-            "neighbours": neighbours(paths, images, of_images, seen.activations) if of_images else [[]] * len(shown),
+            "neighbours": find_neighbours(paths, images, of_images, seen.activations)
+            if of_images
+            else [[]] * len(shown),
         }
     )
 
 
-def neighbours(
+def find_neighbours(
     paths: Paths, images: store.Images, of_images: Pooled, activations: np.ndarray
 ) -> list[list[dict[str, Any]]]:
     """Return for each picture the training images with the most similar features.

@@ -30,7 +30,7 @@ class Settings:
     seeds: tuple[int, ...] = param("study.seeds")
 
 
-def chosen(settings: Settings, backbone: str, best: dict[str, Any] | None) -> tuple[UnfreezePoint, Phase]:
+def choose_settings(settings: Settings, backbone: str, best: dict[str, Any] | None) -> tuple[UnfreezePoint, Phase]:
     """Return unfreeze point and settings: the search's winner, or what is configured if it was off.
 
     Args:
@@ -93,7 +93,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
     from unfreeze.training import memory
 
     best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
-    point, phase = chosen(settings, backbone, best)
+    point, phase = choose_settings(settings, backbone, best)
     with tracker.measure_machine(paths.system_metrics(backbone)):
         epochs, record = train(settings, paths, backbone, point, phase, paths.model(backbone))
     files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})

@@ -16,7 +16,7 @@ from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import Outcome, Row, tabulate
 from unfreeze.settings.base import PixelScaling, Section
 from unfreeze.settings.oracles import find_oracle
-from unfreeze.settings.params import settings_of
+from unfreeze.settings.params import resolve_settings
 from unfreeze.settings.training import Head, Search, Train, Unfreeze
 from unfreeze.stages.tracker import Tracker
 
@@ -117,7 +117,7 @@ def _fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:
         name: section.model_dump(mode="json") if isinstance(section, Section) else section
         for name, section in sections.items()
     }
-    return {name: value for name, value in settings_of(values, backbone).items() if not name.startswith(FREE)}
+    return {name: value for name, value in resolve_settings(values, backbone).items() if not name.startswith(FREE)}
 
 
 def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:

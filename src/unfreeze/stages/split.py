@@ -48,8 +48,8 @@ def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame
     given = folds[folds != ""].groupby(rows["cluster"]).first()
     is_given = rows["cluster"].isin(given.index)
     folds[is_given & (folds == "")] = rows["cluster"].map(given)
-    place = _placed_exactly if settings.method == "exact" else _placed_by_content
-    placed = place(rows[~is_given], shares_of(settings), seed)
+    place = _place_exactly if settings.method == "exact" else _place_by_content
+    placed = place(rows[~is_given], list_shares(settings), seed)
     folds[~is_given] = rows.loc[~is_given, "cluster"].map(placed)
     missing = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
     if not missing.empty and missing.to_numpy().min() == 0:
@@ -67,14 +67,14 @@ def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame
     return pd.DataFrame({"id": rows["path"], "fold": folds})
 
 
-def shares_of(settings: Split) -> dict[str, float]:
+def list_shares(settings: Split) -> dict[str, float]:
     """Return each fold's share."""
     return {fold: getattr(settings, fold) for fold in FOLDS}
 
 
-def _placed_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+def _place_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
     """Return each cluster's fold: in every class the fold that lacks most, for the largest clusters first."""
-    clusters = rows.groupby("cluster").agg(label=("label", _most_frequent), images=("path", "size"))
+    clusters = rows.groupby("cluster").agg(label=("label", _find_most_frequent), images=("path", "size"))
     order = np.random.default_rng(seed).permutation(len(clusters))
     clusters = clusters.iloc[order].sort_values("images", ascending=False, kind="stable")
     folds: dict[Any, str] = {}
@@ -88,7 +88,7 @@ def _placed_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> 
     return pd.Series(folds, dtype=str)
 
 
-def _placed_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+def _place_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
     """Return each cluster's fold by the hash of its content, whatever else there is.
 
     A group goes by its name, an image by its pixels. Of several that make one cluster the smallest name or digest
@@ -104,7 +104,7 @@ def _placed_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) 
     return pd.Series(np.array(FOLDS)[np.searchsorted(ends, places, "right")], index=places.index)
 
 
-def _most_frequent(labels: pd.Series) -> str:
+def _find_most_frequent(labels: pd.Series) -> str:
     return labels.value_counts().index[0] if labels.nunique() > 1 else labels.iloc[0]
 
 
@@ -121,7 +121,7 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
     table["classes_of_fold"] = table.groupby("fold")["label"].transform("nunique")
     of_class = table.groupby("label")["id"].transform("size")
     share = table.groupby(["label", "fold"])["id"].transform("size") / of_class
-    wanted = table["fold"].map(shares_of(settings))
+    wanted = table["fold"].map(list_shares(settings))
     table["share_off"] = (share - wanted).abs()
     if settings.method == "stable":
         by_chance = CHANCE * (wanted * (1 - wanted) / of_class) ** 0.5

@@ -14,7 +14,7 @@ from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.records.verdict import Row
-from unfreeze.settings.params import settings_of
+from unfreeze.settings.params import resolve_settings
 from unfreeze.tracking import keys
 from unfreeze.tracking.runs import Point
 from unfreeze.training.history import CURVES
@@ -47,7 +47,7 @@ def weights(paths: Paths, backbone: str) -> dict[str, str]:
 def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return a backbone's settings, and what its training came to."""
     training: dict[str, Any] = files.read_json(paths.training(backbone))
-    return settings_of(files.read_yaml(paths.params), backbone) | training
+    return resolve_settings(files.read_yaml(paths.params), backbone) | training
 
 
 def curves(history: pd.DataFrame) -> list[Point]:
