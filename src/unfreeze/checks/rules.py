@@ -173,7 +173,7 @@ def guard_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
 
 
 def guard_split(split: Split, *, given: bool) -> list[Rule]:
-    """Guard the split: one row an image, with the number of folds its cluster lies in.
+    """Guard the split: one row an image, with the number of folds that its cluster is in.
 
     Args:
         split: The wanted shares.

@@ -7,8 +7,8 @@ What a file's pixels become:
 - Grey, one-bit, palette and YCbCr pixels become the RGB they stand for. CMYK becomes (1 - ink)(1 - black); in a JPEG
   ink is stored inverted, as Adobe does and all readers assume. L*a*b* is taken under D50 and becomes sRGB.
 - 16-bit pixels keep their upper byte: black stays black and white stays white.
-- What is transparent shows white, the page that pictures with transparency are drawn for. What colour their files
-  hold below it is chance: black in most, or leftovers that nobody was meant to see.
+- Transparent pixels are composited on white, the background that such pictures are drawn for. The colour that their
+  files hold there is arbitrary: black in most.
 - 12-bit, signed, 32-bit and float pixels are refused: files do not say which values are black and white.
 """
 
@@ -50,11 +50,11 @@ UPRIGHT = {
 PNG_SIGNATURE_BYTES = 8
 WHITE_IS_ZERO = 0
 
-# The limit on pixels is the caller's; Pillow's own would overrule a higher one.
+# Callers pass their own limit on pixels; Pillow's would override a higher one.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow warns of metadata; what is wrong with pixels is raised.
+# Pillow warns of broken metadata only; errors in pixels raise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# Images are decoded side by side; OpenCV's own threads would only get in their way.
+# Images are decoded in parallel already; threads of OpenCV would only compete with that.
 cv2.setNumThreads(1)
 
 
@@ -270,7 +270,7 @@ def _refuse_ambiguous(image: ImageFile.ImageFile) -> None:
         raise Undecodable(f"pixels of type {raw_mode} do not say what is black and white: store 8 or 16 bits")
     if ";16" in raw_mode and "transparency" in image.info:
         raise Undecodable("16-bit pixels with a transparent colour: store an alpha channel instead")
-    # Pillow reads such pixels as if each had its own colour, which TIFF (6.0, section 21) has to be told.
+    # Pillow reads such pixels as if each had its own colour, which holds only where this tag says so (TIFF 6.0, 21).
     if image.mode == "YCbCr" and _tiff_tag(image, TiffImagePlugin.YCBCRSUBSAMPLING, None) != (1, 1):
         raise Undecodable("uncompressed YCbCr whose colours are coarser than its pixels: store RGB instead")
 

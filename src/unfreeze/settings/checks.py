@@ -12,13 +12,13 @@ Level = Literal["error", "warning", "off"]
 
 
 class Check(Section):
-    """What a finding of a check does: end the run, be told, or not be looked for."""
+    """Level of a check: a finding ends the run, is logged, or is not looked for."""
 
     level: Level
 
 
 class Bounded(Check):
-    """A check with a threshold; its unit is told where it is set."""
+    """A check with a threshold; its unit is that of what the check measures."""
 
     threshold: float = Field(ge=0)
 
@@ -143,7 +143,7 @@ def declare_check(name: str, level: Level, threshold: float | Literal["auto"] | 
         threshold: Default threshold, from 0 on; `auto` takes a number of bits from the set; None for none.
 
     Raises:
-        UnfreezeError: The name stands for another setting, or a default is none that a user could set.
+        UnfreezeError: The name stands for another setting, or a default is out of range.
     """
     if name in _DECLARED or hasattr(Checks, name) or name in Checks.model_fields:
         raise UnfreezeError(f"check {name!r}: another setting below checks has this name, choose another one")

@@ -9,13 +9,13 @@ LEAST_SPREAD = 0.05
 
 
 def find_odd_sizes(images: Images, threshold: float) -> pd.Series:
-    """Find images whose side lies far from the median."""
+    """Find images whose side is far from the median."""
     side = (images.rows["width"].astype(float) * images.rows["height"].astype(float)) ** 0.5
     return measure_spread(side) > threshold
 
 
 def measure_spread(values: pd.Series) -> pd.Series:
-    """Return how many interquartile ranges each value lies from the median."""
+    """Return the distance of each value from the median, in interquartile ranges."""
     low, middle, high = values.quantile([0.25, 0.5, 0.75])
     return (values - middle).abs() / max(high - low, LEAST_SPREAD * middle)
 
