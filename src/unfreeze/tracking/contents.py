@@ -13,6 +13,7 @@ from unfreeze.records import lineage
 from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.trial import Trial
 from unfreeze.records.verdict import Row
 from unfreeze.settings.params import resolve_settings
 from unfreeze.tracking import keys
@@ -55,19 +56,27 @@ def curves(history: pd.DataFrame) -> list[Point]:
     return [(name, float(row[name]), int(row["step"])) for row in history.to_dict("records") for name in CURVES]
 
 
-def trial_params(backbone: str, trial: dict[str, Any]) -> dict[str, Any]:
-    """Return what a trial tried; the backbone too, by which charts of several can tell them apart."""
-    chosen = {key: trial[key] for key in ("unfreeze_from", "unfreeze_point", "continues")}
-    return {"backbone": backbone, **chosen, **trial["settings"]}
+def list_trial_params(backbone: str, trial: Trial) -> dict[str, Any]:
+    """Return the settings of a trial, and its backbone, by which charts of several can tell them apart."""
+    chosen = {name: getattr(trial, name) for name in ("unfreeze_from", "unfreeze_point", "continues")}
+    return {"backbone": backbone, **chosen, **trial.settings}
 
 
-def trial_metrics(trial: dict[str, Any], known: int) -> list[Point]:
-    """Return a trial's epochs from a number on, and what is known at its end."""
-    epochs = trial["epochs"]
+def list_trial_metrics(trial: Trial, known: int) -> list[Point]:
+    """Return a trial's epochs after a number of them, and its results if it has ended.
+
+    Args:
+        trial: The trial.
+        known: Number of epochs that are logged already.
+    """
     points: list[Point] = [
-        (name, value, step) for step, row in enumerate(epochs, start=1) if step > known for name, value in row.items()
+        (name, value, step)
+        for step, epoch in enumerate(trial.epochs, start=1)
+        if step > known
+        for name, value in epoch
     ]
-    return points + [(name, float(trial[name]), len(epochs)) for name in SUMMARY if name in trial]
+    results = {name: getattr(trial, name) for name in SUMMARY}
+    return points + [(name, float(value), len(trial.epochs)) for name, value in results.items() if value is not None]
 
 
 def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 from unfreeze import dvc_repo
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records.trial import Trial
 from unfreeze.runtime.console import log
 from unfreeze.tracking import models
 from unfreeze.tracking.server import Server, first_line
@@ -101,13 +102,18 @@ class Ledger:
             _ = self.server.client
 
     def log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
-        """Log what a trial has done so far; what was logged before is left as it is."""
+        """Log what a trial has done so far; what was logged before is left as it is.
+
+        Args:
+            backbone: The backbone.
+            trial: Fields of a `records.trial.Trial`.
+        """
         if not self.out_of_reach:
             self._log_trial(backbone, trial)
 
     @never_fatal
     def _log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
-        self._of_stage.trial(backbone, trial)
+        self._of_stage.trial(backbone, Trial.model_validate(trial))
 
     @never_fatal
     def log_search(self, backbone: str) -> None:

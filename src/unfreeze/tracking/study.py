@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
+from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.records.verdict import Verdict
 from unfreeze.settings.params import Params, load
 from unfreeze.tracking import contents, datasets, keys, models, system_metrics, views
@@ -143,12 +144,12 @@ class StudyRuns:
         self.runs.finish(study)
         views.write(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
 
-    def trial(self, backbone: str, trial: dict[str, Any]) -> None:
+    def trial(self, backbone: str, trial: Trial) -> None:
         """Log the epochs of a trial that are new, and its end if it has one."""
         self._trial(self.backbone(backbone), backbone, trial)
 
     def _search(self, run: Run, backbone: str) -> None:
-        trials = files.read_json(self.paths.search(backbone))["trials"]
+        trials = SearchResult.read(self.paths.search(backbone)).trials
         with ThreadPoolExecutor(CALLS_AT_ONCE if self.server.is_remote else 1) as pool:
             waiting = [pool.submit(self._trial, run, backbone, trial) for trial in trials]
             try:
@@ -158,23 +159,23 @@ class StudyRuns:
                 # If one call fails, the others would too.
                 pool.shutdown(cancel_futures=True)
 
-    def _trial(self, above: Run, backbone: str, trial: dict[str, Any]) -> None:
-        number = f"trial {trial['trial']}"
+    def _trial(self, above: Run, backbone: str, trial: Trial) -> None:
+        number = f"trial {trial.trial}"
         tags = {keys.OF_BACKBONE: backbone, **self._names}
         run = self.runs.run(f"{backbone}/{number}", f"{backbone} {number}", keys.TRIAL, above, tags)
         if keys.ENDED not in run.tags:
             known = int(run.tags.get(keys.EPOCHS, 0))
-            has_ended = trial["failed"] or "score" in trial or "seconds" in trial
-            ended = {keys.ENDED: trial["failed"] or "scored"}
-            running = {keys.EPOCHS: str(max(known, len(trial["epochs"])))}
+            has_ended = any(of is not None for of in (trial.failed, trial.score, trial.seconds))
+            ended = {keys.ENDED: trial.failed or "scored"}
+            running = {keys.EPOCHS: str(max(known, len(trial.epochs)))}
             self.runs.log(
                 run,
-                params=contents.trial_params(backbone, trial),
-                metrics=contents.trial_metrics(trial, known),
+                params=contents.list_trial_params(backbone, trial),
+                metrics=contents.list_trial_metrics(trial, known),
                 tags=ended if has_ended else running,
             )
         if keys.ENDED in run.tags:
-            self.runs.finish(run, "FAILED" if trial["failed"] else "FINISHED")
+            self.runs.finish(run, "FAILED" if trial.failed else "FINISHED")
 
     def _training(self, run: Run, backbone: str) -> None:
         history = pd.read_csv(self.paths.history(backbone))
