@@ -32,7 +32,7 @@ MOST_USED = (
     "unfreeze.paths.Paths",
     "unfreeze.records.interval.Interval",
     "unfreeze.records.record.Record",
-    "unfreeze.runtime.redaction.redacted",
+    "unfreeze.runtime.redaction.redact",
     "unfreeze.settings.base.Section",
     "unfreeze.settings.checks.CheckSettings",
 )

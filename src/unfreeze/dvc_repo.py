@@ -13,7 +13,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.code import CODE_STAGE
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 # A stage needs no right to write to the repository, and code that trains should not have it.
 WITHHELD = ("GITHUB_TOKEN",)
@@ -102,7 +102,7 @@ def require_remote(root: Path) -> str | None:
                 found.fs.cat_file(found.fs.join(found.path, "unfreeze"))
         # Every kind of remote has exceptions of its own.
         except Exception as error:
-            reason = redacted(" ".join(str(error).split()) or type(error).__name__)
+            reason = redact(" ".join(str(error).split()) or type(error).__name__)
             raise UnfreezeError(
                 f"DVC remote {name!r} does not answer ({reason}): check its address (`dvc remote list`), its "
                 "package and its credentials"
@@ -119,7 +119,7 @@ def list_mismatches(root: Path) -> list[str]:
     command = [sys.executable, "-m", "dvc", "status", "--json"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = redacted(done.stderr.strip().partition("\n")[0].removeprefix("ERROR: "))
+        reason = redact(done.stderr.strip().partition("\n")[0].removeprefix("ERROR: "))
         raise UnfreezeError(
             f"`dvc status` failed ({reason}): correct that (`git checkout dvc.lock` takes the committed lock), "
             "then run `dvc repro`"
@@ -145,7 +145,7 @@ def read_version(paths: Paths, path: Path, revision: str) -> str:
     try:
         return str(read(name, repo=str(paths.root), rev=revision))
     except (DvcException, OSError) as error:
-        reason = redacted(" ".join(str(error).split()))
+        reason = redact(" ".join(str(error).split()))
         raise UnfreezeError(
             f"{name} of {revision} is not here ({reason}): name a revision that has it, or `dvc fetch --all-commits`"
         ) from error
@@ -215,7 +215,7 @@ def _repository(root: Path) -> Iterator[Any]:
         with Repo(str(root)) as repo:
             yield repo
     except DvcException as error:
-        reason = redacted(" ".join(str(error).split()))
+        reason = redact(" ".join(str(error).split()))
         raise UnfreezeError(
             f"DVC cannot read the pipeline ({reason}): correct dvc.yaml until `dvc status` works, or take the "
             "committed files with `git checkout dvc.yaml dvc.lock`"

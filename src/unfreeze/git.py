@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 ORIGIN = "origin"
 # Signs commits where git knows no name, as on a machine of a CI service.
@@ -185,7 +185,7 @@ def _ask(
     """
     done = _run(root, command, *arguments, options=options, environment=environment)
     if done.returncode:
-        reason = redacted(" ".join(done.stderr.decode(errors="replace").split()) or f"status {done.returncode}")
+        reason = redact(" ".join(done.stderr.decode(errors="replace").split()) or f"status {done.returncode}")
         remedy = REMEDIES.get(command, "correct what it says")
         raise UnfreezeError(f"git {command} failed ({reason}): {remedy} and run this again")
     return done.stdout.decode(errors="surrogateescape").strip("\n")

@@ -42,7 +42,7 @@ names = ["xception", "from_scratch"]
 paths = made_up(Path.cwd(), names, np.arange(80) % 2, ["cat", "dog"], skill=[0.9, 0.6])
 judged(paths, names)
 row = Verdict.read(paths.verdict).row_of("xception")
-print(json.dumps([row.scores["matthews"].to_json(), list(contents.verdict_metrics(row, {"test_accuracy"}))]))
+print(json.dumps([row.scores["matthews"].to_json(), list(contents.list_verdict_metrics(row, {"test_accuracy"}))]))
 """
 
 

@@ -21,7 +21,7 @@ def test_a_model_of_another_size_sees_the_images_decoded_at_its_own(studied: Che
     paths, params = studied.paths, load(studied.paths.params)
     test = scoring.Test.read(paths)
     models = {"champion": tmp_path / "small.keras", "challenger": paths.model("from_scratch")}
-    sides = scoring.scored(params, paths, test, models)
+    sides = scoring.score_models(params, paths, test, models)
     images = np.stack([decoding.load_rgb(paths.raw / name, 20, max_pixels=10**9) for name in test.ids])
     assert sides["champion"].predicted.tolist() == small.predict(images, verbose=0).argmax(axis=1).tolist()
     # As the study itself scored the other one.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfreeze.runtime import console
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
 # What a password may be made of where it stands in an address as it is.
@@ -20,7 +20,7 @@ PLAIN_SECRETS = st.text("ABCXYZ019!$*+-._~/%", min_size=6, max_size=30)
 @given(user=WORDS, secret=SECRETS.filter(lambda text: not text[0].isdigit()), host=WORDS)
 def test_no_password_of_an_address_survives(user: str, secret: str, host: str) -> None:
     text = f"cannot reach postgresql://{user}:{secret}@{host}.example:5432/runs: refused"
-    assert redacted(text) == f"cannot reach postgresql://{host}.example:5432/runs: refused"
+    assert redact(text) == f"cannot reach postgresql://{host}.example:5432/runs: refused"
 
 
 @given(
@@ -31,7 +31,7 @@ def test_no_password_of_an_address_survives(user: str, secret: str, host: str) -
 )
 def test_no_signature_of_an_address_survives(name: str, secret: str) -> None:
     text = f"GET https://bucket.example/photos.zip?part=1&{name}={secret}&next=2 failed"
-    assert redacted(text) == f"GET https://bucket.example/photos.zip?part=1&{name}=***&next=2 failed"
+    assert redact(text) == f"GET https://bucket.example/photos.zip?part=1&{name}=***&next=2 failed"
 
 
 @given(
@@ -54,13 +54,13 @@ def test_no_secret_of_the_environment_survives_anywhere(name: str, secret: str, 
         patch.setenv(name, secret)
         if secret.lower() in {"true", "false", "none", "null"} or secret in "***":
             return
-        assert secret not in redacted(before + secret + after)
-        assert json.dumps(secret)[1:-1] not in redacted(json.dumps([before, secret, after]))
+        assert secret not in redact(before + secret + after)
+        assert json.dumps(secret)[1:-1] not in redact(json.dumps([before, secret, after]))
 
 
 def test_a_password_in_an_address_of_the_environment_is_known_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:correct-horse@mlflow.example")
-    assert redacted("the server said: correct-horse is wrong") == "the server said: *** is wrong"
+    assert redact("the server said: correct-horse is wrong") == "the server said: *** is wrong"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_password_in_an_address_of_the_environment_is_known_anywhere(monkeypat
     ],
 )
 def test_settings_and_headers_lose_their_secret(text: str) -> None:
-    assert "hunter22" not in redacted(text)
+    assert "hunter22" not in redact(text)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_settings_and_headers_lose_their_secret(text: str) -> None:
     ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 def test_the_log_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

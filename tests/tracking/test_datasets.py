@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from unfreeze.tracking.datasets import fold_digests
+from unfreeze.tracking.datasets import hash_folds
 
 ROWS = [("a1", "cat", "train"), ("b2", "dog", "train"), ("c3", "cat", "val"), ("d4", "dog", "test")]
 
 
 def digests(rows: list[tuple[str, str, str]]) -> dict[str, str]:
-    return fold_digests(pd.DataFrame(rows, columns=["sha256", "label", "fold"]))
+    return hash_folds(pd.DataFrame(rows, columns=["sha256", "label", "fold"]))
 
 
 def test_equal_folds_have_equal_digests() -> None:

@@ -13,7 +13,7 @@ from tests.tracking import registered
 from tests.tracking.registered import MODEL, register, registry
 from unfreeze.errors import UnfreezeError
 from unfreeze.tracking.registry import Registry
-from unfreeze.tracking.transitions import Transition, champions
+from unfreeze.tracking.transitions import Transition, list_champions
 
 ROUNDS = 12
 # Its children start with MLflow imported, and share no connection with the test.
@@ -105,7 +105,7 @@ def test_after_a_rollback_the_next_rollback_skips_what_was_rolled_back() -> None
     moves: list[Transition] = []
     for kind, to in (("promotion", 1), ("promotion", 2), ("rollback", 1), ("promotion", 3)):
         moves.append(Transition.after(moves, kind, to, reason=""))  # type: ignore[arg-type]
-    assert champions(moves) == [1, 3]
+    assert list_champions(moves) == [1, 3]
 
 
 def test_an_alias_that_someone_moved_by_hand_follows_the_log_again(where: Registry) -> None:

@@ -18,7 +18,7 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
     ledger = Ledger(paths, "unfreeze")
     ledger.sync(["from_scratch"])
     (trial, *_) = ledger.server.client.search_runs([ledger.server.experiment_id], "tags.`unfreeze.kind` = 'trial'")
-    found = traces.of_run(ledger.server, trial.info.run_id)
+    found = traces.trace_run(ledger.server, trial.info.run_id)
     assert found["kind"] == "trial"
     assert found["backbone"] == "from_scratch"
     assert found["dvc_lock_sha256"] == files.sha256(paths.root / "dvc.lock")
@@ -30,16 +30,16 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
 
     # Another commit does not change where the run came from.
     git(paths, "commit", "--allow-empty", "--quiet", "--message", "later")
-    assert traces.of_run(ledger.server, trial.info.run_id)["lock_commit"] == head
+    assert traces.trace_run(ledger.server, trial.info.run_id)["lock_commit"] == head
 
     images = pd.read_parquet(paths.manifest).merge(files.read_csv(paths.split), left_on="path", right_on="id")
     for fold in ("train", "val", "test"):
         image = images[images["fold"] == fold].iloc[0]
-        (seen,) = traces.models_that_saw(ledger.server, image["sha256"])
+        (seen,) = traces.find_models_that_saw(ledger.server, image["sha256"])
         assert (seen["backbone"], seen["fold"], seen["label"]) == ("from_scratch", fold, image["label"])
         assert seen["model_sha256"] == files.sha256(paths.model("from_scratch"))
         assert seen["versions"] == []
-    assert traces.models_that_saw(ledger.server, "0" * 64) == []
+    assert traces.find_models_that_saw(ledger.server, "0" * 64) == []
 
     entry = ledger.entry("from_scratch")
     client = ledger.server.client
@@ -47,18 +47,18 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
     source = client.get_logged_model(entry.model_id).artifact_location
     client.create_model_version("solar", source, entry.run_id, model_id=entry.model_id)
     client.set_registered_model_alias("solar", "champion", "1")
-    (seen,) = traces.models_that_saw(ledger.server, images["sha256"].iloc[0])
+    (seen,) = traces.find_models_that_saw(ledger.server, images["sha256"].iloc[0])
     assert seen["versions"] == [{"name": "solar", "version": 1, "aliases": ["champion"]}]
 
-    table = traces.folds(ledger.server, entry.study_run_id)
+    table = traces.read_folds(ledger.server, entry.study_run_id)
     assert list(table.columns) == ["sha256", "label", "fold"]
     assert table["fold"].value_counts().to_dict() == {"train": 28, "val": 10, "test": 10}
 
     with pytest.raises(UnfreezeError, match="has no run 'nothing'"):
-        traces.of_run(ledger.server, "nothing")
+        traces.trace_run(ledger.server, "nothing")
     other = client.create_run(ledger.server.experiment_id)
     with pytest.raises(UnfreezeError, match="is not a study's"):
-        traces.of_run(ledger.server, other.info.run_id)
+        traces.trace_run(ledger.server, other.info.run_id)
 
 
 def git(paths: Paths, *arguments: str) -> str:

@@ -72,7 +72,7 @@ class Shown:
         return seen.values
 
     def view(self, name: str) -> str:
-        return views.addresses(self.address, self.experiment_id)[name]
+        return views.list_addresses(self.address, self.experiment_id)[name]
 
     def link(self, name: str) -> str:
         """Return where a link of the note above the runs leads."""
@@ -165,7 +165,7 @@ def server(studied: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_writing_views_again_changes_nothing_and_another_study_takes_them_over(server: Server) -> None:
     def tags_after(study: str) -> dict[str, str]:
-        views.write(server.client, server.experiment_id, study, "run")
+        views.write_views(server.client, server.experiment_id, study, "run")
         return dict(server.client.get_experiment(server.experiment_id).tags)
 
     first = tags_after("aaaa")
@@ -179,18 +179,18 @@ def test_writing_views_again_changes_nothing_and_another_study_takes_them_over(s
 def test_a_hundred_backbones_fit_into_the_note() -> None:
     made = SimpleNamespace(model_outputs=[SimpleNamespace(model_id="m-" + 32 * "0")])
     runs = [SimpleNamespace(info=SimpleNamespace(run_id=32 * "0", run_name="inceptionv3"), outputs=made)] * 100
-    text = views.note("1", 32 * "0", runs)
+    text = views.format_note("1", 32 * "0", runs)
     assert len(text) <= views.MAX_TAG
     assert text.endswith(" |\n")
 
 
 @pytest.mark.parametrize("name", views.VIEWS)
 def test_a_view_fits_into_a_tag(name: str) -> None:
-    assert len(json.dumps(views.state(views.VIEWS[name], 16 * "f"))) <= views.MAX_TAG
+    assert len(json.dumps(views.describe_view(views.VIEWS[name], 16 * "f"))) <= views.MAX_TAG
 
 
 def test_addresses_name_the_view() -> None:
-    address = views.addresses("http://127.0.0.1:5000/", "7")["curves"]
+    address = views.list_addresses("http://127.0.0.1:5000/", "7")["curves"]
     assert address.startswith("http://127.0.0.1:5000/#/experiments/7/runs?")
     assert address.endswith("&compareRunsMode=CHART&viewStateShareKey=curves")
 
@@ -212,5 +212,5 @@ def test_backbones_are_found_among_more_runs_than_a_page_holds(
         experiment = client.get_experiment_by_name("unfreeze")
         assert experiment
         assert len(client.search_runs([experiment.experiment_id], max_results=2000)) > ledger.RUNS
-        page = views.addresses(address, experiment.experiment_id)["comparison"]
+        page = views.list_addresses(address, experiment.experiment_id)["comparison"]
         assert chromium.visit(browser, page, [until(f"{ROWS}.length === 2")], width=2400).values == [True]

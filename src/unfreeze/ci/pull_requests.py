@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 # A request that takes longer than this many seconds is not answered any more.
 PATIENCE = 30
@@ -111,7 +111,7 @@ class Service:
             answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:
-            reason = redacted(" ".join(str(error).split()))
+            reason = redact(" ".join(str(error).split()))
             raise UnfreezeError(
                 f"no pull request ({reason}): the job needs the permissions contents and pull-requests to write, and "
                 "the repository's settings must let Actions create pull requests; then run this again"

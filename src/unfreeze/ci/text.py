@@ -11,7 +11,7 @@ from unfreeze.records.judgement_record import ClassRecalls, Flip, Judgement
 from unfreeze.records.study_report import Report
 from unfreeze.records.verdict import Row
 from unfreeze.report.text import escape, format_table
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 VERDICTS = {"promote": "promote", "keep": "keep the champion", "cannot tell": "cannot tell"}
 # GitHub ends a text at 65,536 characters; the report is what can be read elsewhere.
@@ -59,7 +59,7 @@ def body(changes: Changes, judgement: Judgement | None, told: str, *, picture: s
     """
     judged = _judged(judgement, picture) if judgement else []
     parts = [f"**{_safe(told)}**", *judged, *_scores(changes), *_checks(changes), *_report(changes.report)]
-    return redacted("\n\n".join(parts) + "\n")
+    return redact("\n\n".join(parts) + "\n")
 
 
 def quoted(untrusted: str) -> str:
@@ -67,7 +67,7 @@ def quoted(untrusted: str) -> str:
     shown = untrusted[:MOST_OF_REPORT]
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(longest + 1, 3)
-    return redacted(f"The report of the tiny study, as text:\n\n{fence}text\n{shown}\n{fence}\n")
+    return redact(f"The report of the tiny study, as text:\n\n{fence}text\n{shown}\n{fence}\n")
 
 
 def _judged(judgement: Judgement, picture: str) -> list[str]:
@@ -132,7 +132,7 @@ def _flips(flips: Sequence[Flip], picture: str) -> list[str]:
 
 def _safe(told: str) -> str:
     """Return a sentence as Markdown; its secrets go first, since nothing finds them once it is escaped."""
-    return escape(redacted(told))
+    return escape(redact(told))
 
 
 def _scores(changes: Changes) -> list[str]:

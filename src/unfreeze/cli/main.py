@@ -78,7 +78,7 @@ def _run(arguments: list[str] | None) -> None:
     with pause_collector():
         from unfreeze.errors import UnfreezeError
         from unfreeze.runtime import console
-        from unfreeze.runtime.redaction import redacted
+        from unfreeze.runtime.redaction import redact
     console.configure_logging()
     try:
         with pause_collector():
@@ -86,7 +86,7 @@ def _run(arguments: list[str] | None) -> None:
         options = parser.parse_args(arguments)
         options.run(options)
     except UnfreezeError as error:
-        sys.exit(f"error: {redacted(str(error))}")
+        sys.exit(f"error: {redact(str(error))}")
     except OSError as error:
         if not _is_disk_full(error):
             raise

@@ -53,7 +53,7 @@ def _sync(_: argparse.Namespace) -> None:
     if not ledger.server.is_remote:
         console.log.info("MLflow has the whole study: `make ui` shows it")
         return
-    for name, address in views.addresses(ledger.server.shown_uri, ledger.server.experiment_id).items():
+    for name, address in views.list_addresses(ledger.server.shown_uri, ledger.server.experiment_id).items():
         console.log.info("%s: %s", name, address)
 
 
@@ -68,7 +68,7 @@ def _trace(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
     from unfreeze.tracking import traces
 
-    origin = traces.of_run(_server(), options.run_id)
+    origin = traces.trace_run(_server(), options.run_id)
     rows = [{"": name, "value": value} for name, value in origin.items()]
     tell(options, origin, lambda: tables.show_rows("Where the run comes from", rows))
 
@@ -81,7 +81,7 @@ def _seen(options: argparse.Namespace) -> None:
     digest = files.sha256(image) if image.is_file() else options.image
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise UnfreezeError(f"{options.image!r} is neither a file nor a SHA-256: give the image, or its 64 digits")
-    models = traces.models_that_saw(_server(), digest)
+    models = traces.find_models_that_saw(_server(), digest)
     tell(options, models, lambda: tables.show_rows("Models that saw the image", models))
 
 

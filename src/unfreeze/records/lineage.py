@@ -6,7 +6,7 @@ from importlib import metadata
 
 from unfreeze import files, git
 from unfreeze.paths import Paths
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 
 # What decides about numbers: in the checkout, and of what is installed.
 DECIDING = ("src", "params.yaml", "dvc.yaml", "requirements.lock")
@@ -39,7 +39,7 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
         "parameters": files.sha256(paths.params),
         "data": files.sha256(paths.manifest),
         **{
-            f"weights of {name}": f"{redacted(record['source'])}, {record['sha256']}"
+            f"weights of {name}": f"{redact(record['source'])}, {record['sha256']}"
             for name, record in weights.items()
         },
         "versions": environment(),

@@ -40,10 +40,10 @@ class Bout:
         champion = comparability.require_champion(self.registry.champion(), self.registry.model)
         if champion.number == self.version.number:
             return self._of_champion()
-        test, folds = scoring.Test.read(self.paths), datasets.folds_table(self.paths)
+        test, folds = scoring.Test.read(self.paths), datasets.read_folds_table(self.paths)
         comparability.require_same_classes(champion, test.classes)
         comparability.require_unseen(self.registry.server, champion, folds)
-        digest = datasets.fold_digests(folds)["test"]
+        digest = datasets.hash_folds(folds)["test"]
         key = self._key("judged", champion, digest)
         known = judgements.find(self.registry.server, key)
         return known or self._recorded(key, self._compared(champion, test, digest))
@@ -55,7 +55,7 @@ class Bout:
             reason: Why not.
         """
         champion = self.registry.champion()
-        digest = datasets.fold_digests(datasets.folds_table(self.paths))["test"]
+        digest = datasets.hash_folds(datasets.read_folds_table(self.paths))["test"]
         found = Judgement(
             verdict=judgement.NOT_COMPARABLE,
             reasons=(reason,),
@@ -70,7 +70,7 @@ class Bout:
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             theirs = self.registry.download(champion, Path(folder))
             models = {"challenger": self.paths.model(self.backbone), "champion": theirs}
-            sides = scoring.scored(self.params, self.paths, test, models)
+            sides = scoring.score_models(self.params, self.paths, test, models)
         ours, theirs_said = sides["challenger"], sides["champion"]
         found = judgement.judge(
             test.labels,

@@ -59,7 +59,7 @@ def require_unseen(server: Server, champion: Version, folds: pd.DataFrame) -> No
     """
     test = set(folds.loc[folds["fold"] == "test", "sha256"])
     try:
-        theirs = traces.folds(server, champion.tags[STUDY_RUN])
+        theirs = traces.read_folds(server, champion.tags[STUDY_RUN])
     except UnfreezeError as error:
         raise NotComparable(
             f"which images champion version {champion.number} was trained on is not known any more ({error}): "

@@ -13,7 +13,7 @@ from unfreeze.settings.params import Params
 from unfreeze.tracking import judgements, keys
 from unfreeze.tracking.registry import Registry
 from unfreeze.tracking.server import Server
-from unfreeze.tracking.transitions import as_rows
+from unfreeze.tracking.transitions import describe_transitions
 
 __all__ = ["NotComparable", "apply", "judge", "promote", "rollback", "versions"]
 
@@ -121,7 +121,7 @@ def rollback(params: Params, paths: Paths) -> dict[str, Any]:
     registry = _registry(params, paths)
     registry.server.require()
     with registry.server.in_one_line():
-        return as_rows([registry.rollback("rolled back by hand")])[0]
+        return describe_transitions([registry.rollback("rolled back by hand")])[0]
 
 
 def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
     registry.server.require()
     with registry.server.in_one_line():
         registry.champion()
-        moves = as_rows(registry.transitions())
+        moves = describe_transitions(registry.transitions())
         return [
             {
                 "version": version.number,
@@ -174,5 +174,5 @@ def _moved(registry: Registry, found: Judgement, reason: str) -> Promotion:
     transition = registry.promote(challenger, expected=expected, reason=reason, judgement=found.run_id)
     if transition:
         log.info("version %d is champion of model %r now", challenger, registry.model)
-    moved = as_rows([transition])[0] if transition else None
+    moved = describe_transitions([transition])[0] if transition else None
     return Promotion(**dict(found), promoted=transition is not None, transition=moved)

@@ -44,7 +44,7 @@ class Test:
         return cls(rows, [images.ids[row] for row in rows], images.labels[rows], images.classes)
 
 
-def scored(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
+def score_models(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
     """Score models on the test fold and measure what they cost.
 
     A model of another image size is given the images decoded again at its own.

@@ -49,7 +49,7 @@ def configure_logging() -> None:
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    handler.addFilter(redaction.hide)
+    handler.addFilter(redaction.redact_record)
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False

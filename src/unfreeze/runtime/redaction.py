@@ -31,7 +31,7 @@ _QUERY = re.compile(r"([?&;](?:sig|key|auth|code)=)[^\s&;\"'<>]+", re.IGNORECASE
 _HEADER = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',]+", re.IGNORECASE)
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text without the secrets in it.
 
     Taken out are users and passwords in addresses, values named as passwords, tokens, keys or signatures, headers of
@@ -40,7 +40,7 @@ def redacted(text: str) -> str:
     Args:
         text: A line, an address, a file's content.
 
-    >>> redacted("postgresql://ada:secret@db.example.org/runs?token=abc")
+    >>> redact("postgresql://ada:secret@db.example.org/runs?token=abc")
     'postgresql://db.example.org/runs?token=***'
     """
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
@@ -53,9 +53,9 @@ def redacted(text: str) -> str:
     return text
 
 
-def hide(record: logging.LogRecord) -> bool:
+def redact_record(record: logging.LogRecord) -> bool:
     """Take the secrets out of a line of a log; a filter for a handler."""
-    record.msg, record.args = redacted(record.getMessage()), ()
+    record.msg, record.args = redact(record.getMessage()), ()
     return True
 
 

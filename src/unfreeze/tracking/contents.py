@@ -26,7 +26,7 @@ SUMMARY = ("score", "trainable_parameters", "seconds", "peak_mb")
 DIGITS = 6
 
 
-def origin(paths: Paths) -> dict[str, str]:
+def describe_origin(paths: Paths) -> dict[str, str]:
     """Return tags on where a study's runs come from."""
     return {
         keys.COMMIT: git.find_commit(paths.root) or "none",
@@ -39,19 +39,19 @@ def origin(paths: Paths) -> dict[str, str]:
     }
 
 
-def weights(paths: Paths, backbone: str) -> dict[str, str]:
+def describe_weights(paths: Paths, backbone: str) -> dict[str, str]:
     """Return tags on a backbone's weights before training."""
     record = PretrainedWeights.read(paths.weights_record(backbone))
     return {keys.WEIGHTS: record.source, keys.WEIGHTS_SHA256: record.sha256}
 
 
-def training_params(paths: Paths, backbone: str) -> dict[str, Any]:
+def list_training_params(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return a backbone's settings, and what its training came to."""
     training: dict[str, Any] = files.read_json(paths.training(backbone))
     return resolve_settings(files.read_yaml(paths.params), backbone) | training
 
 
-def curves(history: pd.DataFrame) -> list[Point]:
+def list_epochs(history: pd.DataFrame) -> list[Point]:
     """Return the epochs of a training by step."""
     return [(name, float(row[name]), int(row["step"])) for row in history.to_dict("records") for name in CURVES]
 
@@ -79,14 +79,14 @@ def list_trial_metrics(trial: Trial, known: int) -> list[Point]:
     return points + [(name, float(value), len(trial.epochs)) for name, value in results.items() if value is not None]
 
 
-def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
+def list_test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
     """Yield a backbone's scores on the test fold, and what it costs to use."""
     result = Evaluation.read(paths.evaluation(backbone))
     scores = {key: value for key, value in result if isinstance(value, float)}
     for group, averages in (("macro", result.macro), ("weighted", result.weighted)):
         scores |= {f"{group}_{key}": value for key, value in averages if key != "support"}
     for name, values in result.classes.items():
-        scores |= {f"{key}/{metric_name(name)}": value for key, value in values if value is not None}
+        scores |= {f"{key}/{clean_metric_name(name)}": value for key, value in values if value is not None}
     scores |= {key: value for key, value in result.calibration if key != "log_loss"}
     for name, value in scores.items():
         yield f"test_{name}", _rounded(value), 0
@@ -96,7 +96,7 @@ def test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
     yield "latency_ms", _rounded(Latency.read(paths.cost(backbone)).latency_ms["1"]), 0
 
 
-def verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
+def list_verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
     """Yield what the verdict adds to a backbone's scores.
 
     These are the limits of all metrics' intervals, metrics from `plugins/`, and the gain over the baseline in points.
@@ -116,7 +116,7 @@ def verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
         yield "gain", _rounded(100 * row.gain.value), 0
 
 
-def metric_name(text: str) -> str:
+def clean_metric_name(text: str) -> str:
     """Replace what MLflow does not take in a metric's name."""
     return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)
 

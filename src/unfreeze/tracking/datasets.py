@@ -7,7 +7,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.paths import Paths
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 from unfreeze.settings.base import FOLDS
 from unfreeze.settings.params import Params
 
@@ -16,18 +16,18 @@ LETTERS = 32
 CONTEXT = "mlflow.data.context"
 
 
-def folds_table(paths: Paths) -> pd.DataFrame:
+def read_folds_table(paths: Paths) -> pd.DataFrame:
     """Return `sha256`, `label` and `fold` of each image that is in a fold, one row a file, in a fixed order."""
     manifest = pd.read_parquet(paths.manifest, columns=["path", "sha256", "label"])
     table = manifest.merge(files.read_csv(paths.split), left_on="path", right_on="id")
     return table.sort_values("path")[["sha256", "label", "fold"]].reset_index(drop=True)
 
 
-def fold_digests(table: pd.DataFrame) -> dict[str, str]:
+def hash_folds(table: pd.DataFrame) -> dict[str, str]:
     """Return a digest of each fold's images and labels, by the fold's name.
 
     Args:
-        table: From `folds_table`.
+        table: From `read_folds_table`.
     """
     return {
         fold: files.digest(sorted(table.loc[table["fold"] == fold, ["sha256", "label"]].values.tolist()))[:LETTERS]
@@ -35,18 +35,18 @@ def fold_digests(table: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def inputs(params: Params, table: pd.DataFrame) -> list[Any]:
+def list_inputs(params: Params, table: pd.DataFrame) -> list[Any]:
     """Return the folds as MLflow's inputs of a run.
 
     Args:
         params: Needs `data`.
-        table: From `folds_table`.
+        table: From `read_folds_table`.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = redacted(json.dumps(params.data.model_dump(mode="json", exclude_none=True)))
+    source = redact(json.dumps(params.data.model_dump(mode="json", exclude_none=True)))
     found = []
-    for fold, digest in fold_digests(table).items():
+    for fold, digest in hash_folds(table).items():
         counts = table.loc[table["fold"] == fold, "label"].value_counts().sort_index()
         profile = json.dumps({"images": int(counts.sum()), "classes": counts.to_dict()})
         dataset = Dataset(params.data.name, digest, params.data.kind, source, profile=profile)

@@ -16,7 +16,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.trial import Trial
 from unfreeze.runtime.console import log
 from unfreeze.tracking import models
-from unfreeze.tracking.server import Server, first_line
+from unfreeze.tracking.server import Server, shorten_error
 from unfreeze.tracking.study import StudyRuns
 
 # Time budget for MLflow calls per stage, seconds; the last call may exceed it by one request timeout (20 s).
@@ -58,7 +58,7 @@ def never_fatal(
         # Results are worth more than their log: whatever the server or its client raises, the study goes on.
         except Exception as error:
             self.out_of_reach = True
-            reason = first_line(error)
+            reason = shorten_error(error)
         finally:
             # Alembic, which prepares MLflow's database, switches off every logger it does not know.
             log.disabled = False

@@ -27,7 +27,7 @@ def serve_pages(paths: Paths, experiment: str, port: int) -> None:
     server = Server(paths, experiment)
     server.require()
     base_url = server.shown_uri if server.is_remote else f"http://{HOST}:{port}"
-    log.info("%s", views.addresses(base_url, server.experiment_id)["comparison"])
+    log.info("%s", views.list_addresses(base_url, server.experiment_id)["comparison"])
     if server.is_remote:
         return
     # Without it MLflow starts ten processes in place of two.

@@ -8,11 +8,11 @@ from typing import Any
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 from unfreeze.tracking import keys, models
 from unfreeze.tracking.runs import Runs
-from unfreeze.tracking.server import Server, pages
-from unfreeze.tracking.transitions import Kind, Transition, Transitions, champions
+from unfreeze.tracking.server import Server, iterate_pages
+from unfreeze.tracking.transitions import Kind, Transition, Transitions, list_champions
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -72,7 +72,7 @@ class Registry:
         _ = self._log
         if not self._equal(tags):
             source = self.server.client.get_logged_model(model_id).artifact_location
-            clean = {name: redacted(value) for name, value in tags.items()}
+            clean = {name: redact(value) for name, value in tags.items()}
             self.server.client.create_model_version(
                 self.model, source, run_id, tags=clean, model_id=model_id, await_creation_for=0
             )
@@ -85,7 +85,7 @@ class Registry:
     def tag(self, version: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
         for name, value in tags.items():
-            self.server.client.set_model_version_tag(self.model, str(version), name, redacted(value))
+            self.server.client.set_model_version_tag(self.model, str(version), name, redact(value))
 
     def challenge(self, version: int) -> None:
         """Let a version be the challenger."""
@@ -100,7 +100,7 @@ class Registry:
         if self._registered is None:
             return []
         wanted = f"name = '{self.model}'"
-        found = pages(self.server.client.search_model_versions, wanted, max_results=VERSIONS_A_PAGE)
+        found = iterate_pages(self.server.client.search_model_versions, wanted, max_results=VERSIONS_A_PAGE)
         aliases = self._aliases()
         versions = [
             Version(
@@ -158,7 +158,7 @@ class Registry:
         known = self._settle()
         if interrupted:
             return known[-1]
-        stack = champions(known)
+        stack = list_champions(known)
         if len(stack) < 2:
             there = f"version {stack[0]} is the first champion" if stack else "there is no champion"
             raise UnfreezeError(f"{there} of model {self.model!r}, and none came before: nothing to go back to")

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 from unfreeze.tracking import keys
-from unfreeze.tracking.server import Server, pages
+from unfreeze.tracking.server import Server, iterate_pages
 
 # MLflow's limits for one call.
 METRICS_A_CALL = 900
@@ -129,7 +129,7 @@ class Runs:
     def artifact(self, run: Run, path: Path, folder: str | None = None) -> None:
         """Log a file, text without its secrets."""
         text = path.read_text(encoding="utf-8") if path.suffix in TEXT else ""
-        clean = redacted(text)
+        clean = redact(text)
         if clean == text:
             self.server.client.log_artifact(run.id, str(path), folder)
             return
@@ -146,7 +146,7 @@ class Runs:
 
     def _search(self, wanted: str, a_page: int) -> Iterator[Run]:
         search, where = self.server.client.search_runs, [self.server.experiment_id]
-        return map(_run_of, pages(search, where, wanted, max_results=a_page, order_by=["start_time ASC"]))
+        return map(_run_of, iterate_pages(search, where, wanted, max_results=a_page, order_by=["start_time ASC"]))
 
 
 def _run_of(run: Any) -> Run:
@@ -154,4 +154,4 @@ def _run_of(run: Any) -> Run:
 
 
 def _clean(values: Mapping[str, T]) -> dict[str, Any]:
-    return {name: redacted(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: redact(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -16,7 +16,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.runtime.imports import pause_collector
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 from unfreeze.tracking.relocation import follow_checkout, path_of
 
 # Set before MLflow is imported: it reports and draws nothing, and gives up soon on a server that does not answer.
@@ -75,7 +75,7 @@ class Server:
     @property
     def shown_uri(self) -> str:
         """The address without a password."""
-        return redacted(self.uri)
+        return redact(self.uri)
 
     @functools.cached_property
     def client(self) -> Any:
@@ -161,7 +161,7 @@ class Server:
             log.disabled = False
 
     def _remedy(self, error: Exception) -> str:
-        text = first_line(error)
+        text = shorten_error(error)
         status = getattr(error, "get_http_status_code", int)()
         if status == 401 or "error code 401" in text:
             return (
@@ -226,7 +226,7 @@ class _Patient:
         return counted
 
 
-def pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
+def iterate_pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Yield all that one of the client's searches finds, page by page."""
     token = None
     while True:
@@ -237,11 +237,11 @@ def pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any
             return
 
 
-def first_line(error: BaseException) -> str:
+def shorten_error(error: BaseException) -> str:
     """Return an error's first line without secrets, shortened."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # The project's own errors end with the remedy.
-    return redacted(lines[0])[: None if isinstance(error, UnfreezeError) else MOST_LETTERS]
+    return redact(lines[0])[: None if isinstance(error, UnfreezeError) else MOST_LETTERS]
 
 
 def _without_user(uri: str) -> str:
@@ -267,7 +267,7 @@ def _try_database(uri: str) -> None:
         engine = sqlalchemy.create_engine(uri)
     except ModuleNotFoundError as error:
         raise UnfreezeError(
-            f"{redacted(uri)} needs the package {error.name}: `pip install {error.name}`, which for PostgreSQL is "
+            f"{redact(uri)} needs the package {error.name}: `pip install {error.name}`, which for PostgreSQL is "
             "psycopg2-binary"
         ) from error
     with engine.connect():

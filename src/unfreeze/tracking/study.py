@@ -56,7 +56,7 @@ class StudyRuns:
 
     @functools.cached_property
     def _folds(self) -> pd.DataFrame:
-        return datasets.folds_table(self.paths)
+        return datasets.read_folds_table(self.paths)
 
     @functools.cached_property
     def _names(self) -> dict[str, str]:
@@ -65,9 +65,9 @@ class StudyRuns:
     @functools.cached_property
     def _of_all(self) -> dict[str, str]:
         """Tags that the study and all of its backbones have."""
-        digests = datasets.fold_digests(self._folds)
+        digests = datasets.hash_folds(self._folds)
         return {
-            **contents.origin(self.paths),
+            **contents.describe_origin(self.paths),
             **self._names,
             **{keys.FOLD_DIGEST[fold]: digest for fold, digest in digests.items()},
         }
@@ -82,7 +82,7 @@ class StudyRuns:
         name = f"{self._params.study.name} {self._params.data.name}"
         run = self.runs.run("study", name, keys.STUDY, None, self._of_all)
         if not self._is_logged(run, "folds"):
-            self.server.client.log_inputs(run.id, datasets.inputs(self._params, self._folds))
+            self.server.client.log_inputs(run.id, datasets.list_inputs(self._params, self._folds))
             table = self._folds.to_csv(index=False, lineterminator="\n")
             self.server.client.log_text(run.id, table, keys.FOLDS)
             self._mark_logged(run, "folds")
@@ -90,10 +90,10 @@ class StudyRuns:
 
     def backbone(self, backbone: str) -> Run:
         """Return a backbone's run, with its folds as inputs."""
-        tags = {keys.OF_BACKBONE: backbone, **contents.weights(self.paths, backbone), **self._of_backbones}
+        tags = {keys.OF_BACKBONE: backbone, **contents.describe_weights(self.paths, backbone), **self._of_backbones}
         run = self.runs.run(backbone, backbone, keys.BACKBONE, self.study(), tags)
         if not self._is_logged(run, "folds"):
-            self.server.client.log_inputs(run.id, datasets.inputs(self._params, self._folds))
+            self.server.client.log_inputs(run.id, datasets.list_inputs(self._params, self._folds))
             self._mark_logged(run, "folds")
         return run
 
@@ -124,8 +124,8 @@ class StudyRuns:
         for backbone in backbones:
             run = self.complete(backbone, "figures")
             if not self._is_logged(run, "verdict"):
-                known = {point[0] for point in contents.test_metrics(self.paths, backbone)}
-                self.runs.log(run, metrics=contents.verdict_metrics(rows[backbone], known))
+                known = {point[0] for point in contents.list_test_metrics(self.paths, backbone)}
+                self.runs.log(run, metrics=contents.list_verdict_metrics(rows[backbone], known))
                 self._mark_logged(run, "verdict")
             self._refresh_lock(run)
         study = self.study()
@@ -142,7 +142,7 @@ class StudyRuns:
                 self.runs.artifact(study, picture, "plots")
             self._mark_logged(study, "report")
         self.runs.finish(study)
-        views.write(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
+        views.write_views(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
 
     def trial(self, backbone: str, trial: Trial) -> None:
         """Log the epochs of a trial that are new, and its end if it has one."""
@@ -179,23 +179,23 @@ class StudyRuns:
 
     def _training(self, run: Run, backbone: str) -> None:
         history = pd.read_csv(self.paths.history(backbone))
-        params = contents.training_params(self.paths, backbone)
+        params = contents.list_training_params(self.paths, backbone)
         for phase, rows in history.groupby("phase", sort=False):
             child = self.runs.run(
                 f"{backbone}/{phase}", str(phase), keys.PHASE, run, {keys.OF_BACKBONE: backbone, **self._names}
             )
-            self.runs.log(child, metrics=contents.curves(rows))
+            self.runs.log(child, metrics=contents.list_epochs(rows))
             self.runs.finish(child)
         models.log(self.server, run, self.paths, backbone)
         self.runs.log(
             run,
             params=params,
-            metrics=[*contents.curves(history), *system_metrics.read(self.paths.system_metrics(backbone))],
+            metrics=[*contents.list_epochs(history), *system_metrics.read(self.paths.system_metrics(backbone))],
             tags={keys.MODEL_SHA256: params["model_sha256"]},
         )
 
     def _evaluation(self, run: Run, backbone: str) -> None:
-        self.runs.log(run, metrics=contents.test_metrics(self.paths, backbone))
+        self.runs.log(run, metrics=contents.list_test_metrics(self.paths, backbone))
         self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
 
     def _figures(self, run: Run, backbone: str) -> None:

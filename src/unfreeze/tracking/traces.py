@@ -13,12 +13,12 @@ from unfreeze import files, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import FOLDS
 from unfreeze.tracking import keys
-from unfreeze.tracking.server import Server, pages
+from unfreeze.tracking.server import Server, iterate_pages
 
 A_PAGE = 1000
 
 
-def of_run(server: Server, run_id: str) -> dict[str, Any]:
+def trace_run(server: Server, run_id: str) -> dict[str, Any]:
     """Return where a run comes from, and the commands that bring that back.
 
     Args:
@@ -63,7 +63,7 @@ def of_run(server: Server, run_id: str) -> dict[str, Any]:
     return {**found, "commands": [f"git checkout {holding or tags[keys.COMMIT]}", *back]}
 
 
-def folds(server: Server, study_run_id: str) -> pd.DataFrame:
+def read_folds(server: Server, study_run_id: str) -> pd.DataFrame:
     """Return the images a study was made with.
 
     Args:
@@ -81,7 +81,7 @@ def folds(server: Server, study_run_id: str) -> pd.DataFrame:
         return files.read_csv(io.StringIO(Path(path).read_text(encoding="utf-8")))
 
 
-def models_that_saw(server: Server, image_sha256: str) -> list[dict[str, Any]]:
+def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, Any]]:
     """Return all models of the experiment that were made, chosen or scored with an image.
 
     Args:
@@ -100,7 +100,7 @@ def models_that_saw(server: Server, image_sha256: str) -> list[dict[str, Any]]:
     # Studies with the same folds have the same table.
     @functools.cache
     def place(_: tuple[str | None, ...], study_run_id: str) -> dict[str, str] | None:
-        table = folds(server, study_run_id)
+        table = read_folds(server, study_run_id)
         rows = table[table["sha256"] == image_sha256]
         return dict(rows.iloc[0].astype(str)) if len(rows) else None
 
@@ -140,18 +140,18 @@ def _run(server: Server, run_id: str) -> Any:
 
 def _backbones(server: Server) -> list[Any]:
     wanted = f"tags.`{keys.KIND}` = '{keys.BACKBONE}'"
-    return list(pages(server.client.search_runs, [server.experiment_id], wanted, max_results=A_PAGE))
+    return list(iterate_pages(server.client.search_runs, [server.experiment_id], wanted, max_results=A_PAGE))
 
 
 def _versions(server: Server) -> dict[str, list[dict[str, Any]]]:
     """Return the registered versions by the run that made them."""
     aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
     # A search for versions leaves their aliases out.
-    for model in pages(server.client.search_registered_models, max_results=A_PAGE):
+    for model in iterate_pages(server.client.search_registered_models, max_results=A_PAGE):
         for alias, version in model.aliases.items():
             aliases[model.name, int(version)].append(alias)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for version in pages(server.client.search_model_versions, max_results=A_PAGE):
+    for version in iterate_pages(server.client.search_model_versions, max_results=A_PAGE):
         name, number = version.name, int(version.version)
         found[version.run_id].append({"name": name, "version": number, "aliases": sorted(aliases[name, number])})
     return found

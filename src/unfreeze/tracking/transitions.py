@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from unfreeze.runtime.redaction import redacted
+from unfreeze.runtime.redaction import redact
 from unfreeze.tracking.server import Server
 
 Kind = Literal["promotion", "rollback"]
@@ -56,7 +56,7 @@ class Transition:
         """Return the transition that would come next."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = known[-1].to if known else None
-        summary = redacted(" ".join(reason.split()))[:MOST_LETTERS]
+        summary = redact(" ".join(reason.split()))[:MOST_LETTERS]
         return cls(len(known) + 1, kind, before, to, summary, judgement, now, uuid.uuid4().hex)
 
 
@@ -98,7 +98,7 @@ class Transitions:
         return known
 
 
-def champions(known: Sequence[Transition]) -> list[int]:
+def list_champions(known: Sequence[Transition]) -> list[int]:
     """Return the versions that were champion, up to the present one, without those that were rolled back.
 
     Args:
@@ -111,7 +111,7 @@ def champions(known: Sequence[Transition]) -> list[int]:
     return functools.reduce(follow, known, [])
 
 
-def as_rows(known: Sequence[Transition]) -> list[dict[str, Any]]:
+def describe_transitions(known: Sequence[Transition]) -> list[dict[str, Any]]:
     """Return the transitions as mappings for people and machines: number, kind, from, to, reason, judgement, time."""
     return [
         {

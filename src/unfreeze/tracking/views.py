@@ -154,7 +154,7 @@ VIEWS: dict[str, View] = {
 }
 
 
-def write(client: Any, experiment_id: str, study: str, study_run_id: str) -> None:
+def write_views(client: Any, experiment_id: str, study: str, study_run_id: str) -> None:
     """Point the experiment's views and its note at a study; a second time changes nothing.
 
     Args:
@@ -164,14 +164,14 @@ def write(client: Any, experiment_id: str, study: str, study_run_id: str) -> Non
         study_run_id: The run of the study itself.
     """
     for name, view in VIEWS.items():
-        client.set_experiment_tag(experiment_id, f"{VIEW}{name}", json.dumps(state(view, study)))
+        client.set_experiment_tag(experiment_id, f"{VIEW}{name}", json.dumps(describe_view(view, study)))
     client.set_experiment_tag(experiment_id, *PURPOSE)
     wanted = _filter(VIEWS["comparison"], study)
     backbones = client.search_runs([experiment_id], wanted, order_by=[f"{TEST_ACCURACY.id} DESC"])
-    client.set_experiment_tag(experiment_id, keys.NOTE, note(experiment_id, study_run_id, backbones))
+    client.set_experiment_tag(experiment_id, keys.NOTE, format_note(experiment_id, study_run_id, backbones))
 
 
-def state(view: View, study: str) -> dict[str, Any]:
+def describe_view(view: View, study: str) -> dict[str, Any]:
     """Return a view as MLflow keeps it.
 
     Args:
@@ -210,7 +210,7 @@ def state(view: View, study: str) -> dict[str, Any]:
     }
 
 
-def note(experiment_id: str, study_run_id: str, backbones: list[Any]) -> str:
+def format_note(experiment_id: str, study_run_id: str, backbones: list[Any]) -> str:
     """Return the text above the runs as Markdown: links to the views, the report, runs, pictures and models.
 
     MLflow shows the first line alone until it is asked for more. Backbones that do not fit into a tag are left out.
@@ -222,7 +222,7 @@ def note(experiment_id: str, study_run_id: str, backbones: list[Any]) -> str:
     """
     page = f"#/experiments/{experiment_id}"
     report = f"{page}/runs/{study_run_id}/artifacts/report/index.html{AREA}"
-    links = {name: link.lstrip("/") for name, link in addresses("", experiment_id).items()} | {"report": report}
+    links = {name: link.lstrip("/") for name, link in list_addresses("", experiment_id).items()} | {"report": report}
     text = "The last study: " + " · ".join(f"[{name}]({link})" for name, link in links.items()) + "\n\n"
     text += "| backbone | pictures | model |\n|---|---|---|\n"
     for run in backbones:
@@ -236,7 +236,7 @@ def note(experiment_id: str, study_run_id: str, backbones: list[Any]) -> str:
     return text
 
 
-def addresses(base_url: str, experiment_id: str) -> dict[str, str]:
+def list_addresses(base_url: str, experiment_id: str) -> dict[str, str]:
     """Return the address of each view by its name.
 
     Args:
