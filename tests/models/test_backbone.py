@@ -9,7 +9,7 @@ from tests.conftest import compose
 from unfreeze.cli import backbones
 from unfreeze.errors import UnfreezeError
 from unfreeze.models import graph
-from unfreeze.models.backbone import Backbone, build, fed_to
+from unfreeze.models.backbone import Backbone, build, find_input
 from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import TABLE, Row, row_of
 from unfreeze.settings.base import Pixels
@@ -73,9 +73,9 @@ def test_a_whole_model_is_taken_apart_from_its_end() -> None:
     network = Backbone(row_of("vgg16"), 32)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
     model = network.classifier(head)
-    features = fed_to(model.output)
+    features = find_input(model.output)
     assert features.shape[1:] == network.feature_shape
-    assert fed_to(features).shape[1:] == (32, 32, 3)
+    assert find_input(features).shape[1:] == (32, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ KNOWN = {
 def test_multiply_accumulates_of_a_known_layer(name: str) -> None:
     layer, expected = KNOWN[name]
     inputs = keras.Input((10, 10, 3))
-    assert cost.multiply_accumulates(keras.Model(inputs, layer(inputs))) == expected
+    assert cost.count_multiply_accumulates(keras.Model(inputs, layer(inputs))) == expected
 
 
 def nested(inner: keras.Model) -> keras.Model:
@@ -35,18 +35,18 @@ def test_a_nested_model_counts_as_its_layers_do() -> None:
     model = keras.Model(inputs, layers.Dense(2, use_bias=False)(pooled))
     products = 8 * 8 * 8 * 3 * 3 * 3 + 8 * 2
     # Scaling, pooling and whatever else is no product is counted too, and is little.
-    assert products <= cost.multiply_accumulates(nested(model)) < 1.05 * products
+    assert products <= cost.count_multiply_accumulates(nested(model)) < 1.05 * products
 
 
 @pytest.mark.parametrize("kind", ["openvino", "tensorflow"])
 def test_latency_is_told_of_each_batch_size(kind: Literal["openvino", "tensorflow"]) -> None:
     inputs = keras.Input((10, 10, 3))
     model = nested(keras.Model(inputs, layers.Conv2D(64, 3)(inputs)))
-    found = cost.latency(Engine(model, kind=kind), batch_sizes=(1, 256), repeats=5)
+    found = cost.measure_latency(Engine(model, kind=kind), batch_sizes=(1, 256), repeats=5)
     assert list(found) == ["1", "256"]
     assert 0 < found["1"] < found["256"] < 5000
 
 
 def test_a_size_is_in_millions_of_bytes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(2_500_000))
-    assert cost.size_mb(tmp_path / "x") == 2.5
+    assert cost.measure_size_mb(tmp_path / "x") == 2.5

@@ -147,7 +147,7 @@ def test_cold_places_stay_as_they_are_and_hot_ones_change() -> None:
 
 def test_the_nearest_are_found() -> None:
     features = np.array([[1, 0], [0, 1], [1, 1], [-1, 0]], "float32")
-    indices, distances = explanations.nearest(features, np.array([[2, 0.1], [0, -3]], "float32"), count=2)
+    indices, distances = explanations.find_nearest(features, np.array([[2, 0.1], [0, -3]], "float32"), count=2)
     assert indices[0].tolist() == [0, 2]
     assert indices[1, 0] in (0, 3)
     assert distances[0] == pytest.approx([1 - 2 / 4.01**0.5, 1 - 2.1 / 8.02**0.5], abs=1e-6)
@@ -156,7 +156,7 @@ def test_the_nearest_are_found() -> None:
 @given(seed=st.integers(0, 2**32 - 1), images=st.integers(1, 9), count=st.integers(1, 12))
 def test_each_image_is_nearest_to_itself(seed: int, images: int, count: int) -> None:
     features = np.random.default_rng(seed).normal(size=(images, 5))
-    indices, distances = explanations.nearest(features, features, count=count)
+    indices, distances = explanations.find_nearest(features, features, count=count)
     assert indices.shape == distances.shape == (images, min(count, images))
     assert indices[:, 0].tolist() == list(range(images))
     assert (np.diff(distances, axis=1) >= 0).all()

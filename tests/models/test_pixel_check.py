@@ -18,15 +18,15 @@ from unfreeze.models.weights import load_pretrained
 @pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
 def test_every_backbone_is_fed_what_it_was_trained_on(row: Row) -> None:
     backbone = Backbone(row, row.smallest_size)
-    assert pixel_check.scaling_error(backbone) < 1e-5
-    assert pixel_check.likely_scaling(backbone) == pixel_check.NAMES[row.pixels]
+    assert pixel_check.measure_scaling_error(backbone) < 1e-5
+    assert pixel_check.recognize_scaling(backbone) == pixel_check.NAMES[row.pixels]
     assert pixel_check.explain(backbone).endswith("which is right")
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE.values() if row.builder], ids=lambda row: row.name)
 def test_pixels_of_0_to_1_are_told_and_named(row: Row) -> None:
     backbone = Backbone(row, row.smallest_size, "unit")
-    assert pixel_check.scaling_error(backbone) > 0.1
+    assert pixel_check.measure_scaling_error(backbone) > 0.1
     assert pixel_check.explain(backbone) == (
         f"{row.name} is fed pixels scaled as divided by 255, and was trained on {pixel_check.NAMES[row.pixels]}: "
         "set pixels=native"
@@ -36,15 +36,15 @@ def test_pixels_of_0_to_1_are_told_and_named(row: Row) -> None:
 def test_the_network_from_scratch_keeps_its_own_scaling() -> None:
     backbone = Backbone(row_of("from_scratch"), 32, "unit")
     assert backbone.scaling == "inside"
-    assert pixel_check.scaling_error(backbone) == 0
+    assert pixel_check.measure_scaling_error(backbone) == 0
 
 
 def test_swapped_channels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # A row that says `torch` of a network trained on BGR: levels, mean and channels are all wrong.
     monkeypatch.setattr(Backbone, "scaling", "torch")
     backbone = Backbone(row_of("vgg16"), 32)
-    assert pixel_check.scaling_error(backbone) > 0.1
-    assert "RGB without the mean" in pixel_check.likely_scaling(backbone)
+    assert pixel_check.measure_scaling_error(backbone) > 0.1
+    assert "RGB without the mean" in pixel_check.recognize_scaling(backbone)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def images(tmp_path: Path) -> Path:
 def table(root: Path, text: str | bytes, **settings: object) -> tuple[Path, pd.DataFrame]:
     """Write a table and read it with named columns, unless told otherwise."""
     (root / "labels.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-    return labels.from_table(root, LabelTable.model_validate({**NAMED, **settings}))
+    return labels.index_table(root, LabelTable.model_validate({**NAMED, **settings}))
 
 
 def refused_table(root: Path, text: str | bytes, **settings: object) -> str:
@@ -61,14 +61,14 @@ def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
 
 def test_class_folders_name_the_labels(tmp_path: Path) -> None:
     names = ("b/1.png", "a/x/2.png", "a/1.png", "a/.hidden", "a/.git/3.png", "a/Thumbs.db", "a/__MACOSX/1.png")
-    base, index = labels.from_class_folders(fill(tmp_path, *names, ".c/1.png", "readme.txt"), "*", name="mine")
+    base, index = labels.index_class_folders(fill(tmp_path, *names, ".c/1.png", "readme.txt"), "*", name="mine")
     assert base == tmp_path
     assert index.values.tolist() == [["a/1.png", "a"], ["a/x/2.png", "a"], ["b/1.png", "b"]]
 
 
 def test_class_folders_of_one_name_are_one_class(tmp_path: Path) -> None:
     root = fill(tmp_path, "pets/train/cat/1.png", "pets/val/cat/1.png", "pets/val/dog/1.png")
-    base, index = labels.from_class_folders(root, "pets/*/*", name="mine")
+    base, index = labels.index_class_folders(root, "pets/*/*", name="mine")
     assert base == tmp_path / "pets"
     expected = [["train/cat/1.png", "cat"], ["val/cat/1.png", "cat"], ["val/dog/1.png", "dog"]]
     assert index.values.tolist() == expected
@@ -78,33 +78,33 @@ def test_a_linked_class_folder_counts(tmp_path: Path) -> None:
     fill(tmp_path / "elsewhere", "1.png")
     (tmp_path / "set").mkdir()
     (tmp_path / "set/cat").symlink_to(tmp_path / "elsewhere")
-    _, index = labels.from_class_folders(tmp_path / "set", "*", name="mine")
+    _, index = labels.index_class_folders(tmp_path / "set", "*", name="mine")
     assert index["path"].tolist() == ["cat/1.png"]
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    message = refused(lambda: labels.from_class_folders(fill(tmp_path, "1.png", "cat/.keep"), "*", name="mine"))
+    message = refused(lambda: labels.index_class_folders(fill(tmp_path, "1.png", "cat/.keep"), "*", name="mine"))
     assert "mine is empty" in message and "one folder a class" in message and "found 1" in message
 
 
 def test_class_folders_without_images_are_told(tmp_path: Path, warnings: pytest.LogCaptureFixture) -> None:
-    labels.from_class_folders(fill(tmp_path, "cat/1.png", "notes/.keep"), "*", name="mine")
+    labels.index_class_folders(fill(tmp_path, "cat/1.png", "notes/.keep"), "*", name="mine")
     assert warnings.messages == ["mine has class folders without images, which are left out: 'notes'"]
 
 
 def test_an_image_in_two_class_folders_is_refused(tmp_path: Path) -> None:
-    message = refused(lambda: labels.from_class_folders(fill(tmp_path, "pets/cat/1.png"), "**", name="mine"))
+    message = refused(lambda: labels.index_class_folders(fill(tmp_path, "pets/cat/1.png"), "**", name="mine"))
     assert "more than one class folder" in message and "data.class_folders '**'" in message
 
 
 def test_a_glob_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
-    assert "leaves the folder" in refused(lambda: labels.from_class_folders(tmp_path, "../*", name="mine"))
+    assert "leaves the folder" in refused(lambda: labels.index_class_folders(tmp_path, "../*", name="mine"))
 
 
 def test_a_file_name_that_is_not_utf_8_is_shown_escaped(tmp_path: Path) -> None:
     fill(tmp_path, "cat/1.png")
     (tmp_path / "cat" / os.fsdecode(b"caf\xe9.png")).touch()
-    message = refused(lambda: labels.from_class_folders(tmp_path, "*", name="mine"))
+    message = refused(lambda: labels.index_class_folders(tmp_path, "*", name="mine"))
     assert r"'cat/caf\udce9.png'" in message and "rename" in message
     message.encode()
 
@@ -122,7 +122,7 @@ def test_an_unreadable_folder_is_not_passed_over(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    message = refused(lambda: labels.from_class_folders(tmp_path, "pets/*", name="mine"))
+    message = refused(lambda: labels.index_class_folders(tmp_path, "pets/*", name="mine"))
     assert f"{str(tmp_path / unreadable)!r} could not be read (Permission denied)" in message and "chmod" in message
 
 
@@ -133,7 +133,7 @@ def test_ten_times_the_class_folders_take_about_ten_times_as_long(tmp_path: Path
         for folder in range(number):
             (root / f"{folder:06}").mkdir(parents=True)
             (root / f"{folder:06}/1.png").touch()
-        return processor_time(lambda: found.append(labels.from_class_folders(root, "*", name="mine")[1]))
+        return processor_time(lambda: found.append(labels.index_class_folders(root, "*", name="mine")[1]))
 
     found: list[pd.DataFrame] = []
     assert take(10_000) < 40 * take(1_000)
@@ -141,7 +141,7 @@ def test_ten_times_the_class_folders_take_about_ten_times_as_long(tmp_path: Path
     root = tmp_path / "10000"
     for folder in range(10_000):
         (root / f"{folder:06}/1.png").rename(root / f"{folder:06}/a\\b")
-    assert "and 9997 more" in refused(lambda: labels.from_class_folders(root, "*", name="mine"))
+    assert "and 9997 more" in refused(lambda: labels.index_class_folders(root, "*", name="mine"))
 
 
 # Tables
@@ -152,7 +152,7 @@ def test_a_table_gives_labels_by_threshold(tmp_path: Path) -> None:
     rows = "images/a.png  0.0   mono\nimages/b.png  1.0   poly\nimages/c.png  0.5 mono\n"
     (tmp_path / "set/labels.csv").write_text(rows)
     settings = LabelTable(file="set/labels.csv", threshold=0.5, classes=("functional", "defective"))
-    base, index = labels.from_table(tmp_path, settings)
+    base, index = labels.index_table(tmp_path, settings)
     assert base == tmp_path / "set"
     expected = [["images/a.png", "functional"], ["images/b.png", "defective"], ["images/c.png", "functional"]]
     assert index.values.tolist() == expected
@@ -174,7 +174,7 @@ def test_images_without_a_group_or_a_fold_stay_without(images: Path) -> None:
         file="labels.csv", delimiter=",", path_column="path", label_column="label", group_column="group",
         fold_column="fold",
     )  # fmt: skip
-    index = labels.from_table(images, table)[1]
+    index = labels.index_table(images, table)[1]
     assert index["group"].tolist() == ["", "p", ""]
     assert index["fold"].tolist() == ["", "test", ""]
 
@@ -211,7 +211,7 @@ def test_parquet_is_read_as_csv_is(images: Path, index: list[str] | None) -> Non
     )
     rows.to_parquet(images / "labels.parquet")
     settings = LabelTable(file="labels.parquet", path_column="path", label_column=2, weight_column="weight")
-    _, found = labels.from_table(images, settings)
+    _, found = labels.index_table(images, settings)
     assert found.values.tolist() == [["a.png", "0", 1.0], ["b.png", "1", 0.5], ["c.png", "1", 2.0]]
 
 
@@ -219,7 +219,7 @@ def test_a_missing_label_in_parquet_is_noticed(images: Path) -> None:
     rows = pd.DataFrame({"path": ["a.png", "b.png", "c.png"], "label": pd.array([1, None, 0], "Int64")})
     rows.to_parquet(images / "labels.parquet")
     settings = LabelTable(file="labels.parquet", path_column="path", label_column="label")
-    assert "without a label (1): 'b.png'" in refused(lambda: labels.from_table(images, settings))
+    assert "without a label (1): 'b.png'" in refused(lambda: labels.index_table(images, settings))
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(images: Path) -> None:
@@ -291,7 +291,7 @@ def test_messages_name_three_examples_and_count_the_rest(images: Path) -> None:
 def test_parquet_that_is_none_is_refused(images: Path) -> None:
     (images / "labels.parquet").write_bytes(b"no parquet")
     settings = LabelTable(file="labels.parquet")
-    assert "labels.parquet could not be read" in refused(lambda: labels.from_table(images, settings))
+    assert "labels.parquet could not be read" in refused(lambda: labels.index_table(images, settings))
 
 
 def test_images_that_the_table_does_not_name_are_told(images: Path, warnings: pytest.LogCaptureFixture) -> None:

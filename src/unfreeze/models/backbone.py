@@ -159,7 +159,7 @@ class Backbone:
         return keras.Model(inputs, head(features), name=self.row.name)
 
 
-def fed_to(output: Any) -> Any:
+def find_input(output: Any) -> Any:
     """Return what the layer or nested model that made a symbolic tensor was called with, in the same graph.
 
     So a whole model is taken apart from its end: the head's input, then the backbone's.

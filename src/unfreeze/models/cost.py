@@ -15,7 +15,7 @@ from unfreeze.models.engine import Engine
 MOST_SECONDS = 1.0
 
 
-def multiply_accumulates(model: keras.Model) -> int:
+def count_multiply_accumulates(model: keras.Model) -> int:
     """Return the multiply-accumulates of one image, counted by TensorFlow's profiler: half its operations.
 
     Args:
@@ -33,7 +33,7 @@ def multiply_accumulates(model: keras.Model) -> int:
     return int(counted.total_float_ops) // 2
 
 
-def latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20) -> dict[str, float]:
+def measure_latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20) -> dict[str, float]:
     """Measure how long a call takes, one after the other, in the engine that scores the model.
 
     A size takes about a second: slow models are called less often, at least once.
@@ -49,7 +49,7 @@ def latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: in
     return {str(size): _median_ms(engine.resized(size, hint="latency"), repeats) for size in batch_sizes}
 
 
-def size_mb(path: Path) -> float:
+def measure_size_mb(path: Path) -> float:
     """Return a file's size in MB of 10^6 bytes."""
     return path.stat().st_size / 1e6
 

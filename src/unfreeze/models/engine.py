@@ -129,7 +129,7 @@ def _convert(model: keras.Model) -> Any:
         return openvino.convert_model(model)
 
 
-def engine_of(model: keras.Model, settings: Extract) -> Engine:
+def make_engine(model: keras.Model, settings: Extract) -> Engine:
     """Return an engine for a model, as the settings of the extraction say."""
     return Engine(model, kind=settings.engine, precision=settings.precision, batch_size=settings.batch_size)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
 from unfreeze.models import graph
-from unfreeze.models.backbone import fed_to
+from unfreeze.models.backbone import find_input
 
 # Pictures at a time: with their activations and gradients some 50 MB at 160 pixels, and most numbers of pictures to
 # explain are a multiple, so that the function is traced once.
@@ -94,7 +94,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return covered
 
 
-def nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def find_nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Return which of some images look most alike to the network.
 
     Args:
@@ -130,8 +130,8 @@ def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]
 
 def _parts(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
     """Return the scaled pixels that a whole model feeds to its backbone, the backbone and the head."""
-    features = fed_to(model.output)
-    return fed_to(features), features._keras_history.operation, model.output._keras_history.operation
+    features = find_input(model.output)
+    return find_input(features), features._keras_history.operation, model.output._keras_history.operation
 
 
 def _has_places(operation: Any) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 
 from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.models import graph
-from unfreeze.models.backbone import Backbone, fed_to
-from unfreeze.models.pixels import CAFFE_MEAN, TORCH_MEAN, TORCH_STD, preprocess_input, scale_pixels
+from unfreeze.models.backbone import Backbone, find_input
+from unfreeze.models.pixels import CAFFE_MEAN, TORCH_MEAN, TORCH_STD, find_preprocess_input, scale_pixels
 from unfreeze.settings.base import Pixels
 
 # Kinds of scaling, as messages call them.
@@ -23,11 +23,10 @@ NAMES: dict[Pixels, str] = {
 }
 
 
-def scaling_error(backbone: Backbone) -> float:
+def measure_scaling_error(backbone: Backbone) -> float:
     """Return how far what reaches a backbone is from what its network was trained on.
 
-    Of a network of keras.applications that is what its own `preprocess_input` gives, of another one what `pixels`
-    in its settings says.
+    For a network of keras.applications that is its own `preprocess_input`, for another one its setting `pixels`.
 
     Args:
         backbone: Its weights do not matter.
@@ -38,40 +37,40 @@ def scaling_error(backbone: Backbone) -> float:
     """
     if backbone.row.builder is None:
         return 0.0
-    pixels = _levels(backbone.size)
-    return _difference(_arriving(backbone, pixels), _expected(backbone, pixels))
+    pixels = _make_levels(backbone.size)
+    return _compare(_compute_arriving(backbone, pixels), _compute_expected(backbone, pixels))
 
 
-def likely_scaling(backbone: Backbone) -> str:
+def recognize_scaling(backbone: Backbone) -> str:
     """Return what the pixels that reach a backbone look like: one of `NAMES`, or that it is none of them."""
-    pixels = _levels(backbone.size)
-    return _recognized(_arriving(backbone, pixels), pixels)
+    pixels = _make_levels(backbone.size)
+    return _recognize(_compute_arriving(backbone, pixels), pixels)
 
 
 def explain(backbone: Backbone) -> str:
     """Return one line for people on what a backbone is fed, and on what to do if that is wrong."""
-    found = f"{backbone.row.name} is fed pixels scaled as {likely_scaling(backbone)}"
-    if scaling_error(backbone) <= SCALING_TOLERANCE:
+    found = f"{backbone.row.name} is fed pixels scaled as {recognize_scaling(backbone)}"
+    if measure_scaling_error(backbone) <= SCALING_TOLERANCE:
         return f"{found}, which is right"
-    pixels = _levels(backbone.size)
-    trained = _recognized(_expected(backbone, pixels), pixels)
+    pixels = _make_levels(backbone.size)
+    trained = _recognize(_compute_expected(backbone, pixels), pixels)
     return f"{found}, and was trained on {trained}: set pixels=native"
 
 
-def _levels(size: int) -> np.ndarray:
+def _make_levels(size: int) -> np.ndarray:
     """Return a picture with all levels in each channel, and no two channels alike at any place."""
     level = np.arange(size * size).astype("uint8").reshape(1, size, size)
     return np.stack([level, level + np.uint8(85), level + np.uint8(170)], axis=-1)
 
 
-def _arriving(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
+def _compute_arriving(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
     """Return what the first layers of the model that runs a backbone make of pixels, up to the backbone's input."""
     first = graph.articulation_points(backbone.base)[1]
     part = backbone.part(0, first)
-    return np.asarray(keras.Model(part.input, fed_to(part.output))(pixels))
+    return np.asarray(keras.Model(part.input, find_input(part.output))(pixels))
 
 
-def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
+def _compute_expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
     """Return pixels as the network's authors scale them, or as the settings of a network of one's own say.
 
     The formulas are written out here, since this is what the model's layers are compared with.
@@ -79,7 +78,7 @@ def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
     values: np.ndarray = pixels.astype("float32")
     expected: np.ndarray
     if backbone.row.origin == "applications":
-        expected = preprocess_input(str(backbone.row.builder))(values)
+        expected = find_preprocess_input(str(backbone.row.builder))(values)
         return expected
     match backbone.row.pixels:
         case "tf":
@@ -95,14 +94,14 @@ def _expected(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
     return expected
 
 
-def _recognized(values: np.ndarray, pixels: np.ndarray) -> str:
+def _recognize(values: np.ndarray, pixels: np.ndarray) -> str:
     inputs = keras.Input(pixels.shape[1:], dtype="uint8")
     for kind, name in NAMES.items():
         known = np.asarray(keras.Model(inputs, scale_pixels(kind, inputs))(pixels))
-        if _difference(values, known) <= SCALING_TOLERANCE:
+        if _compare(values, known) <= SCALING_TOLERANCE:
             return name
     return "none of " + "; ".join(NAMES.values())
 
 
-def _difference(values: np.ndarray, expected: np.ndarray) -> float:
+def _compare(values: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(values - expected).max() / np.ptp(expected))

@@ -47,7 +47,7 @@ def scale_pixels(pixels: Pixels, x: Any) -> Any:
     return layers.Permute((2, 3, 1), name="channels_last")(bgr)
 
 
-def preprocess_input(builder: str) -> Callable[[Any], Any]:
+def find_preprocess_input(builder: str) -> Callable[[Any], Any]:
     """Return a network's own scaling of pixels 0..255, which may change the array it is given.
 
     Args:
@@ -59,13 +59,13 @@ def preprocess_input(builder: str) -> Callable[[Any], Any]:
     return own
 
 
-def pixels_of(builder: str) -> Pixels:
+def detect_pixels(builder: str) -> Pixels:
     """Find which scaling a network's own `preprocess_input` does, by trying it on random pixels."""
     import keras
     import numpy as np
 
     pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype("float32")
-    expected = preprocess_input(builder)(pixels.copy())
+    expected = find_preprocess_input(builder)(pixels.copy())
     kinds: tuple[Pixels, ...] = ("inside", "tf", "caffe", "torch")
     for kind in kinds:
         inputs = keras.Input((4, 4, 3))

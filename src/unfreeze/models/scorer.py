@@ -8,7 +8,7 @@ import numpy as np
 
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
-from unfreeze.models.engine import engine_of
+from unfreeze.models.engine import make_engine
 from unfreeze.runtime import console
 from unfreeze.settings.training import Extract
 
@@ -27,7 +27,7 @@ class Scorer:
     def __init__(self, path: Path, images: Path, settings: Extract) -> None:
         self.model = keras.models.load_model(path, compile=False)
         self.images = images
-        self.engine = engine_of(self.model, settings)
+        self.engine = make_engine(self.model, settings)
 
     def probabilities(self, rows: np.ndarray, what: str, *, change: Change | None = None) -> np.ndarray:
         """Return the probabilities of each class.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.own_backbones import list_own_backbones, read_own_backbone
-from unfreeze.models.pixels import pixels_of
+from unfreeze.models.pixels import detect_pixels
 from unfreeze.settings.base import Pixels
 from unfreeze.settings.sources import WeightsSource
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
@@ -85,6 +85,9 @@ def row_of(name: str) -> Row:
 
     Raises:
         UnfreezeError: There is no such backbone, its settings are wrong, or two of one name.
+
+    >>> row_of("vgg16").pixels
+    'caffe'
     """
     own = read_own_backbone(name)
     if own is not None and name in TABLE:
@@ -113,7 +116,7 @@ def row_of(name: str) -> Row:
         raise UnfreezeError(f"backbone {name!r} is spelled {listed.name!r} here")
     # NASNet is the one family that fixes 32 pixels by a check of its own but trains on 331 or 224; 32 is the
     # smallest side that keras.applications accepts for every other network too.
-    return Row(name, builder, pixels_of(builder), 32, 224)
+    return Row(name, builder, detect_pixels(builder), 32, 224)
 
 
 def check_size(row: Row, size: int) -> None:

@@ -39,11 +39,11 @@ def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
     """
     check_weights(row, source)
     if source == "imagenet" and row.origin == "applications":
-        return _imagenet(row)
+        return _download_imagenet(row)
     keras.utils.set_random_seed(seed)
     backbone = build(row, row.native_size)
     if isinstance(source, WeightsFile | WeightsWheel):
-        with _located(row, source) as path:
+        with _locate(row, source) as path:
             load_file(backbone, path)
     elif source == "imagenet" and row.origin == "file":
         stored = read_keras_file(row)
@@ -105,8 +105,8 @@ def _load_keras3(backbone: keras.Model, path: Path) -> None:
         own = Path(folder) / "own.weights.h5"
         backbone.save_weights(own)
         with h5py.File(own, "r+") as target:
-            wanted = _tensors(target)
-            group = next((group for group in _groups(stored) if _holds(group, wanted)), None)
+            wanted = _list_tensors(target)
+            group = next((group for group in _walk_groups(stored) if _holds(group, wanted)), None)
             if group is None:
                 raise ValueError(f"no group in it holds the {len(wanted)} tensors of {backbone.name}")
             for name in wanted:
@@ -114,24 +114,24 @@ def _load_keras3(backbone: keras.Model, path: Path) -> None:
         backbone.load_weights(own)
 
 
-def _tensors(group: Any) -> dict[str, tuple[int, ...]]:
+def _list_tensors(group: Any) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     group.visititems(lambda name, item: found.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None)
     return found
 
 
-def _groups(group: Any) -> Iterator[Any]:
+def _walk_groups(group: Any) -> Iterator[Any]:
     yield group
     for item in group.values():
         if isinstance(item, h5py.Group):
-            yield from _groups(item)
+            yield from _walk_groups(item)
 
 
 def _holds(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
     return all(name in group and group[name].shape == shape for name, shape in wanted.items())
 
 
-def _imagenet(row: Row) -> keras.Model:
+def _download_imagenet(row: Row) -> keras.Model:
     try:
         network = getattr(keras.applications, str(row.builder))(weights="imagenet", include_top=False)
     # Keras raises a bare Exception for a failed download.
@@ -145,7 +145,7 @@ def _imagenet(row: Row) -> keras.Model:
 
 
 @contextmanager
-def _located(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
+def _locate(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
     if isinstance(source, WeightsFile):
         path = Path(source.file).expanduser()
         if not path.is_file():

@@ -68,11 +68,11 @@ def score_models(params: Params, paths: Paths, test: Test, models: dict[str, Pat
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
         for name, scorer in scorers.items():
-            times[name].append(cost.latency(scorer.engine, batch_sizes=(1,))["1"])
+            times[name].append(cost.measure_latency(scorer.engine, batch_sizes=(1,))["1"])
     return {
         name: Contender(
             said[name].argmax(axis=1),
-            size_mb=cost.size_mb(model),
+            size_mb=cost.measure_size_mb(model),
             latency_ms=min(times[name]),
             scores=_score(params, test, said[name]),
         )

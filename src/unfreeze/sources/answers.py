@@ -12,12 +12,12 @@ class TryAgainError(Exception):
 
     Args:
         reason: What happened.
-        anew: Whether what has come is of no use.
+        from_start: Whether the bytes that have come are of no use.
     """
 
-    def __init__(self, reason: str, *, anew: bool = False) -> None:
+    def __init__(self, reason: str, *, from_start: bool = False) -> None:
         super().__init__(reason)
-        self.anew = anew
+        self.from_start = from_start
 
 
 @dataclass(frozen=True)

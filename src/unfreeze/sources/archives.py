@@ -38,8 +38,8 @@ MAX_NAME = 255
 MAX_ZIP_END = 22 + 65_535
 
 CHUNK = 1 << 20
-# What the standard library raises on damaged archives; OSError, which a full disk raises too, is told apart by its
-# number.
+# What the standard library raises on damaged archives; OSError, which a full disk raises too, is distinguished by
+# its number.
 DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -55,8 +55,13 @@ class _RefusedError(Exception):
     """Why an archive is not unpacked."""
 
 
-def name_problem(name: str) -> str | None:
-    """Return what makes a relative path unsafe or unusable, such as 'is empty'; None if nothing does."""
+def find_name_problem(name: str) -> str | None:
+    """Return what makes a relative path unsafe or unusable, such as 'is empty'; None if nothing does.
+
+    >>> find_name_problem("../cats/1.png")
+    'leaves the folder'
+    >>> find_name_problem("cats/1.png")
+    """
     try:
         parts = [part.encode() for part in name.split("/")]
     except UnicodeEncodeError:
@@ -84,7 +89,7 @@ class Names:
 
     def problem(self, name: str, *, is_folder: bool) -> str | None:
         """Take in a name and return what is wrong with it, such as 'is there twice'; None if nothing is."""
-        if problem := name_problem(name):
+        if problem := find_name_problem(name):
             return problem
         parts = PurePosixPath(name).parts
         if not parts and not is_folder:
@@ -219,7 +224,9 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
 def _unpack(archive: Path, folder: Path) -> None:
     packed = _open(archive, folder)
     try:
-        entries = list(_checked(packed.entries(), archive.stat().st_size, shutil.disk_usage(folder.parent).free))
+        entries = list(
+            _check_entries(packed.entries(), archive.stat().st_size, shutil.disk_usage(folder.parent).free)
+        )
         folder.mkdir()
         for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
             target = folder / entry.name
@@ -244,7 +251,7 @@ def _open(archive: Path, folder: Path) -> _Zip | _Tar:
         raise _RefusedError(f"it is neither a zip nor a tar archive (it begins with {start!r})") from error
 
 
-def _checked(entries: Iterable[_Entry], packed_size: int, free: int) -> Iterator[_Entry]:
+def _check_entries(entries: Iterable[_Entry], packed_size: int, free: int) -> Iterator[_Entry]:
     names, total = Names(), 0
     for number, entry in enumerate(entries, 1):
         total += entry.size

@@ -65,11 +65,11 @@ def collect(source: Source, target: Path, *, downloads: Path, recorded: str | No
     try:
         brought = kind.bring(source, place)
         if source.labels is None:
-            base, index = labels.from_class_folders(
+            base, index = labels.index_class_folders(
                 brought.folder, source.class_folders, name=addresses.hide_secrets(source.source)
             )
         else:
-            base, index = labels.from_table(brought.folder, source.labels)
+            base, index = labels.index_table(brought.folder, source.labels)
         # Fetched files are moved, so that they take their room once.
         transfer = shutil.copyfile if brought.sha256 is None else shutil.move
         size = _transfer(base, index, target, transfer, source.name)

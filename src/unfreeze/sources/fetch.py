@@ -98,7 +98,7 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
         UnfreezeError: The address cannot be listed or a file not fetched, or a name is unsafe.
     """
     check_folder_address(address)
-    found = _retried(lambda: list_folder(address), address, lambda: 0)
+    found = _retry(lambda: list_folder(address), address, lambda: 0)
     names = Names()
     for name in found:
         if problem := names.problem(name, is_folder=False):
@@ -123,10 +123,10 @@ def _download(address: str, partial: Path) -> None:
         with open_remote(address, known, begin) as answer:
             _receive(answer, partial)
 
-    _retried(one_try, address, lambda: _size(partial), lambda: files.remove(partial))
+    _retry(one_try, address, lambda: _size(partial), lambda: files.remove(partial))
 
 
-def _retried(
+def _retry(
     one_try: Callable[[], T], address: str, reached: Callable[[], int], forget: Callable[[], None] = lambda: None
 ) -> T:
     """Repeat what fails until `TRIES` tries in a row have come no farther."""
@@ -137,7 +137,7 @@ def _retried(
         except TryAgainError as error:
             failures = 1 if reached() > farthest else failures + 1
             farthest = max(farthest, reached())
-            if error.anew:
+            if error.from_start:
                 forget()
             if failures == TRIES:
                 raise UnfreezeError(
@@ -156,20 +156,20 @@ def _receive(answer: Answer, partial: Path) -> None:
         files.require_space(partial.parent, size - answer.begin)
     with (
         partial.open("ab" if answer.begin else "wb") as stream,
-        _progress(answer.version, answer.begin) as advance,
+        _show_progress(answer.version, answer.begin) as advance,
     ):
-        # After the old bytes are gone, before the first new one comes: a process killed in between starts anew.
+        # After the old bytes are gone, before the first new one comes: if killed in between, a later try starts at 0.
         files.write_json(_version_file(partial), asdict(answer.version))
         for chunk in answer.chunks:
             stream.write(chunk)
             advance(len(chunk))
     received = _size(partial)
     if size is not None and received != size:
-        raise TryAgainError(f"{received:,} of {size:,} bytes came", anew=received > size)
+        raise TryAgainError(f"{received:,} of {size:,} bytes came", from_start=received > size)
 
 
 @contextmanager
-def _progress(version: Version, begin: int) -> Iterator[Callable[[int], None]]:
+def _show_progress(version: Version, begin: int) -> Iterator[Callable[[int], None]]:
     """Show progress in megabytes, if the size is known and worth it."""
     if version.size is None or version.size - begin < SHOWN_FROM:
         yield lambda _: None

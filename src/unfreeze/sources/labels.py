@@ -13,7 +13,7 @@ import pandas as pd
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime import console
 from unfreeze.settings.sources import Column, LabelTable
-from unfreeze.sources.archives import name_problem
+from unfreeze.sources.archives import find_name_problem
 
 # What file managers leave behind; every other file in a class folder is taken for an image.
 NOT_IMAGES = {"thumbs.db", "desktop.ini"}
@@ -26,7 +26,7 @@ EXAMPLE_LENGTH = 100
 COLUMNS_NAMED = 20
 
 
-def from_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[Path, pd.DataFrame]:
+def index_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[Path, pd.DataFrame]:
     """List the images of a folder that holds one folder a class, named after it.
 
     Class folders of one name are one class. Hidden files, and what file managers leave, are no images.
@@ -50,13 +50,13 @@ def from_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[Pa
             f"(class folders are {class_folders!r}, found {len(folders)})"
         )
     if empty := [folder.name for folder in folders if not found[folder]]:
-        console.log.warning("%s has class folders without images, which are left out: %s", name, examples(empty))
+        console.log.warning("%s has class folders without images, which are left out: %s", name, show_examples(empty))
     base = Path(commonpath([folder.parent for folder in folders]))
     rows = sorted(
         ((folder.relative_to(base) / file).as_posix(), folder.name) for folder in folders for file in found[folder]
     )
     # Before pandas sees them: it takes only what UTF-8 can write.
-    bad = [path for path, _ in rows if name_problem(path)]
+    bad = [path for path, _ in rows if find_name_problem(path)]
     _require_none(bad, name, "files whose names are not UTF-8, or hold `\\` or control characters", "rename them")
     index = pd.DataFrame(rows, columns=["path", "label"])
     twice = index["path"][index["path"].duplicated()].unique()
@@ -64,7 +64,7 @@ def from_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[Pa
     return base, index
 
 
-def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
+def index_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
     """List the images that a table names.
 
     Args:
@@ -80,28 +80,28 @@ def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
     """
     _require_readable(root)
     file = root / table.file
-    if name_problem(table.file) or not file.is_file():
+    if find_name_problem(table.file) or not file.is_file():
         raise UnfreezeError(
             f"the source holds no {table.file!r}: correct data.labels.file, a path inside the source, which holds "
-            f"{examples(sorted(path.name for path in root.iterdir()))}"
+            f"{show_examples(sorted(path.name for path in root.iterdir()))}"
         )
     name, rows = table.file, _read(file, table)
     index = pd.DataFrame(
-        {"path": _texts(rows, table.path_column, name), "label": _texts(rows, table.label_column, name)}
+        {"path": _read_texts(rows, table.path_column, name), "label": _read_texts(rows, table.label_column, name)}
     )
     if index.empty:
         raise UnfreezeError(f"{name} has no rows: give one an image")
-    index["path"] = _checked_paths(index["path"], name)
+    index["path"] = _check_paths(index["path"], name)
     paths = index["path"]
     blank = index["label"].str.strip() == ""
     _require_none(paths[blank], name, "images without a label", "give each one, or take its row out")
-    index["label"] = _class_names(index, table)
+    index["label"] = _name_classes(index, table)
     if table.weight_column is not None:
-        index["weight"] = _weights(_texts(rows, table.weight_column, name), paths, name)
+        index["weight"] = _read_weights(_read_texts(rows, table.weight_column, name), paths, name)
     if table.group_column is not None:
-        index["group"] = _texts(rows, table.group_column, name).str.strip()
+        index["group"] = _read_texts(rows, table.group_column, name).str.strip()
     if table.fold_column is not None:
-        index["fold"] = _read_folds(_texts(rows, table.fold_column, name), name)
+        index["fold"] = _read_folds(_read_texts(rows, table.fold_column, name), name)
     for column in {"label", "group"} & set(index):
         bad = index.loc[index[column].map(lambda text: any(ord(letter) < 32 for letter in text)), column].unique()
         _require_none(bad, name, f"a {column} with control characters", "correct it")
@@ -109,15 +109,19 @@ def from_table(root: Path, table: LabelTable) -> tuple[Path, pd.DataFrame]:
     return file.parent, index.sort_values("path", ignore_index=True)
 
 
-def examples(values: Iterable[object], most: int = EXAMPLES) -> str:
-    """Return the first few values for a message, and how many more there are; what is not printable is escaped."""
+def show_examples(values: Iterable[object], most: int = EXAMPLES) -> str:
+    """Return the first few values for a message, and how many more there are; unprintable ones are escaped.
+
+    >>> show_examples(["cat", "dog", "cow", "hen"], most=2)
+    "'cat', 'dog' and 2 more"
+    """
     items = list(values)
     shown = ", ".join(f"{str(value)!r:.{EXAMPLE_LENGTH}}" for value in items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
 
 
 def _class_folders(root: Path, pattern: str) -> Iterator[Path]:
-    if problem := name_problem(pattern):
+    if problem := find_name_problem(pattern):
         raise UnfreezeError(f"data.class_folders {pattern!r} {problem}: give a glob such as '*' or 'photos/*'")
     found = [root]
     # One part after the other: a glob over several would pass over folders that it may not read.
@@ -207,7 +211,7 @@ def _read_parquet(file: Path) -> pd.DataFrame:
     return rows
 
 
-def _texts(rows: pd.DataFrame, column: Column, name: str) -> "pd.Series[str]":
+def _read_texts(rows: pd.DataFrame, column: Column, name: str) -> "pd.Series[str]":
     """Return a column as text, with nothing where a value is missing."""
     if isinstance(column, int) and column < rows.shape[1]:
         values = rows.iloc[:, column]
@@ -215,17 +219,18 @@ def _texts(rows: pd.DataFrame, column: Column, name: str) -> "pd.Series[str]":
         values = rows[column]
     else:
         raise UnfreezeError(
-            f"{name} has no column {column!r}, it has {examples(rows.columns, COLUMNS_NAMED)}: correct data.labels"
+            f"{name} has no column {column!r}, it has {show_examples(rows.columns, COLUMNS_NAMED)}: "
+            "correct data.labels"
         )
     return pd.Series(
         ["" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value) for value in values], dtype=str
     )
 
 
-def _checked_paths(paths: "pd.Series[str]", name: str) -> "pd.Series[str]":
+def _check_paths(paths: "pd.Series[str]", name: str) -> "pd.Series[str]":
     blank = paths.index[paths.str.strip() == ""] + 1
     _require_none(blank, name, "rows without a path, by number", "give each a path, or take it out")
-    bad = [path for path in paths if name_problem(path)]
+    bad = [path for path in paths if find_name_problem(path)]
     _require_none(
         bad, name, "paths that leave its folder or cannot be used", "give paths below its folder, parted by `/`"
     )
@@ -234,7 +239,7 @@ def _checked_paths(paths: "pd.Series[str]", name: str) -> "pd.Series[str]":
     return plain
 
 
-def _class_names(index: pd.DataFrame, table: LabelTable) -> "pd.Series[str]":
+def _name_classes(index: pd.DataFrame, table: LabelTable) -> "pd.Series[str]":
     labels = index["label"]
     if table.threshold is not None and table.classes is not None:
         numbers = pd.to_numeric(labels, errors="coerce")
@@ -248,7 +253,7 @@ def _class_names(index: pd.DataFrame, table: LabelTable) -> "pd.Series[str]":
             unknown,
             table.file,
             "labels that data.labels.label_map lacks",
-            f"add them to it; it has {examples(table.label_map)}",
+            f"add them to it; it has {show_examples(table.label_map)}",
         )
         return labels.map(table.label_map)
     return labels
@@ -260,7 +265,7 @@ def _read_folds(texts: "pd.Series[str]", name: str) -> "pd.Series[str]":
     return texts.map({**FOLDS, "": ""})
 
 
-def _weights(texts: "pd.Series[str]", paths: "pd.Series[str]", name: str) -> "pd.Series[float]":
+def _read_weights(texts: "pd.Series[str]", paths: "pd.Series[str]", name: str) -> "pd.Series[float]":
     weights = pd.to_numeric(texts, errors="coerce").astype(float)
     bad = ~(weights.gt(0) & weights.lt(math.inf))
     wrong = [f"{path}: {text}" for path, text in zip(paths[bad], texts[bad], strict=True)]
@@ -278,10 +283,13 @@ def _compare_with_files(paths: "pd.Series[str]", table: Path, name: str) -> None
     unnamed = sorted(path for path in there - named - {table.name} if PurePosixPath(path).suffix.lower() in suffixes)
     if unnamed:
         console.log.warning(
-            "%s does not name %d files of its folder, which are left out: %s", name, len(unnamed), examples(unnamed)
+            "%s does not name %d files of its folder, which are left out: %s",
+            name,
+            len(unnamed),
+            show_examples(unnamed),
         )
 
 
 def _require_none(wrong: Collection[object], name: str, problem: str, remedy: str) -> None:
     if len(wrong):
-        raise UnfreezeError(f"{name} has {problem} ({len(wrong)}): {examples(wrong)}: {remedy}")
+        raise UnfreezeError(f"{name} has {problem} ({len(wrong)}): {show_examples(wrong)}: {remedy}")

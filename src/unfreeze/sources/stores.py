@@ -26,15 +26,15 @@ def open_stored_file(address: str, known: Version, begin: int) -> Iterator[Answe
         UnfreezeError: Another try would not help.
         TryAgainError: Another try may help.
     """
-    with _translated(address):
-        filesystem, path = _filesystem(address)
+    with _translate_errors(address):
+        filesystem, path = _open_filesystem(address)
         version = Version(address, filesystem.ukey(path), filesystem.info(path).get("size"))
     begin = begin if version == known else 0
     yield Answer(version, begin, _read_chunks(filesystem, path, begin, address))
 
 
 def _read_chunks(filesystem: Any, path: str, begin: int, address: str) -> Iterator[bytes]:
-    with _translated(address), filesystem.open(path, "rb") as stream:
+    with _translate_errors(address), filesystem.open(path, "rb") as stream:
         stream.seek(begin)
         while chunk := stream.read(CHUNK):
             yield chunk
@@ -50,8 +50,8 @@ def list_folder(address: str) -> dict[str, str]:
         UnfreezeError: Another try would not help.
         TryAgainError: Another try may help.
     """
-    with _translated(address):
-        filesystem, root = _filesystem(address)
+    with _translate_errors(address):
+        filesystem, root = _open_filesystem(address)
         root = f"{root.rstrip('/')}/"
         paths: list[str] = []
         waiting = [root.rstrip("/")]
@@ -65,7 +65,7 @@ def list_folder(address: str) -> dict[str, str]:
     return {path.removeprefix(root): filesystem.unstrip_protocol(path) for path in paths if not path.endswith("/")}
 
 
-def _filesystem(address: str) -> tuple[Any, str]:
+def _open_filesystem(address: str) -> tuple[Any, str]:
     filesystem, path = fsspec.url_to_fs(address)
     # One instance serves a whole process and remembers what it has seen.
     filesystem.invalidate_cache()
@@ -73,7 +73,7 @@ def _filesystem(address: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def _translated(address: str) -> Iterator[None]:
+def _translate_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:

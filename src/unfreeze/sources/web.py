@@ -92,12 +92,14 @@ def _answer(response: requests.Response, known: Version, begin: int) -> Answer:
         size = r"(\d+|[*])" if known.size is None else known.size
         if re.fullmatch(rf"bytes {begin}-\d+/{size}", ranges) and version.validator in {None, known.validator}:
             return Answer(known, begin, _http_chunks(response))
-        raise TryAgainError(f"asked for bytes from {begin:,} on and got {ranges or 'bytes unnamed'!r}", anew=True)
+        raise TryAgainError(
+            f"asked for bytes from {begin:,} on and got {ranges or 'bytes unnamed'!r}", from_start=True
+        )
     if known.validator and response.status_code == 416:
         # Nothing lies behind what is there: it is whole, if the server still says so.
         if begin == known.size and ranges == f"bytes */{begin}":
             return Answer(known, begin, iter(()))
-        raise TryAgainError(f"{status}, where {begin:,} bytes had come", anew=True)
+        raise TryAgainError(f"{status}, where {begin:,} bytes had come", from_start=True)
     if response.status_code in TRANSIENT or response.status_code >= 500:
         raise TryAgainError(status)
     raise make_refusal(known.address, status)

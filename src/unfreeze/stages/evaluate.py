@@ -163,8 +163,8 @@ def measure_size(paths: Paths, backbone: str, scorer: Any) -> ModelSize:
 
     return ModelSize(
         parameters=int(scorer.model.count_params()),
-        multiply_accumulates=cost.multiply_accumulates(scorer.model),
-        size_mb=cost.size_mb(paths.model(backbone)),
+        multiply_accumulates=cost.count_multiply_accumulates(scorer.model),
+        size_mb=cost.measure_size_mb(paths.model(backbone)),
     )
 
 
@@ -172,7 +172,7 @@ def measure_latency(scorer: Any) -> Latency:
     """Return how long the model takes."""
     from unfreeze.models import cost
 
-    return Latency(engine=scorer.engine.name, latency_ms=cost.latency(scorer.engine))
+    return Latency(engine=scorer.engine.name, latency_ms=cost.measure_latency(scorer.engine))
 
 
 def log_findings(settings: Settings, paths: Paths, backbone: str) -> None:
@@ -291,7 +291,7 @@ def find_neighbours(
     if not len(activations):
         return []
     train = of_images.of("train")
-    indices, distances = explanations.nearest(train.vectors, pooled.average_places(activations))
+    indices, distances = explanations.find_nearest(train.vectors, pooled.average_places(activations))
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
     alike = store.read_pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
     return [

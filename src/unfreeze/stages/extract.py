@@ -74,7 +74,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
             process.submit(gate.enforce, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
 
         network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
-        fed = {"scaling_error": pixel_check.scaling_error(network), "fed": pixel_check.explain(network)}
+        fed = {"scaling_error": pixel_check.measure_scaling_error(network), "fed": pixel_check.explain(network)}
         files.write_json(paths.selftest(backbone), fed)
         judge(
             "scaling",
@@ -96,7 +96,7 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
     Returns:
         Batches of the stored activations; if nothing is stored, those of the validation fold, computed when read.
     """
-    from unfreeze.models.engine import engine_of
+    from unfreeze.models.engine import make_engine
 
     backbone = network.row.name
     features = paths.features(backbone)
@@ -123,7 +123,7 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
     cuts = network.cuts_up_to(min(network.cut(point) for point in points))
     room = cache.measure_room(features, settings.extract.max_gb, copies=2)
     plan = extraction.choose_plan(extraction.list_plans(pixels, cuts), room)
-    engine = engine_of(network.part(0, plan.position), settings.extract)
+    engine = make_engine(network.part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
     title = f"running {backbone}'s frozen layers on {engine.name}"
     extraction.write_activations(features, plan, engine.run, train, val, batch_size=engine.batch_size, title=title)

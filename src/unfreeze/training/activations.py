@@ -10,7 +10,7 @@ from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import engine_of
+from unfreeze.models.engine import make_engine
 from unfreeze.runtime import console
 from unfreeze.training.feed import Computed, Source
 
@@ -89,7 +89,7 @@ class Activations:
                 self.backbone.row.name, self.backbone.base.operations[position].name, plan.nbytes / 1e9, room / 1e9,
             )  # fmt: skip
             return None
-        engine = engine_of(part, settings)
+        engine = make_engine(part, settings)
         start = self.cached
         with cache.open_writer(path, plan) as writer:
             for fold in (start.train, start.val):
@@ -112,7 +112,7 @@ class Activations:
         """Return rows that the engine computes from pixels each time they are read."""
         plan = self.features.plan
         part = self.backbone.part(0, position)
-        engine = engine_of(part, plan.settings.extract)
+        engine = make_engine(part, plan.settings.extract)
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]
         train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels, plan.train.weights)
