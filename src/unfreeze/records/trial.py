@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from unfreeze.records.record import Record
 
@@ -27,7 +27,7 @@ class Trial(Record):
     Args:
         trial: Its number; 0 is what params.yaml configures.
         unfreeze_from: Name of the unfreeze point.
-        unfreeze_point: The same as training takes it.
+        unfreeze_point: The same as training takes it: `none`, `all` or the index of a layer.
         settings: Fields of the fine-tuning phase that the trial changed.
         continues: Number of the trial from which it goes on; None if it starts from the trained head.
         epochs: One entry an epoch.
@@ -42,7 +42,7 @@ class Trial(Record):
 
     trial: int
     unfreeze_from: str
-    unfreeze_point: JsonValue
+    unfreeze_point: int | str
     settings: dict[str, Any]
     continues: int | None
     epochs: tuple[Epoch, ...]

@@ -10,6 +10,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
 from unfreeze.paths import Paths
+from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.selection import param
@@ -30,7 +31,7 @@ class Settings:
     seeds: tuple[int, ...] = param("study.seeds")
 
 
-def choose_settings(settings: Settings, backbone: str, best: dict[str, Any] | None) -> tuple[UnfreezePoint, Phase]:
+def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> tuple[UnfreezePoint, Phase]:
     """Return unfreeze point and settings: the search's winner, or what is configured if it was off.
 
     Args:
@@ -41,7 +42,7 @@ def choose_settings(settings: Settings, backbone: str, best: dict[str, Any] | No
     phase = settings.train.finetune.of(backbone)
     if best is None:
         return settings.point.of(backbone), phase
-    return best["unfreeze_point"], phase.model_copy(update=best["settings"])
+    return best.unfreeze_point, phase.model_copy(update=best.settings)
 
 
 def train(
@@ -92,7 +93,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
     console.import_tensorflow()
     from unfreeze.training import memory
 
-    best: dict[str, Any] | None = files.read_json(paths.search(backbone))["best"]
+    best = SearchResult.read(paths.search(backbone)).best
     point, phase = choose_settings(settings, backbone, best)
     with tracker.measure_machine(paths.system_metrics(backbone)):
         epochs, record = train(settings, paths, backbone, point, phase, paths.model(backbone))
