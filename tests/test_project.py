@@ -13,7 +13,7 @@ from tests.conftest import PROJECT
 from unfreeze.cli.stages import BACKBONE
 from unfreeze.records.code import Source
 from unfreeze.report import readme
-from unfreeze.settings.selection import list_names
+from unfreeze.settings.stage_settings import list_names
 
 PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 LOCK = yaml.safe_load((PROJECT / "dvc.lock").read_text())["stages"]

@@ -13,7 +13,7 @@ from unfreeze import files
 from unfreeze.checks import image_check
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.settings.selection import select
+from unfreeze.settings.stage_settings import select
 from unfreeze.stages import check
 
 

@@ -18,7 +18,7 @@ from tests.trackers import NoTracker
 from unfreeze.records.code import WITHOUT_EFFECT, Key, Source
 from unfreeze.report.write import write_reports
 from unfreeze.settings.params import Params, load
-from unfreeze.settings.selection import select
+from unfreeze.settings.stage_settings import select
 
 CODE = PROJECT / "src"
 

@@ -25,7 +25,7 @@ from unfreeze.records.verdict import Pair, Row
 from unfreeze.report import write
 from unfreeze.settings.checks import Check
 from unfreeze.settings.params import load
-from unfreeze.settings.selection import select
+from unfreeze.settings.stage_settings import select
 from unfreeze.stages import figures, report, verdict
 from unfreeze.stages.evaluate import measure_calibration, tabulate_predictions
 

@@ -13,7 +13,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.imports import pause_collector
 from unfreeze.settings.params import Params, load
-from unfreeze.settings.selection import select
+from unfreeze.settings.stage_settings import select
 
 # What dvc.yaml's command of a stage that runs once a backbone names.
 BACKBONE = "${item.backbone}"

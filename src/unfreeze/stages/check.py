@@ -32,7 +32,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.background import start_helper
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import Calibrated, CheckSettings, Limits
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 
 
 @dataclass(frozen=True)

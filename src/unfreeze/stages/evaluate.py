@@ -23,7 +23,7 @@ from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 from unfreeze.settings.study import Evaluate
 from unfreeze.settings.training import Extract
 from unfreeze.stages.tracker import Tracker

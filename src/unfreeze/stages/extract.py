@@ -21,7 +21,7 @@ from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 from unfreeze.settings.training import Extract, Unfreeze, UnfreezePoint
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from unfreeze import files
 from unfreeze.figures import draw
 from unfreeze.paths import Paths
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.stages.tracker import Tracker
 from unfreeze.training import history

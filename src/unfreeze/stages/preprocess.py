@@ -12,7 +12,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.background import start_helper
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Preprocess
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 from unfreeze.stages.tracker import Tracker
 
 

@@ -14,7 +14,7 @@ from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 
 
 @dataclass(frozen=True)

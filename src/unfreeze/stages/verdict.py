@@ -21,7 +21,7 @@ from unfreeze.records.verdict import Pair, Row, Spread, StudySettings, Verdict
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.selection import param
+from unfreeze.settings.stage_settings import param
 from unfreeze.settings.study import Study
 
 

@@ -8,7 +8,7 @@ from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 from unfreeze.settings.params import load
-from unfreeze.settings.selection import list_names, param, select
+from unfreeze.settings.stage_settings import list_names, param, select
 
 
 @dataclass(frozen=True)
