@@ -47,7 +47,8 @@ def resample_shares(counts: np.ndarray, added: np.ndarray, rng: np.random.Genera
         counts = np.where(alone[:, None], counts[alone].mean(axis=0), counts)
     smoothed = counts + added / len(counts)
     chances = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return rng.multinomial(count_draws(sizes), chances, (resamples, len(counts))) / count_draws(sizes)[:, None]
+    times = count_draws(sizes)
+    return np.asarray(rng.multinomial(times, chances, (resamples, len(counts))) / times[:, None])
 
 
 def resample_weights(labels: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
@@ -70,4 +71,4 @@ def resample_weights(labels: np.ndarray, rng: np.random.Generator, resamples: in
         for of_stratum, count in zip(members, times, strict=True)
     ]
     counts = [np.bincount(row, minlength=len(labels)) for row in np.concatenate(picked, axis=1)]
-    return np.stack(counts) * (sizes / times)[strata]
+    return np.asarray(np.stack(counts) * (sizes / times)[strata])
