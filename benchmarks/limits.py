@@ -24,7 +24,7 @@ from unfreeze.features.plan import Fold, Plan
 from unfreeze.images import store
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.cost import multiply_accumulates
+from unfreeze.models.cost import count_multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
@@ -52,7 +52,7 @@ def main(folder: str, name: str, point: str, precision: Precision) -> dict[str, 
     network.base.load_weights(paths.weights(name))
     cut = network.cut(point)
     prefix, suffix = network.part(0, cut), network.part(cut, network.end)
-    macs = {part: multiply_accumulates(model) for part, model in (("prefix", prefix), ("suffix", suffix))}
+    macs = {part: count_multiply_accumulates(model) for part, model in (("prefix", prefix), ("suffix", suffix))}
     rates = _extraction_rates(paths, prefix, precision)
     graph.freeze_below(network.base, network.first_trainable(point))
     trainer = _trainer_rate(network, suffix, precision)

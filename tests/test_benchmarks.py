@@ -199,7 +199,7 @@ def test_a_failed_command_shows_its_last_lines() -> None:
 def test_multiply_accumulates_of_a_known_layer() -> None:
     inputs_of_model = keras.Input((10, 10, 3))
     model = keras.Model(inputs_of_model, keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(inputs_of_model))
-    assert limits.multiply_accumulates(model) == 10 * 10 * 8 * 3 * 3 * 3
+    assert limits.count_multiply_accumulates(model) == 10 * 10 * 8 * 3 * 3 * 3
 
 
 def test_more_images_than_there_are_all_differ(tmp_path: Path) -> None:

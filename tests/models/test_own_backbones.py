@@ -16,6 +16,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.models import pixel_check, weights
 from unfreeze.models.backbone import Backbone, build
 from unfreeze.models.table import row_of
+from unfreeze.records.code import Source
 from unfreeze.settings.sources import WeightsFile
 
 BUILDER = """
@@ -243,6 +244,29 @@ def test_other_settings_are_composed_as_before(folder: Path) -> None:
     made = Checkout(folder / "checkout")
     describe(made.root, "mine")
     assert compose(folder / "params.yaml", "study.backbones=[mine]").study.backbones == ("mine",)
+
+
+def test_only_what_decides_the_network_counts(folder: Path) -> None:
+    """A comment in builder or settings changes no digest; code of the builder and settings do, of this one alone."""
+
+    def digests() -> tuple[str | None, str | None]:
+        source = Source(folder)
+        return source.digest_backbone("mine"), source.digest_backbone("other")
+
+    write_builder(folder, "counted")
+    describe(folder, "mine", builder="plugins.backbones.counted:build")
+    describe(folder, "other", builder="MobileNetV2", smallest_size=32)
+    mine, other = digests()
+    write_builder(folder, "counted", BUILDER + "# A comment.\n")
+    with (folder / "conf/backbones/mine.yaml").open("a") as stream:
+        stream.write("# Another one.\n")
+    assert digests() == (mine, other)
+    write_builder(folder, "counted", BUILDER.replace("layers.Conv2D(6", "layers.Conv2D(7"))
+    rebuilt, same = digests()
+    assert (rebuilt != mine, same) == (True, other)
+    describe(folder, "mine", builder="plugins.backbones.counted:build", pixels="torch")
+    assert digests()[0] not in {mine, rebuilt}
+    assert Source(folder).digest_backbone("vgg16") is None
 
 
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
