@@ -225,7 +225,7 @@ def test_what_a_full_disk_kept_from_the_store_the_next_sync_sends(
     code = """
 import resource, sys
 from pathlib import Path
-from unfreeze.console import configure_logging
+from unfreeze.runtime.console import configure_logging
 from unfreeze.paths import Paths
 from unfreeze.tracking.ledger import Ledger
 configure_logging()
