@@ -4,12 +4,13 @@ import pytest
 
 from tests.report.conftest import verdict
 from unfreeze.ci import text
-from unfreeze.ci.text import Changes
+from unfreeze.ci.text import Changes, Results
 from unfreeze.records.judgement_record import Judgement
-from unfreeze.records.study_report import Report
+from unfreeze.records.study_report import Suite
+from unfreeze.records.verdict import Verdict
 
 
-def report(accuracy: float, *, images: int = 100, blurry: int = 0) -> Report:
+def report(accuracy: float, *, images: int = 100, blurry: int = 0) -> Results:
     scores = {
         "accuracy": {"value": accuracy, "low": accuracy - 0.04, "high": accuracy + 0.04},
         "macro_f1": {"value": accuracy, "low": accuracy - 0.04, "high": accuracy + 0.04},
@@ -19,7 +20,7 @@ def report(accuracy: float, *, images: int = 100, blurry: int = 0) -> Report:
     of["rows"][0]["scores"] = scores
     rule = {"column": "blurry", "rule": "a", "level": "warning", "success": not blurry, "unexpected": blurry}
     suite = {"suite": "manifest", "success": True, "warnings": 1, "rows": images, "expectations": [rule]}
-    return Report.model_validate({**of, "checks": [suite], "lineage": {}})
+    return Results(Verdict.model_validate(of), [Suite.model_validate(suite)])
 
 
 def judged(**changes: Any) -> Judgement:
@@ -46,7 +47,7 @@ def judged(**changes: Any) -> Judgement:
     return Judgement.model_validate(found | changes)
 
 
-def body(before: Report | None, after: Report, judgement: Judgement | None, told: str = "x") -> str:
+def body(before: Results | None, after: Results, judgement: Judgement | None, told: str = "x") -> str:
     return text.body(Changes(before, after, "# the report\n"), judgement, told, picture="https://host/flips.png")
 
 

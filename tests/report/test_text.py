@@ -1,9 +1,9 @@
 import json
 import re
 
-from tests.report.conftest import NASTY, read, row, study, verdict
+from tests.report.conftest import NASTY, read, study, verdict
 from unfreeze.report import text
-from unfreeze.report.study import content
+from unfreeze.report.study import join_report
 
 FOUND = {
     "backbone": "vgg16", "check": "below_majority", "level": "error", "what": "It is below the largest class.",
@@ -96,9 +96,15 @@ def test_missing_numbers_have_a_mark() -> None:
     assert "80 % power" not in text.format_report(study(of))
 
 
+def test_the_report_for_programs_refers_to_the_verdict_and_does_not_repeat_it() -> None:
+    held = join_report(study()).to_json()
+    assert held["links"]["Verdict"] == "../metrics/verdict.json"
+    assert not {"rows", "pairs", "classes", "verdict", "findings"} & set(held)
+
+
 def test_all_of_it_can_be_read_by_programs() -> None:
-    held = json.loads(json.dumps(content(study()).to_json(), allow_nan=False))
-    assert held["rows"][0]["backbone"] == "xception"
-    assert held["rows"][0]["unfreeze_from"] == row("x", 0.9, classes=["a", "b"], images=2)["unfreeze_from"]
+    held = json.loads(json.dumps(join_report(study()).to_json(), allow_nan=False))
+    assert held["costs"]["xception"]["latency_ms"] == {"1": 20.0, "32": 416.0}
+    assert held["test_evaluations"] == {"models": 5, "earlier": 2}
     assert held["checks"][0]["suite"] == "manifest"
     assert held["lineage"]["commit"] == "0123abc"

@@ -1,6 +1,5 @@
 """The verdict and the report of studies that are made up here, file by file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration, scores
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
-from unfreeze.records import test_evaluations
+from unfreeze.records import study_report, test_evaluations
 from unfreeze.records.costs import TrainingCost
 from unfreeze.records.interval import Interval
 from unfreeze.records.test_evaluations import ScoredModel
@@ -131,7 +130,7 @@ def judged(paths: Paths, backbones: Sequence[str], *, below_majority: str = "war
     verdict.run(select(whole, verdict.Settings), paths)
     figures.run(select(whole, figures.Settings), paths)
     report.run(select(whole, report.Settings), paths, NoTracker(), write.write_reports)
-    return json.loads(paths.report_json.read_text())
+    return study_report.read(paths).to_json()
 
 
 def test_the_best_comes_first_with_its_gain_and_its_equals(tmp_path: Path) -> None:

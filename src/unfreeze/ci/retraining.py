@@ -153,8 +153,11 @@ def _propose(
         git.push(paths.root, commit, plan.branch, expected=earlier)
     assert commit is not None
     _step("pull request", f"{plan.branch} into {plan.target}")
-    before = git.read_file(paths.root, plan.commit, str(paths.report_json.relative_to(paths.root)))
-    changes = text.Changes.read(paths, before)
+    before = (
+        git.read_file(paths.root, plan.commit, str(path.relative_to(paths.root)))
+        for path in (paths.verdict, paths.report_json)
+    )
+    changes = text.Changes.read(paths, *before)
     service = pull_requests.Service.here()
     picture = (
         service.address(commit, paths.flips_picture.relative_to(paths.root)) if service else paths.flips_picture.name

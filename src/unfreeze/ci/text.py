@@ -8,8 +8,8 @@ from unfreeze.figures import formats
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import ClassRecalls, Flip, Judgement
-from unfreeze.records.study_report import Report
-from unfreeze.records.verdict import Row
+from unfreeze.records.study_report import DataChecks, Suite
+from unfreeze.records.verdict import Row, Verdict
 from unfreeze.report.text import escape, format_table
 from unfreeze.runtime.redaction import redact
 
@@ -20,25 +20,43 @@ MOST_ROWS = 20
 
 
 @dataclass(frozen=True)
+class Results:
+    """The results of a study: how the backbones compare, and what the data checks found."""
+
+    verdict: Verdict
+    checks: Sequence[Suite]
+
+
+@dataclass(frozen=True)
 class Changes:
     """What a retraining changed.
 
     Args:
-        before: The content of reports/report.json in the commit; None where it has none.
-        after: The same now.
+        before: The results in the commit; None where it has none.
+        after: The results now.
         report: reports/report.md now.
     """
 
-    before: Report | None
-    after: Report
+    before: Results | None
+    after: Results
     report: str
 
     @classmethod
-    def read(cls, paths: Paths, before: str | None) -> "Changes":
-        """Return the changes since a version of reports/report.json, given as text."""
+    def read(cls, paths: Paths, verdict: str | None, report: str | None) -> "Changes":
+        """Return the changes since a commit.
+
+        Args:
+            paths: The checkout with the results now.
+            verdict: metrics/verdict.json in the commit; None where it has none.
+            report: reports/report.json in the commit; None where it has none.
+        """
+        before = None
+        if verdict and report:
+            checks = DataChecks.model_validate_json(report).checks
+            before = Results(Verdict.model_validate_json(verdict), checks)
         return cls(
-            Report.model_validate_json(before) if before else None,
-            Report.read(paths.report_json),
+            before,
+            Results(Verdict.read(paths.verdict), DataChecks.read(paths.report_json).checks),
             paths.report_markdown.read_text(encoding="utf-8"),
         )
 
@@ -138,8 +156,8 @@ def _safe(told: str) -> str:
 def _scores(changes: Changes) -> list[str]:
     """Return each backbone's scores in the commit and now."""
     rows: list[list[Cell | str]] = []
-    before = {row.backbone: row for row in changes.before.rows} if changes.before else {}
-    for row in changes.after.rows:
+    before = {row.backbone: row for row in changes.before.verdict.rows} if changes.before else {}
+    for row in changes.after.verdict.rows:
         old = before.get(row.backbone)
         rows.append(
             [
@@ -149,7 +167,7 @@ def _scores(changes: Changes) -> list[str]:
             ]
         )
     header = ["backbone", "accuracy before", "accuracy now", "macro F1 before", "now", "log-loss before", "now"]
-    images = [report.test_images for report in (changes.before, changes.after) if report]
+    images = [results.verdict.test_images for results in (changes.before, changes.after) if results]
     parts = ["## What changed since the commit", format_table(Table("Scores", header, rows))]
     if len(set(images)) > 1:
         parts.append(
@@ -165,7 +183,7 @@ def _value(row: Row | None, metric: str) -> str:
 
 def _checks(changes: Changes) -> list[str]:
     """Return what the checks of data found in the commit and now."""
-    before, after = (_found(report) for report in (changes.before, changes.after))
+    before, after = (_found(results) for results in (changes.before, changes.after))
     rows = [
         [suite, check, (after.get(key) or before[key])[0], *(_images(found, key) for found in (before, after))]
         for key in sorted({**before, **after})
@@ -176,11 +194,11 @@ def _checks(changes: Changes) -> list[str]:
     return ["## Data checks", shown]
 
 
-def _found(report: Report | None) -> dict[tuple[str, str], tuple[str, int]]:
+def _found(results: Results | None) -> dict[tuple[str, str], tuple[str, int]]:
     """Return level and number of images of all that was not as expected, by suite and check."""
     return {
         (suite.suite, rule.subject): (rule.level, rule.unexpected)
-        for suite in (report.checks if report else ())
+        for suite in (results.checks if results else ())
         for rule in suite.failed
     }
 

@@ -1,4 +1,4 @@
-"""reports/report.json: the verdict, what the data checks found, and what the results were made from."""
+"""reports/report.json: costs, uses of the test fold, data checks and provenance of a study's verdict."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from unfreeze.records.costs import Latency, TrainingCost
 from unfreeze.records.record import Record
 from unfreeze.records.test_evaluations import FoldUse, ScoredModel
 from unfreeze.records.test_scores import Evaluation
-from unfreeze.records.verdict import Row, Verdict
+from unfreeze.records.verdict import Row, StudySettings, Verdict
 
 
 class Expectation(Record):
@@ -86,16 +86,32 @@ class ReportedVerdict(Verdict):
         return row
 
 
-class Report(ReportedVerdict):
-    """The content of reports/report.json.
+class DataChecks(Record):
+    """The part of reports/report.json that earlier versions wrote in the same form.
 
     Args:
         checks: Results of the data checks.
-        lineage: What the results were made from, by what people are shown: commit, digests, versions.
     """
 
     checks: tuple[Suite, ...]
+
+
+class Report(DataChecks):
+    """The content of reports/report.json: what belongs to a study's verdict and is not in metrics/verdict.json.
+
+    Args:
+        study: What the study was about.
+        costs: Costs of training and using each model, by backbone.
+        test_evaluations: How often the test fold was used.
+        lineage: What the results were made from, by title: commit, digests, versions.
+        links: Paths of the verdict and of other results by title, relative to the folder of report.json.
+    """
+
+    study: StudySettings
+    costs: dict[str, TrainingCost]
+    test_evaluations: FoldUse
     lineage: dict[str, str]
+    links: dict[str, str]
 
 
 def read(paths: Paths) -> ReportedVerdict:

@@ -8,6 +8,9 @@ import pandas as pd
 from unfreeze.figures.data import CostData
 from unfreeze.records.study_report import Report, ReportedVerdict, Suite
 
+# metrics/verdict.json, as seen from reports/.
+VERDICT = "../metrics/verdict.json"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -31,6 +34,13 @@ class Study:
     links: Mapping[str, str]
 
 
-def content(study: Study) -> Report:
-    """Return what reports/report.json holds: the verdict, the checks and what all was made from."""
-    return Report(**dict(study.verdict), checks=tuple(study.checks), lineage=dict(study.lineage))
+def join_report(study: Study) -> Report:
+    """Return the content of reports/report.json, which refers to the verdict and does not repeat it."""
+    return Report(
+        study=study.verdict.study,
+        costs={row.backbone: row.cost for row in study.verdict.rows},
+        test_evaluations=study.verdict.test_evaluations,
+        checks=tuple(study.checks),
+        lineage=dict(study.lineage),
+        links={"Verdict": VERDICT, **study.links},
+    )

@@ -11,7 +11,7 @@ from unfreeze.paths import Paths
 from unfreeze.records import lineage, study_report, test_evaluations
 from unfreeze.records.study_report import Suite
 from unfreeze.report import page, text
-from unfreeze.report.study import Study, content
+from unfreeze.report.study import Study, join_report
 
 # Suites that each backbone has its own of.
 OF_BACKBONES = ("scaling", "features", "space", "predictions")
@@ -50,7 +50,7 @@ def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
     # A stage that DVC restored from its run cache has written nothing down.
     test_evaluations.record(paths, study_report.list_scored_models(paths, backbones))
     study = read_study(paths, backbones)
-    content(study).write(paths.report_json)
+    join_report(study).write(paths.report_json)
     files.write_text(paths.report_markdown, text.format_report(study))
     files.write_text(paths.report_html, page.build_page(study))
     return study
