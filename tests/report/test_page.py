@@ -113,7 +113,7 @@ def test_charts_are_told_in_words_and_numbers(read: Read) -> None:
 
 def test_the_verdict_comes_first_and_all_parts_follow(read: Read) -> None:
     parts = [
-        "Take xception", "This is look 3 at this test fold, each scoring of a model counted, by 2 models.",
+        "Take xception", "5 models were evaluated on this test fold, 2 of them before this study.",
         "Half of the dogs are missed.",
         "from_scratch (baseline)", "a difference of 2.0 points", "xception is better",
         "Accuracy and latency, batch 32",
