@@ -17,7 +17,6 @@ from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import row_of
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
@@ -66,28 +65,26 @@ def tabulate_space(space: dict[str, Any] | None) -> pd.DataFrame:
 
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    with start_helper(gate.load_library) as process:
-        console.import_tensorflow()
-        from unfreeze.models import pixel_check
+    console.import_tensorflow()
+    from unfreeze.models import pixel_check
 
-        def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
-            process.submit(gate.enforce, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
+    def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
+        gate.enforce(f"{suite}_{backbone}", table, wanted, paths, backbone=backbone)
 
-        network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
-        fed = {"scaling_error": pixel_check.measure_scaling_error(network), "fed": pixel_check.explain(network)}
-        files.write_json(paths.selftest(backbone), fed)
-        judge(
-            "scaling",
-            pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
-            rules.guard_scaling(settings.checks),
-        )
-        batches = store_activations(settings, paths, network)
-        # Both read all stored rows: one in this process, one in the helper.
-        space = process.submit(measure_space, paths, backbone, settings.seed)
-        rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
-        judge("features", rows, rules.guard_features(settings.checks))
-        files.write_json(paths.selftest(backbone), {**fed, **(space.result() or {})})
-        judge("space", tabulate_space(space.result()), rules.guard_feature_space(settings.checks))
+    network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
+    fed = {"scaling_error": pixel_check.measure_scaling_error(network), "fed": pixel_check.explain(network)}
+    files.write_json(paths.selftest(backbone), fed)
+    judge(
+        "scaling",
+        pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
+        rules.guard_scaling(settings.checks),
+    )
+    batches = store_activations(settings, paths, network)
+    rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
+    judge("features", rows, rules.guard_features(settings.checks))
+    space = measure_space(paths, backbone, settings.seed)
+    files.write_json(paths.selftest(backbone), {**fed, **(space or {})})
+    judge("space", tabulate_space(space), rules.guard_feature_space(settings.checks))
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:

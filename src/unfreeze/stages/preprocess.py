@@ -9,7 +9,6 @@ from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
-from unfreeze.runtime.background import start_helper
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Preprocess
 from unfreeze.settings.stage_settings import param
@@ -34,17 +33,16 @@ def measure_pixels(paths: Paths) -> pd.DataFrame:
 
 def run(settings: Settings, paths: Paths) -> None:
     """Write the store and check it."""
-    with start_helper(gate.load_library) as process:
-        rows = manifest.select_usable(pd.read_parquet(paths.manifest))
-        store.write(
-            paths.images,
-            paths.raw,
-            rows["path"].tolist(),
-            rows["label"].tolist(),
-            weights=rows["weight"].tolist() if "weight" in rows else None,
-            size=settings.preprocess.image_size,
-            max_pixels=int(settings.max_megapixels * 1e6),
-            manifest_sha256=files.sha256(paths.manifest),
-        )
-        wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
-        process.submit(gate.enforce, "images", measure_pixels(paths), wanted, paths).result()
+    rows = manifest.select_usable(pd.read_parquet(paths.manifest))
+    store.write(
+        paths.images,
+        paths.raw,
+        rows["path"].tolist(),
+        rows["label"].tolist(),
+        weights=rows["weight"].tolist() if "weight" in rows else None,
+        size=settings.preprocess.image_size,
+        max_pixels=int(settings.max_megapixels * 1e6),
+        manifest_sha256=files.sha256(paths.manifest),
+    )
+    wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
+    gate.enforce("images", measure_pixels(paths), wanted, paths)
