@@ -156,7 +156,7 @@ def test_cannot_tell_says_how_many_more_images_would() -> None:
 def test_so_many_more_images_do_tell() -> None:
     """Another 200 folds of the size asked for, with the same true difference: in about 80 % the verdict is clear."""
     gap, discordant = 0.02, 0.1
-    images = judgement.images_needed(gap, discordant)
+    images = judgement.count_images_needed(gap, discordant)
     rng = np.random.default_rng(5)
     told = sum(verdict(simulated(gap, rng, images, discordant)).verdict == "promote" for _ in range(200))
     assert 0.72 <= told / 200 <= 0.9
