@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -46,10 +48,16 @@ def test_prefix_then_suffix_is_the_whole_for_every_point(name: str) -> None:
     assert graph.cut_before(model, graph.first_trainable(model, "none")) == end, "`none` cuts after the last layer"
     pixels = np.random.default_rng(0).random((1, row.smallest_size, row.smallest_size, 3), "float32")
     whole = model(pixels, training=False)
-    for cut in cuts:
-        activations = graph.segment(model, 0, cut)(pixels, training=False)
-        parts = graph.segment(model, cut, end)(activations, training=False)
-        np.testing.assert_allclose(parts, whole, atol=1e-5, rtol=1e-5, err_msg=model.operations[cut].name)
+    # From cut to cut, each part once: all prefixes and suffixes are made of these.
+    activations = pixels
+    for start, cut in itertools.pairwise([0, *cuts, end]):
+        activations = graph.segment(model, start, cut)(activations, training=False) if cut > start else activations
+        if cut in (cuts[len(cuts) // 2], cuts[-1]):
+            suffix = graph.segment(model, cut, end)(activations, training=False)
+            np.testing.assert_allclose(suffix, whole, atol=1e-5, rtol=1e-5, err_msg=model.operations[cut].name)
+            prefix = graph.segment(model, 0, cut)(pixels, training=False)
+            np.testing.assert_allclose(prefix, activations, atol=1e-5, rtol=1e-5, err_msg=model.operations[cut].name)
+    np.testing.assert_allclose(activations, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_skipped_connection_is_never_cut() -> None:

@@ -1,3 +1,5 @@
+import copy
+import functools
 import gc
 import json
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from tests.training.test_transfer import PHASE, make_transfer, resident_mb
 from unfreeze.search.outcome import Row, smooth_score
 from unfreeze.search.trials import DEATHS, Trials
-from unfreeze.training.transfer import FineTuned
+from unfreeze.training.transfer import FineTuned, Transfer
 
 
 @pytest.fixture
@@ -18,9 +20,16 @@ def trials(tmp_path: Path) -> Trials:
     return make_trials(tmp_path, [])
 
 
-def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
-    transfer = make_transfer(folder / f"made{len(list(folder.iterdir()))}", "block_15_expand", max_gb=max_gb)
+@functools.cache
+def prepare(folder: Path, max_gb: float) -> Transfer:
+    """Prepare a transfer and train its head once for all tests, as a search does once for all trials."""
+    transfer = make_transfer(folder / f"transfer of {max_gb} GB", "block_15_expand", max_gb=max_gb)
     transfer.train_head(PHASE)
+    return transfer
+
+
+def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
+    transfer = copy.copy(prepare(folder.parent, max_gb))
     points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
     return Trials(
         transfer,
