@@ -269,6 +269,7 @@ def test_only_what_decides_the_network_counts(folder: Path) -> None:
     assert Source(folder).digest_backbone("vgg16") is None
 
 
+@pytest.mark.slow
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
     made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs]", "study.baseline=mine",
                                 "+weights.mine=random", "unfreeze.candidates.default=[auto]",
