@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import json
 import re
 import subprocess
 
@@ -10,8 +9,12 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
+from unfreeze import files
 from unfreeze.cli.stages import BACKBONE
+from unfreeze.paths import Paths
+from unfreeze.records import verdict
 from unfreeze.records.code import Source
+from unfreeze.records.study_report import Suite
 from unfreeze.report import readme
 from unfreeze.settings.stage_settings import list_names
 
@@ -102,12 +105,10 @@ def test_telemetry_is_off() -> None:
 
 
 def test_readme_shows_the_committed_results() -> None:
-    verdict = json.loads((PROJECT / "metrics/verdict.json").read_text())
-    checked = [
-        json.loads((PROJECT / f"metrics/checks/{suite}.json").read_text()) for suite in ("manifest", "suspects")
-    ]
-    text = (PROJECT / "README.md").read_text()
-    assert readme.with_results(text, verdict, checked) == text
+    paths = Paths(PROJECT)
+    checked = [Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in ("manifest", "suspects")]
+    text = paths.readme.read_text()
+    assert readme.replace_results(text, verdict.read(paths), checked) == text
 
 
 def test_make_help_lists_the_targets() -> None:

@@ -23,9 +23,8 @@ class Section(BaseModel):
     ...     epochs: int = 3
     >>> Search().epochs
     3
-    >>> Search(epoch=5)
-    Traceback (most recent call last):
-    pydantic_core._pydantic_core.ValidationError: ...
+    >>> Search.model_validate({"epochs": 5}).epochs
+    5
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
