@@ -14,7 +14,8 @@ from keras_tuner.src.distribute.utils import is_chief_oracle
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.search.journal import Journal
-from unfreeze.search.trials import Row, Trials
+from unfreeze.search.outcome import Row
+from unfreeze.search.trials import Trials
 from unfreeze.settings.base import LogRange, Range
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.training import Search
