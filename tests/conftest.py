@@ -47,7 +47,7 @@ SMALL = (
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
-STUDIES = {"studied", "six", "extracted", "searchable"}
+STUDIES = {"studied", "six", "extracted", "searchable", "seen"}
 # `make quick` leaves out, and does not import, tests that run DVC, start a server or a browser, or import TensorFlow
 # or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
 SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
@@ -58,6 +58,7 @@ SLOW_FILES = {
     "ci/test_certification.py",
     "ci/test_loop.py",
     "ci/test_retraining.py",
+    "cli/test_damaged_files.py",
     "cli/test_interrupts.py",
     "cli/test_main.py",
     "cli/test_stages.py",
@@ -78,6 +79,7 @@ SLOW_FILES = {
     "stages/test_evaluate.py",
     "stages/test_extract.py",
     "stages/test_learning_curve.py",
+    "stages/test_reach.py",
     "stages/test_search.py",
     "stages/test_verdict.py",
     "test_allowed_skips.py",
