@@ -193,6 +193,12 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(partial, index=False, lineterminator="\n")
 
 
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table with the types of its columns, without an index."""
+    with atomic(path) as partial:
+        frame.to_parquet(partial, index=False)
+
+
 def read_csv(source: Path | TextIO) -> pd.DataFrame:
     """Read a table as text: a name such as 007 or NA stays what it is."""
     return pd.read_csv(source, dtype=str, keep_default_na=False)

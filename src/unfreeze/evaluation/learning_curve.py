@@ -84,17 +84,18 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
             CurvePoint(images=count, accuracy=_rounded(value), low=_rounded(low), high=_rounded(high))
             for count, value, low, high in zip(images, accuracy, lows, highs, strict=True)
         ),
-        classes={
-            name: tuple(
-                # The validation fold may lack a class.
-                RecallPoint(images=count, recall=None if np.isnan(value) else _rounded(value))
-                for count, value in zip(images, of_class, strict=True)
-            )
-            for name, of_class in recalls.items()
-        },
+        classes={name: _list_recalls(images, of_class) for name, of_class in recalls.items()},
         gain_from_doubling=gain,
         neediest_class=neediest,
         text=describe_gain(gain, neediest, len(part), len(train)),
+    )
+
+
+def _list_recalls(images: list[int], recalls: np.ndarray) -> tuple[RecallPoint, ...]:
+    """Return the recall of a class by number of training images; None where the validation fold lacks the class."""
+    return tuple(
+        RecallPoint(images=count, recall=None if np.isnan(value) else _rounded(value))
+        for count, value in zip(images, recalls, strict=True)
     )
 
 

@@ -95,8 +95,11 @@ def row_of(name: str) -> Row:
     if own is not None:
         fields = {key: value for key, value in own if key != "sha256" and value is not None}
         return Row(name, **fields, is_own=True)
-    if name in TABLE:
-        return TABLE[name]
+    return TABLE[name] if name in TABLE else _find_builder(name)
+
+
+def _find_builder(name: str) -> Row:
+    """Return the row of a builder of keras.applications that is not in the table."""
     import keras
 
     builders = {

@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 # Its message ends a command; it is never written into an output.
@@ -96,7 +96,7 @@ class _Stripper(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         called = ast.unparse(node.func)
         if called in ("cast", "typing.cast"):
-            return self.visit(node.args[1])
+            return cast(ast.AST, self.visit(node.args[1]))
         if called.split(".")[0] == "console":
             node.args = [item for item in node.args if not _is_text(item)]
             node.keywords = [item for item in node.keywords if not _is_text(item.value)]

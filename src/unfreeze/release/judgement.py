@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -91,21 +92,33 @@ def judge(
         latency_ms=challenger.latency_ms,
         recalls={name: of_class.challenger for name, of_class in recalls.items()},
     ) + find_missed_floors(terms.floors, challenger.scores)
+    discordant = float((champion_right != challenger_right).mean())
+    return Comparison(
+        **_decide(broken, difference, champion, challenger, terms, images=len(labels), discordant=discordant),
+        difference=difference,
+        images=len(labels),
+        classes=recalls,
+    )
+
+
+def _decide(
+    broken: list[str],
+    difference: Interval,
+    champion: Contender,
+    challenger: Contender,
+    terms: Promote,
+    *,
+    images: int,
+    discordant: float,
+) -> dict[str, Any]:
+    """Return the verdict, its reasons, and how many more images would tell."""
     verdict, reason = (KEEP, broken[0]) if broken else _weigh(difference, champion, challenger, terms)
     more = None
     if verdict == CANNOT_TELL:
-        discordant = float((champion_right != challenger_right).mean())
-        more = _more_images(len(labels), abs(difference.value), discordant, terms.margin)
+        more = _more_images(images, abs(difference.value), discordant, terms.margin)
         reason = f"{reason}; about {more:,} more test images would likely tell"
-    return Comparison(
-        verdict=verdict,
-        reasons=tuple(broken or [reason]),
-        text=f"{verdict}: {'; '.join(broken) or reason}",
-        difference=difference,
-        images=len(labels),
-        more_images=more,
-        classes=recalls,
-    )
+    reasons = tuple(broken or [reason])
+    return {"verdict": verdict, "reasons": reasons, "text": f"{verdict}: {'; '.join(reasons)}", "more_images": more}
 
 
 def list_flips(

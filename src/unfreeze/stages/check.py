@@ -171,8 +171,7 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     found = image_check.find_all(Images(rows, near), inputs.image_checks)
     waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
     judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.guard_manifest(inputs.image_checks))
-    with files.atomic(paths.manifest) as partial:
-        rows.to_parquet(partial, index=False)
+    files.write_parquet(paths.manifest, rows)
     checks = image_check.load_image_checks()
     listed = findings.list_findings(rows, found, waived, checks)
     files.write_csv(paths.findings, listed)

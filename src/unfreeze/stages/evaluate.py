@@ -129,8 +129,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         write_curves(paths, backbone, labels, probabilities, images.classes)
         picks = pick_images(labels, probabilities, settings.evaluate.pictures)
         shown = explain_images(paths, scorer.model, images, rows, picks, of_images.result())
-        with files.atomic(paths.mistakes(backbone)) as partial:
-            shown.to_parquet(partial, index=False)
+        files.write_parquet(paths.mistakes(backbone), shown)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result.accuracy, len(rows))
         tracker.log_evaluation(backbone)
         log_findings(settings, paths, backbone)

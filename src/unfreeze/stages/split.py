@@ -105,7 +105,7 @@ def _place_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -
 
 
 def _find_most_frequent(labels: pd.Series) -> str:
-    return labels.value_counts().index[0] if labels.nunique() > 1 else labels.iloc[0]
+    return str(labels.value_counts().index[0] if labels.nunique() > 1 else labels.iloc[0])
 
 
 def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> pd.DataFrame:
