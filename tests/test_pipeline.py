@@ -231,7 +231,7 @@ def test_the_readmes_lines_give_the_pipelines_probabilities(studied: Checkout) -
     code = (PROJECT / "README.md").read_text().split("```python")[1].split("```")[0]
     predictions = pd.read_csv(studied.paths.predictions("from_scratch"))
     image = studied.paths.raw / predictions["id"][0]
-    code = code.replace("models/xception.keras", "models/from_scratch.keras").replace("cell.png", str(image))
+    code = code.replace("models/xception.keras", "models/from_scratch.keras").replace("photo.jpg", str(image))
     shown = studied.run(sys.executable, "-c", code.replace("print(", "print('probabilities', "))
     found = np.array(re.findall(r"probabilities \[\[\s*(\S+)\s+(\S+?)\s*\]\]", shown)[0], dtype=float)
     np.testing.assert_allclose(found, predictions.loc[0, ["p_blue", "p_red"]].to_numpy(dtype=float), atol=1e-5)
@@ -393,7 +393,10 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_goes_on(
     checkout.compose("data=folder", f"data.source={images}", "preprocess.image_size=160")
     checkout.run("dvc", "repro", "check")
     with subprocess.Popen(
-        [Path(sys.executable).parent / "unfreeze", "preprocess"], cwd=checkout.root, start_new_session=True
+        [Path(sys.executable).parent / "unfreeze", "preprocess"],
+        cwd=checkout.root,
+        env={**os.environ, "PYTHONPATH": str(checkout.root / "src")},
+        start_new_session=True,
     ) as running:
         while not list(checkout.paths.images.parent.glob(".partial-*")):
             assert running.poll() is None, "it ended before it could be killed"

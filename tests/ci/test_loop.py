@@ -141,8 +141,12 @@ def test_the_branch_is_one_commit_on_main_with_results_alone(retrained: World) -
     branch = branch_of(retrained)
     assert retrained.git("rev-list", "--count", f"main..{branch}") == "1"
     changed = retrained.git("diff", "--name-only", "main", branch).splitlines()
+    assert any(name.startswith("test_evaluations/") for name in changed)
     assert {"dvc.lock", "metrics/verdict.json", "reports/report.md", "reports/flips.png"} <= set(changed)
-    assert all(name == "dvc.lock" or name.startswith(("metrics/", "plots/", "reports/")) for name in changed)
+    assert all(
+        name == "dvc.lock" or name.startswith(("metrics/", "plots/", "reports/", "test_evaluations/"))
+        for name in changed
+    )
 
 
 def test_the_branchs_lock_matches_and_the_remote_holds_its_outputs(retrained: World) -> None:

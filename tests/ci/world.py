@@ -94,7 +94,8 @@ class World:
         """Run the loop and kill it with all it has started when it says that a step begins."""
         path = f"{PROGRAMS}:{os.environ['PATH']}"
         with subprocess.Popen(
-            ["unfreeze", "ci", "retrain"], cwd=checkout.root, env={**os.environ, **self.environment, "PATH": path},
+            ["unfreeze", "ci", "retrain"], cwd=checkout.root,
+            env={**os.environ, **self.environment, "PATH": path, "PYTHONPATH": str(checkout.root / "src")},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         ) as running:  # fmt: skip
             assert running.stderr is not None

@@ -1,6 +1,7 @@
 """The search as a user runs it: with DVC, killed, taken up again, on several processes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -179,7 +180,8 @@ def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout, work
 
 def test_workers_end_with_their_chief(searchable: Checkout) -> None:
     command = [sys.executable, "-m", "unfreeze", "search", "mobilenetv2", "--workers", "2"]
-    with subprocess.Popen(command, cwd=searchable.root, stderr=subprocess.PIPE, text=True) as chief:
+    own_code = {**os.environ, "PYTHONPATH": str(searchable.root / "src")}
+    with subprocess.Popen(command, cwd=searchable.root, env=own_code, stderr=subprocess.PIPE, text=True) as chief:
         assert chief.stderr is not None
         next(line for line in chief.stderr if "worker1 waits for the chief" in line)
         started = children_of(chief.pid)
