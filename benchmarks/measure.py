@@ -48,7 +48,8 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
     with subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, **(environment or {})},
+        # A stage refuses the code of another checkout than the one it runs in.
+        env={**os.environ, "PYTHONPATH": str(folder / "src"), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -20,7 +20,7 @@ from benchmarks.inputs import Case
 from unfreeze import files
 from unfreeze.evaluation import intervals
 from unfreeze.paths import Paths
-from unfreeze.stages.verdict import Predictions
+from unfreeze.records.predictions import Predictions
 
 RESULTS = Path(__file__).parent / "paper.json"
 PAGE = inputs.ROOT / "docs/paper.md"
@@ -149,7 +149,7 @@ def _costs_of_unit(native: dict[str, Any], unit: dict[str, Any]) -> list[dict[st
                 "backbone": name,
                 "native": row["scores"]["accuracy"],
                 "unit": other["scores"]["accuracy"],
-                "difference": intervals.difference(labels, first, second, seed=0),
+                "difference": intervals.estimate_difference(labels, first, second, seed=0).model_dump(),
             }
         )
     return found
