@@ -38,7 +38,8 @@ def refusal(job: Checkout, *options: str, **environment: str) -> str:
 
 
 def test_a_dirty_work_tree_names_the_files(job: Checkout) -> None:
-    (job.root / "src/unfreeze/errors.py").write_text("# changed\n")
+    with (job.root / "src/unfreeze/errors.py").open("a") as code:
+        code.write("# changed\n")
     (job.root / "notes.txt").write_text("new\n")
     line = refusal(job)
     assert "differs from its commit (src/unfreeze/errors.py, notes.txt): commit, stash or remove that first" in line
