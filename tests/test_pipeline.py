@@ -20,10 +20,10 @@ import yaml
 
 from tests.conftest import PROJECT, SETTINGS, Checkout, draw
 from unfreeze import files
+from unfreeze.cli.stages import run_stage
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
 from unfreeze.images import store
-from unfreeze.stages import check, download
 
 
 def test_every_promised_file_is_there(studied: Checkout) -> None:
@@ -313,9 +313,10 @@ def test_bad_images_are_named(
     images = make_images(tmp_path / "images")
     spoil(images)
     params = checkout.compose("data=folder", f"data.source={images}")
-    download.run(params, checkout.paths)
+    for name in ("validate", "download"):
+        run_stage(name, params, checkout.paths)
     with pytest.raises(UnfreezeError, match=message) as caught:
-        check.run(params, checkout.paths)
+        run_stage("check", params, checkout.paths)
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,7 @@ from unfreeze.tracking.contents import list_trial_metrics, list_trial_params
 RUNNING = {
     "trial": 3,
     "unfreeze_from": "block5_conv1",
-    "unfreeze_point": {"blocks": 1},
+    "unfreeze_point": 15,
     "settings": {"learning_rate": 1e-4},
     "continues": None,
     "epochs": [
@@ -39,7 +39,7 @@ def test_the_settings_of_a_trial_come_with_its_backbone() -> None:
     assert list_trial_params("vgg16", Trial.model_validate(RUNNING)) == {
         "backbone": "vgg16",
         "unfreeze_from": "block5_conv1",
-        "unfreeze_point": {"blocks": 1},
+        "unfreeze_point": 15,
         "continues": None,
         "learning_rate": 1e-4,
     }
