@@ -110,12 +110,6 @@ class Source:
         """Return the tokens of definitions, in an order of their own."""
         return b"".join("\0".join([*key, *self._use(key)[0], "\n"]).encode() for key in sorted(keys))
 
-    def files(self, stage: str) -> set[Path]:
-        """Return the source files that hold code which decides a stage's outputs."""
-        keys, templates = self.reach(stage)
-        found = {path for module, _ in keys if (path := self._path(module))}
-        return found | {self._templates / template for template in templates}
-
     def reach(self, stage: str) -> tuple[set[Key], set[str]]:
         """Return the definitions and the templates that a stage can reach.
 
@@ -158,15 +152,13 @@ class Source:
             statements = module.statements(key[1])
             words: list[str] = []
             used: set[Key] = set()
-            filled: set[str] = set()
             for statement in statements:
                 words += tokens(statement)
-                filled |= {text for text in words if TEMPLATE.fullmatch(text)}
                 for local, chain in names_in(statement):
                     words += self._import_tokens(module, local)
                     used |= set(self._resolve(module, local, chain))
                 used |= set(self._entries(module, statement))
-            self._uses[key] = words, used, filled
+            self._uses[key] = words, used, {text for text in words if TEMPLATE.fullmatch(text)}
         return self._uses[key]
 
     def _resolve(self, module: Module, local: str, chain: tuple[str, ...]) -> Iterator[Key]:
@@ -186,7 +178,7 @@ class Source:
             return
         if not chain:
             # The module itself is handed on: all of it may be used.
-            yield from ((name, defined) for defined in ("", *module.definitions))
+            yield from self._whole([name])
         elif chain[0] in module.definitions:
             yield name, chain[0]
         elif chain[0] in module.imports:
@@ -207,8 +199,7 @@ class Source:
             folder = self.root / "src" / package.replace(".", "/")
             names = [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
             names += [f"{PLUGINS}.{kind}.{path.stem}" for path in sorted((self.root / PLUGINS / kind).glob("*.py"))]
-            for name in names:
-                yield from ((name, defined) for defined in ("", *self._defined(name)))
+            yield from self._whole(names)
 
     def _import_tokens(self, module: Module, local: str) -> list[str]:
         if local not in module.imports:
