@@ -110,7 +110,7 @@ def weights_setting(case: Case) -> str:
     """Return the case's weights as a value for `-S weights.NAME=`."""
     if case.weights is None:
         return "random"
-    return f"{{file: {case.weights.resolve()}, sha256: {files.sha256(case.weights)}}}"
+    return f"{{file: {case.weights.resolve()}, sha256: {files.hash_file(case.weights)}}}"
 
 
 def enlarged(images: Path, count: int, folder: Path) -> Path:

@@ -26,7 +26,7 @@ from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.cost import count_multiply_accumulates
 from unfreeze.models.engine import Engine, use_precision
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.settings.base import Precision
 from unfreeze.training import feed, pointwise
@@ -48,13 +48,13 @@ def main(folder: str, name: str, point: str, precision: Precision) -> dict[str, 
     """Measure everything for one backbone."""
     paths = Paths(Path(folder))
     images = store.describe(paths.images)
-    network = Backbone(row_of(name), images.size)
+    network = Backbone(find_row(name), images.size)
     network.base.load_weights(paths.weights(name))
-    cut = network.cut(point)
-    prefix, suffix = network.part(0, cut), network.part(cut, network.end)
+    cut = network.find_cut(point)
+    prefix, suffix = network.build_part(0, cut), network.build_part(cut, network.end)
     macs = {part: count_multiply_accumulates(model) for part, model in (("prefix", prefix), ("suffix", suffix))}
     rates = _extraction_rates(paths, prefix, precision)
-    graph.freeze_below(network.base, network.first_trainable(point))
+    graph.freeze_below(network.base, network.find_first_trainable(point))
     trainer = _trainer_rate(network, suffix, precision)
     return {
         "macs": macs,

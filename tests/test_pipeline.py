@@ -50,8 +50,8 @@ def test_the_temperature_is_that_of_the_saved_model_from_pixels(studied: Checkou
 
     paths = studied.paths
     images = store.describe(paths.images)
-    val = images.rows_of(files.read_csv(paths.split), "val")
-    said = Scorer(paths.model(backbone), paths.images, SETTINGS.extract).probabilities(val, "validation images")
+    val = images.find_rows(files.read_csv(paths.split), "val")
+    said = Scorer(paths.model(backbone), paths.images, SETTINGS.extract).predict(val, "validation images")
     of_pixels = calibration.fit_temperature(images.labels[val], said)
     temperature = files.read_json(paths.training(backbone))["temperature"]
     assert temperature == pytest.approx(of_pixels, rel=0.02)
@@ -87,7 +87,7 @@ def test_each_model_counts_once_on_the_test_fold_however_often_it_is_scored(stud
     folder = studied.paths.test_evaluations
     before = sorted(path.name for path in folder.glob("*/*.json"))
     models = [studied.paths.model(name) for name in ("from_scratch", "mobilenetv2")]
-    assert before == sorted(f"{files.sha256(model)}.json" for model in models)
+    assert before == sorted(f"{files.hash_file(model)}.json" for model in models)
     studied.run("dvc", "repro", "--force", "--single-item", "evaluate@from_scratch")
     assert sorted(path.name for path in folder.glob("*/*.json")) == before
     assert json.loads(studied.paths.report_json.read_text())["test_evaluations"] == {"models": 2, "earlier": 0}

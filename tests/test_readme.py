@@ -23,17 +23,17 @@ def python_lines() -> str:
 @pytest.mark.slow
 def test_a_photograph_taken_upright_is_predicted_as_the_upright_one(tmp_path: Path) -> None:
     from unfreeze.models.backbone import Backbone
-    from unfreeze.models.table import row_of
+    from unfreeze.models.table import find_row
     from unfreeze.settings.training import DropoutSpec
     from unfreeze.training.heads import build_head
 
-    backbone = Backbone(row_of("from_scratch"), 32)
+    backbone = Backbone(find_row("from_scratch"), 32)
     head = build_head(
         ("global_average_pooling", DropoutSpec(dropout=0.2)), features=backbone.feature_shape, classes=2,
         output="softmax",
     )  # fmt: skip
     (tmp_path / "models").mkdir()
-    backbone.classifier(head).save(tmp_path / "models/xception.keras")
+    backbone.build_classifier(head).save(tmp_path / "models/xception.keras")
     # Dark on one side: lying down it is another image.
     upright = Image.fromarray(np.tile(np.linspace(0, 255, 60, dtype="uint8")[None, :, None], (80, 1, 3)))
     exif = Image.Exif()

@@ -171,12 +171,12 @@ def compose_params(paths: Paths, *overrides: str) -> None:
 
 def pull(root: Path) -> None:
     """Bring all the remote has of the lock, and of earlier runs; what it lacks is made again."""
-    _dvc(root, "pull", "--run-cache", "--allow-missing", "--force")
+    _run_dvc(root, "pull", "--run-cache", "--allow-missing", "--force")
 
 
 def checkout(root: Path) -> None:
     """Bring all the cache has of the lock; what it lacks is made again."""
-    _dvc(root, "checkout", "--allow-missing", "--force")
+    _run_dvc(root, "checkout", "--allow-missing", "--force")
 
 
 def reproduce(root: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
@@ -190,7 +190,7 @@ def reproduce(root: Path, *options: str, environment: Mapping[str, str] | None =
     Raises:
         UnfreezeError: A stage failed.
     """
-    _dvc(root, "repro", *options, environment=environment)
+    _run_dvc(root, "repro", *options, environment=environment)
 
 
 def pull_inputs(root: Path) -> None:
@@ -198,12 +198,12 @@ def pull_inputs(root: Path) -> None:
     with _repository(root) as repo:
         inputs = [out.fs_path for stage in repo.index.stages if stage.is_data_source for out in stage.outs]
     if inputs:
-        _dvc(root, "pull", *inputs)
+        _run_dvc(root, "pull", *inputs)
 
 
 def push(root: Path) -> None:
     """Send all of the lock, and of the runs that led to it, to the remote."""
-    _dvc(root, "push", "--run-cache")
+    _run_dvc(root, "push", "--run-cache")
 
 
 @contextmanager
@@ -222,7 +222,7 @@ def _repository(root: Path) -> Iterator[Any]:
         ) from error
 
 
-def _dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def _run_dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
     inherited = {name: value for name, value in os.environ.items() if name not in WITHHELD}
     # Stages look for their programs on the PATH where the checkout has no environment of its own.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

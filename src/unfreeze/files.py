@@ -19,7 +19,7 @@ from unfreeze.errors import UnfreezeError
 CONFLICT_MARKERS = ("<<<<<<< ", ">>>>>>> ")
 
 
-def partial_of(path: Path) -> Path:
+def name_partial(path: Path) -> Path:
     """Return the name a file has until it is whole: always the same, so that what a killed process left is found."""
     return path.with_name(f".partial-{path.name}")
 
@@ -40,7 +40,7 @@ def atomic(path: Path) -> Iterator[Path]:
     '0.96'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_of(path)
+    partial = name_partial(path)
     remove(partial)
     try:
         yield partial
@@ -129,10 +129,10 @@ def read_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UnfreezeError(f"{_shown(path)} is not text in UTF-8 ({error}): {_remedy(path)}") from error
+        raise UnfreezeError(f"{_shorten_path(path)} is not text in UTF-8 ({error}): {_find_remedy(path)}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith(CONFLICT_MARKERS):
-            name = _shown(path)
+            name = _shorten_path(path)
             raise UnfreezeError(
                 f"{name} holds git merge conflict markers at line {number}: edit it, or take one side "
                 f"(`git checkout --ours {name}` or `--theirs {name}`), then run `dvc repro` and commit what it writes"
@@ -157,7 +157,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UnfreezeError(f"{_shown(path)} is not valid JSON ({error}): {_remedy(path)}") from error
+        raise UnfreezeError(f"{_shorten_path(path)} is not valid JSON ({error}): {_find_remedy(path)}") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -175,16 +175,16 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise UnfreezeError(f"{_shown(path)} is not valid YAML ({reason}): {_remedy(path)}") from error
+        raise UnfreezeError(f"{_shorten_path(path)} is not valid YAML ({reason}): {_find_remedy(path)}") from error
 
 
-def _shown(path: Path) -> str:
+def _shorten_path(path: Path) -> str:
     """Return a path as short as it can be named from the working folder."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _remedy(path: Path) -> str:
-    return f"correct it, or take the committed one with `git checkout {_shown(path)}`; then run `dvc repro`"
+def _find_remedy(path: Path) -> str:
+    return f"correct it, or take the committed one with `git checkout {_shorten_path(path)}`; then run `dvc repro`"
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -213,11 +213,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return a file's SHA-256 as 64 hexadecimal digits.
 
     >>> write_text(Path("hello.txt"), "hello")
-    >>> sha256(Path("hello.txt"))[:8]
+    >>> hash_file(Path("hello.txt"))[:8]
     '2cf24dba'
     """
     with path.open("rb") as stream:

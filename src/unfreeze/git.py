@@ -90,11 +90,11 @@ def read_file(root: Path, revision: str, name: str) -> str | None:
 
 def fetch_tip(root: Path, branch: str) -> str | None:
     """Return the commit that a branch of the origin points to, fetched; None where there is no such branch."""
-    listed = _ask(root, "ls-remote", ORIGIN, f"refs/heads/{branch}", options=_credentials())
+    listed = _ask(root, "ls-remote", ORIGIN, f"refs/heads/{branch}", options=_list_credentials())
     if not listed:
         return None
     commit = listed.split()[0]
-    _ask(root, "fetch", "--quiet", "--no-tags", ORIGIN, commit, options=_credentials())
+    _ask(root, "fetch", "--quiet", "--no-tags", ORIGIN, commit, options=_list_credentials())
     return commit
 
 
@@ -154,7 +154,7 @@ def push(root: Path, commit: str, branch: str, *, expected: str | None) -> None:
     """
     name = f"refs/heads/{branch}"
     lease = f"--force-with-lease={name}:{expected or ''}"
-    _ask(root, "push", "--quiet", lease, ORIGIN, f"{commit}:{name}", options=_credentials())
+    _ask(root, "push", "--quiet", lease, ORIGIN, f"{commit}:{name}", options=_list_credentials())
 
 
 def clone(root: Path, commit: str, folder: Path) -> None:
@@ -163,7 +163,7 @@ def clone(root: Path, commit: str, folder: Path) -> None:
     _ask(folder, "checkout", "--quiet", "--detach", commit)
 
 
-def _credentials() -> list[str]:
+def _list_credentials() -> list[str]:
     """Return the options with which git finds the token of a CI job, for the host of that job only."""
     host = os.environ.get("GITHUB_SERVER_URL")
     if not host or not os.environ.get("GITHUB_TOKEN"):

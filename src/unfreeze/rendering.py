@@ -5,7 +5,7 @@ from typing import Any
 import jinja2
 
 
-def page(template: str, **values: Any) -> str:
+def render_page(template: str, **values: Any) -> str:
     """Return an HTML page.
 
     Args:

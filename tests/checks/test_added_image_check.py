@@ -162,7 +162,10 @@ def test_the_built_in_defaults_are_those_of_the_default_study() -> None:
     assert list(whole.select(checks)) == list(checks)
     for name, check in checks.items():
         settings = whole.select([name])
-        assert (check.level, check.threshold) == (settings.level_of(name), getattr(settings[name], "threshold", None))
+        assert (check.level, check.threshold) == (
+            settings.get_level(name),
+            getattr(settings[name], "threshold", None),
+        )
 
 
 def test_the_table_of_the_docs_lists_every_check_with_its_default_level() -> None:
@@ -175,7 +178,7 @@ def test_the_table_of_the_docs_lists_every_check_with_its_default_level() -> Non
     }
     whole = load(PROJECT / "params.yaml").checks
     of_set = [name for name in Checks.model_fields if hasattr(getattr(whole, name), "level")]
-    wanted = {name: whole.select([name]).level_of(name) for name in [*load_image_checks(), *of_set]}
+    wanted = {name: whole.select([name]).get_level(name) for name in [*load_image_checks(), *of_set]}
     assert documented == wanted | {"min_images_per_class": "error"}
 
 

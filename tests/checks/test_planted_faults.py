@@ -176,7 +176,7 @@ def test_near_copies_are_found_and_nothing_else(planted: Planted, rows: pd.DataF
 def test_turned_labels_are_among_the_most_suspect() -> None:
     from unfreeze.models.backbone import Backbone
     from unfreeze.models.engine import make_engine
-    from unfreeze.models.table import row_of
+    from unfreeze.models.table import find_row
     from unfreeze.models.weights import load_file
 
     folder, photographs = fetch_photographs()
@@ -190,9 +190,9 @@ def test_turned_labels_are_among_the_most_suspect() -> None:
     turned = np.random.default_rng(0).choice(len(names), 20, replace=False)
     labels[turned] = 1 - labels[turned]
 
-    backbone = Backbone(row_of("xception"), 96)
+    backbone = Backbone(find_row("xception"), 96)
     load_file(backbone.base, Path(fetch_xception_weights().file))
-    engine = make_engine(backbone.part(0, backbone.cut("block7_sepconv1")), SETTINGS.extract)
+    engine = make_engine(backbone.build_part(0, backbone.find_cut("block7_sepconv1")), SETTINGS.extract)
     batches = engine.run(pixels[start : start + 8] for start in range(0, len(pixels), 8))
     features = np.concatenate([batch.mean(axis=(1, 2)) for batch in batches])
     probabilities = probes.cross_validate(features, labels, np.arange(len(names)), seed=0)

@@ -47,7 +47,7 @@ def test_what_measures_time_may_differ_and_what_is_made_from_it_may_not() -> Non
         "metrics/training_time/a.json": "different, measures time",
         "page": "different",
     }
-    assert certification.failed(rows) == ["page"]
+    assert certification.list_failures(rows) == ["page"]
 
 
 def test_what_is_excused_is_a_short_list() -> None:

@@ -48,7 +48,9 @@ def judged(**changes: Any) -> Judgement:
 
 
 def body(before: Results | None, after: Results, judgement: Judgement | None, told: str = "x") -> str:
-    return text.body(Changes(before, after, "# the report\n"), judgement, told, picture="https://host/flips.png")
+    return text.write_body(
+        Changes(before, after, "# the report\n"), judgement, told, picture="https://host/flips.png"
+    )
 
 
 def test_the_verdict_comes_with_its_numbers() -> None:
@@ -92,8 +94,8 @@ def test_a_commit_without_results_is_no_error() -> None:
 
 def test_what_was_not_judged_says_why_in_its_first_line_and_title() -> None:
     assert body(None, report(0.86), None, "Not judged: no champion").startswith("**Not judged: no champion**")
-    assert text.title("abc", None) == "Retrain abc: not judged"
-    assert text.title("abc", judged(verdict="keep")) == "Retrain abc: keep the champion"
+    assert text.write_title("abc", None) == "Retrain abc: not judged"
+    assert text.write_title("abc", judged(verdict="keep")) == "Retrain abc: keep the champion"
 
 
 def test_a_champion_that_met_itself_has_no_numbers_of_a_bout() -> None:
@@ -118,7 +120,7 @@ def test_no_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_long_report_is_cut() -> None:
-    shown = text.body(Changes(None, report(0.86), "x" * 100_000), None, "x", picture="p")
+    shown = text.write_body(Changes(None, report(0.86), "x" * 100_000), None, "x", picture="p")
     assert len(shown) < 65_536
     assert "the rest is in reports/report.md" in shown
 

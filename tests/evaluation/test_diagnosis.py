@@ -97,7 +97,7 @@ def test_each_fault_is_found_by_itself(check: str, evidence: dict[str, Any], wha
     (finding,) = found(**evidence)
     assert (finding.backbone, finding.check) == ("vgg16", check)
     assert what in finding.what
-    assert finding.level == CHECKS.level_of(check)
+    assert finding.level == CHECKS.get_level(check)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_check_that_the_stage_forgot_to_declare_is_an_error() -> None:
 
 def test_every_check_is_one_that_people_are_told_of() -> None:
     assert set(diagnosis.SYMPTOMS) <= set(EXPLANATIONS)
-    assert all(CHECKS.level_of(check) in ("error", "warning") for check in diagnosis.SYMPTOMS)
+    assert all(CHECKS.get_level(check) in ("error", "warning") for check in diagnosis.SYMPTOMS)
 
 
 def test_any_mix_of_what_may_be_missing_is_borne() -> None:

@@ -41,7 +41,7 @@ from unfreeze.tracking import contents
 names = ["xception", "from_scratch"]
 paths = made_up(Path.cwd(), names, np.arange(80) % 2, ["cat", "dog"], skill=[0.9, 0.6])
 judged(paths, names)
-row = Verdict.read(paths.verdict).row_of("xception")
+row = Verdict.read(paths.verdict).find_row("xception")
 print(json.dumps([row.scores["matthews"].to_json(), list(contents.list_verdict_metrics(row, {"test_accuracy"}))]))
 """
 

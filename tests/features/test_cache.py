@@ -55,16 +55,16 @@ def write(path: Path, plan: Plan = PLAN) -> None:
 
 
 def all_rows(read: cache.Features) -> list[list[float]]:
-    return np.concatenate(list(read.batches())).tolist()
+    return np.concatenate(list(read.iterate_batches())).tolist()
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     write(tmp_path / "x.h5")
     read = cache.read(tmp_path / "x.h5", PLAN.determined_by)
-    assert read.plan.same_as(PLAN)
+    assert read.plan.is_same_as(PLAN)
     assert read.train is not None and read.val is not None
     assert (len(read.train), read.train.row_bytes, read.val.shape) == (4, 6, (2, 3))
-    assert [batch.tolist() for batch in read.train.batches(3)] == [ROWS[:3].tolist(), ROWS[3:4].tolist()]
+    assert [batch.tolist() for batch in read.train.iterate_batches(3)] == [ROWS[:3].tolist(), ROWS[3:4].tolist()]
     assert read.train.labels.tolist() == [0, 1, 0, 1]
     assert all_rows(read) == ROWS.tolist()
 
@@ -171,8 +171,8 @@ def test_nothing_stored_takes_no_room(tmp_path: Path) -> None:
     with cache.open_writer(tmp_path / "x.h5", plan):
         pass
     read = cache.read(tmp_path / "x.h5", {})
-    assert read.plan.same_as(plan)
-    assert (read.train, read.val, list(read.batches())) == (None, None, [])
+    assert read.plan.is_same_as(plan)
+    assert (read.train, read.val, list(read.iterate_batches())) == (None, None, [])
 
 
 def test_the_disk_is_taken_before_the_first_row(tmp_path: Path) -> None:
@@ -231,13 +231,13 @@ def test_any_damaged_byte_is_refused_or_does_not_matter(position: int, byte: int
         content = bytearray(path.read_bytes())
         content[position % len(content)] = byte
         path.write_bytes(content)
-        partial = files.partial_of(path)
+        partial = files.name_partial(path)
         partial.write_bytes(content)
         with contextlib.suppress(UnfreezeError):
             cache.read(path, PLAN.determined_by)
         # What cannot be gone on with is begun anew.
         write(path)
-        assert cache.read(path, PLAN.determined_by).plan.same_as(PLAN)
+        assert cache.read(path, PLAN.determined_by).plan.is_same_as(PLAN)
 
 
 @settings(max_examples=30)
@@ -263,5 +263,5 @@ def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int,
                     writer.append(fold[start : start + size])
         read = cache.read(path, {})
         assert read.train is not None
-        assert np.array_equal(np.concatenate(list(read.train.batches(size))), rows[:first])
+        assert np.array_equal(np.concatenate(list(read.train.iterate_batches(size))), rows[:first])
         assert all_rows(read) == rows.tolist()

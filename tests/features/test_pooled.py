@@ -26,7 +26,7 @@ def test_a_fold_is_a_part_of_it(tmp_path: Path) -> None:
     store_features(Paths(tmp_path), images=10)
     found = pooled.read(Paths(tmp_path), "b")
     assert found is not None
-    val = found.of("val")
+    val = found.take_fold("val")
     assert (len(val), val.ids[0], val.vectors.shape) == (5, "005.png", (5, 6))
 
 

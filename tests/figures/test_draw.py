@@ -98,7 +98,7 @@ def test_no_png_depends_on_measured_times(paths: Paths) -> None:
 
 PLUGIN = """
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone, chart_of_study
+from unfreeze.figures.registry import register_backbone_chart, register_study_chart
 
 X = {"field": "x", "type": "nominal"}
 SPEC = {
@@ -108,12 +108,12 @@ SPEC = {
 }
 
 
-@chart_of_backbone("own", "A chart of one's own")
+@register_backbone_chart("own", "A chart of one's own")
 def draw_own(data):
     return [Chart("Own chart", f"The own chart of {data.name}.", SPEC, Table("Own", ["x"], [["1"]]))]
 
 
-@chart_of_study("own", "A chart of one's own")
+@register_study_chart("own", "A chart of one's own")
 def draw_own_study(data):
     return [Chart("Own chart of all", "The own chart of all.", SPEC, Table("Own", ["x"], [["1"]]))]
 """

@@ -66,18 +66,18 @@ ROWS = np.array([0, 1, 2, 3, 5, 6, 7])
 @pytest.mark.parametrize("done", [0, 4, 7, 11, 14])
 def test_going_on_gives_the_batches_that_were_missing(images: Path, done: int) -> None:
     views = augment.Views(images, ROWS, ROTATED, 0)
-    whole = np.concatenate(list(views.batches(4)))
+    whole = np.concatenate(list(views.iterate_batches(4)))
     assert len(whole) == len(views) == 14
     assert views.rows.tolist() == [*ROWS, *ROWS]
     assert np.array_equal(whole[:7], np.concatenate(list(store.read_batches(images, ROWS, 8))))
     assert not np.array_equal(whole[:7], whole[7:]), "the second view is changed"
-    assert np.array_equal(np.concatenate([whole[:done], *views.batches(4, done=done)]), whole)
+    assert np.array_equal(np.concatenate([whole[:done], *views.iterate_batches(4, done=done)]), whole)
 
 
 def test_an_order_gives_first_views_as_they_are_and_changes_the_others(images: Path) -> None:
     views = augment.Views(images, ROWS, ROTATED, 0)
     order = np.array([9, 2, 6, 13, 0])
-    pixels = np.concatenate(list(views.shuffled(2, order)))
+    pixels = np.concatenate(list(views.iterate_shuffled(2, order)))
     originals = np.concatenate(list(store.read_batches(images, ROWS[order % 7], 8)))
     same = [np.array_equal(one, two) for one, two in zip(pixels, originals, strict=True)]
     assert same == [False, True, True, False, True]
@@ -85,5 +85,5 @@ def test_an_order_gives_first_views_as_they_are_and_changes_the_others(images: P
 
 def test_one_view_is_never_changed(images: Path) -> None:
     views = augment.Views(images, ROWS, None, 0)
-    pixels = np.concatenate(list(views.shuffled(3, np.arange(7))))
-    assert np.array_equal(pixels, np.concatenate(list(views.batches(3))))
+    pixels = np.concatenate(list(views.iterate_shuffled(3, np.arange(7))))
+    assert np.array_equal(pixels, np.concatenate(list(views.iterate_batches(3))))

@@ -11,7 +11,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone, build, find_input
 from unfreeze.models.pixels import scale_pixels
-from unfreeze.models.table import TABLE, Row, row_of
+from unfreeze.models.table import TABLE, Row, find_row
 from unfreeze.settings.base import Pixels
 from unfreeze.settings.training import DenseSpec
 from unfreeze.training.heads import build_head
@@ -37,15 +37,15 @@ def test_layers_and_parameters_are_the_reports(name: str, layers: int, millions:
 
 
 def test_the_sheets_network_has_its_exact_parameters() -> None:
-    network = Backbone(row_of("vgg16"), 32)
+    network = Backbone(find_row("vgg16"), 32)
     layers = ("flatten", DenseSpec(dense=256))
     head = build_head(layers, features=network.feature_shape, classes=2, output="sigmoid")
-    model = network.classifier(head)
+    model = network.build_classifier(head)
     assert model.count_params() == 14_846_273
-    graph.freeze_below(network.base, network.first_trainable("none"))
-    assert graph.trainable_parameters(model) == 131_585
-    graph.freeze_below(network.base, network.first_trainable("block5_conv1"))
-    assert graph.trainable_parameters(model) == 7_211_009
+    graph.freeze_below(network.base, network.find_first_trainable("none"))
+    assert graph.count_trainable_parameters(model) == 131_585
+    graph.freeze_below(network.base, network.find_first_trainable("block5_conv1"))
+    assert graph.count_trainable_parameters(model) == 7_211_009
 
 
 @pytest.mark.parametrize("row", LISTED, ids=lambda row: row.name)
@@ -59,20 +59,20 @@ def test_pixels_are_scaled_as_keras_scales_them(row: Row) -> None:
 
 @pytest.mark.parametrize(("name", "fed"), [("mobilenetv2", "unit"), ("vgg16", "unit"), ("from_scratch", "inside")])
 def test_a_study_may_feed_every_pretrained_network_0_to_1(name: str, fed: Pixels) -> None:
-    network = Backbone(row_of(name), 32, "unit")
+    network = Backbone(find_row(name), 32, "unit")
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
     inputs = keras.Input((32, 32, 3), dtype="uint8")
     scaled = keras.Model(inputs, scale_pixels(fed, inputs)).predict_on_batch(pixels)
     features = network.base(scaled, training=False)
-    np.testing.assert_allclose(network.part(0, network.end).predict_on_batch(pixels), features, atol=1e-5)
-    np.testing.assert_allclose(network.classifier(head).predict_on_batch(pixels), head(features), atol=1e-5)
+    np.testing.assert_allclose(network.build_part(0, network.end).predict_on_batch(pixels), features, atol=1e-5)
+    np.testing.assert_allclose(network.build_classifier(head).predict_on_batch(pixels), head(features), atol=1e-5)
 
 
 def test_a_whole_model_is_taken_apart_from_its_end() -> None:
-    network = Backbone(row_of("vgg16"), 32)
+    network = Backbone(find_row("vgg16"), 32)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
-    model = network.classifier(head)
+    model = network.build_classifier(head)
     features = find_input(model.output)
     assert features.shape[1:] == network.feature_shape
     assert find_input(features).shape[1:] == (32, 32, 3)
@@ -82,18 +82,18 @@ def test_a_whole_model_is_taken_apart_from_its_end() -> None:
     ("name", "pixels"), [("DenseNet121", "torch"), ("resnet50v2", "tf"), ("ConvNeXtTiny", "inside")]
 )
 def test_any_other_builder_is_found_with_its_own_scaling(name: str, pixels: str) -> None:
-    assert row_of(name).pixels == pixels
+    assert find_row(name).pixels == pixels
 
 
 @pytest.mark.parametrize(("name", "hint"), [("xceptoin", "unfreeze backbones"), ("Xception", "'xception'")])
 def test_an_unknown_backbone_is_named(name: str, hint: str) -> None:
     with pytest.raises(UnfreezeError, match=hint):
-        row_of(name)
+        find_row(name)
 
 
 def test_too_small_images_are_refused() -> None:
     with pytest.raises(UnfreezeError, match=r"image_size 64 is under xception's smallest, 71"):
-        build(row_of("xception"), 64)
+        build(find_row("xception"), 64)
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
@@ -102,9 +102,9 @@ def test_the_smallest_size_works(row: Row) -> None:
 
 
 def test_the_saved_model_is_made_of_standard_layers_and_loads_in_safe_mode(tmp_path: Path) -> None:
-    network = Backbone(row_of("vgg16"), 32)
+    network = Backbone(find_row("vgg16"), 32)
     head = build_head(network.row.head, features=network.feature_shape, classes=3, output="softmax")
-    model = network.classifier(head)
+    model = network.build_classifier(head)
     model.save(tmp_path / "x.keras")
     loaded = keras.models.load_model(tmp_path / "x.keras", safe_mode=True)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
@@ -115,9 +115,9 @@ def test_the_saved_model_is_made_of_standard_layers_and_loads_in_safe_mode(tmp_p
 
 def test_candidates_are_named_by_their_first_layer(tmp_path: Path) -> None:
     params = compose(tmp_path / "params.yaml")
-    network = Backbone(row_of("vgg16"), 32)
-    assert list(network.candidates(params.unfreeze.candidates.of("vgg16"))) == ["block5_conv1", "block4_conv1"]
-    found = network.candidates(("none", "all", "block5_conv1"))
+    network = Backbone(find_row("vgg16"), 32)
+    assert list(network.list_candidates(params.unfreeze.candidates.get("vgg16"))) == ["block5_conv1", "block4_conv1"]
+    found = network.list_candidates(("none", "all", "block5_conv1"))
     assert found == {"none": "none", "all": "all", "block5_conv1": 15}
 
 

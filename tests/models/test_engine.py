@@ -7,15 +7,15 @@ import tensorflow as tf
 
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine, use_precision
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3)).astype("uint8")
 
 
 @pytest.fixture(scope="module")
 def prefix() -> keras.Model:
-    network = Backbone(row_of("mobilenetv2"), 32)
-    return network.part(0, network.cut("block_16_expand"))
+    network = Backbone(find_row("mobilenetv2"), 32)
+    return network.build_part(0, network.find_cut("block_16_expand"))
 
 
 def run(engine: Engine, pixels: np.ndarray = PIXELS) -> np.ndarray:

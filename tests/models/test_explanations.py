@@ -11,7 +11,7 @@ from keras import layers
 
 from unfreeze.models import explanations
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.settings.training import DenseSpec, DropoutSpec, HeadLayer
 from unfreeze.training import keras_file
 from unfreeze.training.heads import build_head
@@ -87,9 +87,9 @@ def test_without_a_gradient_there_is_no_heat(patch: np.ndarray) -> None:
 )
 def test_every_head_is_explained(tmp_path: Path, name: str, head: str, output: str) -> None:
     keras.utils.set_random_seed(0)
-    network = Backbone(row_of(name), 64)
+    network = Backbone(find_row(name), 64)
     layers_of_head = build_head(HEADS[head], features=network.feature_shape, classes=2, output=output)
-    model = saved(network.classifier(layers_of_head), tmp_path)
+    model = saved(network.build_classifier(layers_of_head), tmp_path)
     heat = explanations.explain(model, PIXELS, np.array([0, 1, 0])).heat
     assert heat.shape == (3, 64, 64)
     assert heat.dtype == np.float32
@@ -99,10 +99,12 @@ def test_every_head_is_explained(tmp_path: Path, name: str, head: str, output: s
 
 def test_where_the_backbone_ends_in_one_place_earlier_activations_are_taken(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    network = Backbone(row_of("vgg16"), 32)
+    network = Backbone(find_row("vgg16"), 32)
     assert network.feature_shape == (1, 1, 512)
     head = build_head(["flatten"], features=network.feature_shape, classes=3, output="softmax")
-    heat = explanations.explain(saved(network.classifier(head), tmp_path), PIXELS[:, :32, :32], np.arange(3)).heat
+    heat = explanations.explain(
+        saved(network.build_classifier(head), tmp_path), PIXELS[:, :32, :32], np.arange(3)
+    ).heat
     # Somewhere, and not everywhere alike.
     assert heat.max() == 1
     assert heat.std() > 0.05
@@ -122,13 +124,13 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
 )
 def test_a_saved_model_gives_what_its_backbone_gives_at_a_cut(tmp_path: Path, name: str, point: str) -> None:
     keras.utils.set_random_seed(0)
-    network = Backbone(row_of(name), 96)
+    network = Backbone(find_row(name), 96)
     head = build_head(HEADS["pooled"], features=network.feature_shape, classes=2, output="softmax")
     pixels = np.random.default_rng(0).integers(0, 256, (explanations.BATCH + 1, 96, 96, 3)).astype("uint8")
-    position = network.cut(network.row.unfreeze if point == "deepest" else point)
-    model, classes = saved(network.classifier(head), tmp_path), np.zeros(len(pixels), int)
+    position = network.find_cut(network.row.unfreeze if point == "deepest" else point)
+    model, classes = saved(network.build_classifier(head), tmp_path), np.zeros(len(pixels), int)
     found = explanations.explain(model, pixels, classes, position=position)
-    np.testing.assert_allclose(found.activations, network.part(0, position).predict_on_batch(pixels), atol=1e-5)
+    np.testing.assert_allclose(found.activations, network.build_part(0, position).predict_on_batch(pixels), atol=1e-5)
     # What is asked for beside it does not change the heat.
     np.testing.assert_allclose(found.heat, explanations.explain(model, pixels, classes).heat, atol=1e-5)
 

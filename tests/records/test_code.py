@@ -51,11 +51,11 @@ def root(tmp_path: Path) -> Path:
 
 def changed_by(root: Path, name: str, old: str, new: str) -> set[str]:
     """Return the stages whose digest an edit changes."""
-    before = Source(root).digests()
+    before = Source(root).compute_digests()
     path = root / name
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    after = Source(root).digests()
+    after = Source(root).compute_digests()
     return {stage for stage in before if before[stage] != after[stage]}
 
 
@@ -84,9 +84,9 @@ def test_an_edit_changes_the_stages_that_use_it(root: Path, name: str, old: str,
 
 
 def test_a_new_entry_of_a_registry_changes_the_stages_that_load_it(root: Path) -> None:
-    before = Source(root).digests()
+    before = Source(root).compute_digests()
     (root / "plugins/kinds/huge.py").write_text("SIZE = 99\n")
-    after = Source(root).digests()
+    after = Source(root).compute_digests()
     assert before["shrink"] != after["shrink"]
     assert before["grow"] == after["grow"]
 
@@ -118,9 +118,9 @@ def comment_everywhere(root: Path) -> int:
 @pytest.mark.slow
 def test_a_comment_in_each_module_changes_no_digest(tmp_path: Path) -> None:
     root = copy_of_source(tmp_path)
-    before = Source(root).digests()
+    before = Source(root).compute_digests()
     assert comment_everywhere(root) > 100
-    assert Source(root).digests() == before
+    assert Source(root).compute_digests() == before
 
 
 def test_what_is_left_out_is_a_short_list() -> None:

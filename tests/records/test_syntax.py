@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from unfreeze.records.syntax import strip, tokens
+from unfreeze.records.syntax import iterate_tokens, strip
 
 BEFORE = '''
 """A module."""
@@ -22,7 +22,7 @@ def shorten(text, most=LIMIT):
 
 
 def words(source: str) -> list[str]:
-    return list(tokens(strip(ast.parse(source))))
+    return list(iterate_tokens(strip(ast.parse(source))))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Released:
     @property
     def champion(self) -> int | None:
         """The version that a service would load."""
-        found = self.registry.champion()
+        found = self.registry.find_champion()
         return found.number if found else None
 
     def runs(self, kind: str) -> list[Any]:

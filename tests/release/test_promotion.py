@@ -27,15 +27,15 @@ def test_without_a_champion_the_line_names_the_remedy_and_the_challenger_is_regi
         made.promote()
     assert "\n" not in str(told.value)
     assert made.champion is None
-    (version,) = made.registry.versions()
+    (version,) = made.registry.list_versions()
     assert version.aliases == ("challenger",)
     assert version.tags["backbone"] == files.read_json(made.paths.verdict)["verdict"]["best"]
-    assert version.tags["dvc_lock_sha256"] == files.sha256(made.paths.dvc_lock)
+    assert version.tags["dvc_lock_sha256"] == files.hash_file(made.paths.dvc_lock)
 
 
 def test_the_first_champion_is_forced_and_the_reason_is_recorded(released: Released) -> None:
     assert released.champion == 1
-    (moved,) = released.registry.transitions()
+    (moved,) = released.registry.list_transitions()
     assert moved.reason == "forced: first champion"
     (run,) = [run for run in released.runs("judgement") if run.data.tags["verdict"] == "not comparable"]
     assert run.info.run_id == moved.judgement
@@ -55,7 +55,7 @@ def test_a_better_challenger_is_judged_promoted_and_recorded_with_its_numbers(re
     assert run.data.metrics["difference_low"] == result.difference.low
     assert run.data.metrics["champion_accuracy"] == 0.5
     assert run.data.params["margin"] == "0.01"
-    version = next(one for one in released.registry.versions() if one.number == 2)
+    version = next(one for one in released.registry.list_versions() if one.number == 2)
     assert version.tags["verdict"] == "promote"
     assert version.tags["verdict_run"] == result.run_id
     assert version.aliases == ("champion",)
@@ -88,14 +88,14 @@ def test_a_challenger_that_breaks_a_limit_is_kept_out_but_a_person_can_force_it(
     assert forced.verdict == "keep"
     assert forced.promoted
     assert strict.champion == 2
-    assert strict.registry.transitions()[-1].reason == "forced: it runs on a server"
+    assert strict.registry.list_transitions()[-1].reason == "forced: it runs on a server"
 
 
 def test_the_champion_itself_is_kept_without_a_look(released: Released) -> None:
     result = released.promote("mobilenetv2")
     assert result.text == "keep: version 1 is the champion already"
     assert not result.promoted
-    assert len(released.registry.transitions()) == 1
+    assert len(released.registry.list_transitions()) == 1
 
 
 def test_a_verdict_is_applied_once_and_not_again_after_a_rollback(released: Released) -> None:
@@ -128,7 +128,7 @@ def test_rollback_without_a_version_before_is_one_line(released: Released) -> No
 
 def test_versions_lists_the_newest_first_with_aliases_verdicts_and_lineage(released: Released) -> None:
     released.promote()
-    second, first = promotion.versions(released.params, released.paths)
+    second, first = promotion.list_versions(released.params, released.paths)
     assert (second["version"], second["aliases"], second["verdict"]) == (2, ["champion"], "promote")
     assert (first["version"], first["aliases"], first["backbone"]) == (1, [], "mobilenetv2")
     assert first["transitions"][0]["reason"] == "forced: first champion"
@@ -149,7 +149,7 @@ def test_a_champion_trained_on_other_classes_is_not_compared(released: Released)
 
 def test_a_test_fold_that_holds_the_champions_training_images_is_not_scored(released: Released) -> None:
     registry = released.registry
-    (version,) = [one for one in registry.versions() if one.number == 1]
+    (version,) = [one for one in registry.list_versions() if one.number == 1]
     study = version.tags["study_run"]
     folds = Path(registry.server.client.download_artifacts(study, "data/folds.csv")).read_text()
     changed = folds.replace(",test", ",TRAIN").replace(",train", ",test").replace(",TRAIN", ",train")

@@ -51,7 +51,7 @@ def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
     assert row["trainable_parameters"] > trials.head.count_params()
     assert row["seconds"] > 0
     assert row["peak_mb"] > 50
-    kept = trials.probabilities(1)
+    kept = trials.load_probabilities(1)
     assert kept is not None
     labels = trials.transfer.features.plan.val.labels
     assert (kept.argmax(axis=1) == labels).mean() == row["val_accuracy"]

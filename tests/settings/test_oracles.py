@@ -70,8 +70,8 @@ def test_a_name_that_is_taken_is_refused() -> None:
 
 def test_an_added_oracle_reruns_searches_and_no_other_work(tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    before = Source(tmp_path).digests()
+    before = Source(tmp_path).compute_digests()
     (tmp_path / "plugins/oracles").mkdir(parents=True)
     (tmp_path / "plugins/oracles/lower.py").write_text(OWN_ORACLE)
-    after = Source(tmp_path).digests()
+    after = Source(tmp_path).compute_digests()
     assert {stage for stage in after if after[stage] != before[stage]} == {"search", "validate"}

@@ -25,13 +25,13 @@ def test_every_preset_composes(tmp_path: Path, preset: str, study: str) -> None:
 
 def test_an_exception_needs_only_what_differs(tmp_path: Path) -> None:
     params = compose(tmp_path / "params.yaml", "+train.finetune.vgg16={learning_rate: 1.0e-6}")
-    assert params.train.finetune.of("vgg16").learning_rate == 1e-6
-    assert params.train.finetune.of("vgg16").epochs == params.train.finetune.of("resnet50").epochs
+    assert params.train.finetune.get("vgg16").learning_rate == 1e-6
+    assert params.train.finetune.get("vgg16").epochs == params.train.finetune.get("resnet50").epochs
 
 
 def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
     params = compose(tmp_path / "params.yaml", "study=paper")
-    points = {name: params.unfreeze.point.of(name) for name in params.study.backbones}
+    points = {name: params.unfreeze.point.get(name) for name in params.study.backbones}
     assert points == {
         "efficientnetb0": 160, "inceptionv3": 248, "inceptionresnetv2": 630,
         "resnet50": 143, "vgg16": 15, "xception": 126,
@@ -40,10 +40,10 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         optimizer="adagrad", learning_rate=5e-5, schedule="constant", epochs=10, batch_size=32, patience=None,
         weight_decay=0, layer_decay=1, label_smoothing=0, dropout=None, views=None,
     )  # fmt: skip
-    assert params.train.finetune.of("inceptionv3") == expected
-    assert params.train.finetune.of("xception") == expected.model_copy(update={"optimizer": "adam"})
-    assert params.head.layers.of("resnet50") == ("flatten", "batch_normalization")
-    assert isinstance(params.weights.of("xception"), WeightsWheel)
+    assert params.train.finetune.get("inceptionv3") == expected
+    assert params.train.finetune.get("xception") == expected.model_copy(update={"optimizer": "adam"})
+    assert params.head.layers.get("resnet50") == ("flatten", "batch_normalization")
+    assert isinstance(params.weights.get("xception"), WeightsWheel)
 
 
 @pytest.mark.parametrize(

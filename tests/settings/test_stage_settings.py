@@ -8,16 +8,16 @@ from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 from unfreeze.settings.params import load
-from unfreeze.settings.stage_settings import list_names, param, select
+from unfreeze.settings.stage_settings import declare_param, list_names, select
 
 
 @dataclass(frozen=True)
 class Settings:
     seed: int
     split: Split
-    enabled: ByBackbone[bool] = param("search.enabled")
-    limits: Limits = param("checks.on_bad", "checks.worker_gb")
-    checks: CheckSettings = param("checks.dark", "checks.near_duplicates")
+    enabled: ByBackbone[bool] = declare_param("search.enabled")
+    limits: Limits = declare_param("checks.on_bad", "checks.worker_gb")
+    checks: CheckSettings = declare_param("checks.dark", "checks.near_duplicates")
 
 
 def test_a_stage_gets_the_values_that_it_declares() -> None:
@@ -25,9 +25,9 @@ def test_a_stage_gets_the_values_that_it_declares() -> None:
     settings = select(params, Settings)
     assert settings.seed == params.seed
     assert settings.split == params.split
-    assert settings.enabled.of("from_scratch") is False
+    assert settings.enabled.get("from_scratch") is False
     assert settings.limits.max_pixels == 100_000_000
-    assert settings.checks.level_of("near_duplicates") == "warning"
+    assert settings.checks.get_level("near_duplicates") == "warning"
 
 
 def test_the_declared_names_are_those_of_dvc_yaml() -> None:
@@ -40,4 +40,4 @@ def test_the_declared_names_are_those_of_dvc_yaml() -> None:
 def test_a_check_that_is_not_declared_is_an_error() -> None:
     settings = select(load(PROJECT / "params.yaml"), Settings)
     with pytest.raises(UnfreezeError, match="the settings of check 'blurry' were asked for, declared are dark, near"):
-        settings.checks.threshold_of("blurry")
+        settings.checks.get_threshold("blurry")

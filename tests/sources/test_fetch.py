@@ -266,7 +266,7 @@ def test_after_kill_9_another_process_fetches_only_the_rest(server: Server, targ
     server.add("set.zip", CONTENT, stall_after=300_000)
     command = [sys.executable, "-c", PROGRAM, server.url("set.zip"), str(target)]
     process = subprocess.Popen(command)
-    partial = files.partial_of(target)
+    partial = files.name_partial(target)
     ends = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size > 200_000) and time.monotonic() < ends:
         time.sleep(0.01)
@@ -285,7 +285,7 @@ def test_after_kill_9_another_process_fetches_only_the_rest(server: Server, targ
 def test_a_damaged_note_on_the_version_begins_anew(server: Server, target: Path) -> None:
     server.add("set.zip", CONTENT)
     target.parent.mkdir()
-    partial = files.partial_of(target)
+    partial = files.name_partial(target)
     partial.write_bytes(b"something")
     partial.with_name(f"{partial.name}.json").write_text("{")
     assert fetch.download(server.url("set.zip"), target, sha256=None) == DIGEST

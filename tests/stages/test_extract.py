@@ -41,10 +41,10 @@ def spoil(made: Checkout, how: str) -> None:
         stored = cached(whole, made.root / "old.h5")
         other = replace(stored.plan, determined_by={**stored.plan.determined_by, "weights": "f" * 64})
         with cache.open_writer(path, other) as writer:
-            for batch in stored.batches():
+            for batch in stored.iterate_batches():
                 writer.append(batch)
     elif how == "half written":
-        files.partial_of(path).write_bytes(whole[: len(whole) // 2])
+        files.name_partial(path).write_bytes(whole[: len(whole) // 2])
 
 
 def cached(content: bytes, path: Path) -> cache.Features:
@@ -54,16 +54,16 @@ def cached(content: bytes, path: Path) -> cache.Features:
 
 @pytest.mark.parametrize("how", ["one byte changed", "half written"])
 def test_a_spoilt_cache_is_mended_by_the_next_run(extracted: Checkout, how: str) -> None:
-    before = files.sha256(extracted.paths.features("mobilenetv2"))
+    before = files.hash_file(extracted.paths.features("mobilenetv2"))
     spoil(extracted, how)
     extracted.run("dvc", "repro", "extract")
-    assert files.sha256(extracted.paths.features("mobilenetv2")) == before
+    assert files.hash_file(extracted.paths.features("mobilenetv2")) == before
     assert extracted.run("git", "status", "--porcelain", "--untracked-files=no") == ""
 
 
 @pytest.mark.parametrize("how", ["cut short", "another model's", "missing"])
 def test_a_spoilt_cache_is_never_trained_on(extracted: Checkout, how: str) -> None:
-    before = files.sha256(extracted.paths.features("mobilenetv2"))
+    before = files.hash_file(extracted.paths.features("mobilenetv2"))
     spoil(extracted, how)
     extracted.run("unfreeze", "search", "mobilenetv2")
     done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
@@ -72,7 +72,7 @@ def test_a_spoilt_cache_is_never_trained_on(extracted: Checkout, how: str) -> No
     assert "delete it and run `dvc repro` again" in done.stderr
     assert not extracted.paths.model("mobilenetv2").exists()
     extracted.run("dvc", "repro", "extract")
-    assert files.sha256(extracted.paths.features("mobilenetv2")) == before
+    assert files.hash_file(extracted.paths.features("mobilenetv2")) == before
 
 
 # The stage, with an engine that ends the process as `kill -9` does when it is asked for its third batch.
@@ -98,14 +98,14 @@ run_stage("extract", load(paths.params), paths, backbone="mobilenetv2")
 
 def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None:
     path = extracted.paths.features("mobilenetv2")
-    before = files.sha256(path)
+    before = files.hash_file(path)
     path.unlink()
     assert extracted.try_run(sys.executable, "-c", KILLED).returncode == -signal.SIGKILL
     assert not path.exists()
-    assert files.partial_of(path).exists()
+    assert files.name_partial(path).exists()
     said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
     assert "going on with mobilenetv2.h5: 16 of 32 rows are there" in said
-    assert files.sha256(path) == before
+    assert files.hash_file(path) == before
 
 
 def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkout) -> None:

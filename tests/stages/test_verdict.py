@@ -186,7 +186,7 @@ def row(name: str, accuracy: float, *, trained: int = 1) -> Row:
 
 
 def test_a_tie_goes_to_fewer_trained_parameters() -> None:
-    ranked = verdict.with_gains([row("large", 0.9, trained=10), row("small", 0.9, trained=5)], [], "from_scratch")
+    ranked = verdict.add_gains([row("large", 0.9, trained=10), row("small", 0.9, trained=5)], [], "from_scratch")
     assert [one.backbone for one in ranked] == ["small", "large"]
     assert [one.gain for one in ranked] == [None, None]
 
@@ -194,14 +194,14 @@ def test_a_tie_goes_to_fewer_trained_parameters() -> None:
 def test_the_gain_counts_from_the_baseline_whichever_way_the_pair_stands() -> None:
     difference = Interval(value=-0.2, low=-0.3, high=-0.1)
     pair = Pair.model_construct(first="base", second="better", difference=difference)
-    better, base = verdict.with_gains([row("base", 0.7), row("better", 0.9)], [pair], "base")
+    better, base = verdict.add_gains([row("base", 0.7), row("better", 0.9)], [pair], "base")
     assert better.gain == Interval(value=0.2, low=0.1, high=0.3)
     assert base.gain is None
 
 
 @pytest.mark.parametrize(("accuracies", "spread"), [({}, None), ({"1": 0.8, "2": 0.7}, (0.8, 0.1, 0.7, 0.9))])
 def test_seeds_have_a_spread(accuracies: dict[str, float], spread: tuple[float, ...] | None) -> None:
-    found = verdict.spread(0, 0.9, accuracies)
+    found = verdict.measure_spread(0, 0.9, accuracies)
     if spread is None:
         assert found is None
     else:

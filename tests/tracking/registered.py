@@ -24,7 +24,7 @@ def register(where: Registry, content: str, data: str = "d1") -> Version:
     with files.scratch(scratch) as folder:
         (folder / "data").mkdir()
         (folder / "data/model.keras").write_text(content)
-        sha256 = files.sha256(folder / "data/model.keras")
+        sha256 = files.hash_file(folder / "data/model.keras")
         run = server.client.create_run(server.experiment_id).info.run_id
         logged = server.client.create_logged_model(server.experiment_id, "made", run)
         server.client.log_model_artifacts(logged.model_id, str(folder))
@@ -70,7 +70,7 @@ def contest(root: Path, address: str, place: int, rounds: int, barrier: Any, res
     os.environ["MLFLOW_TRACKING_URI"] = address
     where = registry(root)
     for _ in range(rounds):
-        champion = where.champion()
+        champion = where.find_champion()
         assert champion is not None
         barrier.wait(60)
         mine = [number for number in (1, 2, 3) if number != champion.number][place]

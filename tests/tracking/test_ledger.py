@@ -54,11 +54,11 @@ def test_step_numbers_run_on_from_the_head_to_fine_tuning(synced: Paths) -> None
 def test_a_backbones_run_says_what_made_it(synced: Paths) -> None:
     run = backbone_run(synced)
     tags = run.data.tags
-    assert tags["dvc_lock_sha256"] == files.sha256(synced.root / "dvc.lock")
-    assert tags["data_sha256"] == files.sha256(synced.manifest)
-    assert tags["requirements_sha256"] == files.sha256(synced.lock)
-    assert tags["model_sha256"] == files.sha256(synced.model("mobilenetv2"))
-    assert tags["weights_sha256"] == files.sha256(synced.weights("mobilenetv2"))
+    assert tags["dvc_lock_sha256"] == files.hash_file(synced.root / "dvc.lock")
+    assert tags["data_sha256"] == files.hash_file(synced.manifest)
+    assert tags["requirements_sha256"] == files.hash_file(synced.lock)
+    assert tags["model_sha256"] == files.hash_file(synced.model("mobilenetv2"))
+    assert tags["weights_sha256"] == files.hash_file(synced.weights("mobilenetv2"))
     assert tags["environment"].startswith("Python 3.11")
     assert json.loads(tags["classes"]) == ["blue", "red"]
     assert tags["image_size"] == "32"
@@ -96,12 +96,12 @@ def test_a_backbones_run_has_the_machines_metrics(synced: Paths) -> None:
 
 
 def test_the_logged_model_is_the_file_that_was_scored(synced: Paths, tmp_path: Path) -> None:
-    entry = Ledger(synced, "unfreeze").entry("from_scratch")
+    entry = Ledger(synced, "unfreeze").complete_entry("from_scratch")
     assert entry.run_id == backbone_run(synced, "from_scratch").info.run_id
     client = Ledger(synced, "unfreeze").server.client
     model = client.get_logged_model(entry.model_id)
     copy = mlflow.artifacts.download_artifacts(f"{model.artifact_location}/data/model.keras", dst_path=str(tmp_path))
-    assert files.sha256(Path(copy)) == files.sha256(synced.model("from_scratch"))
+    assert files.hash_file(Path(copy)) == files.hash_file(synced.model("from_scratch"))
 
 
 def test_sync_brings_the_whole_lock_digest(copy_of: Callable[[str], Paths]) -> None:
@@ -110,7 +110,7 @@ def test_sync_brings_the_whole_lock_digest(copy_of: Callable[[str], Paths]) -> N
     lock = paths.root / "dvc.lock"
     lock.write_text(lock.read_text() + "\n")
     Ledger(paths, "unfreeze").sync(["from_scratch"])
-    assert backbone_run(paths, "from_scratch").data.tags["dvc_lock_sha256"] == files.sha256(lock)
+    assert backbone_run(paths, "from_scratch").data.tags["dvc_lock_sha256"] == files.hash_file(lock)
 
 
 KILLED = """
@@ -262,7 +262,7 @@ def test_a_study_that_is_not_finished_is_told_what_is_missing(copy_of: Callable[
     paths = copy_of("begun")
     paths.evaluation("from_scratch").unlink()
     with pytest.raises(UnfreezeError, match="metrics/evaluate/from_scratch.json is missing: run `dvc repro`"):
-        Ledger(paths, "unfreeze").entry("from_scratch")
+        Ledger(paths, "unfreeze").complete_entry("from_scratch")
 
 
 def test_no_secret_of_the_settings_reaches_a_run(copy_of: Callable[[str], Paths]) -> None:

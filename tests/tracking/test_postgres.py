@@ -61,7 +61,7 @@ def test_a_database_keeps_runs_and_the_checkout_their_files(
     assert not (paths.root / "mlflow.db").exists()
     run = backbone_run(paths, "from_scratch")
     assert run.info.artifact_uri.startswith((paths.root / "mlartifacts").as_uri())
-    assert run.data.tags["model_sha256"] == files.sha256(paths.model("from_scratch"))
+    assert run.data.tags["model_sha256"] == files.hash_file(paths.model("from_scratch"))
     stored = [path for path in (paths.root / "mlartifacts").rglob("*") if path.is_file()]
     assert stored
     assert not [path for path in stored if PASSWORD.encode() in path.read_bytes()]

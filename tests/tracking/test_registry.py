@@ -42,22 +42,22 @@ def test_equal_bytes_and_data_are_one_version(where: Registry) -> None:
     assert register(where, "a").number == first.number
     assert register(where, "b").number == 2
     assert register(where, "a", data="d2").number == 3
-    assert [version.number for version in where.versions()] == [3, 2, 1]
-    assert where.versions()[-1].tags["backbone"] == "a"
+    assert [version.number for version in where.list_versions()] == [3, 2, 1]
+    assert where.list_versions()[-1].tags["backbone"] == "a"
 
 
 def test_two_that_registered_the_same_at_once_end_with_one_version(where: Registry) -> None:
     first = register(where, "a")
     where.server.client.create_model_version(MODEL, first.source, first.run_id, tags=dict(first.tags))
-    assert len(where.versions()) == 2
+    assert len(where.list_versions()) == 2
     assert register(where, "a").number == 1
-    assert [version.number for version in where.versions()] == [1]
+    assert [version.number for version in where.list_versions()] == [1]
 
 
 def test_an_empty_registry_has_no_champion(where: Registry) -> None:
-    assert where.champion() is None
-    assert where.versions() == []
-    assert where.transitions() == []
+    assert where.find_champion() is None
+    assert where.list_versions() == []
+    assert where.list_transitions() == []
 
 
 def test_promotions_move_the_alias_and_are_recorded(where: Registry) -> None:
@@ -67,14 +67,14 @@ def test_promotions_move_the_alias_and_are_recorded(where: Registry) -> None:
     assert aliases(where) == {"champion": 1, "challenger": 2}
     where.promote(2, expected=1, reason="it is better by +5.0 points", judgement="run-7")
     assert aliases(where) == {"champion": 2}
-    moves = where.transitions()
+    moves = where.list_transitions()
     assert [(move.before, move.to, move.reason, move.judgement) for move in moves] == [
         (None, 1, "first champion", None),
         (1, 2, "it is better by +5.0 points", "run-7"),
     ]
     # A second time it is the champion already.
     assert where.promote(2, expected=1, reason="again") is None
-    assert where.transitions() == moves
+    assert where.list_transitions() == moves
 
 
 def test_a_promotion_against_a_champion_that_was_replaced_is_refused(where: Registry) -> None:
@@ -98,7 +98,7 @@ def test_rollback_returns_to_the_version_before_and_again_to_the_one_before_that
     assert aliases(where) == {"champion": 1}
     with pytest.raises(UnfreezeError, match="version 1 is the first champion.*nothing to go back to"):
         where.rollback("more")
-    assert [move.kind for move in where.transitions()] == ["promotion"] * 3 + ["rollback"] * 2
+    assert [move.kind for move in where.list_transitions()] == ["promotion"] * 3 + ["rollback"] * 2
 
 
 def test_after_a_rollback_the_next_rollback_skips_what_was_rolled_back() -> None:
@@ -112,7 +112,7 @@ def test_an_alias_that_someone_moved_by_hand_follows_the_log_again(where: Regist
     first_champion(where)
     register(where, "second")
     where.server.client.set_registered_model_alias(MODEL, "champion", "2")
-    champion = where.champion()
+    champion = where.find_champion()
     assert champion is not None
     assert champion.number == 1
     assert aliases(where) == {"champion": 1}
@@ -121,7 +121,7 @@ def test_an_alias_that_someone_moved_by_hand_follows_the_log_again(where: Regist
 def test_a_champion_that_was_deleted_leaves_none_and_another_can_be_promoted(where: Registry) -> None:
     first_champion(where)
     where.server.client.delete_model_version(MODEL, "1")
-    assert where.champion() is None
+    assert where.find_champion() is None
     version = register(where, "second")
     where.promote(version.number, expected=None, reason="forced: version 1 was deleted")
     assert aliases(where) == {"champion": version.number}
@@ -145,16 +145,16 @@ def test_a_file_that_was_replaced_in_the_registry_is_not_the_champion(where: Reg
 def test_a_secret_in_a_reason_is_not_recorded(where: Registry) -> None:
     register(where, "first")
     where.promote(1, expected=None, reason="see https://me:hunter2@example.org/x")
-    assert "hunter2" not in where.transitions()[0].reason
+    assert "hunter2" not in where.list_transitions()[0].reason
 
 
 @pytest.mark.parametrize("reason", ["\x01" * 3000, "snow \N{SNOWFLAKE} 🙂\n" * 900], ids=["control", "emoji"])
 def test_a_reason_of_any_length_and_letters_leaves_a_log_that_can_be_read(where: Registry, reason: str) -> None:
     register(where, "first")
     where.promote(1, expected=None, reason=reason)
-    (move,) = where.transitions()
+    (move,) = where.list_transitions()
     assert reason.startswith(move.reason[:4])
-    assert where.champion() is not None
+    assert where.find_champion() is not None
 
 
 def contested(root: Path, address: str) -> None:
@@ -177,8 +177,8 @@ def contested(root: Path, address: str) -> None:
     lost = [result for _, result in ended if result != "won"]
     assert len(won) == ROUNDS
     assert all("another promotion won: version" in told for told in lost), lost
-    assert [move.to for move in where.transitions()[1:]] == won
-    champion = where.champion()
+    assert [move.to for move in where.list_transitions()[1:]] == won
+    champion = where.find_champion()
     assert champion is not None
     assert aliases(where)["champion"] == champion.number == won[-1]
 
@@ -200,7 +200,7 @@ def test_a_registration_killed_before_any_call_is_completed_by_the_next(tmp_path
 
     def check(where: Registry) -> None:
         assert register(where, "first").number == 1
-        assert [version.number for version in where.versions()] == [1]
+        assert [version.number for version in where.list_versions()] == [1]
         first_champion(where)
         assert aliases(where) == {"champion": 1}
 
@@ -214,13 +214,13 @@ def test_a_promotion_killed_before_any_call_is_completed_by_the_next_command(tmp
         where.challenge(2)
 
     def check(where: Registry) -> None:
-        champion = where.champion()
+        champion = where.find_champion()
         assert champion is not None
-        assert aliases(where)["champion"] == where.transitions()[-1].to == champion.number
+        assert aliases(where)["champion"] == where.list_transitions()[-1].to == champion.number
         if champion.number == 1:
             where.promote(2, expected=1, reason="better")
         assert aliases(where) == {"champion": 2}
-        assert [move.to for move in where.transitions()] == [1, 2]
+        assert [move.to for move in where.list_transitions()] == [1, 2]
 
     assert killed_at_each_call(tmp_path, "promote", prepare, check) > 5
 
@@ -236,7 +236,7 @@ def test_a_rollback_killed_before_any_call_goes_back_one_version_and_no_further(
         if aliases(where)["champion"] == 3:
             where.rollback("it fails on snow")
         assert aliases(where) == {"champion": 2}
-        assert [move.to for move in where.transitions()] == [1, 2, 3, 2]
+        assert [move.to for move in where.list_transitions()] == [1, 2, 3, 2]
 
     assert killed_at_each_call(tmp_path, "rollback", prepare, check) > 5
 

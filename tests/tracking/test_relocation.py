@@ -21,14 +21,14 @@ def made(tmp_path: Path) -> Path:
     for number, content in enumerate(["first", "second"], start=1):
         register(where, content)
         where.promote(number, expected=number - 1 or None, reason=content)
-    where.server.client.log_text(where.versions()[0].run_id, "seen", "told.txt")
+    where.server.client.log_text(where.list_versions()[0].run_id, "seen", "told.txt")
     return root
 
 
 def state(where: Registry) -> object:
     """Return what people see of a registry."""
     where.server.require()
-    return [(one.number, one.aliases, dict(one.tags)) for one in where.versions()], where.transitions()
+    return [(one.number, one.aliases, dict(one.tags)) for one in where.list_versions()], where.list_transitions()
 
 
 def test_a_moved_checkout_keeps_its_registry(made: Path, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_moved_checkout_keeps_its_registry(made: Path, tmp_path: Path) -> None
     moved = Path(shutil.move(made, tmp_path / "moved"))
     where = registry(moved)
     assert state(where) == before
-    (newest, _) = where.versions()
+    (newest, _) = where.list_versions()
     assert where.download(newest, tmp_path / "out").read_text() == "second"
     assert where.server.client.list_artifacts(newest.run_id)[0].path == "told.txt"
     assert where.rollback("it fails on snow").to == 1
@@ -49,10 +49,10 @@ def test_a_moved_checkout_keeps_its_registry(made: Path, tmp_path: Path) -> None
 def test_a_copy_does_not_touch_the_original(made: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made, tmp_path / "copy"))
     register(registry(copy), "third")
-    (newest, *_) = registry(copy).versions()
+    (newest, *_) = registry(copy).list_versions()
     assert newest.source.startswith(copy.as_uri())
-    assert [version.number for version in registry(made).versions()] == [2, 1]
-    assert all(version.source.startswith(made.as_uri()) for version in registry(made).versions())
+    assert [version.number for version in registry(made).list_versions()] == [2, 1]
+    assert all(version.source.startswith(made.as_uri()) for version in registry(made).list_versions())
 
 
 def test_a_database_that_was_copied_without_its_files_is_left_as_it_is(made: Path, tmp_path: Path) -> None:

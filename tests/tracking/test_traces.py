@@ -21,8 +21,8 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
     found = traces.trace_run(ledger.server, trial.info.run_id)
     assert found["kind"] == "trial"
     assert found["backbone"] == "from_scratch"
-    assert found["dvc_lock_sha256"] == files.sha256(paths.root / "dvc.lock")
-    assert found["data_sha256"] == files.sha256(paths.manifest)
+    assert found["dvc_lock_sha256"] == files.hash_file(paths.root / "dvc.lock")
+    assert found["data_sha256"] == files.hash_file(paths.manifest)
     assert found["environment"].startswith("Python 3.11")
     head = git(paths, "rev-parse", "HEAD")
     assert found["lock_commit"] == head
@@ -37,11 +37,11 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
         image = images[images["fold"] == fold].iloc[0]
         (seen,) = traces.find_models_that_saw(ledger.server, image["sha256"])
         assert (seen["backbone"], seen["fold"], seen["label"]) == ("from_scratch", fold, image["label"])
-        assert seen["model_sha256"] == files.sha256(paths.model("from_scratch"))
+        assert seen["model_sha256"] == files.hash_file(paths.model("from_scratch"))
         assert seen["versions"] == []
     assert traces.find_models_that_saw(ledger.server, "0" * 64) == []
 
-    entry = ledger.entry("from_scratch")
+    entry = ledger.complete_entry("from_scratch")
     client = ledger.server.client
     client.create_registered_model("solar")
     source = client.get_logged_model(entry.model_id).artifact_location

@@ -10,7 +10,7 @@ from unfreeze.images import store
 from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.training import feed
 
 CLASS_WEIGHTS = [1.0, 3.0]
@@ -71,12 +71,12 @@ def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images
     root = make_images(tmp_path / "images", images=6)
     ids = [f"red/{number:03}.png" for number in range(6)]
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 6, size=32, max_pixels=10**6, manifest_sha256="")
-    network = Backbone(row_of("mobilenetv2"), 32)
-    part = network.part(0, network.cut("block_16_expand"))
+    network = Backbone(find_row("mobilenetv2"), 32)
+    part = network.build_part(0, network.find_cut("block_16_expand"))
     labels = np.array([0, 1, 0, 1, 0])
     views = Views(tmp_path / "images.h5", np.array([0, 1, 2, 3, 5]), None, 0)
     source = feed.Computed(views, Engine(part, batch_size=2), labels, np.ones(len(labels)))
-    (pixels,) = views.batches(8)
+    (pixels,) = views.iterate_batches(8)
     expected = part.predict_on_batch(pixels)
 
     (rows, found, weights), *rest = feed.read_in_order(source, 5, CLASS_WEIGHTS).as_numpy_iterator()

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import layers
 
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.training import pointwise
 
 KINDS = {
@@ -45,8 +45,8 @@ def test_values_and_gradients_are_those_of_the_convolution(kind: str) -> None:
 @pytest.mark.parametrize("name", ["xception", "resnet50", "mobilenetv2"])
 def test_a_suffix_keeps_its_weights_and_what_is_frozen(name: str) -> None:
     keras.utils.set_random_seed(0)
-    network = Backbone(row_of(name), 96)
-    suffix = network.part(network.cut(network.row.unfreeze), network.end)
+    network = Backbone(find_row(name), 96)
+    suffix = network.build_part(network.find_cut(network.row.unfreeze), network.end)
     suffix.layers[1].trainable = False
     product = pointwise.replace_convolutions(suffix)
     assert any(isinstance(layer, pointwise.Pointwise) for layer in product._flatten_layers())

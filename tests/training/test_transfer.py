@@ -17,12 +17,12 @@ from unfreeze.features import cache
 from unfreeze.features.plan import Fold, Plan
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import use_precision
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
 from unfreeze.training import feed
 from unfreeze.training.heads import build_head
-from unfreeze.training.transfer import Transfer, _class_weights, make_deterministic
+from unfreeze.training.transfer import Transfer, _compute_class_weights, make_deterministic
 
 PHASE = Phase(
     optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=3, batch_size=8, patience=None,
@@ -59,7 +59,7 @@ def make_transfer(
     """Return red and blue squares, cached at an unfreeze point of a small random MobileNetV2."""
     make_deterministic(0)
     classes = 2
-    network = Backbone(row_of("mobilenetv2"), 32)
+    network = Backbone(find_row("mobilenetv2"), 32)
     generator = np.random.default_rng(0)
     labels = np.arange(48) % classes
     pixels = generator.integers(0, 100, (48, 32, 32, 3)).astype("uint8")
@@ -68,8 +68,8 @@ def make_transfer(
     folder.mkdir()
     with h5py.File(folder / "images.h5", "w") as images:
         images["images"] = pixels
-    cut = network.cut(position_of)
-    part = network.part(0, cut)
+    cut = network.find_cut(position_of)
+    part = network.build_part(0, cut)
     plan = Plan(
         position=cut,
         row_shape=tuple(part.output.shape[1:]),
@@ -166,16 +166,16 @@ def test_a_phase_that_only_harms_is_undone(transfer: MakeTransfer) -> None:
 
 
 def rows_of(source: feed.Source) -> np.ndarray:
-    return np.concatenate(list(source.batches(8))).astype("float32")
+    return np.concatenate(list(source.iterate_batches(8))).astype("float32")
 
 
 def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTransfer) -> None:
     made = transfer("block_15_expand")
-    direct = transfer("block_16_expand").activations.at(made.backbone.cut("block_16_expand"))
-    deeper = made.activations.at(direct.position)
+    direct = transfer("block_16_expand").activations.find_rows(made.backbone.find_cut("block_16_expand"))
+    deeper = made.activations.find_rows(direct.position)
     assert (deeper.position, len(deeper.train), len(deeper.val)) == (direct.position, 32, 16)
     np.testing.assert_allclose(rows_of(deeper.train), rows_of(direct.train), atol=1e-2)
-    assert made.activations.at(direct.position) is deeper
+    assert made.activations.find_rows(direct.position) is deeper
 
 
 def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:
@@ -207,7 +207,10 @@ def test_without_room_for_deeper_activations_the_layers_between_run_in_every_epo
 ) -> None:
     roomy, tight = transfer("block_15_expand"), transfer("block_15_expand", max_gb=1e-9)
     with caplog.at_level("WARNING", "unfreeze"):
-        assert tight.activations.at(tight.backbone.cut("block_16_expand")).position == tight.features.plan.position
+        assert (
+            tight.activations.find_rows(tight.backbone.find_cut("block_16_expand")).position
+            == tight.features.plan.position
+        )
     assert "there is room for 0.0: computed in every epoch" in caplog.text
     assert tight.train_head(GENTLE).trainable_parameters == tight.head.count_params()
     one, other = (made.fine_tune("block_16_expand", GENTLE) for made in (roomy, tight))
@@ -282,7 +285,7 @@ def test_going_on_from_a_state_ends_where_one_training_would(transfer: MakeTrans
     head = whole.head
     parts.restore(head)
     whole.fine_tune("block_16_expand", phase, until=1)
-    begun = whole.state()
+    begun = whole.read_state()
     whole.restore(head)
     result = whole.fine_tune("block_16_expand", phase, state=begun)
     assert result.history["epoch"].tolist() == [1, 2]
@@ -343,9 +346,9 @@ def test_what_a_model_says_of_the_validation_images(transfer: MakeTransfer) -> N
 @pytest.mark.parametrize(("kind", "expected"), [("balanced", [2 / 3, 2.0]), ("none", [1.0, 1.0])])
 def test_balanced_weights_make_classes_count_alike(kind: str, expected: list[float]) -> None:
     fold = Fold(np.arange(4), np.array([0, 0, 0, 1]), np.ones(4))
-    assert _class_weights(fold, 2, kind) == pytest.approx(expected)
+    assert _compute_class_weights(fold, 2, kind) == pytest.approx(expected)
 
 
 def test_balanced_weights_go_by_what_images_count() -> None:
     fold = Fold(np.arange(4), np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 3.0]))
-    assert _class_weights(fold, 2, "balanced") == [1.0, 1.0]
+    assert _compute_class_weights(fold, 2, "balanced") == [1.0, 1.0]

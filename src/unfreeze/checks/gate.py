@@ -99,7 +99,7 @@ def validate(suite: str, frame: pd.DataFrame, rules: list[Rule], paths: Paths) -
     files.write_json(paths.checks(suite), {**summary, "rows": len(frame), "expectations": table})
     docs = paths.data_docs / suite
     files.remove(docs)
-    page = rendering.page("expectations.html.j2", suite=suite, rows=len(frame), outcomes=outcomes)
+    page = rendering.render_page("expectations.html.j2", suite=suite, rows=len(frame), outcomes=outcomes)
     files.write_text(docs / "index.html", page)
     return problems
 

@@ -102,7 +102,7 @@ class ImageCheck:
 
     def find_in(self, images: Images, checks: CheckSettings) -> np.ndarray:
         """Return whether each image has this fault: bool array of shape (images,)."""
-        arguments = () if self.threshold is None else (checks.threshold_of(self.name),)
+        arguments = () if self.threshold is None else (checks.get_threshold(self.name),)
         return np.asarray(self.find(images, *arguments), bool)
 
 
@@ -145,7 +145,7 @@ def find_all(images: Images, checks: CheckSettings) -> pd.DataFrame:
     found = {
         name: check.find_in(images, checks)
         for name, check in load_image_checks().items()
-        if checks.level_of(name) != "off"
+        if checks.get_level(name) != "off"
     }
     return pd.DataFrame(found, index=images.rows.index)
 

@@ -121,4 +121,4 @@ def _apply_measures(check: ImageCheck, picture: Picture) -> dict[str, Any]:
 
 
 def _describe_file(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    return {"bytes": path.stat().st_size, "sha256": files.hash_file(path)}

@@ -106,7 +106,7 @@ def render_page(
         for card in group
         if card.has_picture
     }
-    return rendering.page(
+    return rendering.render_page(
         "findings.html.j2",
         title=title,
         intro=intro,

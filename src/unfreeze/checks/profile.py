@@ -64,7 +64,7 @@ def describe_images(rows: pd.DataFrame, name: str) -> Profile:
         digest=files.digest(sorted(zip(rows["sha256"], rows["label"], strict=True))),
         images=len(rows),
         classes={str(label): float(share) for label, share in shares.items()},
-        quantiles={measure: _quantiles(rows[measure]) for measure in MEASURED} if len(rows) else {},
+        quantiles={measure: _round_quantiles(rows[measure]) for measure in MEASURED} if len(rows) else {},
     )
 
 
@@ -136,12 +136,12 @@ def measure_drift(before: Profile | None, now: Profile) -> pd.DataFrame:
     rows = [{"property": "classes", "distance": apart}]
     for name in MEASURED:
         if name in before.quantiles and name in now.quantiles:
-            distance = _kolmogorov_smirnov(before.quantiles[name], now.quantiles[name])
+            distance = _measure_distance(before.quantiles[name], now.quantiles[name])
             rows.append({"property": name, "distance": distance})
     return pd.DataFrame(rows)
 
 
-def _kolmogorov_smirnov(first: list[float], second: list[float]) -> float:
+def _measure_distance(first: list[float], second: list[float]) -> float:
     """Return the largest difference of two distributions, each given by its quantiles."""
     values = np.union1d(first, second)
     distances = [
@@ -150,6 +150,6 @@ def _kolmogorov_smirnov(first: list[float], second: list[float]) -> float:
     return float(max(distances)) / len(SHARES)
 
 
-def _quantiles(values: pd.Series) -> list[float]:
+def _round_quantiles(values: pd.Series) -> list[float]:
     """Return the quantiles to six digits, so that equal images give equal bytes."""
     return [float(f"{value:.6g}") for value in np.quantile(values.astype(float), SHARES)]

@@ -42,7 +42,7 @@ class Rule:
             expectation: Name of the class of Great Expectations.
             arguments: Arguments of that class.
         """
-        level = checks.level_of(name)
+        level = checks.get_level(name)
         if level == "off":
             return []
         explanation = EXPLANATIONS[name]
@@ -69,10 +69,10 @@ def guard_manifest(checks: CheckSettings) -> list[Rule]:
                 {"column": name, "value_set": [False]},
                 check.title,
                 check.remedy,
-                checks.level_of(name),
+                checks.get_level(name),
             )
             for name, check in load_image_checks().items()
-            if checks.level_of(name) != "off"
+            if checks.get_level(name) != "off"
         ),
         *(
             Rule(
@@ -111,7 +111,7 @@ def guard_classes(checks: CheckSettings, limits: Limits) -> list[Rule]:
             "imbalance",
             checks,
             "ExpectColumnValuesToBeBetween",
-            {"column": "times_smaller", "max_value": checks.threshold_of("imbalance")},
+            {"column": "times_smaller", "max_value": checks.get_threshold("imbalance")},
         ),
     ]
 
@@ -122,7 +122,7 @@ def guard_shortcuts(checks: CheckSettings) -> list[Rule]:
     Args:
         checks: Settings of `shortcut`.
     """
-    arguments = {"column": "skill", "max_value": checks.threshold_of("shortcut")}
+    arguments = {"column": "skill", "max_value": checks.get_threshold("shortcut")}
     return Rule.of_check("shortcut", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
@@ -132,7 +132,7 @@ def guard_drift(checks: CheckSettings) -> list[Rule]:
     Args:
         checks: Settings of `drift`.
     """
-    arguments = {"column": "distance", "max_value": checks.threshold_of("drift")}
+    arguments = {"column": "distance", "max_value": checks.get_threshold("drift")}
     return Rule.of_check("drift", checks, "ExpectColumnValuesToBeBetween", arguments)
 
 
@@ -167,7 +167,10 @@ def guard_images(classes: list[str], checks: CheckSettings) -> list[Rule]:
             "look at data/manifest.parquet for its images",
         ),
         *Rule.of_check(
-            "single_colour", checks, "ExpectColumnValuesToBeBetween", _varied(checks.threshold_of("single_colour"))
+            "single_colour",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            _allow_constant(checks.get_threshold("single_colour")),
         ),
     ]
 
@@ -229,7 +232,10 @@ def guard_features(checks: CheckSettings) -> list[Rule]:
             "set extract.precision=float32 and extract.dtype=float32, or check the weights",
         ),
         *Rule.of_check(
-            "dead_features", checks, "ExpectColumnValuesToBeBetween", _varied(checks.threshold_of("dead_features"))
+            "dead_features",
+            checks,
+            "ExpectColumnValuesToBeBetween",
+            _allow_constant(checks.get_threshold("dead_features")),
         ),
         *Rule.of_check(
             "collapsed_features",
@@ -265,7 +271,7 @@ def guard_feature_space(checks: CheckSettings) -> list[Rule]:
             "collapsed_features",
             checks,
             "ExpectColumnValuesToBeBetween",
-            {"column": "effective_dimensions", "min_value": checks.threshold_of("collapsed_features")},
+            {"column": "effective_dimensions", "min_value": checks.get_threshold("collapsed_features")},
         ),
         *Rule.of_check(
             "uninformative_features",
@@ -297,6 +303,6 @@ def guard_predictions(classes: int, majority: float, checks: CheckSettings) -> l
     ]
 
 
-def _varied(threshold: float) -> dict[str, Any]:
+def _allow_constant(threshold: float) -> dict[str, Any]:
     """Return the arguments for a positive deviation in all rows but a share of `threshold`."""
     return {"column": "deviation", "min_value": 0, "strict_min": True, "mostly": 1 - threshold}

@@ -105,12 +105,12 @@ def is_excused(path: str) -> bool:
     return any(fnmatch.fnmatch(path, pattern) for pattern in EXCUSED)
 
 
-def failed(rows: list[Compared]) -> list[str]:
+def list_failures(rows: list[Compared]) -> list[str]:
     """Return the outputs that differ and should not."""
     return [row.path for row in rows if row.result == "different"]
 
 
-def as_json(rows: list[Compared]) -> list[dict[str, Any]]:
+def tabulate(rows: list[Compared]) -> list[dict[str, Any]]:
     """Return the comparison for machines."""
     return [asdict(row) for row in rows]
 

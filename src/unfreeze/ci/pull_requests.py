@@ -42,7 +42,7 @@ class Service:
             return None
         return cls(api, os.environ.get("GITHUB_SERVER_URL", "https://github.com"), repository, token)
 
-    def address(self, commit: str, path: Path) -> str:
+    def build_address(self, commit: str, path: Path) -> str:
         """Return where a file of a commit can be seen as it is, also after its branch was deleted."""
         return f"{self.server}/{self.repository}/raw/{commit}/{path.as_posix()}"
 

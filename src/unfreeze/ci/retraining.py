@@ -61,7 +61,7 @@ def verify(paths: Paths) -> None:
     write_digests(paths)
     if stages := dvc_repo.list_stages_to_run(paths.root):
         raise UnfreezeError(
-            f"dvc.lock does not match, {_some(stages)} would run: `make repro` and commit what it changes, "
+            f"dvc.lock does not match, {_describe_some(stages)} would run: `make repro` and commit what it changes, "
             "or let `unfreeze ci retrain` do so"
         )
     log.info("dvc.lock matches: nothing would run")
@@ -81,14 +81,14 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
     Raises:
         UnfreezeError: A step failed; nothing is promoted, and the next run goes on.
     """
-    _step("preflight", "the work tree, the lock, MLflow, the remote and origin")
+    _log_step("preflight", "the work tree, the lock, MLflow, the remote and origin")
     dvc_repo.require_lock(paths)
     plan = Plan.of(paths, preset, target)
     own_text = str(paths.pull_request.relative_to(paths.root))
     remote = preflight.require(paths, may_differ=[*plan.results, own_text])
-    earlier = _earlier(paths, plan)
+    earlier = _find_earlier(paths, plan)
     if preset:
-        _step("preset", f"params.yaml from conf/ with study={preset}")
+        _log_step("preset", f"params.yaml from conf/ with study={preset}")
         compose_preset(paths, preset)
         # Another study writes other files.
         plan = Plan.of(paths, preset, target)
@@ -98,9 +98,9 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
     is_new = git.write_tree(paths.root, plan.results) != git.find_tree(paths.root, plan.commit)
     if not is_new and not _can_be_judged(paths, plan):
         return None
-    _step("sync", "the runs to MLflow")
+    _log_step("sync", "the runs to MLflow")
     _sync(paths)
-    _step("judge", "the best model against the champion")
+    _log_step("judge", "the best model against the champion")
     judgement, summary = _judge(paths)
     if earlier and judgement and _is_champion(judgement):
         log.info("nothing left to do: an earlier attempt has proposed and promoted this")
@@ -108,7 +108,7 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
     if is_new:
         _propose(paths, plan, remote, earlier, judgement, summary)
     if judgement and judgement.verdict == "promote":
-        _step("promote", f"version {judgement.challenger.version}")
+        _log_step("promote", f"version {judgement.challenger.version}")
         promotion.apply(load(paths.params), paths, judgement)
     return judgement
 
@@ -124,15 +124,17 @@ def _can_be_judged(paths: Paths, plan: Plan) -> bool:
 
 def _bring_up_to_date(paths: Paths, remote: str | None, *, is_taken_over: bool) -> None:
     """Run the stages that changed, on what the remote or the cache has of the others."""
-    _step("verify", "what would run")
+    _log_step("verify", "what would run")
     write_digests(paths)
     stages = dvc_repo.list_stages_to_run(paths.root)
-    log.info("%s", f"would run: {_some(stages)}, and what follows" if stages else "nothing would run")
-    _step("pull", f"from remote {remote}" if remote else "no DVC remote is set: what the cache holds is all there is")
+    log.info("%s", f"would run: {_describe_some(stages)}, and what follows" if stages else "nothing would run")
+    _log_step(
+        "pull", f"from remote {remote}" if remote else "no DVC remote is set: what the cache holds is all there is"
+    )
     dvc_repo.pull(paths.root) if remote else dvc_repo.checkout(paths.root)
     # Without a remote the models of an earlier attempt may be gone while its branch is there.
     if stages or (is_taken_over and not dvc_repo.is_complete(paths.root)):
-        _step("repro", "the stages that changed")
+        _log_step("repro", "the stages that changed")
         dvc_repo.reproduce(paths.root)
 
 
@@ -141,9 +143,9 @@ def _propose(
 ) -> None:
     """Keep the results where others find them: the models in the remote, the rest on a branch with a pull request."""
     if remote:
-        _step("push", f"to remote {remote}")
+        _log_step("push", f"to remote {remote}")
         dvc_repo.push(paths.root)
-    _step("branch", plan.branch)
+    _log_step("branch", plan.branch)
     shown = judgement.flips if judgement else ()
     image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.limits.max_pixels)
     tree = git.write_tree(paths.root, plan.results)
@@ -152,7 +154,7 @@ def _propose(
         commit = git.create_commit(paths.root, tree, f"Retrain {plan.commit[:DIGITS]}\n\n{summary}")
         git.push(paths.root, commit, plan.branch, expected=earlier)
     assert commit is not None
-    _step("pull request", f"{plan.branch} into {plan.target}")
+    _log_step("pull request", f"{plan.branch} into {plan.target}")
     before = (
         git.read_file(paths.root, plan.commit, str(path.relative_to(paths.root)))
         for path in (paths.verdict, paths.report_json)
@@ -160,10 +162,12 @@ def _propose(
     changes = text.Changes.read(paths, *before)
     service = pull_requests.Service.here()
     picture = (
-        service.address(commit, paths.flips_picture.relative_to(paths.root)) if service else paths.flips_picture.name
+        service.build_address(commit, paths.flips_picture.relative_to(paths.root))
+        if service
+        else paths.flips_picture.name
     )
-    body = text.body(changes, judgement, summary, picture=picture)
-    title = text.title(plan.commit[:DIGITS], judgement)
+    body = text.write_body(changes, judgement, summary, picture=picture)
+    title = text.write_title(plan.commit[:DIGITS], judgement)
     if service:
         log.info("%s", service.propose(plan.branch, plan.target, title, body))
         return
@@ -174,7 +178,7 @@ def _propose(
     )
 
 
-def _earlier(paths: Paths, plan: Plan) -> str | None:
+def _find_earlier(paths: Paths, plan: Plan) -> str | None:
     """Return the commit with which an earlier attempt has got as far as its branch.
 
     Raises:
@@ -226,9 +230,9 @@ def _is_champion(judgement: Judgement) -> bool:
     return judgement.champion is not None and judgement.champion.version == judgement.challenger.version
 
 
-def _some(stages: list[str]) -> str:
+def _describe_some(stages: list[str]) -> str:
     return ", ".join(stages[:MOST_NAMED]) + (f" and {len(stages) - MOST_NAMED} more" if stages[MOST_NAMED:] else "")
 
 
-def _step(name: str, what: str) -> None:
+def _log_step(name: str, what: str) -> None:
     log.info("step %s: %s", name, what)

@@ -61,12 +61,12 @@ class Changes:
         )
 
 
-def title(commit: str, judgement: Judgement | None) -> str:
+def write_title(commit: str, judgement: Judgement | None) -> str:
     """Return the pull request's title."""
     return f"Retrain {commit}: {VERDICTS[judgement.verdict] if judgement else 'not judged'}"
 
 
-def body(changes: Changes, judgement: Judgement | None, told: str, *, picture: str) -> str:
+def write_body(changes: Changes, judgement: Judgement | None, told: str, *, picture: str) -> str:
     """Return the pull request's text, in Markdown and without secrets.
 
     Args:
@@ -75,12 +75,18 @@ def body(changes: Changes, judgement: Judgement | None, told: str, *, picture: s
         told: The judgement, or why there is none, in a sentence.
         picture: Address of the picture of the images that changed.
     """
-    judged = _judged(judgement, picture) if judgement else []
-    parts = [f"**{_safe(told)}**", *judged, *_scores(changes), *_checks(changes), *_report(changes.report)]
+    judged = _tell_judgement(judgement, picture) if judgement else []
+    parts = [
+        f"**{_make_safe(told)}**",
+        *judged,
+        *_list_scores(changes),
+        *_list_checks(changes),
+        *_fold_report(changes.report),
+    ]
     return redact("\n\n".join(parts) + "\n")
 
 
-def quoted(untrusted: str) -> str:
+def quote(untrusted: str) -> str:
     """Return a text of unknown origin so that it is shown as it stands: no link, picture or mention comes of it."""
     shown = untrusted[:MOST_OF_REPORT]
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
@@ -88,47 +94,52 @@ def quoted(untrusted: str) -> str:
     return redact(f"The report of the tiny study, as text:\n\n{fence}text\n{shown}\n{fence}\n")
 
 
-def _judged(judgement: Judgement, picture: str) -> list[str]:
-    reasons = "\n".join(f"- {_safe(reason)}" for reason in judgement.reasons)
-    parts = ["## Verdict", format_table(_sides(judgement)), *([reasons] if reasons else [])]
+def _tell_judgement(judgement: Judgement, picture: str) -> list[str]:
+    reasons = "\n".join(f"- {_make_safe(reason)}" for reason in judgement.reasons)
+    parts = ["## Verdict", format_table(_tabulate_sides(judgement)), *([reasons] if reasons else [])]
     # Nothing was scored where the champion met itself.
     if judgement.difference is None:
         return parts
-    difference = formats.with_interval(judgement.difference, formats.points)
+    difference = formats.format_interval(judgement.difference, formats.format_points)
     told = f"Difference {difference} points of accuracy, on the same {judgement.images:,} test images."
     if judgement.more_images:
         told += f" About {judgement.more_images:,} more test images would tell."
     return [
         *parts,
         escape(told),
-        format_table(_classes(judgement.classes)),
-        *_flips(judgement.flips, picture),
+        format_table(_tabulate_classes(judgement.classes)),
+        *_list_flips(judgement.flips, picture),
     ]
 
 
-def _sides(judgement: Judgement) -> Table:
+def _tabulate_sides(judgement: Judgement) -> Table:
     sides = [side for side in (judgement.champion, judgement.challenger) if side]
     rows: list[Sequence[Cell | str]] = [
         ["version", *(str(side.version) for side in sides)],
         ["backbone", *(side.backbone for side in sides)],
-        ["accuracy", *(formats.percent(side.accuracy) for side in sides)],
-        ["size, MB", *(formats.digits(side.size_mb) for side in sides)],
-        ["latency, ms", *(formats.digits(side.latency_ms) for side in sides)],
+        ["accuracy", *(formats.format_percent(side.accuracy) for side in sides)],
+        ["size, MB", *(formats.format_digits(side.size_mb) for side in sides)],
+        ["latency, ms", *(formats.format_digits(side.latency_ms) for side in sides)],
     ]
     return Table("Champion and challenger", ["", "champion", "challenger"], rows)
 
 
-def _classes(classes: Mapping[str, ClassRecalls]) -> Table:
+def _tabulate_classes(classes: Mapping[str, ClassRecalls]) -> Table:
     """Return the recall of the classes, those that lost most first."""
     lost = sorted(classes.items(), key=lambda item: (item[1].challenger or 0) - (item[1].champion or 0))
     rows = [
-        [name, formats.percent(of.champion), formats.percent(of.challenger), formats.count(of.support)]
+        [
+            name,
+            formats.format_percent(of.champion),
+            formats.format_percent(of.challenger),
+            formats.format_count(of.support),
+        ]
         for name, of in lost[:MOST_ROWS]
     ]
     return Table("Recall", ["recall of", "champion", "challenger", "test images"], rows)
 
 
-def _flips(flips: Sequence[Flip], picture: str) -> list[str]:
+def _list_flips(flips: Sequence[Flip], picture: str) -> list[str]:
     if not flips:
         return ["Both predict the same class for every test image."]
     fixed, regressed = (sum(flip.better is better for flip in flips) for better in (True, False))
@@ -148,12 +159,12 @@ def _flips(flips: Sequence[Flip], picture: str) -> list[str]:
     ]
 
 
-def _safe(told: str) -> str:
+def _make_safe(told: str) -> str:
     """Return a sentence as Markdown; its secrets go first, since nothing finds them once it is escaped."""
     return escape(redact(told))
 
 
-def _scores(changes: Changes) -> list[str]:
+def _list_scores(changes: Changes) -> list[str]:
     """Return each backbone's scores in the commit and now."""
     rows: list[list[Cell | str]] = []
     before = {row.backbone: row for row in changes.before.verdict.rows} if changes.before else {}
@@ -162,8 +173,8 @@ def _scores(changes: Changes) -> list[str]:
         rows.append(
             [
                 row.backbone,
-                *(formats.with_interval(of.accuracy if of else None, formats.percent) for of in (old, row)),
-                *(_value(of, name) for name in ("macro_f1", "log_loss") for of in (old, row)),
+                *(formats.format_interval(of.accuracy if of else None, formats.format_percent) for of in (old, row)),
+                *(_format_score(of, name) for name in ("macro_f1", "log_loss") for of in (old, row)),
             ]
         )
     header = ["backbone", "accuracy before", "accuracy now", "macro F1 before", "now", "log-loss before", "now"]
@@ -176,16 +187,16 @@ def _scores(changes: Changes) -> list[str]:
     return parts
 
 
-def _value(row: Row | None, metric: str) -> str:
+def _format_score(row: Row | None, metric: str) -> str:
     score = row.scores.get(metric) if row else None
-    return formats.decimal(score.value if score else None)
+    return formats.format_decimal(score.value if score else None)
 
 
-def _checks(changes: Changes) -> list[str]:
+def _list_checks(changes: Changes) -> list[str]:
     """Return what the checks of data found in the commit and now."""
-    before, after = (_found(results) for results in (changes.before, changes.after))
+    before, after = (_collect_findings(results) for results in (changes.before, changes.after))
     rows = [
-        [suite, check, (after.get(key) or before[key])[0], *(_images(found, key) for found in (before, after))]
+        [suite, check, (after.get(key) or before[key])[0], *(_count_images(found, key) for found in (before, after))]
         for key in sorted({**before, **after})
         for suite, check in [key]
     ]
@@ -194,7 +205,7 @@ def _checks(changes: Changes) -> list[str]:
     return ["## Data checks", shown]
 
 
-def _found(results: Results | None) -> dict[tuple[str, str], tuple[str, int]]:
+def _collect_findings(results: Results | None) -> dict[tuple[str, str], tuple[str, int]]:
     """Return level and number of images of all that was not as expected, by suite and check."""
     return {
         (suite.suite, rule.subject): (rule.level, rule.unexpected)
@@ -203,14 +214,14 @@ def _found(results: Results | None) -> dict[tuple[str, str], tuple[str, int]]:
     }
 
 
-def _images(found: Mapping[tuple[str, str], tuple[str, int]], key: tuple[str, str]) -> str:
+def _count_images(found: Mapping[tuple[str, str], tuple[str, int]], key: tuple[str, str]) -> str:
     if key not in found:
         return "0"
     # Rules of a whole table count no images.
-    return formats.count(found[key][1]) if found[key][1] else "found"
+    return formats.format_count(found[key][1]) if found[key][1] else "found"
 
 
-def _report(report: str) -> list[str]:
+def _fold_report(report: str) -> list[str]:
     whole = (
         report
         if len(report) <= MOST_OF_REPORT

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.own_backbones import list_own_backbones
-from unfreeze.models.table import TABLE, Row, row_of
+from unfreeze.models.table import TABLE, Row, find_row
 from unfreeze.runtime import console
 
 
@@ -24,7 +24,7 @@ def describe(names: Sequence[str] = ()) -> list[dict[str, Any]]:
         parameters_with_top (None where no top is known), unfreeze (the default point), head, and
         unfreeze_points: each block's first layer, its index and the parameters trained from there.
     """
-    chosen = [row_of(name) for name in names or [*TABLE, *list_own_backbones()]]
+    chosen = [find_row(name) for name in names or [*TABLE, *list_own_backbones()]]
     return [_describe(row) for row in console.track(chosen, "building backbones", len(chosen))]
 
 
@@ -67,7 +67,7 @@ def _describe(row: Row) -> dict[str, Any]:
             "index": first,
             "trainable_parameters": sum(layer.count_params() for layer in layers[first:]),
         }
-        for first in backbone.block_starts()
+        for first in backbone.find_block_starts()
     ]
     return {
         "name": row.name,
@@ -77,14 +77,14 @@ def _describe(row: Row) -> dict[str, Any]:
         "native_size": row.native_size,
         "layers": len(layers),
         "parameters": int(backbone.base.count_params()),
-        "parameters_with_top": _with_top(row),
-        "unfreeze": backbone.point_name("auto"),
+        "parameters_with_top": _count_with_top(row),
+        "unfreeze": backbone.name_point("auto"),
         "head": [layer if isinstance(layer, str) else layer.model_dump() for layer in row.head],
         "unfreeze_points": points,
     }
 
 
-def _with_top(row: Row) -> int | None:
+def _count_with_top(row: Row) -> int | None:
     if row.origin != "applications":
         return None
     return int(getattr(keras.applications, str(row.builder))(weights=None, include_top=True).count_params())

@@ -71,7 +71,7 @@ def _comment(options: argparse.Namespace) -> None:
         raise UnfreezeError(
             "there is no service to comment at: set GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN"
         )
-    body = text.quoted(options.report.read_text(encoding="utf-8", errors="replace"))
+    body = text.quote(options.report.read_text(encoding="utf-8", errors="replace"))
     console.log.info("%s", service.comment(options.head, options.commit, body))
 
 
@@ -79,8 +79,8 @@ def _certify(options: argparse.Namespace) -> None:
     from unfreeze.ci import certification
 
     rows = certification.certify(Paths.here())
-    tell(options, certification.as_json(rows), lambda: certification.show(rows))
-    if differing := certification.failed(rows):
+    tell(options, certification.tabulate(rows), lambda: certification.show(rows))
+    if differing := certification.list_failures(rows):
         raise UnfreezeError(
             f"{len(differing)} of {len(rows)} outputs differ from the commit's: {', '.join(differing)}; the commit "
             "was made on another kind of machine, or a stage depends on what it does not declare"

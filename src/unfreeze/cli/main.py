@@ -82,7 +82,7 @@ def _run(arguments: list[str] | None) -> None:
     console.configure_logging()
     try:
         with pause_collector():
-            parser = _parser()
+            parser = _build_parser()
         options = parser.parse_args(arguments)
         options.run(options)
     except UnfreezeError as error:
@@ -94,7 +94,7 @@ def _run(arguments: list[str] | None) -> None:
         sys.exit(f"error: no space left to write{name} ({error}): free some and run `dvc repro` again")
 
 
-def _parser() -> "argparse.ArgumentParser":
+def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
     from unfreeze.cli import ci, registry, stages, study

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     trace.set_defaults(run=_trace)
     seen = commands.add_parser("seen", help="tell which models an image was in the training of")
     seen.add_argument("image", help="a file, or its SHA-256")
-    seen.set_defaults(run=_seen)
+    seen.set_defaults(run=_show_seen)
     promote = commands.add_parser("promote", help="judge a model against the champion, and let it take its place")
     promote.add_argument("backbone", nargs="?", help="of the last study; its best if none is named")
     promote.add_argument("--force", metavar="REASON", help="promote whatever the verdict is; the reason is recorded")
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     rollback = commands.add_parser("rollback", help="make the champion before this one champion again")
     rollback.set_defaults(run=_rollback)
     versions = commands.add_parser("versions", help="list the registered models, which of them is champion, and why")
-    versions.set_defaults(run=_versions)
+    versions.set_defaults(run=_list_versions)
     for command in (trace, seen, promote, rollback, versions):
         command.add_argument("--json", action="store_true", help="print JSON")
 
@@ -47,7 +47,7 @@ def _sync(_: argparse.Namespace) -> None:
     from unfreeze.tracking import views
     from unfreeze.tracking.ledger import Ledger
 
-    params, paths = _here()
+    params, paths = _read_here()
     ledger = Ledger(paths, params.tracking.experiment)
     ledger.sync(list(params.study.backbones))
     if not ledger.server.is_remote:
@@ -60,7 +60,7 @@ def _sync(_: argparse.Namespace) -> None:
 def _serve_pages(options: argparse.Namespace) -> None:
     from unfreeze.tracking.pages import serve_pages
 
-    params, paths = _here()
+    params, paths = _read_here()
     serve_pages(paths, params.tracking.experiment, options.port)
 
 
@@ -68,33 +68,33 @@ def _trace(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
     from unfreeze.tracking import traces
 
-    origin = traces.trace_run(_server(), options.run_id)
+    origin = traces.trace_run(_run_server(), options.run_id)
     rows = [{"": name, "value": value} for name, value in origin.items()]
     tell(options, origin, lambda: tables.show_rows("Where the run comes from", rows))
 
 
-def _seen(options: argparse.Namespace) -> None:
+def _show_seen(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
     from unfreeze.tracking import traces
 
     image = Path(options.image)
-    digest = files.sha256(image) if image.is_file() else options.image
+    digest = files.hash_file(image) if image.is_file() else options.image
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise UnfreezeError(f"{options.image!r} is neither a file nor a SHA-256: give the image, or its 64 digits")
-    models = traces.find_models_that_saw(_server(), digest)
+    models = traces.find_models_that_saw(_run_server(), digest)
     tell(options, models, lambda: tables.show_rows("Models that saw the image", models))
 
 
-def _server() -> Any:
+def _run_server() -> Any:
     from unfreeze.tracking.server import Server
 
-    params, paths = _here()
+    params, paths = _read_here()
     server = Server(paths, params.tracking.experiment)
     server.require()
     return server
 
 
-def _here() -> tuple[Params, Paths]:
+def _read_here() -> tuple[Params, Paths]:
     paths = Paths.here()
     return load(paths.params), paths
 
@@ -102,7 +102,7 @@ def _here() -> tuple[Params, Paths]:
 def _promote(options: argparse.Namespace) -> None:
     from unfreeze.release import promotion
 
-    params, paths = _here()
+    params, paths = _read_here()
     require_own_code(paths)
     result = promotion.promote(params, paths, options.backbone, force=options.force)
     tell(options, result.to_json(), lambda: console.log.info("%s", result.text))
@@ -111,14 +111,14 @@ def _promote(options: argparse.Namespace) -> None:
 def _rollback(options: argparse.Namespace) -> None:
     from unfreeze.release import promotion
 
-    result = promotion.rollback(*_here())
+    result = promotion.rollback(*_read_here())
     told = "version %s is champion again, in place of %s"
     tell(options, result, lambda: console.log.info(told, result["to"], result["from"]))
 
 
-def _versions(options: argparse.Namespace) -> None:
+def _list_versions(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
     from unfreeze.release import promotion
 
-    rows = promotion.versions(*_here())
+    rows = promotion.list_versions(*_read_here())
     tell(options, rows, lambda: tables.show_rows("Registered models", rows, besides=("tags", "transitions")))

@@ -86,7 +86,7 @@ def _print_backbone(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     found = study_report.read(Paths.here())
-    row = found.row_of(options.backbone)
+    row = found.find_row(options.backbone)
     tell(options, row.to_json(), lambda: tables.show_backbone(row, found))
 
 
@@ -96,7 +96,7 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     paths = Paths.here()
-    verdict.read(paths).row_of(options.backbone)
+    verdict.read(paths).find_row(options.backbone)
     if not paths.mistakes(options.backbone).exists():
         raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from unfreeze.figures.formats import NONE, mark_baseline, percent
+from unfreeze.figures.formats import NONE, format_percent, mark_baseline
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.finding import Finding
 from unfreeze.records.study_report import ReportedRow, ReportedVerdict
@@ -20,13 +20,13 @@ WIDTH = 200
 
 def show_comparison(verdict: ReportedVerdict) -> None:
     """Print the verdict, all backbones' scores and costs, and what their pairs say."""
-    console = _console()
+    console = _open_console()
     console.print(Text(text.summarise(verdict)))
     shown = [tables.tabulate_comparison(verdict), tables.tabulate_costs(verdict)]
     if verdict.pairs:
         shown.append(tables.tabulate_pairs(verdict))
     for table in shown:
-        console.print(_rich(table))
+        console.print(_draw_table(table))
     console.print(Text(tables.describe_smallest_difference(verdict)))
     console.print(Text(tables.describe_test_evaluations(verdict)))
     _show_findings(console, verdict.findings)
@@ -39,7 +39,7 @@ def show_backbone(row: ReportedRow, verdict: ReportedVerdict) -> None:
         row: Its row of the verdict.
         verdict: The study.
     """
-    console = _console()
+    console = _open_console()
     console.print(Text(mark_baseline(row.backbone, verdict), style="bold"))
     of_row = (
         tables.tabulate_settings,
@@ -51,7 +51,7 @@ def show_backbone(row: ReportedRow, verdict: ReportedVerdict) -> None:
     )
     for table in [*(tabulate(row) for tabulate in of_row), tables.tabulate_costs(verdict, [row])]:
         if table.rows:
-            console.print(_rich(table))
+            console.print(_draw_table(table))
     curve = row.learning_curve
     for sentence in filter(None, [tables.describe_seeds(row), curve.text if curve else ""]):
         console.print(Text(sentence))
@@ -72,12 +72,12 @@ def show_mistakes(name: str, mistakes: pd.DataFrame) -> None:
             row["predicted"],
             row["label"],
             ", ".join(near["label"] for near in row["neighbours"]),
-            percent(row["probability"]),
+            format_percent(row["probability"]),
         ]
         for row in mistakes.to_dict("records")
     ]
     header = ["image", "kind", "says", "is", "nearest training images are", "probability"]
-    _console().print(_rich(Table(f"Most telling pictures of {name}", header, rows, words=5)))
+    _open_console().print(_draw_table(Table(f"Most telling pictures of {name}", header, rows, words=5)))
 
 
 def show_rows(caption: str, rows: Sequence[Mapping[str, Any]], *, besides: Sequence[str] = ()) -> None:
@@ -89,16 +89,18 @@ def show_rows(caption: str, rows: Sequence[Mapping[str, Any]], *, besides: Seque
         besides: Keys that are left out.
     """
     header = [name for name in (rows[0] if rows else {}) if name not in besides]
-    lines = [[_in_words(row[name]) for name in header] for row in rows]
-    _console().print(_rich(Table(caption, header, lines, words=len(header))) if rows else Text(f"{caption}: none"))
+    lines = [[_write_in_words(row[name]) for name in header] for row in rows]
+    _open_console().print(
+        _draw_table(Table(caption, header, lines, words=len(header))) if rows else Text(f"{caption}: none")
+    )
 
 
-def _in_words(value: Any) -> str:
+def _write_in_words(value: Any) -> str:
     if value is None:
         return NONE
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_in_words(of)}" for name, of in value.items())
-    return "\n".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(f"{name} {_write_in_words(of)}" for name, of in value.items())
+    return "\n".join(map(_write_in_words, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -111,22 +113,22 @@ def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
         )
 
 
-def _rich(table: Table) -> RichTable:
+def _draw_table(table: Table) -> RichTable:
     # Plain text, since rich takes [red] and :smile: in a string as markup.
     shown = RichTable(title=Text(table.caption), title_justify="left")
     for number, title in enumerate(table.header):
         shown.add_column(Text(title), justify="left" if number < table.words else "right", overflow="fold")
     for row in table.rows:
-        shown.add_row(*map(_text, row))
+        shown.add_row(*map(_write_cell, row))
     return shown
 
 
-def _text(cell: Cell | str) -> Text:
+def _write_cell(cell: Cell | str) -> Text:
     """Return a cell with its note below, since intervals beside their values make tables too wide."""
     if isinstance(cell, str) or not cell.note:
         return Text(str(cell))
     return Text.assemble(cell.text, (f"\n{cell.note}", "dim"))
 
 
-def _console() -> Console:
+def _open_console() -> Console:
     return Console(width=None if Console().is_terminal else WIDTH, highlight=False)

@@ -81,7 +81,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     if (probabilities.argmax(axis=1) == labels).all():
         return 1.0
-    logits = _logits(probabilities)
+    logits = _compute_logits(probabilities)
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
@@ -103,8 +103,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     Returns:
         Probabilities of the same shape; rows add up to 1.
     """
-    return np.asarray(softmax(_logits(probabilities) / temperature, axis=1))
+    return np.asarray(softmax(_compute_logits(probabilities) / temperature, axis=1))
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
+def _compute_logits(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.clip(probabilities, LEAST_PROBABILITY, 1)))

@@ -22,7 +22,7 @@ def score_classes(fold: Fold) -> dict[str, ClassScores]:
     """
     hits, sizes = np.diag(fold.confusion), fold.confusion.sum(axis=1)
     alarms, rest = fold.confusion.sum(axis=0) - hits, fold.confusion.sum() - sizes
-    rng, shape = fold.class_stream(), (fold.resamples, len(sizes))
+    rng, shape = fold.make_class_stream(), (fold.resamples, len(sizes))
     caught = sizes * rng.beta(hits + 0.5, sizes - hits + 0.5, shape)
     claimed = caught + rest * rng.beta(alarms + 0.5, rest - alarms + 0.5, shape)
     return {

@@ -65,7 +65,7 @@ class Evidence:
     gain: Interval | None
     least_dimensions: float
 
-    def phases(self) -> dict[str, pd.DataFrame]:
+    def split_phases(self) -> dict[str, pd.DataFrame]:
         """Return the epochs of each phase, in their order."""
         return {str(name): epochs for name, epochs in self.history.groupby("phase", sort=False)}
 
@@ -105,11 +105,11 @@ def diagnose_backbone(
         The findings; none for a sound backbone. On untrained weights they are warnings at most, since such a
         backbone is there for comparison.
     """
-    least_dimensions = checks.threshold_of("collapsed_features")
+    least_dimensions = checks.get_threshold("collapsed_features")
     evidence = Evidence(selftest, weights, history, evaluation, gain, least_dimensions)
     findings = []
     for check, (symptom, causes) in SYMPTOMS.items():
-        level = checks.level_of(check)
+        level = checks.get_level(check)
         what = symptom(evidence)
         if level == "off" or what is None:
             continue
@@ -149,8 +149,8 @@ def describe_no_information(evidence: Evidence) -> str | None:
     if probe is None or probe["low"] > probe["majority"]:
         return None
     return (
-        f"{EXPLANATIONS['uninformative_features'].title}: a probe is right on {_percent(probe['low'])} to "
-        f"{_percent(probe['high'])}, the largest class on {_percent(probe['majority'])}"
+        f"{EXPLANATIONS['uninformative_features'].title}: a probe is right on {_format_percent(probe['low'])} to "
+        f"{_format_percent(probe['high'])}, the largest class on {_format_percent(probe['majority'])}"
     )
 
 
@@ -167,7 +167,7 @@ def describe_below_majority(evidence: Evidence) -> str | None:
     accuracy, majority = evidence.evaluation.accuracy, evidence.evaluation.majority
     if accuracy >= majority:
         return None
-    return f"{EXPLANATIONS['below_majority'].title}: {_percent(accuracy)} against {_percent(majority)}"
+    return f"{EXPLANATIONS['below_majority'].title}: {_format_percent(accuracy)} against {_format_percent(majority)}"
 
 
 def describe_no_gain(evidence: Evidence) -> str | None:
@@ -179,7 +179,7 @@ def describe_no_gain(evidence: Evidence) -> str | None:
     return f"{EXPLANATIONS['no_gain'].title}: {value} points ({low} to {high})"
 
 
-def wrong_scaling(evidence: Evidence) -> Cause | None:
+def blame_scaling(evidence: Evidence) -> Cause | None:
     """Features of wrongly scaled pixels are of little use."""
     if describe_scaling(evidence) is None:
         return None
@@ -187,24 +187,24 @@ def wrong_scaling(evidence: Evidence) -> Cause | None:
     return Cause(fed, remedy)
 
 
-def random_weights(evidence: Evidence) -> Cause | None:
+def blame_random_weights(evidence: Evidence) -> Cause | None:
     """Weights that were learnt nowhere have nothing to transfer."""
     if evidence.weights.source != RANDOM:
         return None
     return Cause("its weights are random: nothing was learnt before", "set weights to imagenet, a file or a wheel")
 
 
-def collapsed_features(evidence: Evidence) -> Cause | None:
+def blame_collapse(evidence: Evidence) -> Cause | None:
     """A head cannot tell apart what the frozen layers do not."""
     what = describe_collapse(evidence)
     return Cause(what, "check the file that weights names, or unfreeze more by unfreeze.point") if what else None
 
 
-def too_high_rate(evidence: Evidence) -> Cause | None:
+def blame_high_rate(evidence: Evidence) -> Cause | None:
     """Steps that are too long lead up, or to and fro."""
     if _has_learnt(evidence):
         return None
-    for phase, epochs in evidence.phases().items():
+    for phase, epochs in evidence.split_phases().items():
         moved = describe_trend(epochs["loss"])
         if moved not in ("fell", "stayed flat"):
             return Cause(
@@ -213,47 +213,47 @@ def too_high_rate(evidence: Evidence) -> Cause | None:
     return None
 
 
-def too_low_rate(evidence: Evidence) -> Cause | None:
+def blame_low_rate(evidence: Evidence) -> Cause | None:
     """Steps that are too short lead nowhere."""
     if _has_learnt(evidence):
         return None
     # A head that has learnt leaves fine-tuning little to do: the rate is to blame only where no phase moves. One
     # epoch shows no move.
-    phases = {phase: epochs["loss"] for phase, epochs in evidence.phases().items() if len(epochs) > 1}
+    phases = {phase: epochs["loss"] for phase, epochs in evidence.split_phases().items() if len(epochs) > 1}
     if not phases or any(describe_trend(loss) != "stayed flat" for loss in phases.values()):
         return None
     rates = ", ".join(RATES[phase] for phase in phases)
     return Cause("the training loss stayed flat: the learning rate is too low", f"raise {rates}, or train longer")
 
 
-def forgetting(evidence: Evidence) -> Cause | None:
+def blame_forgetting(evidence: Evidence) -> Cause | None:
     """Fine-tuning can overwrite what was learnt before (catastrophic forgetting; McCloskey & Cohen 1989)."""
-    phases = evidence.phases()
+    phases = evidence.split_phases()
     if not {"head", "fine-tuning"} <= set(phases):
         return None
     before, best = phases["head"]["val_accuracy"].iloc[-1], phases["fine-tuning"]["val_accuracy"].max()
     if not best < before - MOST_LOSS:
         return None
     return Cause(
-        f"validation accuracy fell from {_percent(before)} to {_percent(best)} when fine-tuning began: "
+        f"validation accuracy fell from {_format_percent(before)} to {_format_percent(best)} when fine-tuning began: "
         "what was learnt before is overwritten",
         f"lower {RATES['fine-tuning']}, or unfreeze fewer layers by unfreeze.point and unfreeze.candidates",
     )
 
 
-def overfitting(evidence: Evidence) -> Cause | None:
+def blame_overfitting(evidence: Evidence) -> Cause | None:
     """A model can know the training images and little else (overfitting)."""
     last = evidence.history.iloc[-1]
     if not (_has_learnt(evidence) and last["accuracy"] - last["val_accuracy"] > MOST_GAP):
         return None
     return Cause(
-        f"the model overfits: accuracy {_percent(last['accuracy'])} on them, "
-        f"{_percent(last['val_accuracy'])} on validation images",
+        f"the model overfits: accuracy {_format_percent(last['accuracy'])} on them, "
+        f"{_format_percent(last['val_accuracy'])} on validation images",
         "unfreeze fewer layers by unfreeze.point, bring more images, or augment them (augment.views and its changes)",
     )
 
 
-def no_information(evidence: Evidence) -> Cause | None:
+def blame_no_information(evidence: Evidence) -> Cause | None:
     """What the frozen layers leave out cannot be learnt behind them."""
     what = describe_no_information(evidence)
     return Cause(what, "unfreeze more by unfreeze.point, or take another of study.backbones") if what else None
@@ -274,11 +274,18 @@ def describe_trend(loss: pd.Series) -> str:
 
 # By check: its symptom, and its possible causes, the likeliest first. Symptoms before training have no cause in
 # training. Forgetting and overfitting may occur together; the first is more specific.
-OF_FEATURES = (wrong_scaling, random_weights, collapsed_features)
-OF_TRAINING = (*OF_FEATURES, too_high_rate, too_low_rate, forgetting, overfitting, no_information)
+OF_FEATURES = (blame_scaling, blame_random_weights, blame_collapse)
+OF_TRAINING = (
+    *OF_FEATURES,
+    blame_high_rate,
+    blame_low_rate,
+    blame_forgetting,
+    blame_overfitting,
+    blame_no_information,
+)
 SYMPTOMS: dict[str, tuple[Callable[[Evidence], str | None], tuple[Callable[[Evidence], Cause | None], ...]]] = {
-    "pixel_scaling": (describe_scaling, (wrong_scaling,)),
-    "collapsed_features": (describe_collapse, (wrong_scaling, random_weights)),
+    "pixel_scaling": (describe_scaling, (blame_scaling,)),
+    "collapsed_features": (describe_collapse, (blame_scaling, blame_random_weights)),
     "uninformative_features": (describe_no_information, OF_FEATURES),
     "one_class": (describe_one_class, OF_TRAINING),
     "below_majority": (describe_below_majority, OF_TRAINING),
@@ -290,5 +297,5 @@ def _has_learnt(evidence: Evidence) -> bool:
     return bool(evidence.history["accuracy"].iloc[-1] >= LEARNT)
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.1f} %"

@@ -20,8 +20,8 @@ WeightedScore = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 class Fold:
     """Labels and predicted probabilities of a fold.
 
-    The random streams are: `seed` for `recalls`; (`seed`, 1) for `claims`, then for `image_weights`, then for the
-    intervals of classes, in this order whatever is asked first.
+    The random streams are: `seed` for `recalls`; (`seed`, 1) for `claims`, then for `draw_image_weights`, then for
+    the intervals of classes, in this order whatever is asked first.
 
     Args:
         labels: Class numbers, int array of shape (images,).
@@ -75,7 +75,7 @@ class Fold:
         """Resampled number of images predicted as each class, shape (resamples, classes)."""
         return self._claims_and_stream[0]
 
-    def image_weights(self) -> Iterator[np.ndarray]:
+    def draw_image_weights(self) -> Iterator[np.ndarray]:
         """Yield how often each image counts in the resamples, blocks of shape (resamples of the block, images).
 
         All metrics see the same resamples.
@@ -86,10 +86,10 @@ class Fold:
             yield resampling.resample_weights(self.labels, rng, min(BLOCK, self.resamples - start))
         self._after_image_weights = rng.bit_generator.state
 
-    def class_stream(self) -> np.random.Generator:
+    def make_class_stream(self) -> np.random.Generator:
         """Return the random stream for the intervals of classes."""
         if not hasattr(self, "_after_image_weights"):
-            for _ in self.image_weights():
+            for _ in self.draw_image_weights():
                 pass
         rng = np.random.Generator(np.random.PCG64())
         rng.bit_generator.state = self._after_image_weights
@@ -130,7 +130,7 @@ def bootstrap(score: WeightedScore, *, resamples: int = 500) -> Callable[[Fold],
 
     def interval(fold: Fold) -> Interval:
         value = score(fold.labels, fold.probabilities, np.ones(len(fold.labels)))
-        weights = itertools.islice(itertools.chain.from_iterable(fold.image_weights()), resamples)
+        weights = itertools.islice(itertools.chain.from_iterable(fold.draw_image_weights()), resamples)
         resampled = np.array([score(fold.labels, fold.probabilities, weight) for weight in weights])
         return intervals.take_percentiles(value, resampled, lowest=-np.inf, highest=np.inf)
 

@@ -76,12 +76,12 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
 
     gain = estimate_gain(draws.images, accuracy, resampled, len(train) / len(part), random)
 
-    recalls = {name: average_accuracy(draws.right, once * own, each)[0] for name, own in _members(val)}
+    recalls = {name: average_accuracy(draws.right, once * own, each)[0] for name, own in _list_members(val)}
     neediest = _find_neediest(draws, val, recalls, weights, picks)
     images = [round(count) for count in draws.images.tolist()]
     return LearningCurve(
         points=tuple(
-            CurvePoint(images=count, accuracy=_rounded(value), low=_rounded(low), high=_rounded(high))
+            CurvePoint(images=count, accuracy=_round(value), low=_round(low), high=_round(high))
             for count, value, low, high in zip(images, accuracy, lows, highs, strict=True)
         ),
         classes={name: _list_recalls(images, of_class) for name, of_class in recalls.items()},
@@ -94,12 +94,12 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
 def _list_recalls(images: list[int], recalls: np.ndarray) -> tuple[RecallPoint, ...]:
     """Return the recall of a class by number of training images; None where the validation fold lacks the class."""
     return tuple(
-        RecallPoint(images=count, recall=None if np.isnan(value) else _rounded(value))
+        RecallPoint(images=count, recall=None if np.isnan(value) else _round(value))
         for count, value in zip(images, recalls, strict=True)
     )
 
 
-def _members(val: Pooled) -> list[tuple[str, np.ndarray]]:
+def _list_members(val: Pooled) -> list[tuple[str, np.ndarray]]:
     """Return each class with whether an image of the fold belongs to it."""
     return [(name, val.labels == number) for number, name in enumerate(val.classes)]
 
@@ -109,7 +109,7 @@ def _find_neediest(
 ) -> str | None:
     """Return the class whose recall still rises most from half of the images to all, by more than chance."""
     rises, resampled = {}, {}
-    for name, own in _members(val):
+    for name, own in _list_members(val):
         if own.sum() >= LEAST_SCORED:
             rises[name] = float(recalls[name][WHOLE] - recalls[name][HALF])
             of_class = average_accuracy(draws.right, weights * own, picks)
@@ -225,7 +225,7 @@ def estimate_gain(
     if np.percentile(last - [predict_gain(other, 0.5) for other in laws], PERCENTILES[0]) > 0:
         high = max(high, np.percentile(last, PERCENTILES[1]))
     value = predict_gain(law, times)
-    return Interval(value=_rounded(value), low=_rounded(min(low, value)), high=_rounded(max(high, value)))
+    return Interval(value=_round(value), low=_round(min(low, value)), high=_round(max(high, value)))
 
 
 def predict_error(images: np.ndarray, floor: float, reducible: float, exponent: float) -> np.ndarray:
@@ -303,5 +303,5 @@ def describe_gain(gain: Interval, neediest: str | None, used: int, images: int) 
     return text + (f" Judged by {used:,} of {images:,} training images." if used < images else "")
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return round(float(value), 4)

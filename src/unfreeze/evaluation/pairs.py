@@ -37,7 +37,7 @@ def compare_pairs(
     names = list(combinations(correct, 2))
     if not names:
         return []
-    only = np.array([_only(correct[first], correct[second]) for first, second in names])
+    only = np.array([_count_only(correct[first], correct[second]) for first, second in names])
     p_values = compute_p_values(only[:, 0], only[:, 1])
     adjusted = adjust_p_values(p_values)
     return [
@@ -129,12 +129,12 @@ def find_smallest_difference(images: int, discordant: float, *, pairs: int) -> f
     level = SIGNIFICANCE / max(pairs, 1)
 
     def lacking(gap: float) -> float:
-        return _power(gap, images, max(discordant, gap), level) - POWER
+        return _compute_power(gap, images, max(discordant, gap), level) - POWER
 
     return float(brentq(lacking, 1e-9, 1.0, xtol=1e-6)) if lacking(1.0) > 0 else 1.0
 
 
-def _power(gap: float, images: int, discordant: float, level: float) -> float:
+def _compute_power(gap: float, images: int, discordant: float, level: float) -> float:
     least, most = binom.interval(PLAUSIBLE, images, discordant)
     numbers = np.arange(least, most + 1)
     # The most images on the lesser side that are significant; below 0 where none are.
@@ -145,5 +145,5 @@ def _power(gap: float, images: int, discordant: float, level: float) -> float:
     return float(found @ binom.pmf(numbers, images, discordant))
 
 
-def _only(first_correct: np.ndarray, second_correct: np.ndarray) -> tuple[int, int]:
+def _count_only(first_correct: np.ndarray, second_correct: np.ndarray) -> tuple[int, int]:
     return int((first_correct & ~second_correct).sum()), int((second_correct & ~first_correct).sum())

@@ -25,12 +25,12 @@ def rank(rows: Sequence[Row], pairs: Sequence[Pair], smallest_difference: float,
     best = rows[0]
     differ = {frozenset((pair.first, pair.second)): pair.significant for pair in pairs}
     as_good = [row for row in rows[1:] if not differ[frozenset((best.backbone, row.backbone))]]
-    cheaper = [row for row in as_good if _saving(row, best)]
+    cheaper = [row for row in as_good if _describe_saving(row, best)]
     sentences = [
-        _of_best(best, baseline, alone=len(rows) == 1),
-        _of_others(as_good, smallest_difference, alone=len(rows) == 1),
-        *([_of_costs(cheaper, best)] if cheaper else []),
-        *_of_random([row.backbone for row in rows if row.weights == RANDOM]),
+        _praise_best(best, baseline, alone=len(rows) == 1),
+        _describe_others(as_good, smallest_difference, alone=len(rows) == 1),
+        *([_describe_costs(cheaper, best)] if cheaper else []),
+        *_warn_of_random([row.backbone for row in rows if row.weights == RANDOM]),
     ]
     return Ranking(
         best=best.backbone,
@@ -40,7 +40,7 @@ def rank(rows: Sequence[Row], pairs: Sequence[Pair], smallest_difference: float,
     )
 
 
-def _of_best(best: Row, baseline: str, *, alone: bool) -> str:
+def _praise_best(best: Row, baseline: str, *, alone: bool) -> str:
     accuracy, gain = best.accuracy, best.gain
     images = sum(map(sum, best.confusion))
     value, low, high = (f"{100 * share:.1f}" for share in (accuracy.value, accuracy.low, accuracy.high))
@@ -55,7 +55,7 @@ def _of_best(best: Row, baseline: str, *, alone: bool) -> str:
     return f"{text}, {value} points over {baseline} ({low} to {high}){sure}."
 
 
-def _of_others(as_good: Sequence[Row], smallest_difference: float, *, alone: bool) -> str:
+def _describe_others(as_good: Sequence[Row], smallest_difference: float, *, alone: bool) -> str:
     shown = (
         "a test fold of this size shows no difference at all"
         if smallest_difference >= 1
@@ -65,22 +65,22 @@ def _of_others(as_good: Sequence[Row], smallest_difference: float, *, alone: boo
         return f"No other backbone was tried; {shown}."
     if not as_good:
         return f"All others are worse by more than chance; {shown}."
-    names = _listed([row.backbone for row in as_good])
-    return f"{names} {_are(as_good)} as good as far as can be told: {shown}."
+    names = _list_in_words([row.backbone for row in as_good])
+    return f"{names} {_choose_verb(as_good)} as good as far as can be told: {shown}."
 
 
-def _of_costs(cheaper: Sequence[Row], best: Row) -> str:
-    costs = _listed([f"{row.backbone} ({_saving(row, best)})" for row in cheaper])
-    return f"{costs} {_are(cheaper)} cheaper at the same score."
+def _describe_costs(cheaper: Sequence[Row], best: Row) -> str:
+    costs = _list_in_words([f"{row.backbone} ({_describe_saving(row, best)})" for row in cheaper])
+    return f"{costs} {_choose_verb(cheaper)} cheaper at the same score."
 
 
-def _of_random(names: list[str]) -> list[str]:
+def _warn_of_random(names: list[str]) -> list[str]:
     if not names:
         return []
-    return [f"Scores with {RANDOM} weights are no measure of transfer: {_listed(names)}."]
+    return [f"Scores with {RANDOM} weights are no measure of transfer: {_list_in_words(names)}."]
 
 
-def _saving(row: Row, best: Row) -> str:
+def _describe_saving(row: Row, best: Row) -> str:
     """Return what a backbone computes instead of the best one, in words; nothing where it is no less."""
     less, more = (of.cost.multiply_accumulates / 1e9 for of in (row, best))
     if less > (1 - LEAST_SAVING) * more:
@@ -88,9 +88,9 @@ def _saving(row: Row, best: Row) -> str:
     return f"{less:.2f} instead of {more:.2f} billion multiply-accumulates an image"
 
 
-def _are(rows: Sequence[Row]) -> str:
+def _choose_verb(rows: Sequence[Row]) -> str:
     return "is" if len(rows) == 1 else "are"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_in_words(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -63,11 +63,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> 
         # The mean recall of the classes that are there, by definition.
         balanced_accuracy=float(macro[1]),
         log_loss=float(metrics.log_loss(labels, probabilities, labels=numbers)),
-        auc=_auc(labels, probabilities),
-        macro=_averages(macro, len(labels)),
-        weighted=_averages(weighted, len(labels)),
+        auc=_compute_auc(labels, probabilities),
+        macro=_make_averages(macro, len(labels)),
+        weighted=_make_averages(weighted, len(labels)),
         classes={
-            name: _averages(row[:3] if row[3] else None, int(row[3])) for name, row in zip(classes, rows, strict=True)
+            name: _make_averages(row[:3] if row[3] else None, int(row[3]))
+            for name, row in zip(classes, rows, strict=True)
         },
         confusion=metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
     )
@@ -85,7 +86,9 @@ def compute_roc(labels: np.ndarray, probabilities: np.ndarray, classes: list[str
         class, fpr and tpr, at most 200 points a class; none of a class that the fold lacks or that has no rest.
         Of two classes the second alone: the first one's curve is the same, mirrored.
     """
-    return _curves(list_contrasted(labels, probabilities), labels, probabilities, classes, ("fpr", "tpr"), _roc)
+    return _trace_curves(
+        list_contrasted(labels, probabilities), labels, probabilities, classes, ("fpr", "tpr"), _trace_roc
+    )
 
 
 def compute_precision_recall(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -101,7 +104,7 @@ def compute_precision_recall(labels: np.ndarray, probabilities: np.ndarray, clas
         lacks.
     """
     there = np.unique(labels).tolist()
-    return _curves(there, labels, probabilities, classes, ("recall", "precision"), _precision_recall)
+    return _trace_curves(there, labels, probabilities, classes, ("recall", "precision"), _trace_precision_recall)
 
 
 def list_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], *, most: int = 10) -> list[Confusion]:
@@ -134,7 +137,7 @@ def list_contrasted(labels: np.ndarray, probabilities: np.ndarray) -> list[int]:
     return [1] if probabilities.shape[1] == 2 else there
 
 
-def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+def _compute_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     areas = [
         metrics.roc_auc_score(labels == number, probabilities[:, number])
         for number in list_contrasted(labels, probabilities)
@@ -142,22 +145,22 @@ def _auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     return float(np.mean(areas)) if areas else None
 
 
-def _averages(values: np.ndarray | None, support: int) -> Averages:
+def _make_averages(values: np.ndarray | None, support: int) -> Averages:
     precision, recall, f1 = (None, None, None) if values is None else map(float, values)
     return Averages(precision=precision, recall=recall, f1=f1, support=support)
 
 
-def _roc(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _trace_roc(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     fpr, tpr, _ = metrics.roc_curve(truth, scores)
     return fpr, tpr
 
 
-def _precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _trace_precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     precision, recall, _ = metrics.precision_recall_curve(truth, scores)
     return recall[::-1], precision[::-1]
 
 
-def _curves(
+def _trace_curves(
     numbers: list[int],
     labels: np.ndarray,
     probabilities: np.ndarray,

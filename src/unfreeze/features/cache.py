@@ -58,7 +58,7 @@ class Rows:
         """Size of one row."""
         return int(np.prod(self.shape[1:])) * self.dtype.itemsize
 
-    def batches(self, size: int) -> Iterator[np.ndarray]:
+    def iterate_batches(self, size: int) -> Iterator[np.ndarray]:
         """Yield all rows in their order, `size` at a time."""
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
@@ -81,11 +81,11 @@ class Features:
     train: Rows | None
     val: Rows | None
 
-    def batches(self) -> Iterator[np.ndarray]:
+    def iterate_batches(self) -> Iterator[np.ndarray]:
         """Yield the stored rows of both folds in the order they were written, some at a time."""
         for fold in (self.train, self.val):
             if fold is not None:
-                yield from fold.batches(READ_BATCH)
+                yield from fold.iterate_batches(READ_BATCH)
 
 
 class Writer:
@@ -131,7 +131,7 @@ def measure_room(path: Path, max_gb: float, *, copies: int) -> int:
         copies: How many times it will be on the disk: DVC keeps a copy where the file system cannot share one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = files.partial_of(path)
+    partial = files.name_partial(path)
     taken = partial.stat().st_blocks * 512 if partial.exists() else 0
     return min(int(max_gb * 1e9), (shutil.disk_usage(path.parent).free + taken) // copies)
 
@@ -151,7 +151,7 @@ def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
         OSError: The disk has no room for all of it.
         UnfreezeError: Another process is writing it.
     """
-    partial = files.partial_of(path)
+    partial = files.name_partial(path)
     if not _is_begun(partial, plan):
         files.remove(partial)
         files.require_space(path.parent, plan.nbytes)
@@ -178,7 +178,7 @@ def read(path: Path, expected: dict[str, str]) -> Features:
     """
     try:
         with h5py.File(path) as store:
-            opened = _features_of(store, path)
+            opened = _build_features(store, path)
             plan = opened.plan
             for name, digest in expected.items():
                 found = plan.determined_by[name]
@@ -208,16 +208,16 @@ def _begin(partial: Path, plan: Plan) -> None:
         for name in FOLDS:
             fold: Fold = getattr(plan, name)
             if plan.stored:
-                _placed(store, name, (len(fold), *plan.row_shape), plan.dtype)
+                _allocate(store, name, (len(fold), *plan.row_shape), plan.dtype)
             for part in OF_FOLD:
                 store.create_dataset(f"{name}_{part}", data=getattr(fold, part))
-        _placed(store, "done", (), "int64")
+        _allocate(store, "done", (), "int64")
     # HDF5 leaves the file sparse; allocate it, so that a disk that fills up meanwhile cannot break it.
     with partial.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
 
 
-def _plan_of(store: h5py.File) -> Plan:
+def _read_plan(store: h5py.File) -> Plan:
     train, val = (Fold(*(store[f"{name}_{part}"][...] for part in OF_FOLD)) for name in FOLDS)
     return Plan(
         position=int(store.attrs["position"]),
@@ -234,21 +234,21 @@ def _plan_of(store: h5py.File) -> Plan:
     )
 
 
-def _features_of(store: h5py.File, path: Path) -> Features:
-    plan = _plan_of(store)
+def _build_features(store: h5py.File, path: Path) -> Features:
+    plan = _read_plan(store)
     if not plan.stored:
         return Features(plan, None, None)
-    return Features(plan, _rows(path, store["train"], plan.train), _rows(path, store["val"], plan.val))
+    return Features(plan, _build_rows(path, store["train"], plan.train), _build_rows(path, store["val"], plan.val))
 
 
-def _rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
+def _build_rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
     offset = dataset.id.get_offset()
     if offset is None or path.stat().st_size < offset + dataset.nbytes:
         raise OSError(f"{dataset.name} is cut short")
     return Rows(path, offset, dataset.shape, dataset.dtype, fold.labels, fold.weights)
 
 
-def _placed(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
+def _allocate(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
     """Create a contiguous dataset that is allocated at once, so that writing rows changes no metadata."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     # The same rows must give the same bytes, whenever they are written.
@@ -265,7 +265,7 @@ def _is_begun(partial: Path, plan: Plan) -> bool:
     try:
         # In the mode in which it will be opened: some damage shows only when a writable file is closed.
         with h5py.File(partial, "r+") as store:
-            return _features_of(store, partial).plan.same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
+            return _build_features(store, partial).plan.is_same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
     except BlockingIOError as error:
         raise UnfreezeError(f"{partial} is being written by another process: let that one end first") from error
     except DAMAGED:

@@ -44,7 +44,7 @@ def list_plans(pixels: Plan, cuts: list[tuple[int, Any]]) -> list[Plan]:
 
     Args:
         pixels: From `plan_pixels`.
-        cuts: Positions with the operations there, from `Backbone.cuts_up_to`.
+        cuts: Positions with the operations there, from `Backbone.list_cuts`.
     """
     return [
         replace(
@@ -127,8 +127,8 @@ def write_activations(
         advance(writer.done)
         first = len(train)
         pixels = chain(
-            train.batches(batch_size, done=min(writer.done, first)),
-            val.batches(batch_size, done=max(writer.done - first, 0)),
+            train.iterate_batches(batch_size, done=min(writer.done, first)),
+            val.iterate_batches(batch_size, done=max(writer.done - first, 0)),
         )
         for rows in run(pixels if plan.stored else ()):
             writer.append(rows)

@@ -51,7 +51,7 @@ def measure_probe_skill(
         `accuracy`, `low` and `high`, its 95 % interval (Wilson 1927), and `majority`, the share of the largest class;
         None if fewer than two classes have images in `probes.FOLDS` groups, which a probe needs.
     """
-    chosen = _stratified(labels, seed)
+    chosen = _draw_stratified(labels, seed)
     found = pd.Series(groups[chosen]).groupby(labels[chosen]).nunique()
     chosen = chosen[np.isin(labels[chosen], found.index[found >= probes.FOLDS])]
     classes, numbers = np.unique(labels[chosen], return_inverse=True)
@@ -69,7 +69,7 @@ def measure_probe_skill(
     }
 
 
-def _stratified(labels: np.ndarray, seed: int) -> np.ndarray:
+def _draw_stratified(labels: np.ndarray, seed: int) -> np.ndarray:
     """Choose at most `MOST_IMAGES` images at random, of each class its share."""
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = pd.Series(labels[order]).groupby(labels[order])

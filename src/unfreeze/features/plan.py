@@ -46,7 +46,7 @@ class Fold:
     def __len__(self) -> int:
         return len(self.images)
 
-    def same_as(self, other: "Fold") -> bool:
+    def is_same_as(self, other: "Fold") -> bool:
         """Tell whether both hold the same images in the same order, under the same labels and weights."""
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in OF_FOLD)
 
@@ -88,11 +88,11 @@ class Plan:
         """Size of the stored activations."""
         return self.rows * int(np.prod(self.row_shape)) * np.dtype(self.dtype).itemsize
 
-    def same_as(self, other: "Plan") -> bool:
+    def is_same_as(self, other: "Plan") -> bool:
         """Tell whether both plan the same bytes."""
         alike = ("position", "row_shape", "dtype", "classes", "determined_by", "settings", "stored")
         return (
             all(getattr(self, name) == getattr(other, name) for name in alike)
-            and self.train.same_as(other.train)
-            and self.val.same_as(other.val)
+            and self.train.is_same_as(other.train)
+            and self.val.is_same_as(other.val)
         )

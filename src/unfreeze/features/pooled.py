@@ -22,7 +22,7 @@ class Pooled:
         groups: Group number of each image; near copies, and images that the source groups, share one.
         folds: `train` or `val`.
         classes: Class names by number.
-        position: Where the backbone was cut, as `Backbone.part` takes it.
+        position: Where the backbone was cut, as `Backbone.build_part` takes it.
     """
 
     vectors: np.ndarray
@@ -47,7 +47,7 @@ class Pooled:
         parts = ("vectors", "ids", "labels", "groups", "folds")
         return replace(self, **{name: getattr(self, name)[rows] for name in parts})
 
-    def of(self, fold: str) -> "Pooled":
+    def take_fold(self, fold: str) -> "Pooled":
         """Return a fold's images."""
         return self.take(self.folds == fold)
 
@@ -95,7 +95,7 @@ def pool_features(cached: Features) -> np.ndarray:
     Returns:
         float32 array of shape (images, channels), training images first.
     """
-    vectors = [average_places(batch) for batch in cached.batches()]
+    vectors = [average_places(batch) for batch in cached.iterate_batches()]
     train = len(cached.plan.train)
     rows = np.concatenate(vectors)
     return np.concatenate([rows[: train // cached.plan.settings.augment.views], rows[train:]])

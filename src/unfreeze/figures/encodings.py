@@ -68,11 +68,11 @@ def draw_intervals(
     tooltip = [alt.Tooltip("name:N"), *(alt.Tooltip(f"{column}:Q", format=number_format) for column in columns)]
     axis = alt.Axis(format=number_format, tickCount=6)
     # No axis: a name must fit on a narrow page, so it is written above its interval.
-    base = alt.Chart(vega.to_data(frame)).encode(y=alt.Y("name:N", sort=None, title=None, axis=None))
+    base = alt.Chart(vega.make_data(frame)).encode(y=alt.Y("name:N", sort=None, title=None, axis=None))
     limits = {"x": alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=axis), "x2": "high:Q"}
     value = alt.X("value:Q", title=title)
     name = base.encode(text="name:N")
-    dashed = alt.Chart(vega.to_data(pd.DataFrame({"guide": [guide]})))
+    dashed = alt.Chart(vega.make_data(pd.DataFrame({"guide": [guide]})))
     return vega.build_spec(
         dashed.mark_rule(style="guide").encode(x="guide:Q"),
         base.mark_rule(style=style, strokeWidth=2).encode(**limits, **colour),

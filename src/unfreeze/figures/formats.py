@@ -13,44 +13,44 @@ UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 Number = float | None
 
 
-def percent(value: Number) -> str:
+def format_percent(value: Number) -> str:
     """Return a share as 96.4 %.
 
-    >>> percent(0.9637)
+    >>> format_percent(0.9637)
     '96.4 %'
     """
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
-def points(value: Number) -> str:
+def format_points(value: Number) -> str:
     """Return a difference of shares in points, with its sign.
 
-    >>> points(0.052)
+    >>> format_points(0.052)
     '+5.2'
     """
     return NONE if value is None else f"{100 * value:+.1f}"
 
 
-def decimal(value: Number) -> str:
+def format_decimal(value: Number) -> str:
     """Return a number to three decimals.
 
-    >>> decimal(0.12345)
+    >>> format_decimal(0.12345)
     '0.123'
     """
     return NONE if value is None else f"{value:.3f}"
 
 
-def count(value: Number) -> str:
+def format_count(value: Number) -> str:
     """Return a whole number with commas between thousands."""
     return NONE if value is None else f"{value:,.0f}"
 
 
-def digits(value: Number) -> str:
+def format_digits(value: Number) -> str:
     """Return a number to three digits."""
     return NONE if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def scaled(value: Number) -> str:
+def format_scaled(value: Number) -> str:
     """Return a large number to three digits with its unit: 2.30 G."""
     if value is None:
         return NONE
@@ -60,20 +60,20 @@ def scaled(value: Number) -> str:
     return f"{value:.0f}"
 
 
-def rate(value: Number) -> str:
+def format_rate(value: Number) -> str:
     """Return a learning rate as 1.1e-04."""
     return NONE if value is None else f"{value:.1e}"
 
 
-def probability(value: Number) -> str:
+def format_probability(value: Number) -> str:
     """Return a p-value: three decimals, or that it is smaller."""
     return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def with_interval(interval: Interval | None, write: Callable[[Number], str]) -> Cell:
+def format_interval(interval: Interval | None, write: Callable[[Number], str]) -> Cell:
     """Return a value with the limits of its interval.
 
-    >>> str(with_interval(Interval(value=0.9, low=0.85, high=0.93), percent))
+    >>> str(format_interval(Interval(value=0.9, low=0.85, high=0.93), format_percent))
     '90.0 % (85.0 to 93.0)'
 
     Args:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unfreeze.evaluation import curves
 from unfreeze.figures import encodings, vega
-from unfreeze.figures.formats import count, decimal, percent
+from unfreeze.figures.formats import format_count, format_decimal, format_percent
 from unfreeze.figures.parts import Chart, Table
 
 MOST_EPOCHS = 100
@@ -63,7 +63,7 @@ def choose_classes(classes: Sequence[str], recalls: Mapping[str, float | None]) 
     """
     if len(classes) == 2:
         return list(classes[1:])
-    return sorted(classes, key=lambda name: _missing_last(recalls.get(name)))[:MOST_CLASSES]
+    return sorted(classes, key=lambda name: _put_missing_last(recalls.get(name)))[:MOST_CLASSES]
 
 
 def draw_training(histories: Mapping[str, pd.DataFrame], metric: str, names: Sequence[str]) -> Chart:
@@ -74,7 +74,7 @@ def draw_training(histories: Mapping[str, pd.DataFrame], metric: str, names: Seq
         metric: accuracy or loss.
         names: All backbones, in the order of colours.
     """
-    write = percent if metric == "accuracy" else decimal
+    write = format_percent if metric == "accuracy" else format_decimal
     frame = _list_epochs(histories, metric)
     last = [
         f"{name} {write(_to_number(history[f'val_{metric}'].iloc[-1]))}"
@@ -83,7 +83,7 @@ def draw_training(histories: Mapping[str, pd.DataFrame], metric: str, names: Seq
     ]
     wide = frame.pivot(index="epoch", columns=["backbone", "fold"], values="value")
     rows = [
-        [count(epoch), *(write(_to_number(value)) for value in values)]
+        [format_count(epoch), *(write(_to_number(value)) for value in values)]
         for epoch, values in zip(wide.index, wide.to_numpy(), strict=True)
     ]
     return Chart(
@@ -114,7 +114,7 @@ def draw_threshold_curves(
     thin = {name: curves.thin(curve, axes.x, axes.y, most_points) for name, curve in whole.items()}
     heights = [curves.read_off(curve, axes.x, axes.y, PLACES) for curve in whole.values()]
     rows = [
-        [percent(place), *map(percent, values)]
+        [format_percent(place), *map(format_percent, values)]
         for place, values in zip(PLACES, np.transpose(heights).tolist(), strict=True)
     ]
     table = Table(f"{words.title}: {axes.y_title} by {axes.x_title}", [axes.x_title, *whole], rows)
@@ -156,15 +156,15 @@ def _build_training_spec(
     scale = alt.Scale(domain=["validation", "training"], range=[[1, 0], [4, 3]])
     dashes = alt.StrokeDash("fold:N", scale=scale, legend=None)
     tooltip = ["backbone:N", "epoch:Q", alt.Tooltip("value:Q", format=".3f")]
-    lines = alt.Chart(vega.to_data(frame.drop(columns="marked")))
-    shapes = alt.Chart(vega.to_data(frame[frame["marked"]].drop(columns="marked")))
+    lines = alt.Chart(vega.make_data(frame.drop(columns="marked")))
+    shapes = alt.Chart(vega.make_data(frame[frame["marked"]].drop(columns="marked")))
     layers = [
         lines.mark_line(strokeWidth=1.75).encode(**position, color=marks["color"], strokeDash=dashes),
         shapes.mark_point(filled=True, size=55, opacity=1).encode(**position, **marks, tooltip=tooltip),
     ]
     # Vega warns of a layer without data.
     if len(phase_ends):
-        ends = alt.Chart(vega.to_data(phase_ends)).encode(x="epoch:Q", color=marks["color"])
+        ends = alt.Chart(vega.make_data(phase_ends)).encode(x="epoch:Q", color=marks["color"])
         layers.append(ends.mark_rule(strokeDash=[1, 3], strokeWidth=1.5))
     return vega.build_spec(*layers, height=300)
 
@@ -185,19 +185,19 @@ def _build_curves_spec(
         "x": encodings.encode_share(axes.x, axes.x_title, whole=True, axis=alt.X),
         "y": encodings.encode_share(axes.y, axes.y_title, whole=True),
     }
-    lines = alt.Chart(vega.to_data(points.assign(order=range(len(points)))))
-    shapes = alt.Chart(vega.to_data(marked[columns]))
+    lines = alt.Chart(vega.make_data(points.assign(order=range(len(points)))))
+    shapes = alt.Chart(vega.make_data(marked[columns]))
     layers = [
         lines.mark_line(strokeWidth=1.75).encode(**position, color=marks["color"], order="order:Q"),
         shapes.mark_point(filled=True, size=45, opacity=1).encode(**position, **marks),
     ]
     if axes.chance is not None:
-        chance = alt.Chart(vega.to_data(pd.DataFrame({"x": [0, 1], "y": axes.chance})))
+        chance = alt.Chart(vega.make_data(pd.DataFrame({"x": [0, 1], "y": axes.chance})))
         layers.insert(0, chance.mark_line(style="guide").encode(x="x:Q", y="y:Q"))
     return vega.build_spec(*layers, height=300)
 
 
-def _missing_last(value: float | None) -> float:
+def _put_missing_last(value: float | None) -> float:
     return float("inf") if value is None else value
 
 

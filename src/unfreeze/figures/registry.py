@@ -2,9 +2,9 @@
 
 An entry is a function in a file of its own, in `unfreeze/figures/charts/` or in the checkout's `plugins/charts/`:
 
-    from unfreeze.figures.registry import chart_of_backbone
+    from unfreeze.figures.registry import register_backbone_chart
 
-    @chart_of_backbone("calibration", "Calibration")
+    @register_backbone_chart("calibration", "Calibration")
     def draw_calibration(data: BackboneData) -> list[Chart]: ...
 
 It may return several charts, which the page shows one after the other and a PNG side by side, or none where there is
@@ -62,7 +62,7 @@ class Registry:
 _REGISTRY = Registry()
 
 
-def chart_of_backbone(name: str, title: str) -> Callable[[Draw[BackboneData]], Draw[BackboneData]]:
+def register_backbone_chart(name: str, title: str) -> Callable[[Draw[BackboneData]], Draw[BackboneData]]:
     """Register a function that draws one backbone.
 
     Args:
@@ -72,7 +72,9 @@ def chart_of_backbone(name: str, title: str) -> Callable[[Draw[BackboneData]], D
     return lambda draw: _add(_REGISTRY.of_backbone, Entry(name, title, draw))
 
 
-def chart_of_study(name: str, title: str, section: Section = "more") -> Callable[[Draw[StudyData]], Draw[StudyData]]:
+def register_study_chart(
+    name: str, title: str, section: Section = "more"
+) -> Callable[[Draw[StudyData]], Draw[StudyData]]:
     """Register a function that draws all backbones together.
 
     Args:
@@ -83,7 +85,9 @@ def chart_of_study(name: str, title: str, section: Section = "more") -> Callable
     return lambda draw: _add(_REGISTRY.of_study, Entry(name, title, draw, section))
 
 
-def chart_of_costs(name: str, title: str, section: Section = "cost") -> Callable[[Draw[CostData]], Draw[CostData]]:
+def register_cost_chart(
+    name: str, title: str, section: Section = "cost"
+) -> Callable[[Draw[CostData]], Draw[CostData]]:
     """Register a function that draws all backbones and their costs, for the page alone.
 
     Args:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unfreeze.figures import encodings, label_placement, vega
 from unfreeze.figures.data import CostData
-from unfreeze.figures.formats import Number, percent
+from unfreeze.figures.formats import Number, format_percent
 from unfreeze.figures.parts import Chart, Table
 
 # Height of the plot, and its width on a narrow page, pixels.
@@ -41,7 +41,9 @@ def draw_scatter(
     )
     if frame.empty:
         return []
-    rows = [[row["backbone"], percent(row["accuracy"]), write(row["cost"])] for row in frame.to_dict("records")]
+    rows = [
+        [row["backbone"], format_percent(row["accuracy"]), write(row["cost"])] for row in frame.to_dict("records")
+    ]
     title = f"Accuracy and {name}"
     values = "; ".join(f"{backbone} {accuracy} at {cost}" for backbone, accuracy, cost in rows)
     return [
@@ -70,14 +72,14 @@ def _build_spec(frame: pd.DataFrame, title: str, names: list[str]) -> dict[str, 
         "y": alt.Y("accuracy:Q", title="accuracy", scale=accuracy, axis=_ACCURACIES),
     }
     tooltip = ["backbone:N", alt.Tooltip("cost:Q", format=".3s"), alt.Tooltip("accuracy:Q", format=".1%")]
-    points = alt.Chart(vega.to_data(frame)).mark_point(filled=True, size=90, opacity=1)
+    points = alt.Chart(vega.make_data(frame)).mark_point(filled=True, size=90, opacity=1)
     shifts = label_placement.place_names(
         _scale(np.log(frame["cost"]) if far else frame["cost"], WIDTH),
         HEIGHT - _scale(frame["accuracy"], HEIGHT),
         frame["backbone"].tolist(),
         width=WIDTH,
     )
-    named = alt.Chart(vega.to_data(frame.assign(dx=shifts[0], dy=shifts[1]))).encode(**position, text="backbone:N")
+    named = alt.Chart(vega.make_data(frame.assign(dx=shifts[0], dy=shifts[1]))).encode(**position, text="backbone:N")
     dx, dy = alt.expr("datum.dx"), alt.expr("datum.dy")
     return vega.build_spec(
         named.mark_text(style="halo", dx=dx, dy=dy),

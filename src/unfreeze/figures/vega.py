@@ -49,10 +49,10 @@ def build_spec(*layers: alt.Chart, height: int) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in ("$schema", "config")}
 
 
-def to_data(frame: pd.DataFrame) -> alt.Data:
+def make_data(frame: pd.DataFrame) -> alt.Data:
     """Return a table as the data of a chart: numbers with 5 decimals, null for what is missing.
 
-    >>> to_data(pd.DataFrame({"epoch": [1], "loss": [0.1234567]})).values
+    >>> make_data(pd.DataFrame({"epoch": [1], "loss": [0.1234567]})).values
     [{'epoch': 1, 'loss': 0.12346}]
     """
     return alt.Data(values=json.loads(frame.to_json(orient="records", double_precision=DECIMALS)))
@@ -64,7 +64,7 @@ def bundle_scripts() -> str:
     It has the version that the specifications are written for.
     """
     # The library's types require a snippet; without one all three libraries are bundled as they are, and quickly.
-    script = vl_convert.javascript_bundle(vl_version=_version())  # type: ignore[call-arg]
+    script = vl_convert.javascript_bundle(vl_version=_read_version())  # type: ignore[call-arg]
     for address in ADDRESSES:
         script = script.replace(address, "")
     return script
@@ -97,10 +97,14 @@ def write_png(charts: Sequence[Chart], title: str, path: Path) -> None:
     config["legend"]["orient"] = "bottom"
     try:
         png = vl_convert.vegalite_to_png(
-            theme.replace_variables(spec), vl_version=_version(), scale=SCALE, config=config, allowed_base_urls=[]
+            theme.replace_variables(spec),
+            vl_version=_read_version(),
+            scale=SCALE,
+            config=config,
+            allowed_base_urls=[],
         )
     except ValueError as error:
-        raise UnfreezeError(f"the chart {title!r} is not valid Vega-Lite: {_first_line(error)}") from error
+        raise UnfreezeError(f"the chart {title!r} is not valid Vega-Lite: {_take_first_line(error)}") from error
     with files.atomic(path) as partial, Image.open(io.BytesIO(png)) as image:
         # A third of the size that vl-convert writes.
         image.convert("RGB").save(partial)
@@ -131,10 +135,10 @@ def _register_font() -> None:
     vl_convert.register_font_directory(str(Path(found.origin).parent / "mpl-data/fonts/ttf"))
 
 
-def _version() -> str:
+def _read_version() -> str:
     """Return the version of Vega-Lite that the specifications are written for."""
     return ".".join(alt.VEGALITE_VERSION.split(".")[:2])
 
 
-def _first_line(error: Exception) -> str:
+def _take_first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")

@@ -80,12 +80,12 @@ class Views:
         """Row numbers in the store, one a view of an image."""
         return np.tile(self.images, self.count)
 
-    def first(self, count: int) -> "Views":
+    def take_first(self, count: int) -> "Views":
         """Return the first views of each image alone."""
         augment = self.augment.model_copy(update={"views": count}) if self.augment else None
         return Views(self.path, self.images, augment, self.seed)
 
-    def batches(self, size: int, *, done: int = 0) -> Iterator[np.ndarray]:
+    def iterate_batches(self, size: int, *, done: int = 0) -> Iterator[np.ndarray]:
         """Yield the pixels of all views, one view after the other; a batch never crosses into the next view.
 
         Args:
@@ -107,7 +107,7 @@ class Views:
                 if position > done:
                     yield changed
 
-    def shuffled(self, size: int, order: np.ndarray) -> Iterator[np.ndarray]:
+    def iterate_shuffled(self, size: int, order: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the pixels in an order, with new random changes where a view has any.
 
         Args:

@@ -57,7 +57,7 @@ def corrupt(
     return corrupted
 
 
-def _noise(picture: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
+def _add_noise(picture: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
     """Add Gaussian noise; the deviation is one of pixels 0..1."""
     return _round_to_uint8(picture + 255 * deviation * random.standard_normal(picture.shape))
 
@@ -68,21 +68,21 @@ def _blur(picture: np.ndarray, deviation: float, random: np.random.Generator) ->
     return _round_to_uint8(cv2.GaussianBlur(picture.astype("float32"), (0, 0), scaled))
 
 
-def _jpeg(picture: np.ndarray, quality: float, random: np.random.Generator) -> np.ndarray:
+def _compress(picture: np.ndarray, quality: float, random: np.random.Generator) -> np.ndarray:
     """Encode as JPEG and decode again."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=int(quality))
     return np.asarray(Image.open(stream))
 
 
-def _brightness(picture: np.ndarray, added: float, random: np.random.Generator) -> np.ndarray:
+def _brighten(picture: np.ndarray, added: float, random: np.random.Generator) -> np.ndarray:
     """Raise the value of HSV, 0..1."""
     hsv = cv2.cvtColor(picture.astype("float32") / 255, cv2.COLOR_RGB2HSV)
     hsv[..., 2] = np.minimum(hsv[..., 2] + added, 1)
     return _round_to_uint8(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
-def _rotation(picture: np.ndarray, degrees: float, random: np.random.Generator) -> np.ndarray:
+def _rotate(picture: np.ndarray, degrees: float, random: np.random.Generator) -> np.ndarray:
     """Turn about the middle, to the left or to the right; corners are filled with the picture's mirror image."""
     height, width = picture.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees * random.choice((-1, 1)), 1)
@@ -90,7 +90,7 @@ def _rotation(picture: np.ndarray, degrees: float, random: np.random.Generator) 
     return np.asarray(cv2.warpAffine(picture, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=mirrored))
 
 
-def _contrast(picture: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
+def _lower_contrast(picture: np.ndarray, kept: float, random: np.random.Generator) -> np.ndarray:
     """Keep a share of each pixel's distance from its channel's mean."""
     mean = picture.mean(axis=(0, 1))
     return _round_to_uint8((picture - mean) * kept + mean)
@@ -101,11 +101,11 @@ def _round_to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 _BY_NAME = {
-    "noise": Corruption(_noise, (0.08, 0.12, 0.18, 0.26, 0.38)),
+    "noise": Corruption(_add_noise, (0.08, 0.12, 0.18, 0.26, 0.38)),
     "blur": Corruption(_blur, (1, 2, 3, 4, 6)),
-    "jpeg": Corruption(_jpeg, (25, 18, 15, 10, 7)),
-    "brightness": Corruption(_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "rotation": Corruption(_rotation, (6, 12, 18, 24, 30)),
-    "contrast": Corruption(_contrast, (0.4, 0.3, 0.2, 0.1, 0.05)),
+    "jpeg": Corruption(_compress, (25, 18, 15, 10, 7)),
+    "brightness": Corruption(_brighten, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "rotation": Corruption(_rotate, (6, 12, 18, 24, 30)),
+    "contrast": Corruption(_lower_contrast, (0.4, 0.3, 0.2, 0.1, 0.05)),
 }
 CORRUPTIONS = tuple(_BY_NAME)

@@ -160,15 +160,15 @@ def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
         if _format_of(header) != "JPEG" or header.mode not in ("RGB", "L"):
             rgb = _decode(header, data)
             return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
-        factor = min(_halving(side, size) for side in header.size)
+        factor = min(_find_halving(side, size) for side in header.size)
         pixels = decode_jpeg(data, header, "RGB", factor=min(factor, LARGEST_JPEG_FACTOR))
-        return _shrink(pixels, size, _orientation(header))
+        return _shrink(pixels, size, _read_orientation(header))
 
 
 def _shrink(pixels: np.ndarray, size: int, orientation: int) -> np.ndarray:
     """Scale pixels of shape (height, width, 3) to an upright square."""
     height, width = pixels.shape[:2]
-    smaller = (width // _halving(width, size), height // _halving(height, size))
+    smaller = (width // _find_halving(width, size), height // _find_halving(height, size))
     if smaller != (width, height):
         pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
     square = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -176,7 +176,7 @@ def _shrink(pixels: np.ndarray, size: int, orientation: int) -> np.ndarray:
     return square if orientation == 1 else np.asarray(_turn(Image.fromarray(square), orientation))
 
 
-def _halving(side: int, size: int) -> int:
+def _find_halving(side: int, size: int) -> int:
     """Return the largest power of two by which a side can be divided without falling below a size."""
     return 1 << max((side // size).bit_length() - 1, 0)
 
@@ -222,18 +222,18 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """
     kind = _format_of(image)
     if kind == "JPEG":
-        rgb = _jpeg_to_rgb(data, image)
+        rgb = _decode_jpeg(data, image)
     else:
         if kind == "PNG":
             _verify_png(data)
         _refuse_ambiguous(image)
         image.load()
-        rgb = _to_rgb(image)
+        rgb = _convert_to_rgb(image)
     # Read the orientation last: loading a TIFF's pixels applies and removes it; PNG may store it behind the pixels.
-    return _turn(rgb, _orientation(image))
+    return _turn(rgb, _read_orientation(image))
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return EXIF's orientation, 1 to 8; 1 where there is none."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
@@ -271,19 +271,19 @@ def _refuse_ambiguous(image: ImageFile.ImageFile) -> None:
     if ";16" in raw_mode and "transparency" in image.info:
         raise Undecodable("16-bit pixels with a transparent colour: store an alpha channel instead")
     # Pillow reads such pixels as if each had its own colour, which holds only where this tag says so (TIFF 6.0, 21).
-    if image.mode == "YCbCr" and _tiff_tag(image, TiffImagePlugin.YCBCRSUBSAMPLING, None) != (1, 1):
+    if image.mode == "YCbCr" and _read_tiff_tag(image, TiffImagePlugin.YCBCRSUBSAMPLING, None) != (1, 1):
         raise Undecodable("uncompressed YCbCr whose colours are coarser than its pixels: store RGB instead")
 
 
-def _tiff_tag(image: Image.Image, tag: int, default: Any) -> Any:
+def _read_tiff_tag(image: Image.Image, tag: int, default: Any) -> Any:
     return image.tag_v2.get(tag, default) if isinstance(image, TiffImagePlugin.TiffImageFile) else default
 
 
-def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
+def _convert_to_rgb(image: ImageFile.ImageFile) -> Image.Image:
     if image.mode.startswith("I;16"):
         values = np.asarray(image) >> 8
         # Pillow inverts such pixels where they have 8 bits, but not here.
-        if _tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, None) == WHITE_IS_ZERO:
+        if _read_tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, None) == WHITE_IS_ZERO:
             values = 255 - values
         return Image.fromarray(values.astype(np.uint8)).convert("RGB")
     if image.mode == "LAB":
@@ -297,7 +297,7 @@ def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), upper).convert("RGB")
 
 
-def _jpeg_to_rgb(data: bytes, header: Image.Image) -> Image.Image:
+def _decode_jpeg(data: bytes, header: Image.Image) -> Image.Image:
     """Decode all pixels of a JPEG to RGB."""
     if header.mode != "CMYK":
         return Image.fromarray(decode_jpeg(data, header, "RGB"))

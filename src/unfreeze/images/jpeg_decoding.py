@@ -45,13 +45,13 @@ def decode_jpeg(data: bytes, header: Image.Image, colours: Literal["RGB", "CMYK"
     try:
         pixels = simplejpeg.decode_jpeg(data, colours, **scale)
     except ValueError:
-        pixels = simplejpeg.decode_jpeg(_with_plain_header(data), colours, **scale)
+        pixels = simplejpeg.decode_jpeg(_strip_header(data), colours, **scale)
     if not _has_all_coefficients(data):
         raise Undecodable("scans of a JPEG are missing")
     return np.asarray(pixels)
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the marker, the start and the end of each segment up to the end of the image; pixels belong to none."""
     position = len(START_OF_IMAGE)
     while (found := JPEG_SEGMENT.search(data, position)) and found[0] != END_OF_IMAGE:
@@ -59,10 +59,10 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield found[1][0], found.start(), position
 
 
-def _with_plain_header(data: bytes) -> bytes:
+def _strip_header(data: bytes) -> bytes:
     """Return a JPEG with an end, and without what may make libjpeg warn though it touches no pixel."""
     parts = [START_OF_IMAGE]
-    for marker, start, end in _jpeg_segments(data):
+    for marker, start, end in _iterate_segments(data):
         if marker == START_OF_SCAN:
             return b"".join([*parts, data[start:], END_OF_IMAGE])
         if marker == APP0 and data[start + 4 : start + 9] == b"JFIF\0":
@@ -79,7 +79,7 @@ def _has_all_coefficients(data: bytes) -> bool:
     A progressive JPEG can end, or be cut, between two scans. libjpeg smooths over what is missing and says nothing.
     """
     missing: dict[int, int] = {}
-    for marker, start, end in _jpeg_segments(data):
+    for marker, start, end in _iterate_segments(data):
         segment = data[start + 4 : end]
         if marker in START_OF_FRAME:
             missing = {segment[6 + 3 * number]: ALL_COEFFICIENTS for number in range(segment[5])}

@@ -49,7 +49,7 @@ class Images:
         """SHA-256 of everything that determines the pixels."""
         return hashlib.sha256(f"{self.manifest_sha256} {self.size} {self.resize}".encode()).hexdigest()
 
-    def rows_of(self, folds: pd.DataFrame, fold: str) -> np.ndarray:
+    def find_rows(self, folds: pd.DataFrame, fold: str) -> np.ndarray:
         """Return the row numbers of a fold, ascending.
 
         Args:

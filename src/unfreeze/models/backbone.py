@@ -29,7 +29,7 @@ def build(row: Row, size: int) -> Any:
     """
     check_size(row, size)
     if row.builder is None:
-        return _small_cnn(size)
+        return _build_small_cnn(size)
     from unfreeze.models.builders import build_network
 
     return build_network(row, size)
@@ -68,27 +68,29 @@ class Backbone:
         """Shape of the output without the batch."""
         return tuple(self.base.output.shape[1:])
 
-    def first_trainable(self, point: UnfreezePoint) -> int:
+    def find_first_trainable(self, point: UnfreezePoint) -> int:
         """Return the index in `base.layers` from which a point trains; `auto` is the row's default."""
         from unfreeze.models import graph
 
-        return graph.first_trainable(self.base, self.row.unfreeze if point == "auto" else point, self.block_starts())
+        return graph.find_first_trainable(
+            self.base, self.row.unfreeze if point == "auto" else point, self.find_block_starts()
+        )
 
-    def block_starts(self) -> list[int]:
+    def find_block_starts(self) -> list[int]:
         """Return the index in `base.layers` of the first layer of every block, from the bottom up."""
         from unfreeze.models import graph
 
         if not self.row.blocks:
-            return graph.block_starts(self.base)
-        return sorted(graph.first_trainable(self.base, name) for name in self.row.blocks)
+            return graph.find_block_starts(self.base)
+        return sorted(graph.find_first_trainable(self.base, name) for name in self.row.blocks)
 
-    def cut(self, point: UnfreezePoint) -> int:
+    def find_cut(self, point: UnfreezePoint) -> int:
         """Return the position up to which everything is frozen at an unfreeze point."""
         from unfreeze.models import graph
 
-        return graph.cut_before(self.base, self.first_trainable(point))
+        return graph.find_cut(self.base, self.find_first_trainable(point))
 
-    def cuts_up_to(self, position: int) -> list[tuple[int, Any]]:
+    def list_cuts(self, position: int) -> list[tuple[int, Any]]:
         """Return where the backbone can be cut between its first layer and a position, with the operations there.
 
         Args:
@@ -96,40 +98,40 @@ class Backbone:
         """
         from unfreeze.models import graph
 
-        points = [point for point in graph.articulation_points(self.base) if 0 < point < position]
+        points = [point for point in graph.find_articulation_points(self.base) if 0 < point < position]
         return [(point, self.base.operations[point]) for point in [*points, position]]
 
-    def candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, UnfreezePoint]:
+    def list_candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, UnfreezePoint]:
         """Return the distinct unfreeze points of a search space, by the name of their first trainable layer.
 
         Args:
             points: Points of any form; `auto` stands for the start of every block, and `none`.
 
         Returns:
-            The points from the top of the backbone down, each as `named` gives it.
+            The points from the top of the backbone down, each as `resolve_point` gives it.
         """
         chosen: list[UnfreezePoint] = []
         for point in points:
-            chosen += ["none", *self.block_starts()] if point == "auto" else [point]
-        chosen.sort(key=self.first_trainable, reverse=True)
-        return dict(self.named(point) for point in chosen)
+            chosen += ["none", *self.find_block_starts()] if point == "auto" else [point]
+        chosen.sort(key=self.find_first_trainable, reverse=True)
+        return dict(self.resolve_point(point) for point in chosen)
 
-    def named(self, point: UnfreezePoint) -> tuple[str, UnfreezePoint]:
+    def resolve_point(self, point: UnfreezePoint) -> tuple[str, UnfreezePoint]:
         """Return the name of an unfreeze point, and the point as `none`, `all` or an index.
 
         Names of unnamed layers differ from process to process, so they show a point and do not find it.
         """
-        name = self.point_name(point)
-        return name, name if name in ("none", "all") else self.first_trainable(point)
+        name = self.name_point(point)
+        return name, name if name in ("none", "all") else self.find_first_trainable(point)
 
-    def point_name(self, point: UnfreezePoint) -> str:
+    def name_point(self, point: UnfreezePoint) -> str:
         """Return an unfreeze point as the first trainable layer's name, or `none` or `all`."""
-        first = self.first_trainable(point)
+        first = self.find_first_trainable(point)
         if first == 0:
             return "all"
         return "none" if first == len(self.base.layers) else self.base.layers[first].name
 
-    def part(self, start: int, stop: int) -> Any:
+    def build_part(self, start: int, stop: int) -> Any:
         """Return the model between two positions, in inference mode, as BatchNorm must stay.
 
         Args:
@@ -147,10 +149,10 @@ class Backbone:
             inputs = keras.Input((self.size, self.size, 3), dtype="uint8", name="pixels")
             x = scale_pixels(self.scaling, inputs) if stop else inputs
         if stop:
-            x = graph.segment(self.base, start, stop)(x, training=False)
+            x = graph.build_segment(self.base, start, stop)(x, training=False)
         return keras.Model(inputs, x)
 
-    def classifier(self, head: Any) -> Any:
+    def build_classifier(self, head: Any) -> Any:
         """Return the whole model: uint8 RGB pixels in, class probabilities out."""
         import keras
 
@@ -172,7 +174,7 @@ def find_input(output: Any) -> Any:
     return tensor
 
 
-def _small_cnn(size: int) -> Any:
+def _build_small_cnn(size: int) -> Any:
     """Four convolutions, each at half the side of the one before: the model one would train without transfer."""
     import keras
     from keras import layers

@@ -46,7 +46,7 @@ def measure_latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), rep
     Returns:
         The median of each size in milliseconds a call, by the size as text, as JSON has keys.
     """
-    return {str(size): _median_ms(engine.resized(size, hint="latency"), repeats) for size in batch_sizes}
+    return {str(size): _measure_median_ms(engine.resized(size, hint="latency"), repeats) for size in batch_sizes}
 
 
 def measure_size_mb(path: Path) -> float:
@@ -54,7 +54,7 @@ def measure_size_mb(path: Path) -> float:
     return path.stat().st_size / 1e6
 
 
-def _median_ms(engine: Engine, repeats: int) -> float:
+def _measure_median_ms(engine: Engine, repeats: int) -> float:
     shape = (engine.batch_size, *engine.model_input.shape[1:])
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(engine.model_input.dtype)
 

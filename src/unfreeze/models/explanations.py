@@ -46,8 +46,8 @@ def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, posi
         model: A whole model as it is saved: pixels, their scaling, the nested backbone, the nested head.
         pixels: uint8 array of shape (images, height, width, 3), RGB.
         classes: The class number to explain, one a picture.
-        position: An articulation point of the backbone's operations, as `Backbone.part` takes it: it has the same
-            number in each order of them. 0 is the backbone's input.
+        position: An articulation point of the backbone's operations, as `Backbone.build_part` takes it: it has the
+            same number in each order of them. 0 is the backbone's input.
 
     Returns:
         The heat and the activations.
@@ -117,18 +117,22 @@ def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]
         The model from pixels to these activations and to those at a position, and the one from the former to the
         score of each class.
     """
-    scaled, backbone, head = _parts(model)
-    point = max(point for point in graph.articulation_points(backbone) if _has_places(backbone.operations[point]))
+    scaled, backbone, head = _take_apart(model)
+    point = max(
+        point for point in graph.find_articulation_points(backbone) if _has_places(backbone.operations[point])
+    )
     given = {0: scaled}
     for start, end in itertools.pairwise(sorted({0, position, point})):
-        given[end] = graph.segment(backbone, start, end)(given[start], training=False)
+        given[end] = graph.build_segment(backbone, start, end)(given[start], training=False)
     inputs = keras.Input(given[point].shape[1:])
     end = len(backbone.operations) - 1
-    after = keras.Model(inputs, _scores(head)(graph.segment(backbone, point, end)(inputs, training=False)))
+    after = keras.Model(
+        inputs, _build_scorer(head)(graph.build_segment(backbone, point, end)(inputs, training=False))
+    )
     return keras.Model(model.input, [given[point], given[position]]), after
 
 
-def _parts(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
+def _take_apart(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
     """Return the scaled pixels that a whole model feeds to its backbone, the backbone and the head."""
     features = find_input(model.output)
     return find_input(features), features._keras_history.operation, model.output._keras_history.operation
@@ -139,7 +143,7 @@ def _has_places(operation: Any) -> bool:
     return len(shape) == 4 and shape[1] > 1
 
 
-def _scores(head: keras.Model) -> keras.Model:
+def _build_scorer(head: keras.Model) -> keras.Model:
     """Return the head without its softmax or sigmoid; one unit stands for the second class, and against the first."""
     last = [layer for layer in head.layers if isinstance(layer, keras.layers.Dense)][-1]
     scores = keras.ops.matmul(last.input, last.kernel) + last.bias

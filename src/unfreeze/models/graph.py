@@ -18,7 +18,7 @@ from unfreeze.settings.training import BlockCount, ParameterShare, UnfreezePoint
 MERGES = (keras.layers.Add, keras.layers.Concatenate)
 
 
-def articulation_points(backbone: keras.Model) -> list[int]:
+def find_articulation_points(backbone: keras.Model) -> list[int]:
     """Return the positions in `backbone.operations` whose output all later operations depend on alone.
 
     Args:
@@ -31,7 +31,7 @@ def articulation_points(backbone: keras.Model) -> list[int]:
     position = {id(operation): index for index, operation in enumerate(operations)}
     last_use = list(range(len(operations)))
     for index, operation in enumerate(operations):
-        for producer in _producers(operation):
+        for producer in _list_producers(operation):
             last_use[position[id(producer)]] = max(last_use[position[id(producer)]], index)
     last_use[-1] = len(operations)
     points, needed_until = [], 0
@@ -43,7 +43,7 @@ def articulation_points(backbone: keras.Model) -> list[int]:
     return points
 
 
-def cut_before(backbone: keras.Model, first_trainable: int) -> int:
+def find_cut(backbone: keras.Model, first_trainable: int) -> int:
     """Return the last articulation point with only frozen layers up to it.
 
     Args:
@@ -57,10 +57,10 @@ def cut_before(backbone: keras.Model, first_trainable: int) -> int:
     end = len(backbone.operations)
     if first_trainable < len(layers):
         end = backbone.operations.index(layers[first_trainable])
-    return max((point for point in articulation_points(backbone) if point < end), default=0)
+    return max((point for point in find_articulation_points(backbone) if point < end), default=0)
 
 
-def segment(backbone: keras.Model, start: int, stop: int) -> keras.Model:
+def build_segment(backbone: keras.Model, start: int, stop: int) -> keras.Model:
     """Return the part of a backbone after one articulation point and up to another; it shares the weights.
 
     Args:
@@ -77,7 +77,7 @@ def segment(backbone: keras.Model, start: int, stop: int) -> keras.Model:
     return keras.Model(before, after, name=f"{backbone.name}_{start}_{stop}")
 
 
-def block_starts(backbone: keras.Model) -> list[int]:
+def find_block_starts(backbone: keras.Model) -> list[int]:
     """Return the index in `backbone.layers` of the first layer of every block, from the bottom up.
 
     A block ends at an articulation point where paths have met again (an Add or a Concatenate, with the
@@ -86,7 +86,7 @@ def block_starts(backbone: keras.Model) -> list[int]:
     block of its own.
     """
     operations = backbone.operations
-    points = articulation_points(backbone)
+    points = find_articulation_points(backbone)
     steps = list(zip(points, points[1:], strict=False))
     ends = [
         point
@@ -97,7 +97,7 @@ def block_starts(backbone: keras.Model) -> list[int]:
         ends = [
             before if operations[point].weights else point
             for before, point in steps
-            if _area(operations[point]) < _area(operations[before])
+            if _measure_area(operations[point]) < _measure_area(operations[before])
         ]
     weighted = [index for index, operation in enumerate(operations) if getattr(operation, "weights", ())]
     starts = {0}
@@ -108,7 +108,7 @@ def block_starts(backbone: keras.Model) -> list[int]:
     return sorted(starts)
 
 
-def first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequence[int] | None = None) -> int:
+def find_first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequence[int] | None = None) -> int:
     """Return the index in `backbone.layers` from which an unfreeze point trains.
 
     Args:
@@ -129,7 +129,7 @@ def first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Sequenc
         case "all":
             return 0
         case BlockCount(blocks=count):
-            starts = block_starts(backbone) if starts is None else starts
+            starts = find_block_starts(backbone) if starts is None else starts
             if count > len(starts):
                 raise UnfreezeError(
                     f"unfreeze point 'blocks: {count}': {backbone.name} has {len(starts)} blocks; "
@@ -170,17 +170,17 @@ def freeze_below(backbone: keras.Model, first: int) -> None:
         layer.trainable = index >= first
 
 
-def trainable_parameters(layer: keras.layers.Layer) -> int:
+def count_trainable_parameters(layer: keras.layers.Layer) -> int:
     """Return the number of parameters that training may change."""
     return sum(int(variable.value.shape.num_elements()) for variable in layer.trainable_variables)
 
 
-def _producers(operation: Any) -> list[Any]:
+def _list_producers(operation: Any) -> list[Any]:
     if isinstance(operation, keras.layers.InputLayer):
         return []
     return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
 
 
-def _area(operation: Any) -> int:
+def _measure_area(operation: Any) -> int:
     shape = operation.output.shape
     return shape[1] * shape[2] if len(shape) == 4 else 1

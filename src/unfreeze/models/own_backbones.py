@@ -47,7 +47,7 @@ def _require_pinned(file: Path, settings: OwnBackbone) -> None:
     network = Path(settings.builder).expanduser()
     if not network.is_file():
         raise UnfreezeError(f"{file}: there is no file {network}: correct builder, a path from here")
-    received = files.sha256(network)
+    received = files.hash_file(network)
     if received != settings.sha256:
         raise UnfreezeError(
             f"{file}: {network} has sha256 {received}, expected {settings.sha256}: if it is the right file, "

@@ -65,8 +65,8 @@ def _make_levels(size: int) -> np.ndarray:
 
 def _compute_arriving(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
     """Return what the first layers of the model that runs a backbone make of pixels, up to the backbone's input."""
-    first = graph.articulation_points(backbone.base)[1]
-    part = backbone.part(0, first)
+    first = graph.find_articulation_points(backbone.base)[1]
+    part = backbone.build_part(0, first)
     return np.asarray(keras.Model(part.input, find_input(part.output))(pixels))
 
 

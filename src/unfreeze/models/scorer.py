@@ -29,7 +29,7 @@ class Scorer:
         self.images = images
         self.engine = make_engine(self.model, settings)
 
-    def probabilities(self, rows: np.ndarray, what: str, *, change: Change | None = None) -> np.ndarray:
+    def predict(self, rows: np.ndarray, what: str, *, change: Change | None = None) -> np.ndarray:
         """Return the probabilities of each class.
 
         Args:

@@ -71,7 +71,7 @@ TABLE = {
 }
 
 
-def row_of(name: str) -> Row:
+def find_row(name: str) -> Row:
     """Return the row of a backbone.
 
     Names outside the table are looked up in `conf/backbones` of the working folder, then among the builders of
@@ -86,7 +86,7 @@ def row_of(name: str) -> Row:
     Raises:
         UnfreezeError: There is no such backbone, its settings are wrong, or two of one name.
 
-    >>> row_of("vgg16").pixels
+    >>> find_row("vgg16").pixels
     'caffe'
     """
     own = read_own_backbone(name)

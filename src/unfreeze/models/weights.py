@@ -14,7 +14,7 @@ import keras
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import build
-from unfreeze.models.builders import first_line, keep_output, read_keras_file
+from unfreeze.models.builders import keep_output, read_keras_file, shorten_error
 from unfreeze.models.table import Row, check_weights
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
@@ -94,7 +94,7 @@ def load_file(backbone: keras.Model, path: Path) -> None:
             )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UnfreezeError(
-            f"weights file {path} does not fit {backbone.name} without its top ({first_line(error)}): "
+            f"weights file {path} does not fit {backbone.name} without its top ({shorten_error(error)}): "
             "check that it was saved for this backbone and is complete"
         ) from error
 
@@ -106,7 +106,7 @@ def _load_keras3(backbone: keras.Model, path: Path) -> None:
         backbone.save_weights(own)
         with h5py.File(own, "r+") as target:
             wanted = _list_tensors(target)
-            group = next((group for group in _walk_groups(stored) if _holds(group, wanted)), None)
+            group = next((group for group in _walk_groups(stored) if _has_tensors(group, wanted)), None)
             if group is None:
                 raise ValueError(f"no group in it holds the {len(wanted)} tensors of {backbone.name}")
             for name in wanted:
@@ -127,7 +127,7 @@ def _walk_groups(group: Any) -> Iterator[Any]:
             yield from _walk_groups(item)
 
 
-def _holds(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
+def _has_tensors(group: Any, wanted: dict[str, tuple[int, ...]]) -> bool:
     return all(name in group and group[name].shape == shape for name, shape in wanted.items())
 
 
@@ -137,7 +137,7 @@ def _download_imagenet(row: Row) -> keras.Model:
     # Keras raises a bare Exception for a failed download.
     except Exception as error:
         raise UnfreezeError(
-            f"weights of {row.name}: Keras could not download its ImageNet weights ({first_line(error)}). "
+            f"weights of {row.name}: Keras could not download its ImageNet weights ({shorten_error(error)}). "
             f"Without a way to that host, give a file: -S '+weights.{row.name}={{file: PATH, sha256: DIGEST}}', "
             f"or, only to try the pipeline, -S +weights.{row.name}=random"
         ) from error
@@ -150,7 +150,7 @@ def _locate(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
         path = Path(source.file).expanduser()
         if not path.is_file():
             raise UnfreezeError(f"weights of {row.name}: there is no file {path}: correct weights.{row.name}.file")
-        received = files.sha256(path)
+        received = files.hash_file(path)
         if received != source.sha256:
             raise UnfreezeError(
                 f"weights of {row.name}: {path} has sha256 {received}, params.yaml expects {source.sha256}: "

@@ -22,8 +22,8 @@ import yaml
 
 from unfreeze import files
 from unfreeze.paths import Paths
-from unfreeze.records.module import PACKAGE, Module, names_in, read_module
-from unfreeze.records.syntax import tokens
+from unfreeze.records.module import PACKAGE, Module, find_names, read_module
+from unfreeze.records.syntax import iterate_tokens
 
 # They show or log what happens, load libraries, or name files, which DVC compares by itself.
 WITHOUT_EFFECT = frozenset(
@@ -66,7 +66,7 @@ class Source:
         folder = self.root / "src" / PACKAGE / "stages"
         return sorted(path.stem for path in folder.glob("*.py") if path.stem not in NOT_STAGES)
 
-    def digests(self) -> dict[str, str]:
+    def compute_digests(self) -> dict[str, str]:
         """Return the digest of every stage, by name."""
         return {stage: self.digest(stage) for stage in self.stages}
 
@@ -78,7 +78,7 @@ class Source:
         """
         digest = hashlib.sha256()
         keys, templates = self.reach(stage)
-        digest.update(self._text(keys))
+        digest.update(self._write_tokens(keys))
         for template in sorted(templates):
             digest.update(template.encode() + (self._templates / template).read_bytes())
         if stage in READS_OWN_BACKBONES:
@@ -102,11 +102,11 @@ class Source:
         with suppress(yaml.YAMLError):
             settings = yaml.safe_load(file.read_text(encoding="utf-8"))
             module = str(settings.get("builder")).partition(":")[0] if isinstance(settings, dict) else ""
-            keys, _ = self._reach(self._whole([module])) if self._module(module) else (set(), set())
-            return hashlib.sha256(repr(settings).encode() + self._text(keys)).hexdigest()
+            keys, _ = self._reach(self._list_whole([module])) if self._read_module(module) else (set(), set())
+            return hashlib.sha256(repr(settings).encode() + self._write_tokens(keys)).hexdigest()
         return "unreadable"
 
-    def _text(self, keys: set[Key]) -> bytes:
+    def _write_tokens(self, keys: set[Key]) -> bytes:
         """Return the tokens of definitions, in an order of their own."""
         return b"".join("\0".join([*key, *self._use(key)[0], "\n"]).encode() for key in sorted(keys))
 
@@ -117,11 +117,11 @@ class Source:
             stage: Name of a module in `stages/`.
         """
         modules = [f"{PACKAGE}.stages.{stage}", *HANDED_IN.get(stage, ())]
-        return self._reach([*self._whole(modules), *self._settings(stage)])
+        return self._reach([*self._list_whole(modules), *self._list_settings(stage)])
 
-    def _whole(self, modules: Iterable[str]) -> Iterator[Key]:
+    def _list_whole(self, modules: Iterable[str]) -> Iterator[Key]:
         """Yield all definitions of modules."""
-        yield from ((module, name) for module in modules for name in ("", *self._defined(module)))
+        yield from ((module, name) for module in modules for name in ("", *self._list_defined(module)))
 
     def _reach(self, starts: Iterable[Key]) -> tuple[set[Key], set[str]]:
         """Return the definitions and the templates that can be reached from some definitions."""
@@ -130,34 +130,34 @@ class Source:
         templates: set[str] = set()
         while waiting:
             key = waiting.pop()
-            if key in keys or key[0] in WITHOUT_EFFECT or self._module(key[0]) is None:
+            if key in keys or key[0] in WITHOUT_EFFECT or self._read_module(key[0]) is None:
                 continue
             keys.add(key)
             _, used, filled = self._use(key)
-            templates |= self._with_included(filled)
+            templates |= self._add_included(filled)
             waiting += [(key[0], ""), *used]
         return keys, templates
 
-    def _settings(self, stage: str) -> Iterator[Key]:
+    def _list_settings(self, stage: str) -> Iterator[Key]:
         """Yield the definitions of the types of a stage's settings, which the command line builds."""
-        module = self._module(f"{PACKAGE}.stages.{stage}")
+        module = self._read_module(f"{PACKAGE}.stages.{stage}")
         for local in module.settings if module else ():
             yield from self._resolve(cast(Module, module), local, ())
 
     def _use(self, key: Key) -> tuple[list[str], set[Key], set[str]]:
         """Return a definition's tokens, the definitions and the templates that it uses."""
         if key not in self._uses:
-            module = self._module(key[0])
+            module = self._read_module(key[0])
             assert module is not None
-            statements = module.statements(key[1])
+            statements = module.list_statements(key[1])
             words: list[str] = []
             used: set[Key] = set()
             for statement in statements:
-                words += tokens(statement)
-                for local, chain in names_in(statement):
+                words += iterate_tokens(statement)
+                for local, chain in find_names(statement):
                     words += self._import_tokens(module, local)
                     used |= set(self._resolve(module, local, chain))
-                used |= set(self._entries(module, statement))
+                used |= set(self._list_entries(module, statement))
             self._uses[key] = words, used, {text for text in words if TEMPLATE.fullmatch(text)}
         return self._uses[key]
 
@@ -171,25 +171,25 @@ class Source:
     def _resolve_target(self, name: str, member: str | None, chain: tuple[str, ...]) -> Iterator[Key]:
         if member is not None:
             chain = (member, *chain)
-        while chain and self._path(f"{name}.{chain[0]}"):
+        while chain and self._find_path(f"{name}.{chain[0]}"):
             name, chain = f"{name}.{chain[0]}", chain[1:]
-        module = self._module(name)
+        module = self._read_module(name)
         if module is None:
             return
         if not chain:
             # The module itself is handed on: all of it may be used.
-            yield from self._whole([name])
+            yield from self._list_whole([name])
         elif chain[0] in module.definitions:
             yield name, chain[0]
         elif chain[0] in module.imports:
             yield from self._resolve_target(*module.imports[chain[0]], chain[1:])
 
-    def _entries(self, module: Module, statement: ast.stmt) -> Iterator[Key]:
+    def _list_entries(self, module: Module, statement: ast.stmt) -> Iterator[Key]:
         """Yield all definitions of the modules that a registry loads in a statement."""
         for node in ast.walk(statement):
             if not (isinstance(node, ast.Call) and len(node.args) == 2):
                 continue
-            called = [key for local, chain in names_in(node.func) for key in self._resolve(module, local, chain)]
+            called = [key for local, chain in find_names(node.func) for key in self._resolve(module, local, chain)]
             literals = [
                 arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
             ]
@@ -199,7 +199,7 @@ class Source:
             folder = self.root / "src" / package.replace(".", "/")
             names = [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
             names += [f"{PLUGINS}.{kind}.{path.stem}" for path in sorted((self.root / PLUGINS / kind).glob("*.py"))]
-            yield from self._whole(names)
+            yield from self._list_whole(names)
 
     def _import_tokens(self, module: Module, local: str) -> list[str]:
         if local not in module.imports:
@@ -207,17 +207,17 @@ class Source:
         name, member = module.imports[local]
         return [f"{local}={name}:{member or ''}"]
 
-    def _defined(self, name: str) -> Iterable[str]:
-        module = self._module(name)
+    def _list_defined(self, name: str) -> Iterable[str]:
+        module = self._read_module(name)
         return module.definitions if module else ()
 
-    def _module(self, name: str) -> Module | None:
+    def _read_module(self, name: str) -> Module | None:
         if name not in self._modules:
-            path = self._path(name)
+            path = self._find_path(name)
             self._modules[name] = read_module(name, path) if path else None
         return self._modules[name]
 
-    def _path(self, name: str) -> Path | None:
+    def _find_path(self, name: str) -> Path | None:
         """Return a module's file; None if it is none of this checkout's, or a package."""
         folder = self.root if name.startswith(f"{PLUGINS}.") else self.root / "src"
         path = folder / f"{name.replace('.', '/')}.py"
@@ -227,7 +227,7 @@ class Source:
     def _templates(self) -> Path:
         return self.root / "src" / PACKAGE / "templates"
 
-    def _with_included(self, templates: Iterable[str]) -> set[str]:
+    def _add_included(self, templates: Iterable[str]) -> set[str]:
         found: set[str] = set()
         waiting = list(templates)
         while waiting:
@@ -246,5 +246,5 @@ def write_digests(paths: Paths) -> None:
     """
     with files.atomic(paths.code) as folder:
         folder.mkdir()
-        for stage, digest in Source(paths.root).digests().items():
+        for stage, digest in Source(paths.root).compute_digests().items():
             files.write_text(folder / f"{stage}.txt", f"{digest}\n")

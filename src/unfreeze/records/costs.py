@@ -38,7 +38,7 @@ class Latency(Record):
     engine: str
     latency_ms: dict[str, float]
 
-    def milliseconds_per_image(self, batch: str) -> float | None:
+    def compute_milliseconds_per_image(self, batch: str) -> float | None:
         """Return the latency of one image in a batch of that size, milliseconds; None where it was not measured."""
         taken = self.latency_ms.get(batch)
         return None if taken is None else taken / int(batch)

@@ -24,10 +24,10 @@ class Interval(Record):
     low: float
     high: float
 
-    def negated(self) -> "Interval":
+    def negate(self) -> "Interval":
         """Return the interval of the difference taken the other way round.
 
-        >>> Interval(value=0.2, low=0.1, high=0.4).negated()
+        >>> Interval(value=0.2, low=0.1, high=0.4).negate()
         Interval(value=-0.2, low=-0.4, high=-0.1)
         """
         return Interval(value=-self.value, low=-self.high, high=-self.low)

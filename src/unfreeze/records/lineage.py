@@ -23,7 +23,7 @@ LIBRARIES = (
 )
 
 
-def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
+def describe_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
     """Return what determines a study's results, by the name that people are shown, without secrets.
 
     Args:
@@ -35,23 +35,23 @@ def of_study(paths: Paths, backbones: Sequence[str]) -> dict[str, str]:
     return {
         "commit": (git.find_commit(paths.root) or "none")
         + (f", with changes in {', '.join(changed)}" if changed else ""),
-        "libraries' lock": files.sha256(paths.lock) if paths.lock.exists() else "none",
-        "parameters": files.sha256(paths.params),
-        "data": files.sha256(paths.manifest),
+        "libraries' lock": files.hash_file(paths.lock) if paths.lock.exists() else "none",
+        "parameters": files.hash_file(paths.params),
+        "data": files.hash_file(paths.manifest),
         **{
             f"weights of {name}": f"{redact(record['source'])}, {record['sha256']}"
             for name, record in weights.items()
         },
-        "versions": environment(),
+        "versions": describe_environment(),
     }
 
 
-def environment() -> str:
+def describe_environment() -> str:
     """Return the versions of Python and of the libraries that decide about numbers."""
-    return ", ".join([f"Python {platform.python_version()}", *_versions()])
+    return ", ".join([f"Python {platform.python_version()}", *_list_versions()])
 
 
-def _versions() -> list[str]:
+def _list_versions() -> list[str]:
     # TensorFlow comes under one name or the other; some distributions spell theirs with an underscore.
     installed = {distribution.name.replace("_", "-") for distribution in metadata.distributions()}
     return [f"{name} {metadata.version(name)}" for name in LIBRARIES if name in installed]

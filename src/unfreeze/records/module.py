@@ -40,7 +40,7 @@ class Module:
             if not names or self._registers(statement):
                 self.effects.append(statement)
 
-    def statements(self, name: str) -> list[ast.stmt]:
+    def list_statements(self, name: str) -> list[ast.stmt]:
         """Return the statements of a definition, or those with an effect for the empty name."""
         return self.definitions.get(name, []) if name else self.effects
 
@@ -59,15 +59,15 @@ def read_module(name: str, path: Path) -> Module:
         path: The file.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    imports, settings = _imported_names(tree), _types_of_settings(tree)
+    imports, settings = _list_imported_names(tree), _find_types_of_settings(tree)
     return Module(name, strip(tree), imports=imports, settings=settings)
 
 
-def _types_of_settings(tree: ast.Module) -> set[str]:
+def _find_types_of_settings(tree: ast.Module) -> set[str]:
     """Return the names in the annotations of the class `Settings`, whose instance a stage is handed."""
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
     annotations = [node.annotation for item in classes for node in item.body if isinstance(node, ast.AnnAssign)]
-    return {name for annotation in annotations for name, _ in names_in(annotation)}
+    return {name for annotation in annotations for name, _ in find_names(annotation)}
 
 
 def _bound_names(statement: ast.stmt) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _is_bound(node: ast.Name) -> bool:
     return isinstance(node.ctx, ast.Store)
 
 
-def _imported_names(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
+def _list_imported_names(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
     """Return what each imported name of a module stands for, wherever in the module it is imported."""
     found: dict[str, tuple[str, str | None]] = {}
     for node in ast.walk(tree):
@@ -101,7 +101,7 @@ def _imported_names(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
     return found
 
 
-def names_in(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+def find_names(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each name that occurs in a tree, with the attributes asked of it in turn."""
     if isinstance(node, ast.Attribute):
         chain: list[str] = []
@@ -116,4 +116,4 @@ def names_in(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield node.id, ()
         return
     for child in ast.iter_child_nodes(node):
-        yield from names_in(child)
+        yield from find_names(child)

@@ -75,13 +75,13 @@ class ReportedVerdict(Verdict):
     rows: tuple[ReportedRow, ...]
     test_evaluations: FoldUse
 
-    def row_of(self, backbone: str) -> ReportedRow:
+    def find_row(self, backbone: str) -> ReportedRow:
         """Return a backbone's row.
 
         Raises:
             UnfreezeError: It was not in the study.
         """
-        row = super().row_of(backbone)
+        row = super().find_row(backbone)
         assert isinstance(row, ReportedRow)
         return row
 
@@ -125,7 +125,7 @@ def read(paths: Paths) -> ReportedVerdict:
     """
     found = verdict.read(paths)
     scored = list_scored_models(paths, [row.backbone for row in found.rows])
-    rows = tuple(ReportedRow(**{**dict(row), "cost": _cost_of(paths, row)}) for row in found.rows)
+    rows = tuple(ReportedRow(**{**dict(row), "cost": _read_cost(paths, row)}) for row in found.rows)
     use = test_evaluations.count(paths, scored)
     return ReportedVerdict(**{**dict(found), "rows": rows, "test_evaluations": use})
 
@@ -140,7 +140,7 @@ def list_scored_models(paths: Paths, backbones: Iterable[str]) -> list[ScoredMod
     return [one for name in backbones for one in Evaluation.read(paths.evaluation(name)).test_evaluations]
 
 
-def _cost_of(paths: Paths, row: Row) -> TrainingCost:
+def _read_cost(paths: Paths, row: Row) -> TrainingCost:
     seconds = files.read_json(paths.training_time(row.backbone))["seconds"]
     latency = Latency.read(paths.cost(row.backbone))
     return TrainingCost(**dict(row.cost), **dict(latency), training_seconds=seconds)

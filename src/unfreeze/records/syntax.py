@@ -19,7 +19,7 @@ def strip(tree: ast.Module) -> ast.Module:
     return stripped
 
 
-def tokens(node: Any) -> Iterator[str]:
+def iterate_tokens(node: Any) -> Iterator[str]:
     """Yield the words of a syntax tree: the kinds of its nodes and their values, without places and empty fields.
 
     Imports are left out: what an imported name stands for is up to the caller.
@@ -34,11 +34,11 @@ def tokens(node: Any) -> Iterator[str]:
                 continue
             if name not in ("kind", "ctx", "type_comment"):
                 yield name
-                yield from tokens(value)
+                yield from iterate_tokens(value)
         yield ")"
     elif isinstance(node, list):
         for item in node:
-            yield from tokens(item)
+            yield from iterate_tokens(item)
     elif isinstance(node, str):
         yield node
     else:

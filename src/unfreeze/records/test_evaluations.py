@@ -51,7 +51,7 @@ def record(paths: Paths, evaluations: Iterable[ScoredModel]) -> None:
     """
     for evaluation in evaluations:
         for folder in {paths.test_evaluations, paths.kept_test_evaluations}:
-            path = _folder_of(folder, evaluation.fold) / f"{evaluation.model}.json"
+            path = _find_folder(folder, evaluation.fold) / f"{evaluation.model}.json"
             if not path.exists():
                 evaluation.write(path)
 
@@ -65,10 +65,10 @@ def count(paths: Paths, of_study: Iterable[ScoredModel]) -> FoldUse:
     """
     own = {evaluation.model: evaluation.fold for evaluation in of_study}
     known = {
-        path.stem for fold in set(own.values()) for path in _folder_of(paths.test_evaluations, fold).glob("*.json")
+        path.stem for fold in set(own.values()) for path in _find_folder(paths.test_evaluations, fold).glob("*.json")
     }
     return FoldUse(models=len(known | set(own)), earlier=len(known - set(own)))
 
 
-def _folder_of(folder: Path, fold: str) -> Path:
+def _find_folder(folder: Path, fold: str) -> Path:
     return folder / fold[:DIGITS]

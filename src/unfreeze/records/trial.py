@@ -63,7 +63,7 @@ class Trial(Record):
             if value is not None or name not in (*WITH_A_SCORE, *MEASURED)
         }
 
-    def comparable(self) -> "Trial":
+    def drop_measured(self) -> "Trial":
         """Return it without what differs from run to run."""
         return self.model_copy(update=dict.fromkeys(MEASURED))
 

@@ -192,7 +192,7 @@ class Verdict(Record):
     verdict: Ranking
     findings: tuple[Finding, ...]
 
-    def row_of(self, backbone: str) -> Row:
+    def find_row(self, backbone: str) -> Row:
         """Return a backbone's row.
 
         Raises:

@@ -31,42 +31,42 @@ class Bout:
     backbone: str
     version: Version
 
-    def judged(self) -> Judgement:
+    def judge(self) -> Judgement:
         """Return the verdict, as it was recorded if the same was asked before.
 
         Raises:
             NotComparable: There is no champion, it knows other classes, or it has seen the test fold.
         """
-        champion = comparability.require_champion(self.registry.champion(), self.registry.model)
+        champion = comparability.require_champion(self.registry.find_champion(), self.registry.model)
         if champion.number == self.version.number:
-            return self._of_champion()
+            return self._judge_champion()
         test, folds = scoring.Test.read(self.paths), datasets.read_folds_table(self.paths)
         comparability.require_same_classes(champion, test.classes)
         comparability.require_unseen(self.registry.server, champion, folds)
         digest = datasets.hash_folds(folds)["test"]
-        key = self._key("judged", champion, digest)
+        key = self._make_key("judged", champion, digest)
         known = judgements.find(self.registry.server, key)
-        return known or self._recorded(key, self._compared(champion, test, digest))
+        return known or self._record(key, self._compare(champion, test, digest))
 
-    def not_judged(self, reason: str) -> Judgement:
+    def record_not_comparable(self, reason: str) -> Judgement:
         """Record that nothing could be compared, with what the study says of the challenger.
 
         Args:
             reason: Why not.
         """
-        champion = self.registry.champion()
+        champion = self.registry.find_champion()
         digest = datasets.hash_folds(datasets.read_folds_table(self.paths))["test"]
         found = Judgement(
             verdict=judgement.NOT_COMPARABLE,
             reasons=(reason,),
             text=f"{judgement.NOT_COMPARABLE}: {reason}",
-            challenger=_side(self.version, **candidates.known_scores(self.paths, self.backbone)),
-            champion=_side(champion) if champion else None,
+            challenger=_make_side(self.version, **candidates.read_scores(self.paths, self.backbone)),
+            champion=_make_side(champion) if champion else None,
             test_digest=digest,
         )
-        return self._recorded(self._key("not judged", champion, digest), found)
+        return self._record(self._make_key("not judged", champion, digest), found)
 
-    def _compared(self, champion: Version, test: scoring.Test, test_digest: str) -> Judgement:
+    def _compare(self, champion: Version, test: scoring.Test, test_digest: str) -> Judgement:
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             theirs = self.registry.download(champion, Path(folder))
             models = {"challenger": self.paths.model(self.backbone), "champion": theirs}
@@ -86,14 +86,14 @@ class Bout:
         )
         return Judgement(
             **dict(found),
-            challenger=_side(self.version, accuracies[0], ours.size_mb, ours.latency_ms),
-            champion=_side(champion, accuracies[1], theirs_said.size_mb, theirs_said.latency_ms),
+            challenger=_make_side(self.version, accuracies[0], ours.size_mb, ours.latency_ms),
+            champion=_make_side(champion, accuracies[1], theirs_said.size_mb, theirs_said.latency_ms),
             flips=tuple(flips),
             test_digest=test_digest,
         )
 
-    def _of_champion(self) -> Judgement:
-        side = _side(self.version, **candidates.known_scores(self.paths, self.backbone))
+    def _judge_champion(self) -> Judgement:
+        side = _make_side(self.version, **candidates.read_scores(self.paths, self.backbone))
         reason = f"version {self.version.number} is the champion already"
         return Judgement(
             verdict=judgement.KEEP,
@@ -104,14 +104,14 @@ class Bout:
             test_digest=self.version.tags[keys.FOLD_DIGEST["test"]],
         )
 
-    def _key(self, how: str, champion: Version | None, test_digest: str) -> str:
+    def _make_key(self, how: str, champion: Version | None, test_digest: str) -> str:
         against = champion.number if champion else None
         # Without floors the question is that of versions before there were any.
         terms = self.params.promote.model_dump(mode="json", exclude_defaults=True)
         bytes_of = self.version.tags[keys.MODEL_SHA256]
         return files.digest([how, bytes_of, against, test_digest, terms, self.params.seed])[:32]
 
-    def _recorded(self, key: str, found: Judgement) -> Judgement:
+    def _record(self, key: str, found: Judgement) -> Judgement:
         recorded = judgements.record(
             self.registry.server,
             key,
@@ -129,7 +129,7 @@ class Bout:
         return recorded
 
 
-def _side(
+def _make_side(
     version: Version, accuracy: float | None = None, size_mb: float | None = None, latency_ms: float | None = None
 ) -> Side:
     return Side(

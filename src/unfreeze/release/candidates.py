@@ -30,14 +30,14 @@ LINEAGE = (
 )
 
 
-def chosen(paths: Paths, backbone: str | None) -> str:
+def choose_backbone(paths: Paths, backbone: str | None) -> str:
     """Return the named backbone, or the best of the study.
 
     Raises:
         UnfreezeError: There is no study, or it has no such backbone.
     """
     study = verdict.read(paths)
-    return study.verdict.best if backbone is None else study.row_of(backbone).backbone
+    return study.verdict.best if backbone is None else study.find_row(backbone).backbone
 
 
 def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:
@@ -52,21 +52,21 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
     Raises:
         UnfreezeError: The store cannot be used, or holds another model under this study.
     """
-    entry = Ledger(paths, params.tracking.experiment).entry(backbone)
+    entry = Ledger(paths, params.tracking.experiment).complete_entry(backbone)
     with registry.server.in_one_line():
         known = registry.server.client.get_run(entry.run_id).data.tags
-        if known[keys.MODEL_SHA256] != files.sha256(paths.model(backbone)):
+        if known[keys.MODEL_SHA256] != files.hash_file(paths.model(backbone)):
             raise UnfreezeError(
                 f"run {entry.run_id} in MLflow holds another model of {backbone} than "
                 f"{paths.model(backbone).relative_to(paths.root)}: delete that run, then `unfreeze sync`"
             )
         tags = {name: known[name] for name in LINEAGE if name in known}
         # The run may be older than the end of its study, which alone makes dvc.lock whole.
-        tags |= {keys.DVC_LOCK: files.sha256(paths.dvc_lock), STUDY_RUN: entry.study_run_id}
+        tags |= {keys.DVC_LOCK: files.hash_file(paths.dvc_lock), STUDY_RUN: entry.study_run_id}
         return registry.register(entry.run_id, entry.model_id, tags)
 
 
-def known_scores(paths: Paths, backbone: str) -> dict[str, float]:
+def read_scores(paths: Paths, backbone: str) -> dict[str, float]:
     """Return what the study measured of a backbone, for where nothing is scored again."""
     latency, evaluation = Latency.read(paths.cost(backbone)), Evaluation.read(paths.evaluation(backbone))
     return {

@@ -41,8 +41,8 @@ def require_same_classes(champion: Version, classes: list[str]) -> None:
     known = json.loads(champion.tags[keys.CLASSES])
     if known != classes:
         raise NotComparable(
-            f"champion version {champion.number} was trained on {_listed(known)}, and the data have "
-            f"{_listed(classes)}: their scores cannot be compared; {FORCE} takes the new model"
+            f"champion version {champion.number} was trained on {_list_in_words(known)}, and the data have "
+            f"{_list_in_words(classes)}: their scores cannot be compared; {FORCE} takes the new model"
         )
 
 
@@ -74,5 +74,5 @@ def require_unseen(server: Server, champion: Version, folds: pd.DataFrame) -> No
         )
 
 
-def _listed(classes: list[str]) -> str:
+def _list_in_words(classes: list[str]) -> str:
     return f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)} classes)"

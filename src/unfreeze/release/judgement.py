@@ -115,7 +115,7 @@ def _decide(
     verdict, reason = (KEEP, broken[0]) if broken else _weigh(difference, champion, challenger, terms)
     more = None
     if verdict == CANNOT_TELL:
-        more = _more_images(images, abs(difference.value), discordant, terms.margin)
+        more = _count_more_images(images, abs(difference.value), discordant, terms.margin)
         reason = f"{reason}; about {more:,} more test images would likely tell"
     reasons = tuple(broken or [reason])
     return {"verdict": verdict, "reasons": reasons, "text": f"{verdict}: {'; '.join(reasons)}", "more_images": more}
@@ -144,7 +144,7 @@ def list_flips(
             label=classes[labels[place]],
             champion=classes[champion[place]],
             challenger=classes[challenger[place]],
-            better=_better(labels[place], champion[place], challenger[place]),
+            better=_find_better(labels[place], champion[place], challenger[place]),
         )
         for place in changed
     ]
@@ -225,12 +225,15 @@ def count_images_needed(gap: float, discordant: float) -> int:
 
 def _weigh(difference: Interval, champion: Contender, challenger: Contender, terms: Promote) -> tuple[Outcome, str]:
     low, high = difference.low, difference.high
-    told = f"{_points(difference.value)} points ({_points(low)} to {_points(high)})"
+    told = f"{_format_points(difference.value)} points ({_format_points(low)} to {_format_points(high)})"
     margin = f"{100 * terms.margin:g} points"
     if low > 0:
         return PROMOTE, f"it is better by {told}"
     if low > -terms.margin and _is_cheaper(challenger, champion):
-        return PROMOTE, f"it costs less ({_costs(challenger, champion)}) and loses less than {margin}: {told}"
+        return (
+            PROMOTE,
+            f"it costs less ({_describe_costs(challenger, champion)}) and loses less than {margin}: {told}",
+        )
     if high < 0:
         return KEEP, f"it is worse: {told}"
     if low > -terms.margin and high < terms.margin:
@@ -243,14 +246,14 @@ def _is_cheaper(challenger: Contender, champion: Contender) -> bool:
     return min(latency, size) <= CLEARLY_LESS and max(latency, size) <= NO_MORE
 
 
-def _costs(challenger: Contender, champion: Contender) -> str:
+def _describe_costs(challenger: Contender, champion: Contender) -> str:
     return (
         f"{challenger.latency_ms:.1f} ms for {champion.latency_ms:.1f}, "
         f"{challenger.size_mb:.1f} MB for {champion.size_mb:.1f}"
     )
 
 
-def _more_images(images: int, gap: float, discordant: float, margin: float) -> int:
+def _count_more_images(images: int, gap: float, discordant: float, margin: float) -> int:
     needed = count_images_needed(max(gap, margin), discordant)
     if needed <= images:
         # The margin would be found already, but what was observed is smaller.
@@ -258,7 +261,7 @@ def _more_images(images: int, gap: float, discordant: float, margin: float) -> i
     return max(needed - images, 1)
 
 
-def _better(label: int, champion: int, challenger: int) -> bool | None:
+def _find_better(label: int, champion: int, challenger: int) -> bool | None:
     return None if label not in (champion, challenger) else bool(challenger == label)
 
 
@@ -274,5 +277,5 @@ def _share(correct: np.ndarray) -> float | None:
     return float(correct.mean()) if len(correct) else None
 
 
-def _points(share: float) -> str:
+def _format_points(share: float) -> str:
     return f"{100 * share:+.1f}"

@@ -15,7 +15,7 @@ from unfreeze.tracking.registry import Registry
 from unfreeze.tracking.server import Server
 from unfreeze.tracking.transitions import describe_transitions
 
-__all__ = ["NotComparable", "apply", "judge", "promote", "rollback", "versions"]
+__all__ = ["NotComparable", "apply", "judge", "list_versions", "promote", "rollback"]
 
 
 def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgement:
@@ -38,9 +38,9 @@ def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgemen
         UnfreezeError: The lock does not match, or the store cannot be used.
     """
     checkout.require_matching_lock(paths)
-    bout = _bout(params, paths, backbone)
+    bout = _enter_bout(params, paths, backbone)
     with bout.registry.server.in_one_line():
-        return bout.judged()
+        return bout.judge()
 
 
 def promote(params: Params, paths: Paths, backbone: str | None = None, *, force: str | None = None) -> Promotion:
@@ -65,13 +65,13 @@ def promote(params: Params, paths: Paths, backbone: str | None = None, *, force:
     if force is None:
         return apply(params, paths, judge(params, paths, backbone))
     checkout.require_matching_lock(paths)
-    bout = _bout(params, paths, backbone)
+    bout = _enter_bout(params, paths, backbone)
     with bout.registry.server.in_one_line():
         try:
-            verdict = bout.judged()
+            verdict = bout.judge()
         except NotComparable as error:
-            verdict = bout.not_judged(str(error))
-        return _moved(bout.registry, verdict, f"forced: {force.strip()}")
+            verdict = bout.record_not_comparable(str(error))
+        return _describe_move(bout.registry, verdict, f"forced: {force.strip()}")
 
 
 def apply(params: Params, paths: Paths, found: Judgement) -> Promotion:
@@ -90,19 +90,19 @@ def apply(params: Params, paths: Paths, found: Judgement) -> Promotion:
     Raises:
         UnfreezeError: Another promotion came first, or the store cannot be used.
     """
-    registry = _registry(params, paths)
+    registry = _open_registry(params, paths)
     registry.server.require()
     with registry.server.in_one_line():
-        present = registry.champion()
+        present = registry.find_champion()
         if found.verdict != judgement.PROMOTE:
             return Promotion(**dict(found), promoted=False, transition=None)
-        applied = [one for one in registry.transitions() if one.judgement == found.run_id]
+        applied = [one for one in registry.list_transitions() if one.judgement == found.run_id]
         challenger = found.challenger.version
         if applied and (present is None or present.number != challenger):
             outcome = f"version {challenger} was promoted by this verdict before, and is not champion any more"
             log.info("%s: `unfreeze promote --force REASON` promotes it again", outcome)
             return Promotion(**dict(found), promoted=False, transition=None)
-        return _moved(registry, found, found.text)
+        return _describe_move(registry, found, found.text)
 
 
 def rollback(params: Params, paths: Paths) -> dict[str, Any]:
@@ -118,13 +118,13 @@ def rollback(params: Params, paths: Paths) -> dict[str, Any]:
     Raises:
         UnfreezeError: There is no version before, or the store cannot be used.
     """
-    registry = _registry(params, paths)
+    registry = _open_registry(params, paths)
     registry.server.require()
     with registry.server.in_one_line():
         return describe_transitions([registry.rollback("rolled back by hand")])[0]
 
 
-def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
+def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
     """Return all versions of the registered model, the newest first.
 
     Args:
@@ -135,11 +135,11 @@ def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
         One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `tags`, and
         `transitions` that made it the champion.
     """
-    registry = _registry(params, paths)
+    registry = _open_registry(params, paths)
     registry.server.require()
     with registry.server.in_one_line():
-        registry.champion()
-        moves = describe_transitions(registry.transitions())
+        registry.find_champion()
+        moves = describe_transitions(registry.list_transitions())
         return [
             {
                 "version": version.number,
@@ -149,26 +149,26 @@ def versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
                 "tags": dict(version.tags),
                 "transitions": [move for move in moves if move["to"] == version.number],
             }
-            for version in registry.versions()
+            for version in registry.list_versions()
         ]
 
 
-def _registry(params: Params, paths: Paths) -> Registry:
+def _open_registry(params: Params, paths: Paths) -> Registry:
     return Registry(Server(paths, params.tracking.experiment), params.promote.model)
 
 
-def _bout(params: Params, paths: Paths, backbone: str | None) -> Bout:
+def _enter_bout(params: Params, paths: Paths, backbone: str | None) -> Bout:
     """Let a backbone be the challenger."""
-    registry, name = _registry(params, paths), candidates.chosen(paths, backbone)
+    registry, name = _open_registry(params, paths), candidates.choose_backbone(paths, backbone)
     version = candidates.register(params, paths, registry, name)
     with registry.server.in_one_line():
-        champion = registry.champion()
+        champion = registry.find_champion()
         if champion is None or champion.number != version.number:
             registry.challenge(version.number)
     return Bout(params, paths, registry, name, version)
 
 
-def _moved(registry: Registry, found: Judgement, reason: str) -> Promotion:
+def _describe_move(registry: Registry, found: Judgement, reason: str) -> Promotion:
     challenger = found.challenger.version
     expected = found.champion.version if found.champion else None
     transition = registry.promote(challenger, expected=expected, reason=reason, judgement=found.run_id)

@@ -40,7 +40,7 @@ class Test:
     def read(cls, paths: Paths) -> "Test":
         """Read it from the image store and the split."""
         images = store.describe(paths.images)
-        rows = images.rows_of(files.read_csv(paths.split), "test")
+        rows = images.find_rows(files.read_csv(paths.split), "test")
         return cls(rows, [images.ids[row] for row in rows], images.labels[rows], images.classes)
 
 
@@ -90,11 +90,11 @@ def _score(params: Params, test: Test, probabilities: np.ndarray) -> dict[str, f
 def _predict(scorer: Any, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
     size, what = int(scorer.model.inputs[0].shape[1]), f"{name}: {len(test.ids)} test images"
     if size == store.describe(paths.images).size:
-        return np.asarray(scorer.probabilities(test.rows, what))
+        return np.asarray(scorer.predict(test.rows, what))
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         scorer.images = Path(folder) / paths.images.name
-        labels, manifest = [test.classes[number] for number in test.labels], files.sha256(paths.manifest)
+        labels, manifest = [test.classes[number] for number in test.labels], files.hash_file(paths.manifest)
         store.write(
             scorer.images, paths.raw, test.ids, labels, size=size, max_pixels=max_pixels, manifest_sha256=manifest
         )
-        return np.asarray(scorer.probabilities(np.arange(len(test.ids)), what))
+        return np.asarray(scorer.predict(np.arange(len(test.ids)), what))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unfreeze.figures.formats import percent
+from unfreeze.figures.formats import format_percent
 
 MOST_NEIGHBOURS = 3
 
@@ -51,7 +51,7 @@ def make_cards(mistakes: pd.DataFrame, kind: str) -> list[Card]:
 
 def _make_card(row: Mapping[Any, Any]) -> Card:
     near = [Neighbour(near["label"], _to_data_url(near["picture"])) for near in row["neighbours"][:MOST_NEIGHBOURS]]
-    caption = f"predicted {row['predicted']} {percent(row['probability'])}, true {row['label']}"
+    caption = f"predicted {row['predicted']} {format_percent(row['probability'])}, true {row['label']}"
     return Card(row["id"], caption, _to_data_url(row["picture"]), _to_data_url(row["heatmap"]), near)
 
 

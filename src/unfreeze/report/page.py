@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unfreeze import rendering
 from unfreeze.figures import theme, vega
-from unfreeze.figures.formats import mark_baseline, percent, with_interval
+from unfreeze.figures.formats import format_interval, format_percent, mark_baseline
 from unfreeze.figures.lines import MOST_CLASSES
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import Section, load_charts
@@ -31,8 +31,8 @@ def build_page(study: Study) -> str:
         study: The results.
     """
     verdict = study.verdict
-    scripts = [vega.bundle_scripts(), rendering.page("report.js.j2")]
-    return rendering.page(
+    scripts = [vega.bundle_scripts(), rendering.render_page("report.js.j2")]
+    return rendering.render_page(
         "report.html.j2",
         title=f"{verdict.study.name} on {verdict.study.data}",
         verdict=verdict,
@@ -63,11 +63,11 @@ def list_facts(verdict: Verdict) -> dict[str, str]:
     best = verdict.rows[0]
     named = verdict.verdict
     shown = {
-        "Best": f"{best.backbone}, {with_interval(best.accuracy, percent)}",
+        "Best": f"{best.backbone}, {format_interval(best.accuracy, format_percent)}",
         "Not significantly worse": ", ".join(named.as_good) or "none",
         "Of these, cheaper": ", ".join(named.cheaper) or "none",
         "Baseline": verdict.study.baseline if any(row.gain for row in verdict.rows) else "",
-        "Majority-class baseline": percent(verdict.majority),
+        "Majority-class baseline": format_percent(verdict.majority),
         "Test fold": f"{verdict.test_images:,} images, {len(verdict.classes)} classes",
         "Image side": f"{verdict.study.image_size} pixels",
     }

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from unfreeze.evaluation.metric_registry import Metric, list_metrics
 from unfreeze.figures.formats import (
-    count,
-    decimal,
-    digits,
+    format_count,
+    format_decimal,
+    format_digits,
+    format_interval,
+    format_percent,
+    format_points,
+    format_probability,
+    format_rate,
+    format_scaled,
     mark_baseline,
-    percent,
-    points,
-    probability,
-    rate,
-    scaled,
-    with_interval,
 )
 from unfreeze.figures.parts import Cell, Table
 from unfreeze.records.interval import Interval
@@ -32,8 +32,8 @@ def tabulate_comparison(verdict: Verdict) -> Table:
             mark_baseline(row.backbone, verdict),
             describe_weights(row),
             row.unfreeze_from,
-            with_interval(row.accuracy, percent),
-            with_interval(row.gain, points),
+            format_interval(row.accuracy, format_percent),
+            format_interval(row.gain, format_points),
             *(write_score(row, metric) for metric in list_other_metrics()),
         ]
         for row in verdict.rows
@@ -51,11 +51,11 @@ def tabulate_results(verdict: Verdict) -> Table:
             mark_baseline(row.backbone, verdict),
             describe_weights(row),
             row.unfreeze_from,
-            with_interval(row.accuracy, percent),
-            with_interval(row.gain, points),
+            format_interval(row.accuracy, format_percent),
+            format_interval(row.gain, format_points),
             *(write_score(row, metric).text for metric in shown),
-            count(row.cost.parameters),
-            scaled(row.cost.multiply_accumulates),
+            format_count(row.cost.parameters),
+            format_scaled(row.cost.multiply_accumulates),
         ]
         for row in verdict.rows
     ]
@@ -69,7 +69,7 @@ def tabulate_results(verdict: Verdict) -> Table:
 def tabulate_scores(row: Row) -> Table:
     """Return one backbone's scores with their intervals."""
     lines: list[list[Cell | str]] = [[metric.title, write_score(row, metric)] for metric in list_metrics()]
-    lines.insert(1, ["gain over the baseline, points", with_interval(row.gain, points)])
+    lines.insert(1, ["gain over the baseline, points", format_interval(row.gain, format_points)])
     return Table("Scores with 95 % intervals", ["score", "value"], lines)
 
 
@@ -79,7 +79,7 @@ def tabulate_settings(row: Row) -> Table:
     lines: list[list[Cell | str]] = [
         ["weights", describe_weights(row)],
         ["unfrozen from", row.unfreeze_from],
-        ["learning rate", rate(row.learning_rate)],
+        ["learning rate", format_rate(row.learning_rate)],
         ["chosen by", by],
     ]
     return Table("Settings", ["setting", "value"], lines, words=2)
@@ -98,12 +98,12 @@ def tabulate_costs(verdict: ReportedVerdict, rows: Sequence[ReportedRow] | None 
         [
             row.backbone,
             row.cost.engine,
-            count(row.cost.parameters),
-            count(row.cost.trainable_parameters),
-            scaled(row.cost.multiply_accumulates),
-            digits(row.cost.size_mb),
-            *(digits(row.cost.milliseconds_per_image(batch)) for batch in batches),
-            digits(row.cost.training_seconds),
+            format_count(row.cost.parameters),
+            format_count(row.cost.trainable_parameters),
+            format_scaled(row.cost.multiply_accumulates),
+            format_digits(row.cost.size_mb),
+            *(format_digits(row.cost.compute_milliseconds_per_image(batch)) for batch in batches),
+            format_digits(row.cost.training_seconds),
         ]
         for row in shown
     ]
@@ -118,11 +118,11 @@ def tabulate_pairs(verdict: Verdict) -> Table:
         [
             f"{pair.first} and {pair.second}",
             describe_pair(pair),
-            with_interval(pair.difference, points),
-            count(pair.only_first),
-            count(pair.only_second),
-            probability(pair.p_value),
-            probability(pair.adjusted_p_value),
+            format_interval(pair.difference, format_points),
+            format_count(pair.only_first),
+            format_count(pair.only_second),
+            format_probability(pair.p_value),
+            format_probability(pair.adjusted_p_value),
         ]
         for pair in verdict.pairs
     ]
@@ -152,14 +152,18 @@ def describe_smallest_difference(verdict: Verdict) -> str:
 
 def tabulate_classes(row: Row) -> Table:
     """Return precision, recall and F1 of the classes with the lowest recall, and their averages."""
-    ranked = sorted(row.classes.items(), key=lambda item: _missing_last(item[1].recall))
+    ranked = sorted(row.classes.items(), key=lambda item: _put_missing_last(item[1].recall))
     shown = ranked[:MOST_ROWS]
     lines: list[list[Cell | str]] = [
-        [name, *(with_interval(getattr(of_class, score), percent) for score in PER_CLASS), count(of_class.support)]
+        [
+            name,
+            *(format_interval(getattr(of_class, score), format_percent) for score in PER_CLASS),
+            format_count(of_class.support),
+        ]
         for name, of_class in shown
     ]
     lines += [
-        [f"{kind} average", *(percent(getattr(row.averages[kind], score)) for score in PER_CLASS), ""]
+        [f"{kind} average", *(format_percent(getattr(row.averages[kind], score)) for score in PER_CLASS), ""]
         for kind in ("macro", "weighted")
     ]
     few = f": the {len(shown)} of {len(ranked)} with the lowest recall" if len(ranked) > len(shown) else ""
@@ -168,7 +172,9 @@ def tabulate_classes(row: Row) -> Table:
 
 def tabulate_confusions(row: Row) -> Table:
     """Return the pairs of classes that the model confuses most."""
-    lines = [[pair.label, pair.predicted, count(pair.images), percent(pair.share)] for pair in row.confused]
+    lines = [
+        [pair.label, pair.predicted, format_count(pair.images), format_percent(pair.share)] for pair in row.confused
+    ]
     return Table("Most confused", ["true", "predicted", "images", "share of the class"], lines, words=2)
 
 
@@ -180,9 +186,9 @@ def tabulate_slices(row: Row) -> Table:
         [
             f"{part.column} = {part.slice}",
             "differs" if part.stands_out else "",
-            count(part.images),
-            with_interval(part.accuracy, percent),
-            percent(part.rest),
+            format_count(part.images),
+            format_interval(part.accuracy, format_percent),
+            format_percent(part.rest),
         ]
         for part in shown
     ]
@@ -194,10 +200,10 @@ def tabulate_calibration(row: Row) -> Table:
     """Return the errors of the probabilities before and after temperature scaling."""
     of = row.calibration
     lines = [
-        ["calibration error", decimal(of.calibration_error), decimal(of.calibrated_error)],
-        ["log-loss", decimal(of.log_loss), decimal(of.calibrated_log_loss)],
+        ["calibration error", format_decimal(of.calibration_error), format_decimal(of.calibrated_error)],
+        ["log-loss", format_decimal(of.log_loss), format_decimal(of.calibrated_log_loss)],
     ]
-    divided = f"with temperature {digits(of.temperature)}"
+    divided = f"with temperature {format_digits(of.temperature)}"
     return Table("Calibration", ["error", "as trained", divided], lines)
 
 
@@ -208,7 +214,7 @@ def describe_seeds(row: Row) -> str:
         return ""
     return (
         f"Trained with {len(of.seeds)} seeds ({', '.join(map(str, of.seeds))}): accuracy "
-        f"{percent(of.mean)} on average, from {percent(of.lowest)} to {percent(of.highest)}, "
+        f"{format_percent(of.mean)} on average, from {format_percent(of.lowest)} to {format_percent(of.highest)}, "
         f"standard deviation {100 * of.deviation:.1f} points."
     )
 
@@ -217,14 +223,14 @@ def tabulate_checks(suites: Sequence[Suite]) -> Table:
     """Return the result of each suite of data checks, and what failed."""
     lines = []
     for suite in suites:
-        failed = ", ".join(f"{rule.subject} ({rule.level}, {count(rule.unexpected)})" for rule in suite.failed)
+        failed = ", ".join(f"{rule.subject} ({rule.level}, {format_count(rule.unexpected)})" for rule in suite.failed)
         lines.append(
             [
                 suite.suite,
                 "passed" if suite.success else "FAILED",
                 failed or "none",
-                count(suite.rows),
-                count(len(suite.expectations)),
+                format_count(suite.rows),
+                format_count(len(suite.expectations)),
             ]
         )
     header = ["suite", "result", "failed (level, images)", "rows", "expectations"]
@@ -247,7 +253,7 @@ def describe_weights(row: Row) -> Cell:
     return Cell(row.weights, "does not measure transfer" if row.weights == RANDOM else "")
 
 
-def _missing_last(score: Interval | None) -> tuple[bool, float]:
+def _put_missing_last(score: Interval | None) -> tuple[bool, float]:
     return score is None, 0.0 if score is None else score.value
 
 
@@ -258,7 +264,9 @@ def list_other_metrics() -> list[Metric]:
 
 def write_score(row: Row, metric: Metric) -> Cell:
     """Return a backbone's score with its interval; a dash where it has none by this metric."""
-    return with_interval(row.scores.get(metric.name), percent if metric.unit == "percent" else decimal)
+    return format_interval(
+        row.scores.get(metric.name), format_percent if metric.unit == "percent" else format_decimal
+    )
 
 
 PER_CLASS = ("precision", "recall", "f1")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from unfreeze.figures.formats import percent
+from unfreeze.figures.formats import format_percent
 from unfreeze.figures.parts import Table
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Verdict
@@ -20,7 +20,8 @@ def summarise(verdict: Verdict) -> str:
     study = verdict.study
     return (
         f"{verdict.verdict.text} Measured on {verdict.test_images:,} test images of {study.data} at "
-        f"{study.image_size} pixels; the majority-class baseline has an accuracy of {percent(verdict.majority)}."
+        f"{study.image_size} pixels; the majority-class baseline has an accuracy of "
+        f"{format_percent(verdict.majority)}."
     )
 
 

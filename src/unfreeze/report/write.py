@@ -32,7 +32,7 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
         charts=CostData(StudyData.read(paths, backbones), {row.backbone: row.cost for row in verdict.rows}),
         mistakes={name: pd.read_parquet(paths.mistakes(name)) for name in backbones},
         checks=[Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in suites],
-        lineage=lineage.of_study(paths, backbones),
+        lineage=lineage.describe_study(paths, backbones),
         links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
     )
 

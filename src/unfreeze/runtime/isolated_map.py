@@ -131,7 +131,7 @@ class _Worker(Generic[T, R]):
                 raised, result = self.connection.recv()
             except (EOFError, OSError):
                 self._process.join()
-                return self._give_up(_reason(self._process.exitcode or 0))
+                return self._give_up(_describe_end(self._process.exitcode or 0))
             if raised:
                 raise result
             chunk.results.append(result)
@@ -221,5 +221,5 @@ def _try(function: Callable[[T], R], item: T, gigabytes: float) -> tuple[bool, R
         return True, error
 
 
-def _reason(code: int) -> str:
+def _describe_end(code: int) -> str:
     return f"ends its process by {signal.Signals(-code).name}" if code < 0 else f"ends its process with code {code}"

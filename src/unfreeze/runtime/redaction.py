@@ -48,7 +48,7 @@ def redact(text: str) -> str:
     text = _PAIR.sub(rf"\1{HIDDEN}", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     # Long ones first: one may be part of another.
-    for secret in sorted(set(_secrets()), key=len, reverse=True):
+    for secret in sorted(set(_list_secrets()), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
 
@@ -59,7 +59,7 @@ def redact_record(record: logging.LogRecord) -> bool:
     return True
 
 
-def _secrets() -> Iterator[str]:
+def _list_secrets() -> Iterator[str]:
     """Yield the secrets in the environment, as they are and as addresses and JSON spell them."""
     for name, value in os.environ.items():
         found = [value] if _OF_ENVIRONMENT.search(name) and name not in _FOLDERS else []

@@ -66,7 +66,7 @@ def _conclude(trials: Trials, rows: list[Row], seed: int) -> Outcome:
         )
     best = choose_best(scored)
     gain = None
-    configured, winner = (trials.probabilities(row["trial"]) for row in (rows[0], best))
+    configured, winner = (trials.load_probabilities(row["trial"]) for row in (rows[0], best))
     if configured is not None and winner is not None:
         gain = measure_gain(configured, winner, trials.transfer.features.plan.val.labels, seed)
     console.log.info(

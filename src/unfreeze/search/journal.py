@@ -43,7 +43,7 @@ class Journal:
         if not self.events:
             self.append({"settings": settings})
         folder, before = self._path.parent, self.events.pop(0)["settings"]
-        now = _as_read(settings)
+        now = _normalize(settings)
         changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
         if changed:
             shown = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
@@ -57,7 +57,7 @@ class Journal:
         self._stream.write(json.dumps(event).encode() + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        self.events.append(_as_read(event))
+        self.events.append(_normalize(event))
 
     def close(self) -> None:
         """Let another process write."""
@@ -72,7 +72,7 @@ class Journal:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def _as_read(event: dict[str, Any]) -> dict[str, Any]:
+def _normalize(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event as it comes back from the file: tuples as lists."""
     read: dict[str, Any] = json.loads(json.dumps(event))
     return read

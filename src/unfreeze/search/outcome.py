@@ -39,8 +39,8 @@ class Outcome:
             {"best": self.best, "gain_over_configured": self.gain, "trials": self.trials}
         )
         assert written.best is not None
-        trials = tuple(trial.comparable() for trial in written.trials)
-        return written.model_copy(update={"best": written.best.comparable(), "trials": trials})
+        trials = tuple(trial.drop_measured() for trial in written.trials)
+        return written.model_copy(update={"best": written.best.drop_measured(), "trials": trials})
 
 
 def smooth_score(losses: Sequence[float]) -> float:

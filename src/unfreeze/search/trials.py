@@ -91,7 +91,7 @@ class Trials:
         # With several workers a number can stand for other values when the same search runs again.
         if row is None or any(row[name] != value for name, value in asked.items()):
             row = self._run(number, point, settings, continues, until)
-            files.write_json(self._path(number, "json"), row)
+            files.write_json(self._build_path(number, "json"), row)
             self.report(row)
         return row
 
@@ -101,15 +101,15 @@ class Trials:
 
     def find(self, number: int) -> Row | None:
         """Return a trial's row if it has ended."""
-        path = self._path(number, "json")
+        path = self._build_path(number, "json")
         return files.read_json(path) if path.exists() else None
 
-    def probabilities(self, number: int) -> np.ndarray | None:
+    def load_probabilities(self, number: int) -> np.ndarray | None:
         """Return a trial's probabilities of the validation images, float32 of shape (images, classes).
 
         None if the trial did not run on this machine.
         """
-        path = self._path(number, "npy")
+        path = self._build_path(number, "npy")
         return np.load(path) if path.exists() else None
 
     def _run(
@@ -127,7 +127,7 @@ class Trials:
         begun = time.monotonic()
         memory.reset_peak()
         try:
-            with _Deaths(self._path(number, "deaths")):
+            with _Deaths(self._build_path(number, "deaths")):
                 self._train(row, until)
         except TrialError as error:
             row["failed"] = str(error)
@@ -162,7 +162,7 @@ class Trials:
         except Exception as error:
             # One combination that TensorFlow cannot run must not end the search.
             raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
-        with files.atomic(self._path(row["trial"], "npy")) as partial:
+        with files.atomic(self._build_path(row["trial"], "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
         last = row["epochs"][-1]
         row |= {
@@ -201,8 +201,8 @@ class Trials:
 
     def _keep_state(self, row: Row) -> None:
         """Keep a trial's weights, and remove those of the worst while there are too many."""
-        state = self.transfer.state()
-        with files.atomic(self._path(row["trial"], "npz")) as partial:
+        state = self.transfer.read_state()
+        with files.atomic(self._build_path(row["trial"], "npz")) as partial:
             np.savez(partial, np.array([state.epochs, state.parts]), *state.variables)
         scores = {row["trial"]: row["score"]}
         for path in self.folder.glob("trial-*.npz"):
@@ -212,7 +212,7 @@ class Trials:
         worst_last = sorted(scores, key=lambda number: scores[number])
         room, taken = self.transfer.activations.free_gb, 0.0
         for rank, number in enumerate(worst_last):
-            path = self._path(number, "npz")
+            path = self._build_path(number, "npz")
             # Another worker may have removed it meanwhile.
             with suppress(FileNotFoundError):
                 taken += path.stat().st_size / 1e9
@@ -221,14 +221,14 @@ class Trials:
 
     def _load_state(self, number: int) -> State | None:
         """Return where a trial stopped; None if its weights are gone: it is trained again from the start."""
-        path = self._path(number, "npz")
+        path = self._build_path(number, "npz")
         if not path.exists():
             return None
         with np.load(path) as content:
             (epochs, parts), *variables = (content[f"arr_{number}"] for number in range(len(content.files)))
             return State(int(epochs), int(parts), variables)
 
-    def _path(self, number: int, suffix: str) -> Path:
+    def _build_path(self, number: int, suffix: str) -> Path:
         return self.folder / f"trial-{number:04}.{suffix}"
 
 

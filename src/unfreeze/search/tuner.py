@@ -53,7 +53,7 @@ class Space(keras_tuner.HyperModel):
         super().__init__(name=backbone)
         self.points = points
         self.determined_by = determined_by
-        self.bounds: dict[str, Range] = {"learning_rate": search.learning_rate.of(backbone)}
+        self.bounds: dict[str, Range] = {"learning_rate": search.learning_rate.get(backbone)}
         self.bounds |= {name: bounds for name in RANGES if (bounds := getattr(search, name)) is not None}
         self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
 
@@ -112,7 +112,7 @@ def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal
             f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "
             "search.enabled.default=false"
         )
-    rows = [trials.find(_number(event["trial"])) or _row(oracle, event, trials) for event in ended]
+    rows = [trials.find(_number(event["trial"])) or _build_row(oracle, event, trials) for event in ended]
     return sorted(rows, key=lambda row: row["trial"])
 
 
@@ -150,7 +150,7 @@ def _run(tuner: "TransferTuner", oracle: Any, space: Space, *, is_worker: bool) 
     except keras_tuner.errors.FatalError as error:
         raise error.__cause__ or error from None
     except grpc.RpcError as error:
-        raise _without_chief() from error
+        raise _explain_missing_chief() from error
 
 
 class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
@@ -168,7 +168,7 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
             row = self.trials.run(
                 _number(trial.trial_id),
                 values[POINT],
-                _settings(values),
+                _select_settings(values),
                 continues=None if continues is None else _number(continues),
                 until=values.get("tuner/epochs"),
             )
@@ -184,7 +184,7 @@ class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
             super()._run_and_update_trial(*args, **kwargs)
         except grpc.RpcError as error:
             # KerasTuner would report the trial as failed to the next chief, although only the report was lost.
-            raise keras_tuner.errors.FatalError(str(error)) from _without_chief()
+            raise keras_tuner.errors.FatalError(str(error)) from _explain_missing_chief()
 
 
 class _Journalled:
@@ -307,14 +307,14 @@ def _serve(oracle: Any, space: Space) -> None:
     server.stop(grace=1).wait()
 
 
-def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
+def _build_row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
     """Return the row of a trial that ran on another machine, as far as a chief knows it."""
     values = oracle.trials[event["trial"]].hyperparameters.values
     return {
         "trial": _number(event["trial"]),
         "unfreeze_from": values[POINT],
         "unfreeze_point": trials.points[values[POINT]],
-        "settings": _settings(values),
+        "settings": _select_settings(values),
         "continues": None,
         "epochs": [],
         "failed": None if event["metrics"] else "failed on another machine: its run in MLflow says why",
@@ -322,7 +322,7 @@ def _row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
     }
 
 
-def _settings(values: dict[str, Any]) -> dict[str, Any]:
+def _select_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Return a trial's values without the point and what Hyperband adds."""
     return {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")}
 
@@ -332,7 +332,7 @@ def _number(trial_id: str) -> int:
     return int(trial_id) + 1
 
 
-def _without_chief() -> UnfreezeError:
+def _explain_missing_chief() -> UnfreezeError:
     return UnfreezeError(
         "the search's chief no longer answers: start it again, then this worker; finished trials are kept"
     )

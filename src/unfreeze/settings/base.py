@@ -36,7 +36,7 @@ class ByBackbone(RootModel[dict[str, T]], Generic[T]):
     Where the value is a group, an exception need only hold what differs.
 
     >>> rates = ByBackbone[float].model_validate({"default": 1e-4, "vgg16": 1e-5})
-    >>> rates.of("vgg16"), rates.of("xception")
+    >>> rates.get("vgg16"), rates.get("xception")
     (1e-05, 0.0001)
     """
 
@@ -53,7 +53,7 @@ class ByBackbone(RootModel[dict[str, T]], Generic[T]):
             return values
         return {name: {**default, **value} if isinstance(value, dict) else value for name, value in values.items()}
 
-    def of(self, backbone: str) -> T:
+    def get(self, backbone: str) -> T:
         """Return the value for a backbone."""
         return self.root.get(backbone, self.root["default"])
 

@@ -66,7 +66,7 @@ class Limits(Section):
 class CheckSettings(dict[str, Check]):
     """The settings of the checks that a stage declares, by name; to ask for another one is an error.
 
-    >>> CheckSettings({"blurry": Check(level="warning")}).level_of("blurry")
+    >>> CheckSettings({"blurry": Check(level="warning")}).get_level("blurry")
     'warning'
     """
 
@@ -76,11 +76,11 @@ class CheckSettings(dict[str, Check]):
             "add it to the stage's settings and to its params in dvc.yaml"
         )
 
-    def level_of(self, name: str) -> Level:
+    def get_level(self, name: str) -> Level:
         """Return what a finding of a check does."""
         return self[name].level
 
-    def threshold_of(self, name: str) -> float:
+    def get_threshold(self, name: str) -> float:
         """Return the threshold of a check that has a number for it."""
         return cast(Bounded, self[name]).threshold
 

@@ -16,7 +16,7 @@ NAMES = "params"
 T = TypeVar("T")
 
 
-def param(*names: str) -> Any:
+def declare_param(*names: str) -> Any:
     """Declare where a field of a stage's settings comes from.
 
     Args:
@@ -29,9 +29,9 @@ def list_names(settings: type) -> tuple[str, ...]:
     """Return the dotted names of the parameters that a stage's settings consist of, in order.
 
     Args:
-        settings: A dataclass whose fields are made by `param`, or named like a section of params.yaml.
+        settings: A dataclass whose fields are made by `declare_param`, or named like a section of params.yaml.
     """
-    return tuple(name for _, names in _fields(settings) for name in names)
+    return tuple(name for _, names in _list_fields(settings) for name in names)
 
 
 def select(params: Params, settings: type[T]) -> T:
@@ -41,15 +41,15 @@ def select(params: Params, settings: type[T]) -> T:
         params: All of params.yaml.
         settings: The stage's dataclass.
     """
-    return settings(**{field.name: _value(params, field, names) for field, names in _fields(settings)})
+    return settings(**{field.name: _find_value(params, field, names) for field, names in _list_fields(settings)})
 
 
-def _fields(settings: type) -> Iterator[tuple[dataclasses.Field[Any], tuple[str, ...]]]:
+def _list_fields(settings: type) -> Iterator[tuple[dataclasses.Field[Any], tuple[str, ...]]]:
     for field in dataclasses.fields(settings):
         yield field, field.metadata.get(NAMES, (field.name,))
 
 
-def _value(params: Params, field: dataclasses.Field[Any], names: tuple[str, ...]) -> Any:
+def _find_value(params: Params, field: dataclasses.Field[Any], names: tuple[str, ...]) -> Any:
     if field.type is CheckSettings:
         return params.checks.select(name.removeprefix("checks.") for name in names)
     if len(names) > 1:

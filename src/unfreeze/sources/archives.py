@@ -87,7 +87,7 @@ class Names:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, bool]] = {}
 
-    def problem(self, name: str, *, is_folder: bool) -> str | None:
+    def find_problem(self, name: str, *, is_folder: bool) -> str | None:
         """Take in a name and return what is wrong with it, such as 'is there twice'; None if nothing is."""
         if problem := find_name_problem(name):
             return problem
@@ -133,11 +133,11 @@ class _Zip:
         self._archive = archive
         self._packed = zipfile.ZipFile(archive)
 
-    def entries(self) -> Iterator[_Entry]:
+    def list_entries(self) -> Iterator[_Entry]:
         self._require_count()
         for info in self._packed.infolist():
             # `filename` ends at a NUL byte.
-            yield _Entry(info.orig_filename, info.file_size, info.is_dir(), _zip_problem(info), info)
+            yield _Entry(info.orig_filename, info.file_size, info.is_dir(), _find_zip_problem(info), info)
 
     def open(self, entry: _Entry) -> IO[bytes]:
         assert isinstance(entry.member, zipfile.ZipInfo)
@@ -164,9 +164,9 @@ class _Tar:
         self._packed = tarfile.open(archive)  # noqa: SIM115 (closed by `close`)
         self._folder = str(folder)
 
-    def entries(self) -> Iterator[_Entry]:
+    def list_entries(self) -> Iterator[_Entry]:
         for member in self._packed:
-            yield _Entry(member.name, member.size, member.isdir(), _tar_problem(member), member)
+            yield _Entry(member.name, member.size, member.isdir(), _find_tar_problem(member), member)
         self._require_end()
 
     def open(self, entry: _Entry) -> IO[bytes]:
@@ -213,19 +213,19 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
         with files.atomic(folder) as partial:
             _unpack(archive, partial)
     except (_RefusedError, *DAMAGED) as error:
-        raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
+        raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
     except OSError as error:
         # Damaged bzip2 and gzip streams have no number, places outside the archive are invalid arguments.
         if error.errno not in {None, errno.EINVAL}:
             raise
-        raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
+        raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     packed = _open(archive, folder)
     try:
         entries = list(
-            _check_entries(packed.entries(), archive.stat().st_size, shutil.disk_usage(folder.parent).free)
+            _check_entries(packed.list_entries(), archive.stat().st_size, shutil.disk_usage(folder.parent).free)
         )
         folder.mkdir()
         for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
@@ -255,7 +255,7 @@ def _check_entries(entries: Iterable[_Entry], packed_size: int, free: int) -> It
     names, total = Names(), 0
     for number, entry in enumerate(entries, 1):
         total += entry.size
-        problem = entry.problem or names.problem(entry.name, is_folder=entry.is_folder)
+        problem = entry.problem or names.find_problem(entry.name, is_folder=entry.is_folder)
         if problem:
             raise _RefusedError(f"its entry {entry.name!r:.200} {problem}")
         if number > MAX_ENTRIES:
@@ -285,7 +285,7 @@ def _write(stream: IO[bytes], target: Path, entry: _Entry) -> None:
         raise _RefusedError(f"its entry {entry.name!r:.200} does not hold the {entry.size:,} bytes its header says")
 
 
-def _zip_problem(info: zipfile.ZipInfo) -> str | None:
+def _find_zip_problem(info: zipfile.ZipInfo) -> str | None:
     # The first bit of the flags (APPNOTE 4.4.4); the upper half of the attributes is a Unix mode, or 0.
     if info.flag_bits & 1:
         return "is encrypted"
@@ -297,7 +297,7 @@ def _zip_problem(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _tar_problem(member: tarfile.TarInfo) -> str | None:
+def _find_tar_problem(member: tarfile.TarInfo) -> str | None:
     if member.issym() or member.islnk():
         return "is a link"
     if not (member.isreg() or member.isdir()):
@@ -307,5 +307,5 @@ def _tar_problem(member: tarfile.TarInfo) -> str | None:
     return None
 
 
-def _one_line(error: Exception) -> str:
+def _write_in_one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -55,16 +55,16 @@ def download(address: str, target: Path, *, sha256: str | None) -> str:
     """
     check_address(address)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = files.partial_of(target)
+    partial = files.name_partial(target)
     if target.exists():
         target.replace(partial)
     _download(address, partial)
-    received = files.sha256(partial)
+    received = files.hash_file(partial)
     try:
         require_digest(hide_secrets(address), received, sha256)
     except UnfreezeError:
         files.remove(partial)
-        files.remove(_version_file(partial))
+        files.remove(_name_version_file(partial))
         raise
     partial.replace(target)
     return received
@@ -101,7 +101,7 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
     found = _retry(lambda: list_folder(address), address, lambda: 0)
     names = Names()
     for name in found:
-        if problem := names.problem(name, is_folder=False):
+        if problem := names.find_problem(name, is_folder=False):
             raise UnfreezeError(
                 f"data.source {hide_secrets(address)} holds {name!r:.200}, which {problem}: rename it there"
             )
@@ -118,12 +118,12 @@ def _download(address: str, partial: Path) -> None:
     open_remote = open_web_file if find_protocol(address) in HTTP else open_stored_file
 
     def one_try() -> None:
-        begin = _size(partial)
+        begin = _measure_size(partial)
         known = _read_version(partial, address) if begin else Version(address, None, None)
         with open_remote(address, known, begin) as answer:
             _receive(answer, partial)
 
-    _retry(one_try, address, lambda: _size(partial), lambda: files.remove(partial))
+    _retry(one_try, address, lambda: _measure_size(partial), lambda: files.remove(partial))
 
 
 def _retry(
@@ -159,11 +159,11 @@ def _receive(answer: Answer, partial: Path) -> None:
         _show_progress(answer.version, answer.begin) as advance,
     ):
         # After the old bytes are gone, before the first new one comes: if killed in between, a later try starts at 0.
-        files.write_json(_version_file(partial), asdict(answer.version))
+        files.write_json(_name_version_file(partial), asdict(answer.version))
         for chunk in answer.chunks:
             stream.write(chunk)
             advance(len(chunk))
-    received = _size(partial)
+    received = _measure_size(partial)
     if size is not None and received != size:
         raise TryAgainError(f"{received:,} of {size:,} bytes came", from_start=received > size)
 
@@ -188,11 +188,11 @@ def _show_progress(version: Version, begin: int) -> Iterator[Callable[[int], Non
         yield count
 
 
-def _size(path: Path) -> int:
+def _measure_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _version_file(partial: Path) -> Path:
+def _name_version_file(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
 
@@ -200,7 +200,7 @@ def _read_version(partial: Path, address: str) -> Version:
     """Return what the partial file is part of, without a validator if nothing usable tells it."""
     unknown = Version(address, None, None)
     try:
-        version = Version(**files.read_json(_version_file(partial)))
+        version = Version(**files.read_json(_name_version_file(partial)))
     except (OSError, UnfreezeError, TypeError):
         return unknown
     return version if version.address == address else unknown

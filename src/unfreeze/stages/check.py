@@ -32,7 +32,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.background import start_helper
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import Calibrated, CheckSettings, Limits
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Settings:
     """What the stage uses of params.yaml; the settings of the image checks come in data/image_checks.json."""
 
     seed: int
-    data_name: str = param("data.name")
-    limits: Limits = param(
+    data_name: str = declare_param("data.name")
+    limits: Limits = declare_param(
         "checks.on_bad",
         "checks.max_megapixels",
         "checks.seconds_per_image",
         "checks.worker_gb",
         "checks.min_images_per_class",
     )
-    checks: CheckSettings = param("checks.imbalance", "checks.shortcut", "checks.drift")
+    checks: CheckSettings = declare_param("checks.imbalance", "checks.shortcut", "checks.drift")
 
 
 TEXT = ("path", "label", "group", "fold")
@@ -175,7 +175,7 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     checks = image_check.load_image_checks()
     listed = findings.list_findings(rows, found, waived, checks)
     files.write_csv(paths.findings, listed)
-    sections = [make_section(listed, checks[name], inputs.image_checks.level_of(name)) for name in map(str, found)]
+    sections = [make_section(listed, checks[name], inputs.image_checks.get_level(name)) for name in map(str, found)]
     tables = [
         Table.of("Classes", classes),
         Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),

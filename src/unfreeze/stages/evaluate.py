@@ -23,7 +23,7 @@ from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Evaluate
 from unfreeze.settings.training import Extract
 from unfreeze.stages.tracker import Tracker
@@ -41,8 +41,8 @@ class Settings:
     pixels: PixelScaling
     extract: Extract
     evaluate: Evaluate
-    seeds: tuple[int, ...] = param("study.seeds")
-    checks: CheckSettings = param(
+    seeds: tuple[int, ...] = declare_param("study.seeds")
+    checks: CheckSettings = declare_param(
         "checks.pixel_scaling",
         "checks.collapsed_features",
         "checks.uninformative_features",
@@ -99,14 +99,14 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
 
         images = store.describe(paths.images)
         folds = files.read_csv(paths.split)
-        rows = images.rows_of(folds, "test")
+        rows = images.find_rows(folds, "test")
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
         evaluations = list_evaluations(settings, paths, backbone, digest_fold(paths, ids))
         test_evaluations.record(paths, evaluations)
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
-        probabilities = scorer.probabilities(rows, f"{backbone}: {len(rows)} test images")
+        probabilities = scorer.predict(rows, f"{backbone}: {len(rows)} test images")
         temperature = files.read_json(paths.training(backbone))["temperature"]
         result = Evaluation(
             **dict(scores.score(labels, probabilities, images.classes)),
@@ -153,7 +153,7 @@ def list_evaluations(settings: Settings, paths: Paths, backbone: str, fold: str)
         fold: Digest of the test fold.
     """
     models = [paths.model(backbone), *(paths.repeat(backbone, seed) for seed in settings.seeds)]
-    return tuple(ScoredModel(model=files.sha256(model), fold=fold, backbone=backbone) for model in models)
+    return tuple(ScoredModel(model=files.hash_file(model), fold=fold, backbone=backbone) for model in models)
 
 
 def measure_size(paths: Paths, backbone: str, scorer: Any) -> ModelSize:
@@ -199,7 +199,7 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperatu
 
 def score_repeat(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of a model that was trained again with another seed."""
-    probabilities = scorer.probabilities(rows, f"{len(rows)} test images, another seed")
+    probabilities = scorer.predict(rows, f"{len(rows)} test images, another seed")
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
@@ -218,7 +218,7 @@ def measure_corruptions(
         def change(pixels: np.ndarray, part: np.ndarray, name: str = name, strength: int = strength) -> np.ndarray:
             return corruptions.corrupt(pixels, name, strength, settings.seed, rows=part)
 
-        said = scorer.probabilities(rows[some], f"{name} of strength {strength}", change=change)
+        said = scorer.predict(rows[some], f"{name} of strength {strength}", change=change)
         after = said.argmax(axis=1) == labels[some]
         found.append(
             CorruptionScore(
@@ -289,7 +289,7 @@ def find_neighbours(
 
     if not len(activations):
         return []
-    train = of_images.of("train")
+    train = of_images.take_fold("train")
     indices, distances = explanations.find_nearest(train.vectors, pooled.average_places(activations))
     found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
     alike = store.read_pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)

@@ -14,13 +14,13 @@ from unfreeze.features.plan import Settings as CacheSettings
 from unfreeze.images import row_statistics, store
 from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Extract, Unfreeze, UnfreezePoint
 
 
@@ -33,8 +33,8 @@ class Settings:
     augment: Augment
     extract: Extract
     unfreeze: Unfreeze
-    search_enabled: ByBackbone[bool] = param("search.enabled")
-    checks: CheckSettings = param(
+    search_enabled: ByBackbone[bool] = declare_param("search.enabled")
+    checks: CheckSettings = declare_param(
         "checks.dead_features", "checks.collapsed_features", "checks.pixel_scaling", "checks.uninformative_features"
     )
 
@@ -71,7 +71,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
         gate.enforce(f"{suite}_{backbone}", table, wanted, paths, backbone=backbone)
 
-    network = Backbone(row_of(backbone), store.describe(paths.images).size, settings.pixels)
+    network = Backbone(find_row(backbone), store.describe(paths.images).size, settings.pixels)
     fed = {"scaling_error": pixel_check.measure_scaling_error(network), "fed": pixel_check.explain(network)}
     files.write_json(paths.selftest(backbone), fed)
     judge(
@@ -98,13 +98,13 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
     backbone = network.row.name
     features = paths.features(backbone)
     network.base.load_weights(paths.weights(backbone))
-    points: list[UnfreezePoint] = [settings.unfreeze.point.of(backbone)]
-    if settings.search_enabled.of(backbone):
-        points += network.candidates(settings.unfreeze.candidates.of(backbone)).values()
+    points: list[UnfreezePoint] = [settings.unfreeze.point.get(backbone)]
+    if settings.search_enabled.get(backbone):
+        points += network.list_candidates(settings.unfreeze.candidates.get(backbone)).values()
     images = store.describe(paths.images)
     folds = files.read_csv(paths.split)
-    train = Views(paths.images, images.rows_of(folds, "train"), settings.augment, settings.seed)
-    val = Views(paths.images, images.rows_of(folds, "val"), None, settings.seed)
+    train = Views(paths.images, images.find_rows(folds, "train"), settings.augment, settings.seed)
+    val = Views(paths.images, images.find_rows(folds, "val"), None, settings.seed)
     pixels = extraction.plan_pixels(
         images,
         train.rows,
@@ -112,18 +112,18 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
         CacheSettings(seed=settings.seed, augment=settings.augment, extract=settings.extract),
         {
             "images": images.digest,
-            "weights": files.sha256(paths.weights(backbone)),
-            "split": files.sha256(paths.split),
+            "weights": files.hash_file(paths.weights(backbone)),
+            "split": files.hash_file(paths.split),
             "pixels": settings.pixels,
         },
     )
-    cuts = network.cuts_up_to(min(network.cut(point) for point in points))
+    cuts = network.list_cuts(min(network.find_cut(point) for point in points))
     room = cache.measure_room(features, settings.extract.max_gb, copies=2)
     plan = extraction.choose_plan(extraction.list_plans(pixels, cuts), room)
-    engine = make_engine(network.part(0, plan.position), settings.extract)
+    engine = make_engine(network.build_part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
     title = f"running {backbone}'s frozen layers on {engine.name}"
     extraction.write_activations(features, plan, engine.run, train, val, batch_size=engine.batch_size, title=title)
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     cached = cache.read(features, plan.determined_by)
-    return cached.batches() if plan.stored else engine.run(val.batches(engine.batch_size))
+    return cached.iterate_batches() if plan.stored else engine.run(val.iterate_batches(engine.batch_size))

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from unfreeze import files
 from unfreeze.figures import draw
 from unfreeze.paths import Paths
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the stage uses of params.yaml."""
 
-    backbones: tuple[str, ...] = param("study.backbones")
+    backbones: tuple[str, ...] = declare_param("study.backbones")
 
 
 def run(settings: Settings, paths: Paths) -> None:

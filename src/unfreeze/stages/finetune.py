@@ -13,7 +13,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.stages.tracker import Tracker
 from unfreeze.training import history
@@ -27,8 +27,8 @@ class Settings:
     pixels: PixelScaling
     head: Head
     train: Train
-    point: ByBackbone[UnfreezePoint] = param("unfreeze.point")
-    seeds: tuple[int, ...] = param("study.seeds")
+    point: ByBackbone[UnfreezePoint] = declare_param("unfreeze.point")
+    seeds: tuple[int, ...] = declare_param("study.seeds")
 
 
 def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> tuple[UnfreezePoint, Phase]:
@@ -39,9 +39,9 @@ def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> tu
         backbone: The backbone.
         best: What the search found; None if it was off.
     """
-    phase = settings.train.finetune.of(backbone)
+    phase = settings.train.finetune.get(backbone)
     if best is None:
-        return settings.point.of(backbone), phase
+        return settings.point.get(backbone), phase
     return best.unfreeze_point, phase.model_copy(update=best.settings)
 
 
@@ -62,7 +62,7 @@ def train(
     transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
     begun = time.monotonic()
     with Transfer.prepare(transfer_settings, paths, backbone) as transfer:
-        results = [transfer.train_head(settings.train.head.of(backbone)), transfer.fine_tune(point, phase)]
+        results = [transfer.train_head(settings.train.head.get(backbone)), transfer.fine_tune(point, phase)]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
         if val_loss is None or not math.isfinite(val_loss):
@@ -72,10 +72,10 @@ def train(
             )
         probabilities = transfer.predict_validation().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
-    keras_file.save(transfer.backbone.classifier(transfer.head), model)
+    keras_file.save(transfer.backbone.build_classifier(transfer.head), model)
     epochs = history.join_phases([result.history for result in results])
     return epochs, {
-        "unfreeze_from": transfer.backbone.point_name(point),
+        "unfreeze_from": transfer.backbone.name_point(point),
         "learning_rate": phase.learning_rate,
         "trainable_parameters": results[-1].trainable_parameters,
         "head_parameters": int(transfer.head.count_params()),
@@ -109,7 +109,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         # DVC warns of an empty folder.
         files.write_json(folder / "seeds.json", list(settings.seeds))
     record["chosen_by"] = "search" if best else "params"
-    record["model_sha256"] = files.sha256(paths.model(backbone))
+    record["model_sha256"] = files.hash_file(paths.model(backbone))
     files.write_json(paths.training(backbone), record)
     console.log.info(
         "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]

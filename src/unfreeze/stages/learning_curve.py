@@ -19,7 +19,9 @@ class Settings:
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Write the curve, or null where there is none."""
     images = pooled.read(paths, backbone)
-    curve = images and learning_curve.measure_learning_curve(images.of("train"), images.of("val"), seed=settings.seed)
+    curve = images and learning_curve.measure_learning_curve(
+        images.take_fold("train"), images.take_fold("val"), seed=settings.seed
+    )
     files.write_json(paths.learning_curve(backbone), curve and curve.to_json())
     if curve:
         log.info("%s: %s", backbone, curve.text)

@@ -11,7 +11,7 @@ from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Preprocess
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Settings:
     """What the stage uses of params.yaml."""
 
     preprocess: Preprocess
-    max_megapixels: float = param("checks.max_megapixels")
-    checks: CheckSettings = param("checks.single_colour")
+    max_megapixels: float = declare_param("checks.max_megapixels")
+    checks: CheckSettings = declare_param("checks.single_colour")
 
 
 def measure_pixels(paths: Paths) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def run(settings: Settings, paths: Paths) -> None:
         weights=rows["weight"].tolist() if "weight" in rows else None,
         size=settings.preprocess.image_size,
         max_pixels=int(settings.max_megapixels * 1e6),
-        manifest_sha256=files.sha256(paths.manifest),
+        manifest_sha256=files.hash_file(paths.manifest),
     )
     wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
     gate.enforce("images", measure_pixels(paths), wanted, paths)

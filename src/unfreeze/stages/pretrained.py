@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
 from unfreeze.runtime import console
@@ -25,8 +25,8 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     console.import_tensorflow()
     from unfreeze.models import weights
 
-    row = row_of(backbone)
-    source = settings.weights.of(backbone)
+    row = find_row(backbone)
+    source = settings.weights.get(backbone)
     model = weights.load_pretrained(row, source, settings.seed)
     with files.atomic(paths.weights(backbone)) as partial:
         model.save_weights(partial)
@@ -35,7 +35,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         "source": weights.describe(row, source),
         "pretrained": row.builder is not None and source != "random",
         "parameters": int(model.count_params()),
-        "sha256": files.sha256(paths.weights(backbone)),
+        "sha256": files.hash_file(paths.weights(backbone)),
     }
     files.write_json(paths.weights_record(backbone), record)
     console.log.info("%s: %s, %d parameters", backbone, record["source"], record["parameters"])

@@ -7,7 +7,7 @@ from typing import Any
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.stages.tracker import Tracker
 
 
@@ -15,7 +15,7 @@ from unfreeze.stages.tracker import Tracker
 class Settings:
     """What the stage uses of params.yaml."""
 
-    backbones: tuple[str, ...] = param("study.backbones")
+    backbones: tuple[str, ...] = declare_param("study.backbones")
 
 
 def run(

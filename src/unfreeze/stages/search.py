@@ -47,7 +47,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, *, pr
         tracker: Logs each trial.
         processes: Number of workers on this machine.
     """
-    if not settings.search.enabled.of(backbone):
+    if not settings.search.enabled.get(backbone):
         _write(paths, backbone, None)
         console.log.info("%s: the search is off", backbone)
         return
@@ -83,19 +83,23 @@ def _search(
     from unfreeze.training.transfer import Transfer, TransferSettings
 
     search = settings.search
-    phase = settings.train.finetune.of(backbone)
+    phase = settings.train.finetune.get(backbone)
     transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
     with Transfer.prepare(transfer_settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
-        points = transfer.backbone.candidates(settings.unfreeze.candidates.of(backbone))
-        configured, configured_point = transfer.backbone.named(settings.unfreeze.point.of(backbone))
+        points = transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone))
+        configured, configured_point = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
         if search.dropout is not None:
             require_dropout(transfer.head, search.dropout.max)
-        determined_by = {"points": list(points), "configured": configured, **_fixed_settings(settings, backbone)}
+        determined_by = {
+            "points": list(points),
+            "configured": configured,
+            **_select_fixed_settings(settings, backbone),
+        }
         features = transfer.features.plan.determined_by
         if journal is not None:
             journal.begin({**determined_by, "features": features})
         digest = backbone_search.identify(determined_by, features)
-        transfer.train_head(settings.train.head.of(backbone))
+        transfer.train_head(settings.train.head.get(backbone))
         trials = Trials(
             transfer,
             transfer.head,
@@ -110,7 +114,7 @@ def _search(
         return backbone_search.run_trials(trials, space, search, configured, seed=settings.seed, journal=journal)
 
 
-def _fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:
+def _select_fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:
     """Return the parameters that must not change while a search is stopped, by dotted name."""
     sections = {field.name: getattr(settings, field.name) for field in fields(settings)}
     values = {

@@ -14,7 +14,7 @@ from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Settings:
     """What the stage uses of params.yaml."""
 
     seed: int
-    max_megapixels: float = param("checks.max_megapixels")
-    backbones: tuple[str, ...] = param("study.backbones")
-    checks: CheckSettings = param("checks.suspect_labels")
+    max_megapixels: float = declare_param("checks.max_megapixels")
+    backbones: tuple[str, ...] = declare_param("study.backbones")
+    checks: CheckSettings = declare_param("checks.suspect_labels")
 
 
 CHECK = "suspect_labels"
@@ -68,7 +68,7 @@ def mark_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let
 
 def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
-    level, threshold = settings.checks.level_of("suspect_labels"), settings.checks.threshold_of("suspect_labels")
+    level, threshold = settings.checks.get_level("suspect_labels"), settings.checks.get_threshold("suspect_labels")
     opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judge_labels(settings, paths)
     digests = pd.read_parquet(paths.manifest, columns=["path", "sha256"]).set_index("path")["sha256"]
     table = mark_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()))

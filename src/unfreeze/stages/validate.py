@@ -2,7 +2,7 @@
 
 from unfreeze import files
 from unfreeze.checks import image_check
-from unfreeze.models.table import Row, check_size, check_weights, row_of
+from unfreeze.models.table import Row, check_size, check_weights, find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.params import Params
@@ -14,13 +14,13 @@ Settings = Params
 
 def run(settings: Params, paths: Paths) -> None:
     """Check that every backbone exists and takes the image size, and that the data is where it is said to be."""
-    rows = [row_of(name) for name in settings.study.backbones]
+    rows = [find_row(name) for name in settings.study.backbones]
     for row in rows:
         check_size(row, settings.preprocess.image_size)
-        check_weights(row, settings.weights.of(row.name))
+        check_weights(row, settings.weights.get(row.name))
     for values in (settings.weights, settings.unfreeze.point, settings.unfreeze.candidates, settings.head.layers):
         for name in set(values.root) - {"default"}:
-            row_of(name)
+            find_row(name)
     collect.check_reachable(settings.data)
     for row in rows:
         if row.is_own:
@@ -37,5 +37,5 @@ def _build(row: Row, settings: Settings) -> None:
     from unfreeze.models.backbone import Backbone
 
     backbone = Backbone(row, settings.preprocess.image_size)
-    backbone.first_trainable("auto")
-    backbone.candidates(settings.unfreeze.candidates.of(row.name))
+    backbone.find_first_trainable("auto")
+    backbone.list_candidates(settings.unfreeze.candidates.get(row.name))

@@ -21,7 +21,7 @@ from unfreeze.records.verdict import Pair, Row, Spread, StudySettings, Verdict
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
-from unfreeze.settings.stage_settings import param
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Study
 
 
@@ -32,9 +32,9 @@ class Settings:
     seed: int
     pixels: PixelScaling
     study: Study
-    data_name: str = param("data.name")
-    image_size: int = param("preprocess.image_size")
-    checks: CheckSettings = param(
+    data_name: str = declare_param("data.name")
+    image_size: int = declare_param("preprocess.image_size")
+    checks: CheckSettings = declare_param(
         "checks.pixel_scaling",
         "checks.collapsed_features",
         "checks.uninformative_features",
@@ -44,7 +44,7 @@ class Settings:
     )
 
 
-def spread(seed: int, accuracy: float, further: dict[str, float]) -> Spread | None:
+def measure_spread(seed: int, accuracy: float, further: dict[str, float]) -> Spread | None:
     """Return how the accuracy differs from seed to seed; None with one seed."""
     if not further:
         return None
@@ -59,7 +59,9 @@ def spread(seed: int, accuracy: float, further: dict[str, float]) -> Spread | No
     )
 
 
-def row_of(settings: Settings, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame) -> Row:
+def build_row(
+    settings: Settings, paths: Paths, backbone: str, predictions: Predictions, manifest: pd.DataFrame
+) -> Row:
     """Return what is known of one backbone."""
     weights = PretrainedWeights.read(paths.weights_record(backbone))
     training = files.read_json(paths.training(backbone))
@@ -80,14 +82,14 @@ def row_of(settings: Settings, paths: Paths, backbone: str, predictions: Predict
         confused=tuple(scores.list_confused(evaluation.confusion, predictions.classes)),
         calibration=evaluation.calibration,
         cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training["trainable_parameters"]),
-        seeds=spread(settings.seed, evaluation.accuracy, evaluation.seeds),
+        seeds=measure_spread(settings.seed, evaluation.accuracy, evaluation.seeds),
         corruptions=evaluation.corruptions,
         learning_curve=None if curve is None else LearningCurve.model_validate(curve),
         slices=tuple(slices.score_slices(predictions.table, manifest, seed=settings.seed)),
     )
 
 
-def with_gains(rows: list[Row], compared: list[Pair], baseline: str) -> list[Row]:
+def add_gains(rows: list[Row], compared: list[Pair], baseline: str) -> list[Row]:
     """Sort rows by accuracy, best first, ties by fewer trained parameters, and add the gain over the baseline.
 
     Args:
@@ -100,7 +102,7 @@ def with_gains(rows: list[Row], compared: list[Pair], baseline: str) -> list[Row
         if pair.second == baseline:
             gains[pair.first] = pair.difference
         elif pair.first == baseline:
-            gains[pair.second] = pair.difference.negated()
+            gains[pair.second] = pair.difference.negate()
     ranked = sorted(rows, key=lambda row: (-row.accuracy.value, row.cost.trainable_parameters, row.backbone))
     return [row.model_copy(update={"gain": gains.get(row.backbone)}) for row in ranked]
 
@@ -110,11 +112,11 @@ def run(settings: Settings, paths: Paths) -> None:
     names = list(settings.study.backbones)
     manifest = pd.read_parquet(paths.manifest)
     predictions = {name: Predictions.read(paths.predictions(name)) for name in names}
-    rows = [row_of(settings, paths, name, predictions[name], manifest) for name in names]
+    rows = [build_row(settings, paths, name, predictions[name], manifest) for name in names]
     labels = predictions[names[0]].labels
     predicted = {name: said.predicted for name, said in predictions.items()}
     compared = pairs.compare_pairs(labels, predicted, seed=settings.seed)
-    rows = with_gains(rows, compared, settings.study.baseline)
+    rows = add_gains(rows, compared, settings.study.baseline)
     smallest = pairs.find_smallest_difference(
         len(labels), pairs.measure_discordant_share(labels, predicted), pairs=len(compared)
     )

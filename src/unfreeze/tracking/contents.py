@@ -31,10 +31,10 @@ def describe_origin(paths: Paths) -> dict[str, str]:
     return {
         keys.COMMIT: git.find_commit(paths.root) or "none",
         keys.SOURCE: "dvc repro",
-        keys.DATA_SHA256: files.sha256(paths.manifest),
+        keys.DATA_SHA256: files.hash_file(paths.manifest),
         keys.REQUIREMENTS: _digest(paths.lock),
         keys.DVC_LOCK: _digest(paths.dvc_lock),
-        keys.ENVIRONMENT: lineage.environment(),
+        keys.ENVIRONMENT: lineage.describe_environment(),
         keys.PLATFORM: platform.platform(),
     }
 
@@ -89,11 +89,11 @@ def list_test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
         scores |= {f"{key}/{clean_metric_name(name)}": value for key, value in values if value is not None}
     scores |= {key: value for key, value in result.calibration if key != "log_loss"}
     for name, value in scores.items():
-        yield f"test_{name}", _rounded(value), 0
+        yield f"test_{name}", _round(value), 0
     yield "parameters", float(result.size.parameters), 0
     yield "multiply_adds", float(result.size.multiply_accumulates), 0
-    yield "size_mb", _rounded(result.size.size_mb), 0
-    yield "latency_ms", _rounded(Latency.read(paths.cost(backbone)).latency_ms["1"]), 0
+    yield "size_mb", _round(result.size.size_mb), 0
+    yield "latency_ms", _round(Latency.read(paths.cost(backbone)).latency_ms["1"]), 0
 
 
 def list_verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
@@ -109,11 +109,11 @@ def list_verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
         if score is None:
             continue
         if f"test_{name}" not in known:
-            yield f"test_{name}", _rounded(score.value), 0
-        yield f"test_{name}_low", _rounded(score.low), 0
-        yield f"test_{name}_high", _rounded(score.high), 0
+            yield f"test_{name}", _round(score.value), 0
+        yield f"test_{name}_low", _round(score.low), 0
+        yield f"test_{name}_high", _round(score.high), 0
     if row.gain:
-        yield "gain", _rounded(100 * row.gain.value), 0
+        yield "gain", _round(100 * row.gain.value), 0
 
 
 def clean_metric_name(text: str) -> str:
@@ -121,10 +121,10 @@ def clean_metric_name(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in text)
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """MLflow shows every digit it is given, and its columns end before the last of them."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def _digest(path: Path) -> str:
-    return files.sha256(path) if path.exists() else "none"
+    return files.hash_file(path) if path.exists() else "none"

@@ -41,25 +41,25 @@ def record(
         The judgement with the `run_id` that holds it.
     """
     runs = Runs(server, keys.JUDGEMENT)
-    run = runs.run(key, _name(judgement), keys.JUDGEMENT, None, tags)
+    run = runs.run(key, _name_run(judgement), keys.JUDGEMENT, None, tags)
     recorded = judgement.model_copy(update={"run_id": run.id})
-    runs.log(run, params=params, metrics=_metrics(judgement), tags={VERDICT: judgement.verdict})
+    runs.log(run, params=params, metrics=_list_metrics(judgement), tags={VERDICT: judgement.verdict})
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         path = Path(folder) / FILE
         recorded.write(path)
-        runs.artifact(run, path)
+        runs.log_artifact(run, path)
     # From here on it counts as recorded.
     runs.finish(run)
     return recorded
 
 
-def _name(judgement: Judgement) -> str:
+def _name_run(judgement: Judgement) -> str:
     challenger, champion = judgement.challenger, judgement.champion
     against = f" against version {champion.version}" if champion else ""
     return f"{challenger.backbone}, version {challenger.version}{against}"
 
 
-def _metrics(judgement: Judgement) -> list[Point]:
+def _list_metrics(judgement: Judgement) -> list[Point]:
     found: dict[str, float | None] = {"images": judgement.images, "more_images": judgement.more_images}
     for who, side in (("challenger", judgement.challenger), ("champion", judgement.champion)):
         if side:

@@ -40,7 +40,7 @@ class Entry:
     study_run_id: str
 
 
-def never_fatal(
+def survive_failures(
     method: Callable[Concatenate["Ledger", P], None],
 ) -> Callable[Concatenate["Ledger", P], None]:
     """Turn every failure of a logging method into a warning that names what was not logged."""
@@ -71,7 +71,7 @@ def never_fatal(
 
 
 @functools.cache
-def _ledger(paths: Paths, experiment: str) -> "Ledger":
+def _open_ledger(paths: Paths, experiment: str) -> "Ledger":
     return Ledger(paths, experiment)
 
 
@@ -94,7 +94,7 @@ class Ledger:
         self._of_stage = StudyRuns(paths, Server(paths, experiment, patience=SECONDS_A_STAGE))
 
     def __reduce__(self) -> Any:
-        return _ledger, (self.paths, self.experiment)
+        return _open_ledger, (self.paths, self.experiment)
 
     def prepare(self) -> None:
         """Make the checkout's own database, which takes a second; any other store is left alone."""
@@ -111,29 +111,29 @@ class Ledger:
         if not self.out_of_reach:
             self._log_trial(backbone, trial)
 
-    @never_fatal
+    @survive_failures
     def _log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
-        self._of_stage.trial(backbone, Trial.model_validate(trial))
+        self._of_stage.log_trial(backbone, Trial.model_validate(trial))
 
-    @never_fatal
+    @survive_failures
     def log_search(self, backbone: str) -> None:
         """Log a backbone's trials and their picture."""
         self._of_stage.runs.load()
         self._of_stage.complete(backbone, "search")
 
-    @never_fatal
+    @survive_failures
     def log_training(self, backbone: str) -> None:
         """Log a backbone's parameters, both phases' curves and its model, and its trials if they are missing."""
         self._of_stage.runs.load()
         self._of_stage.complete(backbone, "training")
 
-    @never_fatal
+    @survive_failures
     def log_evaluation(self, backbone: str) -> None:
         """Log a backbone's test scores and pictures, and all before them that is missing."""
         self._of_stage.runs.load()
         self._of_stage.complete(backbone, "evaluation")
 
-    @never_fatal
+    @survive_failures
     def log_study(self, backbones: list[str]) -> None:
         """Log the report in the study's run, and all of its backbones that is missing."""
         self._of_stage.report(backbones)
@@ -152,7 +152,7 @@ class Ledger:
         with self.server.in_one_line(), _files_wanted():
             StudyRuns(self.paths, self.server).report(backbones)
 
-    def entry(self, backbone: str) -> Entry:
+    def complete_entry(self, backbone: str) -> Entry:
         """Return a finished backbone's run and model, after logging what of it is missing.
 
         Args:
@@ -167,7 +167,7 @@ class Ledger:
             study.runs.load()
             run = study.complete(backbone, "figures")
             model = models.log(self.server, run, self.paths, backbone)
-            return Entry(run.id, model, study.study().id)
+            return Entry(run.id, model, study.find_study().id)
 
 
 @contextmanager

@@ -70,13 +70,13 @@ class Registry:
         self._make()
         # Refuses a model that others made, before anything is added to it.
         _ = self._log
-        if not self._equal(tags):
+        if not self._find_equal(tags):
             source = self.server.client.get_logged_model(model_id).artifact_location
             clean = {name: redact(value) for name, value in tags.items()}
             self.server.client.create_model_version(
                 self.model, source, run_id, tags=clean, model_id=model_id, await_creation_for=0
             )
-        first, *copies = self._equal(tags)
+        first, *copies = self._find_equal(tags)
         # Two that registered at once each made one: both take the first, and nothing refers to the other.
         for copy in copies:
             self.server.client.delete_model_version(self.model, str(copy.number))
@@ -91,17 +91,17 @@ class Registry:
         """Let a version be the challenger."""
         self.server.client.set_registered_model_alias(self.model, CHALLENGER, str(version))
 
-    def champion(self) -> Version | None:
+    def find_champion(self) -> Version | None:
         """Return the champion, after completing what a killed process left; None if there is none or it is gone."""
-        return self._champion(self._settle())
+        return self._find_champion(self._settle())
 
-    def versions(self) -> list[Version]:
+    def list_versions(self) -> list[Version]:
         """Return all versions, the newest first."""
         if self._registered is None:
             return []
         wanted = f"name = '{self.model}'"
         found = iterate_pages(self.server.client.search_model_versions, wanted, max_results=VERSIONS_A_PAGE)
-        aliases = self._aliases()
+        aliases = self._read_aliases()
         versions = [
             Version(
                 number=int(one.version),
@@ -115,7 +115,7 @@ class Registry:
         ]
         return sorted(versions, key=lambda version: version.number, reverse=True)
 
-    def transitions(self) -> list[Transition]:
+    def list_transitions(self) -> list[Transition]:
         """Return all changes of the champion, the first first."""
         return self._log.read() if self._registered is not None else []
 
@@ -137,12 +137,12 @@ class Registry:
             UnfreezeError: Another promotion or rollback came first.
         """
         known = self._settle()
-        champion = self._champion(known)
+        champion = self._find_champion(known)
         present = champion.number if champion else None
         if present == version:
             return None
         if present != expected:
-            raise UnfreezeError(_lost(present))
+            raise UnfreezeError(_explain_loss(present))
         return self._move(known, "promotion", version, reason, judgement)
 
     def rollback(self, reason: str) -> Transition:
@@ -153,7 +153,7 @@ class Registry:
         Raises:
             UnfreezeError: There is no version before, it was deleted, or another transition came first.
         """
-        before = self.transitions()
+        before = self.list_transitions()
         interrupted = bool(before) and before[-1].kind == "rollback" and not self._is_applied(before[-1])
         known = self._settle()
         if interrupted:
@@ -162,7 +162,7 @@ class Registry:
         if len(stack) < 2:
             there = f"version {stack[0]} is the first champion" if stack else "there is no champion"
             raise UnfreezeError(f"{there} of model {self.model!r}, and none came before: nothing to go back to")
-        if stack[-2] not in {version.number for version in self.versions()}:
+        if stack[-2] not in {version.number for version in self.list_versions()}:
             raise UnfreezeError(
                 f"version {stack[-2]}, the champion before, was deleted from model {self.model!r}: "
                 "promote another version with `unfreeze promote --force REASON`"
@@ -181,7 +181,7 @@ class Registry:
             found = mlflow.artifacts.download_artifacts(
                 f"{version.source}/{models.FILE}", dst_path=str(folder), tracking_uri=self.server.uri
             )
-        if files.sha256(Path(found)) != version.tags[keys.MODEL_SHA256]:
+        if files.hash_file(Path(found)) != version.tags[keys.MODEL_SHA256]:
             raise UnfreezeError(
                 f"the file of version {version.number} of model {self.model!r} is not the one that was registered: "
                 "someone replaced it; `unfreeze rollback`, or promote another with --force REASON"
@@ -195,37 +195,39 @@ class Registry:
         claimed = self._log.claim(wanted)
         self._settle()
         if claimed[wanted.number - 1] != wanted:
-            raise UnfreezeError(_lost(claimed[-1].to))
+            raise UnfreezeError(_explain_loss(claimed[-1].to))
         return wanted
 
     def _settle(self) -> list[Transition]:
         """Set the aliases to what the log says, and return the log."""
-        known = self.transitions()
+        known = self.list_transitions()
         # A transition that came while the alias was set to the one before is seen by the second look.
         while known and not self._is_applied(known[-1]):
-            if known[-1].to not in {version.number for version in self.versions()}:
+            if known[-1].to not in {version.number for version in self.list_versions()}:
                 break
             self.server.client.set_registered_model_alias(self.model, CHAMPION, str(known[-1].to))
-            known = self.transitions()
-        aliases = self._aliases()
+            known = self.list_transitions()
+        aliases = self._read_aliases()
         if CHALLENGER in aliases and aliases[CHALLENGER] == aliases.get(CHAMPION):
             self.server.client.delete_registered_model_alias(self.model, CHALLENGER)
         return known
 
-    def _champion(self, known: list[Transition]) -> Version | None:
-        return next((version for version in self.versions() if known and version.number == known[-1].to), None)
+    def _find_champion(self, known: list[Transition]) -> Version | None:
+        return next((version for version in self.list_versions() if known and version.number == known[-1].to), None)
 
     def _is_applied(self, transition: Transition) -> bool:
-        return self._aliases().get(CHAMPION) == transition.to
+        return self._read_aliases().get(CHAMPION) == transition.to
 
-    def _aliases(self) -> dict[str, int]:
+    def _read_aliases(self) -> dict[str, int]:
         found = self._registered
         return {name: int(version) for name, version in found.aliases.items()} if found else {}
 
-    def _equal(self, tags: Mapping[str, str]) -> list[Version]:
+    def _find_equal(self, tags: Mapping[str, str]) -> list[Version]:
         """Return the versions with the same bytes and data, the first first."""
         same = (keys.MODEL_SHA256, keys.DATA_SHA256)
-        found = [version for version in self.versions() if all(version.tags.get(name) == tags[name] for name in same)]
+        found = [
+            version for version in self.list_versions() if all(version.tags.get(name) == tags[name] for name in same)
+        ]
         return found[::-1]
 
     @property
@@ -270,6 +272,6 @@ class Registry:
                 raise
 
 
-def _lost(present: int | None) -> str:
+def _explain_loss(present: int | None) -> str:
     now = "there is no champion" if present is None else f"version {present} is champion"
     return f"another promotion won: {now} now; run again, and the challenger is judged against that"

@@ -36,9 +36,9 @@ def follow_checkout(paths: Paths) -> None:
     here = paths.ledger_root.as_uri()
     try:
         with closing(sqlite3.connect(paths.mlflow_database, timeout=SECONDS_TO_WAIT)) as database, database:
-            columns = [column for column in COLUMNS if _exists(database, *column)]
-            for root in _former_roots(database, columns, paths.mlflow_artifacts.name):
-                if root != here and _came_along(database, columns, root, here):
+            columns = [column for column in COLUMNS if _has_column(database, *column)]
+            for root in _list_former_roots(database, columns, paths.mlflow_artifacts.name):
+                if root != here and _has_come_along(database, columns, root, here):
                     _rewrite(database, columns, root, here)
     except sqlite3.Error as error:
         raise UnfreezeError(
@@ -47,13 +47,13 @@ def follow_checkout(paths: Paths) -> None:
         ) from error
 
 
-def path_of(address: str) -> Path | None:
+def find_path(address: str) -> Path | None:
     """Return the folder of a `file:` address; None for another scheme."""
     parts = urlsplit(address)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _former_roots(database: sqlite3.Connection, columns: list[tuple[str, str]], folder: str) -> list[str]:
+def _list_former_roots(database: sqlite3.Connection, columns: list[tuple[str, str]], folder: str) -> list[str]:
     """Return the addresses of the checkouts in which the experiments were made.
 
     Args:
@@ -65,21 +65,21 @@ def _former_roots(database: sqlite3.Connection, columns: list[tuple[str, str]], 
         return []
     found = database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
     suffix = f"/{folder}"
-    return [where.removesuffix(suffix) for (where,) in found if where and path_of(where) and where.endswith(suffix)]
+    return [where.removesuffix(suffix) for (where,) in found if where and find_path(where) and where.endswith(suffix)]
 
 
-def _came_along(database: sqlite3.Connection, columns: list[tuple[str, str]], root: str, here: str) -> bool:
+def _has_come_along(database: sqlite3.Connection, columns: list[tuple[str, str]], root: str, here: str) -> bool:
     """Tell whether the files below a folder are here now: they are gone there, or were copied.
 
     Another checkout may keep its runs in this database and its files in its own folder.
     """
-    known = list(_addresses(database, columns, root))
+    known = list(_list_addresses(database, columns, root))
     if any(_is_there(here + address.removeprefix(root)) for address in known):
         return True
     return not any(map(_is_there, known))
 
 
-def _addresses(database: sqlite3.Connection, columns: list[tuple[str, str]], root: str) -> Iterator[str]:
+def _list_addresses(database: sqlite3.Connection, columns: list[tuple[str, str]], root: str) -> Iterator[str]:
     """Yield the addresses of all runs and models below a folder."""
     for table, column in columns:
         if table != "experiments":
@@ -93,10 +93,10 @@ def _rewrite(database: sqlite3.Connection, columns: list[tuple[str, str]], root:
         database.execute(change, (here, len(root) + 1, len(root) + 1, f"{root}/"))
 
 
-def _exists(database: sqlite3.Connection, table: str, column: str) -> bool:
+def _has_column(database: sqlite3.Connection, table: str, column: str) -> bool:
     return column in {name for (name,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 def _is_there(address: str) -> bool:
-    path = path_of(address)
+    path = find_path(address)
     return path is not None and path.exists()

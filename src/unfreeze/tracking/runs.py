@@ -88,7 +88,7 @@ class Runs:
             given = {**_clean(tags), **above, keys.KEY: full_key, keys.KIND: kind}
             # The tags come with the run: one that is killed now is found by the next.
             made = self.server.client.create_run(self.server.experiment_id, run_name=name, tags=given)
-            known = _run_of(made)
+            known = _read_run(made)
         elif parent and known.tags.get(keys.PARENT) != parent.id:
             self.log(known, tags=above)
         self._known[full_key] = known
@@ -126,7 +126,7 @@ class Runs:
                 break
         run.tags.update(marks)
 
-    def artifact(self, run: Run, path: Path, folder: str | None = None) -> None:
+    def log_artifact(self, run: Run, path: Path, folder: str | None = None) -> None:
         """Log a file, text without its secrets."""
         text = path.read_text(encoding="utf-8") if path.suffix in TEXT else ""
         clean = redact(text)
@@ -146,10 +146,10 @@ class Runs:
 
     def _search(self, wanted: str, a_page: int) -> Iterator[Run]:
         search, where = self.server.client.search_runs, [self.server.experiment_id]
-        return map(_run_of, iterate_pages(search, where, wanted, max_results=a_page, order_by=["start_time ASC"]))
+        return map(_read_run, iterate_pages(search, where, wanted, max_results=a_page, order_by=["start_time ASC"]))
 
 
-def _run_of(run: Any) -> Run:
+def _read_run(run: Any) -> Run:
     return Run(run.info.run_id, run.info.start_time, run.info.status, dict(run.data.tags))
 
 

@@ -17,7 +17,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.runtime.imports import pause_collector
 from unfreeze.runtime.redaction import redact
-from unfreeze.tracking.relocation import follow_checkout, path_of
+from unfreeze.tracking.relocation import find_path, follow_checkout
 
 # Set before MLflow is imported: it reports and draws nothing, and gives up soon on a server that does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -58,7 +58,7 @@ class Server:
         self.paths = paths
         self.experiment = experiment
         self.patience = patience
-        uri = _without_user(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database}")
+        uri = _hide_user(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database}")
         # SQLAlchemy would take another driver than the one MLflow names in its guides.
         self.uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
 
@@ -117,7 +117,7 @@ class Server:
             self.client.restore_experiment(known.experiment_id)
         if self.is_remote or known.artifact_location == here:
             return str(known.experiment_id)
-        folder = path_of(known.artifact_location)
+        folder = find_path(known.artifact_location)
         if folder and self.is_of_checkout:
             raise UnfreezeError(
                 f"mlflow.db names files in {folder}, and they were not copied with it: copy that folder to "
@@ -155,12 +155,12 @@ class Server:
         try:
             yield
         except (MlflowException, SQLAlchemyError, requests.RequestException, TimeoutError) as error:
-            raise UnfreezeError(self._remedy(error)) from error
+            raise UnfreezeError(self._find_remedy(error)) from error
         finally:
             # Alembic, which prepares MLflow's database, switches off every logger it does not know.
             log.disabled = False
 
-    def _remedy(self, error: Exception) -> str:
+    def _find_remedy(self, error: Exception) -> str:
         text = shorten_error(error)
         status = getattr(error, "get_http_status_code", int)()
         if status == 401 or "error code 401" in text:
@@ -210,9 +210,9 @@ class _Patient:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
-        return self._counted(found) if callable(found) and name != self.UNCOUNTED else found
+        return self._count_tries(found) if callable(found) and name != self.UNCOUNTED else found
 
-    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _count_tries(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def counted(*args: Any, **kwargs: Any) -> Any:
             if self._left < 0:
@@ -244,7 +244,7 @@ def shorten_error(error: BaseException) -> str:
     return redact(lines[0])[: None if isinstance(error, UnfreezeError) else MOST_LETTERS]
 
 
-def _without_user(uri: str) -> str:
+def _hide_user(uri: str) -> str:
     """Give user and password of a server's address to MLflow by its variables, where no log shows them."""
     parts = urlsplit(uri)
     if not parts.scheme.startswith("http") or "@" not in parts.netloc:

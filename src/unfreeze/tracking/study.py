@@ -46,8 +46,8 @@ class StudyRuns:
         digest = hashlib.sha256()
         lock = [self.paths.lock] if self.paths.lock.exists() else []
         for path in (self.paths.params, self.paths.manifest, *lock):
-            digest.update(files.sha256(path).encode())
-        digest.update(files.digest(Source(self.paths.root).digests()).encode())
+            digest.update(files.hash_file(path).encode())
+        digest.update(files.digest(Source(self.paths.root).compute_digests()).encode())
         return Runs(self.server, digest.hexdigest()[:16])
 
     @functools.cached_property
@@ -77,7 +77,7 @@ class StudyRuns:
         images = store.describe(self.paths.images)
         return {**self._of_all, keys.CLASSES: json.dumps(images.classes), keys.IMAGE_SIZE: str(images.size)}
 
-    def study(self) -> Run:
+    def find_study(self) -> Run:
         """Return the study's run, with its folds."""
         name = f"{self._params.study.name} {self._params.data.name}"
         run = self.runs.run("study", name, keys.STUDY, None, self._of_all)
@@ -88,10 +88,10 @@ class StudyRuns:
             self._mark_logged(run, "folds")
         return run
 
-    def backbone(self, backbone: str) -> Run:
+    def find_backbone(self, backbone: str) -> Run:
         """Return a backbone's run, with its folds as inputs."""
         tags = {keys.OF_BACKBONE: backbone, **contents.describe_weights(self.paths, backbone), **self._of_backbones}
-        run = self.runs.run(backbone, backbone, keys.BACKBONE, self.study(), tags)
+        run = self.runs.run(backbone, backbone, keys.BACKBONE, self.find_study(), tags)
         if not self._is_logged(run, "folds"):
             self.server.client.log_inputs(run.id, datasets.list_inputs(self._params, self._folds))
             self._mark_logged(run, "folds")
@@ -102,12 +102,12 @@ class StudyRuns:
 
         Later parts' files may still be those of an earlier run, so they are left alone.
         """
-        run = self.backbone(backbone)
+        run = self.find_backbone(backbone)
         log_part = {
-            "search": self._search,
-            "training": self._training,
-            "evaluation": self._evaluation,
-            "figures": self._figures,
+            "search": self._log_search,
+            "training": self._log_training,
+            "evaluation": self._log_evaluation,
+            "figures": self._log_figures,
         }
         for part in PARTS[: PARTS.index(last) + 1]:
             if not self._is_logged(run, part):
@@ -128,30 +128,30 @@ class StudyRuns:
                 self.runs.log(run, metrics=contents.list_verdict_metrics(rows[backbone], known))
                 self._mark_logged(run, "verdict")
             self._refresh_lock(run)
-        study = self.study()
+        study = self.find_study()
         self._refresh_lock(study)
         if not self._is_logged(study, "report"):
             from unfreeze.figures import draw
 
             for path in (self.paths.report_html, self.paths.report_markdown, self.paths.report_json):
-                self.runs.artifact(study, path, "report")
+                self.runs.log_artifact(study, path, "report")
             self.runs.log(
                 study, metrics=[(f"{name} test accuracy", row.accuracy.value, 0) for name, row in rows.items()]
             )
             for picture in draw.list_study_pictures(self.paths):
-                self.runs.artifact(study, picture, "plots")
+                self.runs.log_artifact(study, picture, "plots")
             self._mark_logged(study, "report")
         self.runs.finish(study)
         views.write_views(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
 
-    def trial(self, backbone: str, trial: Trial) -> None:
+    def log_trial(self, backbone: str, trial: Trial) -> None:
         """Log the epochs of a trial that are new, and its end if it has one."""
-        self._trial(self.backbone(backbone), backbone, trial)
+        self._log_trial(self.find_backbone(backbone), backbone, trial)
 
-    def _search(self, run: Run, backbone: str) -> None:
+    def _log_search(self, run: Run, backbone: str) -> None:
         trials = SearchResult.read(self.paths.search(backbone)).trials
         with ThreadPoolExecutor(CALLS_AT_ONCE if self.server.is_remote else 1) as pool:
-            waiting = [pool.submit(self._trial, run, backbone, trial) for trial in trials]
+            waiting = [pool.submit(self._log_trial, run, backbone, trial) for trial in trials]
             try:
                 for future in waiting:
                     future.result()
@@ -159,7 +159,7 @@ class StudyRuns:
                 # If one call fails, the others would too.
                 pool.shutdown(cancel_futures=True)
 
-    def _trial(self, above: Run, backbone: str, trial: Trial) -> None:
+    def _log_trial(self, above: Run, backbone: str, trial: Trial) -> None:
         number = f"trial {trial.trial}"
         tags = {keys.OF_BACKBONE: backbone, **self._names}
         run = self.runs.run(f"{backbone}/{number}", f"{backbone} {number}", keys.TRIAL, above, tags)
@@ -177,7 +177,7 @@ class StudyRuns:
         if keys.ENDED in run.tags:
             self.runs.finish(run, "FAILED" if trial.failed else "FINISHED")
 
-    def _training(self, run: Run, backbone: str) -> None:
+    def _log_training(self, run: Run, backbone: str) -> None:
         history = pd.read_csv(self.paths.history(backbone))
         params = contents.list_training_params(self.paths, backbone)
         for phase, rows in history.groupby("phase", sort=False):
@@ -194,16 +194,16 @@ class StudyRuns:
             tags={keys.MODEL_SHA256: params["model_sha256"]},
         )
 
-    def _evaluation(self, run: Run, backbone: str) -> None:
+    def _log_evaluation(self, run: Run, backbone: str) -> None:
         self.runs.log(run, metrics=contents.list_test_metrics(self.paths, backbone))
-        self.runs.artifact(run, self.paths.predictions(backbone), "predictions")
+        self.runs.log_artifact(run, self.paths.predictions(backbone), "predictions")
 
-    def _figures(self, run: Run, backbone: str) -> None:
+    def _log_figures(self, run: Run, backbone: str) -> None:
         # Imported here, since Vega-Lite takes as long to import as a stage without figures takes to log.
         from unfreeze.figures import draw
 
         for picture in draw.list_backbone_pictures(self.paths, backbone):
-            self.runs.artifact(run, picture, "plots")
+            self.runs.log_artifact(run, picture, "plots")
 
     def _refresh_lock(self, run: Run) -> None:
         """The lock is whole only after the stage that wrote the report has ended."""

@@ -25,7 +25,7 @@ def sampled(path: Path, *, every: float = SECONDS) -> Iterator[None]:
         path: The table: `seconds` since the begin, and a column a measure, one row each time.
         every: Seconds from one measurement to the next.
     """
-    monitors = _monitors()
+    monitors = _list_monitors()
     rows: list[dict[str, float]] = []
     begun = time.monotonic()
     over = threading.Event()
@@ -62,7 +62,7 @@ def read(path: Path) -> Iterator[tuple[str, float, int, int]]:
             yield f"{PREFIX}{name}", float(value), step, after
 
 
-def _monitors() -> list[Any]:
+def _list_monitors() -> list[Any]:
     with pause_collector():
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
         from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor

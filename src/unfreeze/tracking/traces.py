@@ -34,16 +34,16 @@ def trace_run(server: Server, run_id: str) -> dict[str, Any]:
         UnfreezeError: There is no such run, or it is none of this project's.
     """
     with server.in_one_line():
-        asked = run = _run(server, run_id)
+        asked = run = _describe_run(server, run_id)
         while run.data.tags.get(keys.KIND) in (keys.PHASE, keys.TRIAL):
-            run = _run(server, run.data.tags[keys.PARENT])
+            run = _describe_run(server, run.data.tags[keys.PARENT])
     tags = run.data.tags
     if tags.get(keys.KIND) not in (keys.STUDY, keys.BACKBONE):
         raise UnfreezeError(
             f"run {run_id} of {server.shown_uri} is not a study's: give one that `unfreeze sync` made"
         )
     root = server.paths.root
-    holding = _commit_with_lock(root, server.paths.dvc_lock.name, tags[keys.DVC_LOCK])
+    holding = _find_commit_with_lock(root, server.paths.dvc_lock.name, tags[keys.DVC_LOCK])
     found = {
         "run": asked.info.run_id,
         "name": asked.info.run_name,
@@ -94,8 +94,8 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
         `version` and `aliases`, of those in the registry.
     """
     with server.in_one_line():
-        runs = _backbones(server)
-        versions = _versions(server) if runs else {}
+        runs = _list_backbones(server)
+        versions = _list_versions(server) if runs else {}
 
     # Studies with the same folds have the same table.
     @functools.cache
@@ -125,7 +125,7 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
     return found
 
 
-def _run(server: Server, run_id: str) -> Any:
+def _describe_run(server: Server, run_id: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -138,12 +138,12 @@ def _run(server: Server, run_id: str) -> Any:
         ) from error
 
 
-def _backbones(server: Server) -> list[Any]:
+def _list_backbones(server: Server) -> list[Any]:
     wanted = f"tags.`{keys.KIND}` = '{keys.BACKBONE}'"
     return list(iterate_pages(server.client.search_runs, [server.experiment_id], wanted, max_results=A_PAGE))
 
 
-def _versions(server: Server) -> dict[str, list[dict[str, Any]]]:
+def _list_versions(server: Server) -> dict[str, list[dict[str, Any]]]:
     """Return the registered versions by the run that made them."""
     aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
     # A search for versions leaves their aliases out.
@@ -157,7 +157,7 @@ def _versions(server: Server) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _commit_with_lock(root: Path, name: str, sha256: str) -> str | None:
+def _find_commit_with_lock(root: Path, name: str, sha256: str) -> str | None:
     """Return the last commit that changed dvc.lock to one with a digest."""
     commits = git.list_commits_of(root, name)
     return next((commit for commit in commits if git.hash_file(root, commit, name) == sha256), None)

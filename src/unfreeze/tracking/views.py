@@ -75,7 +75,7 @@ class View:
         return "CHART" if self.charts else "TABLE"
 
 
-def _lines(metric: str) -> dict[str, Any]:
+def _build_lines(metric: str) -> dict[str, Any]:
     return {
         "type": "LINE",
         "metricKey": metric,
@@ -94,7 +94,7 @@ def _lines(metric: str) -> dict[str, Any]:
     }
 
 
-def _parallel_coordinates(params: list[str], metrics: list[str]) -> dict[str, Any]:
+def _build_parallel_coordinates(params: list[str], metrics: list[str]) -> dict[str, Any]:
     return {"type": "PARALLEL", "selectedParams": params, "selectedMetrics": metrics, "showAllRuns": True}
 
 
@@ -130,7 +130,7 @@ VIEWS: dict[str, View] = {
         TEST_ACCURACY.id,
         False,
         COMPARED,
-        charts=tuple(_lines(metric) for metric in ("val_accuracy", "val_loss", "accuracy", "loss")),
+        charts=tuple(_build_lines(metric) for metric in ("val_accuracy", "val_loss", "accuracy", "loss")),
         charts_a_row=2,
     ),
     "trials": View(
@@ -140,7 +140,9 @@ VIEWS: dict[str, View] = {
         True,
         TRIED,
         # The last axis gives the colour.
-        charts=(_parallel_coordinates(["backbone", "unfreeze_from", "learning_rate"], ["val_accuracy", "score"]),),
+        charts=(
+            _build_parallel_coordinates(["backbone", "unfreeze_from", "learning_rate"], ["val_accuracy", "score"]),
+        ),
         chart_height=480,
     ),
     "history": View(
@@ -166,7 +168,7 @@ def write_views(client: Any, experiment_id: str, study: str, study_run_id: str) 
     for name, view in VIEWS.items():
         client.set_experiment_tag(experiment_id, f"{VIEW}{name}", json.dumps(describe_view(view, study)))
     client.set_experiment_tag(experiment_id, *PURPOSE)
-    wanted = _filter(VIEWS["comparison"], study)
+    wanted = _write_filter(VIEWS["comparison"], study)
     backbones = client.search_runs([experiment_id], wanted, order_by=[f"{TEST_ACCURACY.id} DESC"])
     client.set_experiment_tag(experiment_id, keys.NOTE, format_note(experiment_id, study_run_id, backbones))
 
@@ -182,7 +184,7 @@ def describe_view(view: View, study: str) -> dict[str, Any]:
     placed = {"metricSectionId": OWN_SECTION, "deleted": False, "isGenerated": False}
     sections = [OWN_SECTION, *CLOSED]
     return {
-        "searchFilter": _filter(view, study),
+        "searchFilter": _write_filter(view, study),
         "orderByKey": view.order,
         "orderByAsc": view.ascending,
         "selectedColumns": columns,
@@ -247,6 +249,6 @@ def list_addresses(base_url: str, experiment_id: str) -> dict[str, str]:
     return {name: f"{runs}&compareRunsMode={view.mode}&viewStateShareKey={name}" for name, view in VIEWS.items()}
 
 
-def _filter(view: View, study: str) -> str:
+def _write_filter(view: View, study: str) -> str:
     of_kind = f"tags.`{keys.KIND}` = '{view.kind}'"
     return f"{of_kind} AND tags.`{keys.KEY}` LIKE '{study}/%'" if view.of_study else of_kind

@@ -48,7 +48,7 @@ class Activations:
         """Room that derived activations leave of `max_gb`, GB."""
         return self.max_gb - sum(file.stat().st_size for file in self._folder.glob("*")) / 1e9
 
-    def at(self, position: int) -> Folds:
+    def find_rows(self, position: int) -> Folds:
         """Return the rows from which the layers behind a position can be trained.
 
         Args:
@@ -61,7 +61,7 @@ class Activations:
         """
         if position == self.cached.position:
             return self.cached
-        part = self.backbone.part(self.cached.position, position)
+        part = self.backbone.build_part(self.cached.position, position)
         derived = self.derive(f"position_{position}", part, position)
         if derived is not None:
             return derived
@@ -93,7 +93,7 @@ class Activations:
         start = self.cached
         with cache.open_writer(path, plan) as writer:
             for fold in (start.train, start.val):
-                for rows in engine.run(fold.batches(engine.batch_size)):
+                for rows in engine.run(fold.iterate_batches(engine.batch_size)):
                     writer.append(rows)
         derived = cache.read(path, plan.determined_by)
         assert derived.train is not None and derived.val is not None
@@ -111,7 +111,7 @@ class Activations:
     def _compute(self, position: int) -> Folds:
         """Return rows that the engine computes from pixels each time they are read."""
         plan = self.features.plan
-        part = self.backbone.part(0, position)
+        part = self.backbone.build_part(0, position)
         engine = make_engine(part, plan.settings.extract)
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]

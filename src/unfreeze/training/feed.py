@@ -38,9 +38,9 @@ class Computed:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, size: int) -> Iterator[np.ndarray]:
+    def iterate_batches(self, size: int) -> Iterator[np.ndarray]:
         """Yield all rows in their order, at most `size` at a time."""
-        return self.engine.run(self.views.batches(min(size, self.engine.batch_size)))
+        return self.engine.run(self.views.iterate_batches(min(size, self.engine.batch_size)))
 
 
 Source = Rows | Computed
@@ -57,7 +57,7 @@ def take_first_views(source: Source, views: int, *, stored: int) -> Source:
     kept = len(source) // stored * views
     labels, weights = source.labels[:kept], source.weights[:kept]
     if isinstance(source, Computed):
-        return replace(source, views=source.views.first(views), labels=labels, weights=weights)
+        return replace(source, views=source.views.take_first(views), labels=labels, weights=weights)
     return replace(source, shape=(kept, *source.shape[1:]), labels=labels, weights=weights)
 
 
@@ -74,8 +74,8 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
         shape (batch, classes)) and sample weights (float32, of shape (batch,)).
     """
     if isinstance(source, Computed):
-        return _weighted(_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
-    return _weighted(_decoded(_stored(source, 0, len(source)), source, batch_size), class_weights)
+        return _weight(_read_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
+    return _weight(_decode(_read_stored(source, 0, len(source)), source, batch_size), class_weights)
 
 
 def read_shuffled(
@@ -95,19 +95,19 @@ def read_shuffled(
     """
     if isinstance(source, Computed):
         generator = np.random.default_rng(seed)
-        batches = _computed(source, batch_size, lambda: generator.permutation(len(source)))
-        return _weighted(batches, class_weights, label_smoothing)
+        batches = _read_computed(source, batch_size, lambda: generator.permutation(len(source)))
+        return _weight(batches, class_weights, label_smoothing)
     count, runs = len(source), ceil(len(source) / RUN)
     waiting = min(count, max(SHUFFLED_BYTES // source.row_bytes, RUN))
     records = (
         tf.data.Dataset.range(runs)
         .shuffle(runs, seed=seed, reshuffle_each_iteration=True)
         .interleave(
-            lambda run: _stored(source, run * RUN, tf.minimum(count - run * RUN, RUN)), cycle_length=RUNS_AT_ONCE
+            lambda run: _read_stored(source, run * RUN, tf.minimum(count - run * RUN, RUN)), cycle_length=RUNS_AT_ONCE
         )
         .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
     )
-    return _weighted(_decoded(records, source, batch_size), class_weights, label_smoothing)
+    return _weight(_decode(records, source, batch_size), class_weights, label_smoothing)
 
 
 def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -121,7 +121,7 @@ def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
+def _read_stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
     """Return consecutive rows, as bytes, with their numbers."""
     size = rows.row_bytes
     before = rows.offset + start * size
@@ -130,7 +130,7 @@ def _stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.da
     return tf.data.Dataset.zip(records, tf.data.Dataset.range(start, start + count))
 
 
-def _decoded(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
+def _decode(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
     """Return batches of rows, labels and weights."""
     labels, weights = tf.constant(rows.labels), tf.constant(rows.weights, tf.float32)
 
@@ -142,12 +142,12 @@ def _decoded(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.D
     return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(rows) / batch_size)))
 
 
-def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
+def _read_computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
     """Return batches of rows, labels and weights; each epoch calls `next_order`."""
 
     def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         order, start = next_order(), 0
-        for rows in source.engine.run(source.views.shuffled(source.engine.batch_size, order)):
+        for rows in source.engine.run(source.views.iterate_shuffled(source.engine.batch_size, order)):
             numbers = order[start : start + len(rows)]
             yield rows, source.labels[numbers], source.weights[numbers].astype("float32")
             start += len(rows)
@@ -162,7 +162,7 @@ def _computed(source: Computed, batch_size: int, next_order: Callable[[], np.nda
     return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(source) / batch_size)))
 
 
-def _weighted(
+def _weight(
     batches: tf.data.Dataset, class_weights: Sequence[float], label_smoothing: float = 0.0
 ) -> tf.data.Dataset:
     """Turn labels into probabilities, apply class weights, and cast half precision to float32; pixels stay uint8."""

@@ -119,14 +119,14 @@ class Fitting:
                 initial_epoch=first,
                 epochs=last,
                 verbose=0,
-                callbacks=_callbacks(phase, advance, callbacks),
+                callbacks=_build_callbacks(phase, advance, callbacks),
                 shuffle=False,
             )
         self._epochs = first + len(fitted.epoch)
         history = pd.DataFrame(fitted.history, columns=CURVES, index=fitted.epoch).rename_axis("epoch").reset_index()
         history.insert(0, "phase", label)
         improved, val_loss = self._keep_better(history["val_loss"], began_at, phase, name)
-        return Result(history, graph.trainable_parameters(model), improved, val_loss)
+        return Result(history, graph.count_trainable_parameters(model), improved, val_loss)
 
     @property
     def model(self) -> keras.Model:
@@ -139,7 +139,7 @@ class Fitting:
         probabilities: np.ndarray = self.model.predict(self._val, verbose=0)
         return probabilities
 
-    def state(self) -> State:
+    def read_state(self) -> State:
         """Return where the training stopped."""
         variables = [*self.model.weights, *self.model.optimizer.variables]
         return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
@@ -179,7 +179,7 @@ class _Progress(keras.callbacks.Callback):
         self.advance(note=f"validation loss {logs['val_loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
 
 
-def _callbacks(
+def _build_callbacks(
     phase: Phase, advance: console.Advance, further: Sequence[keras.callbacks.Callback]
 ) -> list[keras.callbacks.Callback]:
     callbacks = [

@@ -29,7 +29,7 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
     inputs = keras.Input(features, name="features")
     x = inputs
     for spec in layers:
-        x = _layer(spec)(x)
+        x = _build_layer(spec)(x)
     if len(x.shape) != 2:
         raise UnfreezeError(
             f"head.layers end in shape {tuple(x.shape[1:])}, expected a vector: add global_average_pooling or flatten"
@@ -80,7 +80,7 @@ def require_dropout(head: keras.Model, rate: float) -> None:
         )
 
 
-def _layer(spec: HeadLayer) -> keras.layers.Layer:
+def _build_layer(spec: HeadLayer) -> keras.layers.Layer:
     match spec:
         case "global_average_pooling":
             return keras.layers.GlobalAveragePooling2D()

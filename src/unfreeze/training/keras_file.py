@@ -35,19 +35,19 @@ def save(model: keras.Model, path: Path) -> None:
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name == "metadata.json":
-                    content = _json({**json.loads(content), "date_saved": "1980-01-01@00:00:00"})
+                    content = _dump({**json.loads(content), "date_saved": "1980-01-01@00:00:00"})
                 elif name == "config.json":
-                    content = _json(_without_shared_ids(json.loads(content)))
+                    content = _dump(_drop_shared_ids(json.loads(content)))
                 target.writestr(zipfile.ZipInfo(name, EPOCH), content)
 
 
-def _json(value: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _without_shared_ids(value: Any) -> Any:
+def _drop_shared_ids(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_shared_ids(item) for key, item in value.items() if key != "shared_object_id"}
+        return {key: _drop_shared_ids(item) for key, item in value.items() if key != "shared_object_id"}
     if isinstance(value, list):
-        return [_without_shared_ids(item) for item in value]
+        return [_drop_shared_ids(item) for item in value]
     return value

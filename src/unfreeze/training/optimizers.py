@@ -55,7 +55,7 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
     if kind is keras.optimizers.Adam:
         kind = FusedAdam
     if phase.layer_decay < 1:
-        kind = _with_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
+        kind = _add_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
     rate = (
         keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * steps)
         if phase.schedule == "cosine"
@@ -71,7 +71,7 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
     return optimizer
 
 
-def _with_layer_decay(kind: Any, factors: Sequence[float]) -> Any:
+def _add_layer_decay(kind: Any, factors: Sequence[float]) -> Any:
     class WithLayerDecay(kind):
         weight_decay: float | None
 

@@ -19,7 +19,7 @@ def replace_convolutions(model: keras.Model) -> keras.Model:
     Returns:
         A functional model of the same inputs and outputs.
     """
-    return keras.models.clone_model(model, clone_function=_as_product, recursive=True)
+    return keras.models.clone_model(model, clone_function=_replace, recursive=True)
 
 
 class Pointwise(layers.Layer):
@@ -49,7 +49,7 @@ class Pointwise(layers.Layer):
         return layer.activation(outputs)
 
 
-def _as_product(layer: layers.Layer) -> layers.Layer:
+def _replace(layer: layers.Layer) -> layers.Layer:
     return Pointwise(layer) if _is_pointwise(layer) else layer
 
 

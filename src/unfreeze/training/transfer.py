@@ -21,7 +21,7 @@ from unfreeze.images import store
 from unfreeze.models import graph
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import use_precision
-from unfreeze.models.table import row_of
+from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
@@ -96,7 +96,7 @@ class Transfer:
         self.activations = Activations(backbone, features, images=images, folder=folder, max_gb=max_gb)
         self._seed = seed
         self._precision = train.precision
-        self._class_weights = _class_weights(features.plan.train, features.plan.classes, train.class_weights)
+        self._class_weights = _compute_class_weights(features.plan.train, features.plan.classes, train.class_weights)
         self._tuned = False
         # The last training. It holds the one copy of weights that is kept: those of before it.
         self._fitting: Fitting | None = None
@@ -120,9 +120,9 @@ class Transfer:
         """
         make_deterministic(settings.seed)
         images = store.describe(paths.images)
-        backbone = Backbone(row_of(name), images.size, settings.pixels)
+        backbone = Backbone(find_row(name), images.size, settings.pixels)
         backbone.base.load_weights(paths.weights(name))
-        layers = settings.head.layers.of(name)
+        layers = settings.head.layers.get(name)
         head = build_head(
             backbone.row.head if layers == "auto" else layers,
             features=backbone.feature_shape,
@@ -131,7 +131,7 @@ class Transfer:
         )
         expected = {
             "images": images.digest,
-            "weights": files.sha256(paths.weights(name)),
+            "weights": files.hash_file(paths.weights(name)),
             "pixels": settings.pixels,
         }
         cached = cache.read(paths.features(name), expected)
@@ -152,15 +152,15 @@ class Transfer:
         self._change_dropout(phase)
         fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
         cached, end = self.activations.cached, self.backbone.end
-        part = self.backbone.part(cached.position, end)
+        part = self.backbone.build_part(cached.position, end)
         if fixed:
-            part = keras.Model(part.input, graph.segment(self.head, 0, fixed)(part.output))
+            part = keras.Model(part.input, graph.build_segment(self.head, 0, fixed)(part.output))
         folds = self.activations.derive(f"head_{fixed}", part, end)
         if folds is None:
             self.backbone.base.trainable = False
-            model = FineTuned(self.backbone.part(cached.position, end), self.head)
+            model = FineTuned(self.backbone.build_part(cached.position, end), self.head)
             return self._fit(model, cached, phase, "head")
-        return self._fit(graph.segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
+        return self._fit(graph.build_segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
 
     def fine_tune(
         self,
@@ -192,9 +192,9 @@ class Transfer:
         if self._tuned:
             raise RuntimeError("this backbone is fine-tuned already, and activations are the pretrained one's")
         self._change_dropout(phase)
-        folds = self.activations.at(self.backbone.cut(point))
-        graph.freeze_below(self.backbone.base, self.backbone.first_trainable(point))
-        suffix = pointwise.replace_convolutions(self.backbone.part(folds.position, self.backbone.end))
+        folds = self.activations.find_rows(self.backbone.find_cut(point))
+        graph.freeze_below(self.backbone.base, self.backbone.find_first_trainable(point))
+        suffix = pointwise.replace_convolutions(self.backbone.build_part(folds.position, self.backbone.end))
         model = FineTuned(suffix, self.head)
         self._tuned = True
         parts = state.parts if state else 1
@@ -212,10 +212,10 @@ class Transfer:
         assert self._fitting is not None
         return self._fitting.predict_validation()
 
-    def state(self) -> State:
+    def read_state(self) -> State:
         """Return where the last training stopped."""
         assert self._fitting is not None
-        return self._fitting.state()
+        return self._fitting.read_state()
 
     def release(self) -> None:
         """Drop the last training's model and its optimizer; trained weights stay in backbone and head."""
@@ -231,9 +231,9 @@ class Transfer:
         self.head = keras.models.clone_model(head)
         self.head.set_weights(head.get_weights())
 
-    def _depths(self, model: keras.Model) -> list[int]:
+    def _list_depths(self, model: keras.Model) -> list[int]:
         """Return how many blocks, from the top one on, each trainable variable lies below the head."""
-        starts = self.backbone.block_starts()
+        starts = self.backbone.find_block_starts()
         depth_of = {
             id(variable): 1 + sum(start > index for start in starts)
             for index, layer in enumerate(self.backbone.base.layers)
@@ -264,7 +264,7 @@ class Transfer:
         if phase.dropout is not None:
             self.head = replace_dropout(self.head, phase.dropout)
 
-    def _training_rows(self, folds: Folds, views: int | None) -> Source:
+    def _find_training_rows(self, folds: Folds, views: int | None) -> Source:
         stored = self.features.plan.settings.augment.views
         if views is None:
             return folds.train
@@ -288,7 +288,7 @@ class Transfer:
         keras.utils.set_random_seed(self._seed)
         use_precision(self._precision)
         train = feed.read_shuffled(
-            self._training_rows(folds, phase.views),
+            self._find_training_rows(folds, phase.views),
             ceil(phase.batch_size / parts),
             self._class_weights,
             # A training that goes on must not repeat the orders of its first epochs.
@@ -296,7 +296,7 @@ class Transfer:
             label_smoothing=phase.label_smoothing,
         )
         val = feed.read_in_order(folds.val, max(phase.batch_size, 64), self._class_weights)
-        optimizer = build_optimizer(phase, steps=len(train), depths=self._depths(model), accumulate=parts)
+        optimizer = build_optimizer(phase, steps=len(train), depths=self._list_depths(model), accumulate=parts)
         self._fitting = Fitting(model, optimizer, train, val, parts=parts)
         name = f"{self.backbone.row.name} {label}"
         return self._fitting.run(phase, name, label, until=until, state=state, callbacks=callbacks)
@@ -319,7 +319,7 @@ class FineTuned(keras.Model):
         return self.head(self.suffix(activations, training=False), training=training)
 
 
-def _class_weights(fold: Fold, classes: int, kind: str) -> list[float]:
+def _compute_class_weights(fold: Fold, classes: int, kind: str) -> list[float]:
     """Return a weight a class; `balanced` is all images' weight / (classes * the class's), as in scikit-learn."""
     if kind == "none":
         return [1.0] * classes

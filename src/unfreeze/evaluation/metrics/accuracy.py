@@ -6,9 +6,9 @@ from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
 
-def interval(fold: Fold) -> Interval:
+def estimate(fold: Fold) -> Interval:
     """Return the accuracy."""
     return estimate_accuracy(fold.correct, fold.labels, seed=fold.seed, resamples=fold.resamples)
 
 
-register(Metric("accuracy", "accuracy", interval, unit="percent", position=10))
+register(Metric("accuracy", "accuracy", estimate, unit="percent", position=10))

@@ -18,7 +18,7 @@ MOST_WORK = 1_000_000_000
 FEWEST_RESAMPLES = 200
 
 
-def interval(fold: Fold) -> Interval | None:
+def estimate(fold: Fold) -> Interval | None:
     """Return the AUC; None where the fold has one class only.
 
     The limits are symmetric on the logit scale, by the bootstrap standard error: near 1, percentiles are too high
@@ -47,10 +47,10 @@ def _resample(fold: Fold) -> np.ndarray:
     most = min(fold.resamples, max(FEWEST_RESAMPLES, MOST_WORK // (len(fold.labels) * max(len(curves), 1))))
     areas: list[np.ndarray] = []
     done = 0
-    for weights in fold.image_weights():
+    for weights in fold.draw_image_weights():
         if done >= most:
             break
-        areas.append(np.mean([curve.areas(weights) for curve in curves], axis=0))
+        areas.append(np.mean([curve.compute_areas(weights) for curve in curves], axis=0))
         done += len(weights)
     return np.concatenate(areas)
 
@@ -71,7 +71,7 @@ class _Curve:
         below, not_above = (np.searchsorted(values[rest], values[members], side) for side in ("left", "right"))
         return cls(rest, members, below, not_above)
 
-    def areas(self, weights: np.ndarray) -> np.ndarray:
+    def compute_areas(self, weights: np.ndarray) -> np.ndarray:
         """Return the area in each resample: the share of pairs in order, ties as half (Mann and Whitney 1947)."""
         passed = np.zeros((len(weights), len(self.rest) + 1))
         weights.take(self.rest, axis=1).cumsum(axis=1, out=passed[:, 1:])
@@ -80,4 +80,4 @@ class _Curve:
         return np.asarray(in_order / (own.sum(axis=1) * passed[:, -1]))
 
 
-register(Metric("auc", "AUC", interval, in_summary=False, position=50))
+register(Metric("auc", "AUC", estimate, in_summary=False, position=50))

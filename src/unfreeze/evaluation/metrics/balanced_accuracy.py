@@ -6,9 +6,9 @@ from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
 
-def interval(fold: Fold) -> Interval:
+def estimate(fold: Fold) -> Interval:
     """Return the balanced accuracy."""
     return estimate_balanced_accuracy(fold.correct, fold.labels, seed=fold.seed, resamples=fold.resamples)
 
 
-register(Metric("balanced_accuracy", "balanced accuracy", interval, unit="percent", in_summary=False, position=20))
+register(Metric("balanced_accuracy", "balanced accuracy", estimate, unit="percent", in_summary=False, position=20))

@@ -9,11 +9,11 @@ from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
 
-def interval(fold: Fold) -> Interval:
+def estimate(fold: Fold) -> Interval:
     """Return the log loss, resampled by images."""
     images = len(fold.labels)
     losses = -np.log(np.maximum(fold.probabilities[np.arange(images), fold.labels], LEAST_PROBABILITY))
-    resampled = np.concatenate([weights @ losses / images for weights in fold.image_weights()])
+    resampled = np.concatenate([weights @ losses / images for weights in fold.draw_image_weights()])
     value = fold.scores.log_loss
     if np.ptp(resampled) >= ROUNDING:
         return take_percentiles(value, resampled, highest=np.inf)
@@ -23,4 +23,4 @@ def interval(fold: Fold) -> Interval:
     return make_interval(value, value * (1 - unseen), value + worst * unseen)
 
 
-register(Metric("log_loss", "log-loss", interval, higher_is_better=False, position=40))
+register(Metric("log_loss", "log-loss", estimate, higher_is_better=False, position=40))

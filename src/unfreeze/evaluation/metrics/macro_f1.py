@@ -8,7 +8,7 @@ from unfreeze.evaluation.metric_registry import Metric, register
 from unfreeze.records.interval import Interval
 
 
-def interval(fold: Fold) -> Interval:
+def estimate(fold: Fold) -> Interval:
     """Return the macro F1, resampled as rows of the confusion matrix.
 
     It is no sum over images, so that resampling shifts it; the shift is removed.
@@ -27,4 +27,4 @@ def interval(fold: Fold) -> Interval:
     return take_percentiles(value, resampled - shift)
 
 
-register(Metric("macro_f1", "macro F1", interval, position=30))
+register(Metric("macro_f1", "macro F1", estimate, position=30))

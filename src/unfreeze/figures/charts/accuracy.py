@@ -4,15 +4,15 @@ import pandas as pd
 
 from unfreeze.figures import encodings
 from unfreeze.figures.data import StudyData
-from unfreeze.figures.formats import mark_baseline, percent
+from unfreeze.figures.formats import format_percent, mark_baseline
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_study
+from unfreeze.figures.registry import register_study_chart
 from unfreeze.records.pretrained_weights import RANDOM
 
 TITLE = "Accuracy with 95 % intervals"
 
 
-@chart_of_study("accuracy", TITLE, "comparison")
+@register_study_chart("accuracy", TITLE, "comparison")
 def draw_accuracy(data: StudyData) -> list[Chart]:
     """Return one interval a backbone, the best on top."""
     verdict = data.verdict
@@ -24,10 +24,10 @@ def draw_accuracy(data: StudyData) -> list[Chart]:
         {"series": row.backbone, "name": names[row.backbone], **row.accuracy.to_json()} for row in verdict.rows
     )
     best, worst = verdict.rows[0], verdict.rows[-1]
-    ends = f"best {names[best.backbone]} with {percent(best.accuracy.value)}"
+    ends = f"best {names[best.backbone]} with {format_percent(best.accuracy.value)}"
     if worst is not best:
-        ends += f", lowest {names[worst.backbone]} with {percent(worst.accuracy.value)}"
-    majority = f"the majority-class baseline, {percent(verdict.majority)}"
+        ends += f", lowest {names[worst.backbone]} with {format_percent(worst.accuracy.value)}"
+    majority = f"the majority-class baseline, {format_percent(verdict.majority)}"
     spec = encodings.draw_intervals(
         frame,
         title="accuracy on the test fold",
@@ -38,7 +38,7 @@ def draw_accuracy(data: StudyData) -> list[Chart]:
     rows = [
         [
             names[row.backbone],
-            *(percent(value) for value in (row.accuracy.value, row.accuracy.low, row.accuracy.high)),
+            *(format_percent(value) for value in (row.accuracy.value, row.accuracy.low, row.accuracy.high)),
         ]
         for row in verdict.rows
     ]

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from unfreeze.figures.data import StudyData
-from unfreeze.figures.formats import decimal, percent
+from unfreeze.figures.formats import format_decimal, format_percent
 from unfreeze.figures.lines import PRECISION_RECALL, ROC, Axes, Words, choose_classes, draw_threshold_curves
 from unfreeze.figures.parts import Chart
-from unfreeze.figures.registry import chart_of_study
+from unfreeze.figures.registry import register_study_chart
 
 # Points of a curve with two classes, and of each of many curves.
 MOST_POINTS = 60
 FEW_POINTS = 30
 
 
-@chart_of_study("class_curves", "ROC and precision-recall curves by class", "curves")
+@register_study_chart("class_curves", "ROC and precision-recall curves by class", "curves")
 def draw_class_curves(data: StudyData) -> list[Chart]:
     """Return both curves of the classes with the lowest recall, each class against all others."""
     return [
@@ -28,7 +28,7 @@ def draw_class_curves(data: StudyData) -> list[Chart]:
 
 
 def _draw_roc(data: StudyData, name: str) -> list[Chart]:
-    aucs = [f"{backbone} {decimal(of.scores.auc)}" for backbone, of in data.backbones.items()]
+    aucs = [f"{backbone} {format_decimal(of.scores.auc)}" for backbone, of in data.backbones.items()]
     description = f"ROC curves of class {name}. AUC, mean over classes: {', '.join(aucs)}."
     curves = {backbone: of.roc for backbone, of in data.backbones.items()}
     return _draw(data, curves, name, ROC, Words(f"ROC: {name}", description, ["Dashed: chance."]))
@@ -36,8 +36,8 @@ def _draw_roc(data: StudyData, name: str) -> list[Chart]:
 
 def _draw_precision_recall(data: StudyData, name: str) -> list[Chart]:
     share = data.verdict.rows[0].classes[name].support / data.verdict.test_images
-    description = f"Precision-recall curves of class {name}, which {percent(share)} of the test images have."
-    words = Words(f"Precision-recall: {name}", description, [f"Dashed: chance, {percent(share)}."])
+    description = f"Precision-recall curves of class {name}, which {format_percent(share)} of the test images have."
+    words = Words(f"Precision-recall: {name}", description, [f"Dashed: chance, {format_percent(share)}."])
     axes = dataclasses.replace(PRECISION_RECALL, chance=(share, share))
     curves = {backbone: of.precision_recall for backbone, of in data.backbones.items()}
     return _draw(data, curves, name, axes, words)

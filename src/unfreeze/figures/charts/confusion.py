@@ -8,9 +8,9 @@ import pandas as pd
 
 from unfreeze.figures import encodings, vega
 from unfreeze.figures.data import BackboneData
-from unfreeze.figures.formats import count, percent
+from unfreeze.figures.formats import format_count, format_percent
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 
 # With more classes the numbers, and then the names, would overlap: colours alone remain.
 MOST_WITH_NUMBERS = 20
@@ -27,7 +27,7 @@ MATRIX = 200
 NAMES = 120
 
 
-@chart_of_backbone("confusion", "Confusion matrix")
+@register_backbone_chart("confusion", "Confusion matrix")
 def draw_confusion(data: BackboneData) -> list[Chart]:
     """Return the matrix of true and predicted classes; colours are shares of the true class."""
     counts = np.array(data.scores.confusion)
@@ -77,7 +77,7 @@ def _build_spec(cells: pd.DataFrame, classes: Sequence[str], side: int) -> dict[
     scale = alt.Scale(domain=list(classes))
     below = alt.Axis(labels=named, ticks=named, labelAngle=angle, labelLimit=NAMES, labelOverlap=False)
     left = alt.Axis(labels=named, ticks=named, labelLimit=NAMES, labelOverlap=False)
-    base = alt.Chart(vega.to_data(cells)).encode(
+    base = alt.Chart(vega.make_data(cells)).encode(
         x=alt.X("predicted:N", sort=None, scale=scale, title="predicted", axis=below),
         y=alt.Y("true:N", sort=None, scale=scale, title="true", axis=left),
         tooltip=["true:N", "predicted:N", "images:Q", alt.Tooltip("share:Q", format=encodings.PERCENT)],
@@ -98,11 +98,11 @@ def _tabulate(counts: np.ndarray, classes: Sequence[str], cells: pd.DataFrame) -
         return Table(
             "Confusion matrix: true classes as rows",
             ["true \\ predicted", *classes],
-            [[label, *(count(value) for value in line)] for label, line in zip(classes, counts, strict=True)],
+            [[label, *(format_count(value) for value in line)] for label, line in zip(classes, counts, strict=True)],
         )
     wrong = cells[cells["true"] != cells["predicted"]].sort_values("images", ascending=False, kind="stable")
     rows = [
-        [cell["true"], cell["predicted"], count(cell["images"]), percent(cell["share"])]
+        [cell["true"], cell["predicted"], format_count(cell["images"]), format_percent(cell["share"])]
         for cell in wrong.head(MOST_ROWS).to_dict("records")
     ]
     return Table(

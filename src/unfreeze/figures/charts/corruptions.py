@@ -5,12 +5,12 @@ import pandas as pd
 
 from unfreeze.figures import encodings, vega
 from unfreeze.figures.data import BackboneData
-from unfreeze.figures.formats import NONE, percent
+from unfreeze.figures.formats import NONE, format_percent
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 
 
-@chart_of_backbone("corruptions", "Corrupted images")
+@register_backbone_chart("corruptions", "Corrupted images")
 def draw_corruptions(data: BackboneData) -> list[Chart]:
     """Return accuracy by strength of each corruption; nothing where no image was corrupted."""
     scores = data.scores.corruptions
@@ -28,8 +28,9 @@ def draw_corruptions(data: BackboneData) -> list[Chart]:
     return [
         Chart(
             "Corrupted images",
-            f"Accuracy of {data.name} on corrupted images: lowest {percent(worst.accuracy)} with {worst.corruption} "
-            f"of strength {worst.strength}; {percent(clean)} on the same images without corruption.",
+            f"Accuracy of {data.name} on corrupted images: lowest {format_percent(worst.accuracy)} with "
+            f"{worst.corruption} of strength {worst.strength}; {format_percent(clean)} on the same images without "
+            "corruption.",
             _build_spec(frame, kinds),
             _tabulate(frame, kinds),
         )
@@ -38,7 +39,7 @@ def draw_corruptions(data: BackboneData) -> list[Chart]:
 
 def _build_spec(frame: pd.DataFrame, kinds: list[str]) -> dict[str, object]:
     marks = encodings.encode_names("corruption", kinds, "corruption")
-    base = alt.Chart(vega.to_data(frame)).encode(
+    base = alt.Chart(vega.make_data(frame)).encode(
         x=alt.X("strength:Q", title="strength (0: no corruption)", axis=alt.Axis(tickMinStep=1, format="d")),
         y=encodings.encode_share("accuracy", "accuracy"),
         color=marks["color"],
@@ -57,7 +58,7 @@ def _tabulate(frame: pd.DataFrame, kinds: list[str]) -> Table:
         "Accuracy by corruption and strength",
         ["corruption", *(f"strength {strength}" for strength in by_strength.columns)],
         [
-            [kind, *(NONE if pd.isna(value) else percent(value) for value in line)]
+            [kind, *(NONE if pd.isna(value) else format_percent(value) for value in line)]
             for kind, line in zip(by_strength.index, by_strength.to_numpy(), strict=True)
         ],
     )

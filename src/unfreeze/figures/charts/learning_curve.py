@@ -5,20 +5,25 @@ import pandas as pd
 
 from unfreeze.figures import encodings, vega
 from unfreeze.figures.data import BackboneData
-from unfreeze.figures.formats import count, percent
+from unfreeze.figures.formats import format_count, format_percent
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 from unfreeze.records.learning_curves import LearningCurve
 
 
-@chart_of_backbone("learning_curve", "Learning curve")
+@register_backbone_chart("learning_curve", "Learning curve")
 def draw_learning_curve(data: BackboneData) -> list[Chart]:
     """Return validation accuracy by the number of training images; nothing where it was not measured."""
     curve = data.learning_curve
     if curve is None or not curve.points:
         return []
     rows = [
-        [count(point.images), percent(point.accuracy), percent(point.low), percent(point.high)]
+        [
+            format_count(point.images),
+            format_percent(point.accuracy),
+            format_percent(point.low),
+            format_percent(point.high),
+        ]
         for point in curve.points
     ]
     return [
@@ -35,7 +40,7 @@ def draw_learning_curve(data: BackboneData) -> list[Chart]:
 def _build_spec(curve: LearningCurve) -> dict[str, object]:
     title = "accuracy, validation fold"
     points = pd.DataFrame([point.to_json() for point in curve.points])
-    base = alt.Chart(vega.to_data(points)).encode(
+    base = alt.Chart(vega.make_data(points)).encode(
         x=alt.X("images:Q", title="training images", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
         y=encodings.encode_share("accuracy", title),
     )

@@ -4,15 +4,15 @@ import pandas as pd
 
 from unfreeze.figures import encodings
 from unfreeze.figures.data import StudyData
-from unfreeze.figures.formats import points
+from unfreeze.figures.formats import format_points
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_study
+from unfreeze.figures.registry import register_study_chart
 
 MOST_PAIRS = 30
 TITLE = "Differences of accuracy with 95 % intervals"
 
 
-@chart_of_study("pairs", TITLE, "pairs")
+@register_study_chart("pairs", TITLE, "pairs")
 def draw_pairs(data: StudyData) -> list[Chart]:
     """Return one interval a pair, the largest difference on top; nothing for one backbone."""
     pairs = data.verdict.pairs
@@ -29,7 +29,7 @@ def draw_pairs(data: StudyData) -> list[Chart]:
     table = Table(
         f"{TITLE}, percentage points",
         ["pair", "difference", "from", "to"],
-        [[name, *map(points, values)] for name, values in zip(names, ends, strict=True)],
+        [[name, *map(format_points, values)] for name, values in zip(names, ends, strict=True)],
     )
     return [
         Chart(

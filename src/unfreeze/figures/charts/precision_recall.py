@@ -3,12 +3,12 @@
 from unfreeze.figures.data import BackboneData
 from unfreeze.figures.lines import PRECISION_RECALL, Words, choose_classes, draw_threshold_curves
 from unfreeze.figures.parts import Chart
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 
 MOST_POINTS = 60
 
 
-@chart_of_backbone("precision_recall", "Precision-recall curves")
+@register_backbone_chart("precision_recall", "Precision-recall curves")
 def draw_precision_recall(data: BackboneData) -> list[Chart]:
     """Return the curves of the classes with the lowest recall, each class against all others."""
     names = choose_classes(data.classes, {name: of.recall for name, of in data.scores.classes.items()})

@@ -5,18 +5,19 @@ import pandas as pd
 
 from unfreeze.figures import encodings, vega
 from unfreeze.figures.data import BackboneData
-from unfreeze.figures.formats import NONE, count, decimal, percent
+from unfreeze.figures.formats import NONE, format_count, format_decimal, format_percent
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 
 
-@chart_of_backbone("reliability", "Reliability")
+@register_backbone_chart("reliability", "Reliability")
 def draw_reliability(data: BackboneData) -> list[Chart]:
     """Return accuracy by confidence, the probability of the predicted class."""
     errors = data.scores.calibration
     note = (
-        f"Expected calibration error {decimal(errors.calibration_error)}; {decimal(errors.calibrated_error)} after "
-        f"dividing logits by the temperature {decimal(errors.temperature)}."
+        f"Expected calibration error {format_decimal(errors.calibration_error)}; "
+        f"{format_decimal(errors.calibrated_error)} after dividing logits by the temperature "
+        f"{format_decimal(errors.temperature)}."
     )
     return [
         Chart(
@@ -34,11 +35,11 @@ def draw_reliability(data: BackboneData) -> list[Chart]:
 
 
 def _build_spec(bins: pd.DataFrame) -> dict[str, object]:
-    base = alt.Chart(vega.to_data(bins[bins["images"] > 0])).encode(
+    base = alt.Chart(vega.make_data(bins[bins["images"] > 0])).encode(
         x=encodings.encode_share("confidence", "mean confidence", whole=True, axis=alt.X),
         y=encodings.encode_share("accuracy", "accuracy", whole=True),
     )
-    diagonal = alt.Chart(vega.to_data(pd.DataFrame({"x": [0, 1], "y": [0, 1]})))
+    diagonal = alt.Chart(vega.make_data(pd.DataFrame({"x": [0, 1], "y": [0, 1]})))
     size = alt.Size("images:Q", scale=alt.Scale(range=[20, 400]), legend=None)
     tooltip = ["images:Q", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("confidence", "accuracy"))]
     return vega.build_spec(
@@ -52,9 +53,9 @@ def _build_spec(bins: pd.DataFrame) -> dict[str, object]:
 def _tabulate(bins: pd.DataFrame) -> Table:
     rows = [
         [
-            f"{percent(row['low'])} to {percent(row['high'])}",
-            count(row["images"]),
-            *(percent(row[name]) if row["images"] else NONE for name in ("confidence", "accuracy")),
+            f"{format_percent(row['low'])} to {format_percent(row['high'])}",
+            format_count(row["images"]),
+            *(format_percent(row[name]) if row["images"] else NONE for name in ("confidence", "accuracy")),
         ]
         for row in bins.to_dict("records")
     ]

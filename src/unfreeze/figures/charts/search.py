@@ -9,9 +9,9 @@ import pandas as pd
 
 from unfreeze.figures import vega
 from unfreeze.figures.data import BackboneData
-from unfreeze.figures.formats import count, decimal, rate
+from unfreeze.figures.formats import format_count, format_decimal, format_rate
 from unfreeze.figures.parts import Chart, Table
-from unfreeze.figures.registry import chart_of_backbone
+from unfreeze.figures.registry import register_backbone_chart
 from unfreeze.records.trial import Trial
 
 # Height of a row of unfreeze points, and least height of the plot, pixels.
@@ -21,7 +21,7 @@ FEW_TRIALS = 10
 SCORE = "score: smoothed validation loss"
 
 
-@chart_of_backbone("search", "Search")
+@register_backbone_chart("search", "Search")
 def draw_search(data: BackboneData) -> list[Chart]:
     """Return the trials of a search; nothing where the search was off."""
     trials = data.search.trials
@@ -44,7 +44,12 @@ def draw_search(data: BackboneData) -> list[Chart]:
         "Trials",
         ["unfrozen from", "trial", "learning rate", "score"],
         [
-            [row["point"], count(row["trial"]), rate(row["rate"]), decimal(_to_number(row["score"]))]
+            [
+                row["point"],
+                format_count(row["trial"]),
+                format_rate(row["rate"]),
+                format_decimal(_to_number(row["score"])),
+            ]
             for row in frame.to_dict("records")
         ],
     )
@@ -84,7 +89,7 @@ def _build_points_spec(frame: pd.DataFrame, points: Sequence[str]) -> dict[str, 
         scale=alt.Scale(range=[1, 0.1], domain=_widen(scores)),
         legend=None,
     )
-    base = alt.Chart(vega.to_data(frame)).encode(
+    base = alt.Chart(vega.make_data(frame)).encode(
         x=alt.X("rate:Q", title="learning rate", scale=alt.Scale(type="log", padding=12), axis=_RATES),
         y=alt.Y("point:N", title="unfrozen from", sort=list(points), axis=alt.Axis(labelLimit=140, grid=True)),
         tooltip=["trial:Q", "point:N", alt.Tooltip("rate:Q", format=".2e"), alt.Tooltip("score:Q", format=".4f")],
@@ -105,7 +110,7 @@ def _build_trials_spec(scored: pd.DataFrame) -> dict[str, Any]:
     last = int(scored["trial"].max())
     # With few trials Vega would also put ticks between them.
     axis = alt.Axis(values=list(range(last + 1))) if last < FEW_TRIALS else alt.Axis(tickMinStep=1)
-    base = alt.Chart(vega.to_data(scored)).encode(x=alt.X("trial:Q", title="trial", axis=axis))
+    base = alt.Chart(vega.make_data(scored)).encode(x=alt.X("trial:Q", title="trial", axis=axis))
     score = {"title": SCORE, "scale": alt.Scale(zero=False)}
     return vega.build_spec(
         base.mark_line(style="only", interpolate="step-after", strokeWidth=1.75).encode(y=alt.Y("best:Q", **score)),
@@ -129,7 +134,8 @@ def _describe_depth(scores: pd.Series) -> str:
     """Return what the depth of the colour means, with a space at the end; nothing where no trial has a score."""
     if scores.empty:
         return ""
-    return f"The darker, the lower (better) the score: {decimal(scores.min())} to {decimal(scores.max())}. "
+    least, most = format_decimal(scores.min()), format_decimal(scores.max())
+    return f"The darker, the lower (better) the score: {least} to {most}. "
 
 
 def _to_number(value: Any) -> float | None:

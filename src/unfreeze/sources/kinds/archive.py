@@ -32,7 +32,7 @@ def bring(source: ArchiveSource, place: Workplace) -> Brought:
         console.log.info("fetching %s", name)
         digest = fetch.download(source.source, archive, sha256=source.sha256)
     else:
-        digest = files.sha256(archive)
+        digest = files.hash_file(archive)
         fetch.require_digest(source.source, digest, source.sha256)
     if source.sha256 is None:
         place.require_recorded(name, digest, f"set data.sha256={digest} or delete metrics/download.json")
