@@ -15,7 +15,7 @@ NASTY = "<script>alert(1)</script>"
 def findings_page(tmp_path: Path, groups: list[list[Card]], *, waived: int = 0) -> str:
     section = Section("near_duplicates", EXPLANATION, "warning", len(groups), waived, groups)
     return page.render_page(
-        "Found", "Four images.", [section], [], root=tmp_path, most_pixels=10**6, links=[("more", "more.html")]
+        "Found", "Four images.", [section], [], root=tmp_path, max_pixels=10**6, links=[("more", "more.html")]
     )
 
 

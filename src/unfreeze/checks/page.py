@@ -80,7 +80,7 @@ def render_page(
     tables: Sequence[Table],
     *,
     root: Path,
-    most_pixels: int,
+    max_pixels: int,
     links: Iterable[tuple[str, str]],
 ) -> str:
     """Return the page of findings as HTML.
@@ -91,7 +91,7 @@ def render_page(
         sections: Findings of each check.
         tables: Further tables.
         root: Folder the images' paths are relative to.
-        most_pixels: Most pixels an image may have to be shown.
+        max_pixels: Most pixels an image may have to be shown.
         links: Title and address of other pages, addresses relative to this one.
     """
     shown = [
@@ -100,7 +100,7 @@ def render_page(
         if section.groups
     ]
     thumbnails = {
-        card.path: encode_thumbnail(root / card.path, most_pixels)
+        card.path: encode_thumbnail(root / card.path, max_pixels)
         for _, groups in shown
         for group, _ in groups
         for card in group
@@ -118,12 +118,12 @@ def render_page(
     )
 
 
-def encode_thumbnail(path: Path, most_pixels: int) -> str:
+def encode_thumbnail(path: Path, max_pixels: int) -> str:
     """Return a small version of an image as JPEG in base64, for a data address.
 
     Args:
         path: The file.
-        most_pixels: Most pixels it may have, width times height.
+        max_pixels: Most pixels it may have, width times height.
     """
-    rgb = decoding.open_image(path, max_pixels=most_pixels).rgb
+    rgb = decoding.open_image(path, max_pixels=max_pixels).rgb
     return base64.b64encode(jpeg.encode(rgb, side=THUMBNAIL_SIDE)).decode()

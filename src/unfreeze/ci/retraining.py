@@ -147,7 +147,7 @@ def _propose(
         dvc_repo.push(paths.root)
     _log_step("branch", plan.branch)
     shown = judgement.flips if judgement else ()
-    image_grids.draw_flips(shown, paths, most_pixels=load(paths.params).checks.limits.max_pixels)
+    image_grids.draw_flips(shown, paths, max_pixels=load(paths.params).checks.limits.max_pixels)
     tree = git.write_tree(paths.root, plan.results)
     commit = earlier
     if earlier is None or tree != git.find_tree(paths.root, earlier):

@@ -43,13 +43,13 @@ def draw_mistakes(shown: pd.DataFrame, title: str, path: Path) -> None:
     save(figure, path)
 
 
-def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None:
+def draw_flips(flips: Sequence[Flip], paths: Paths, *, max_pixels: int) -> None:
     """Write reports/flips.png: images that regressed, then images that the challenger fixed; no file without any.
 
     Args:
         flips: Images of the test fold on which the two disagree.
         paths: The checkout with the images.
-        most_pixels: Most pixels an image may have to be decoded.
+        max_pixels: Most pixels an image may have to be decoded.
     """
     shown = [
         flip for better in (False, True) for flip in [flip for flip in flips if flip.better is better][:MOST_FLIPS]
@@ -64,7 +64,7 @@ def draw_flips(flips: Sequence[Flip], paths: Paths, *, most_pixels: int) -> None
     for axis in axes.flat:
         axis.axis("off")
     for axis, flip in zip(axes.flat, shown, strict=False):
-        image = decoding.open_image(paths.raw / flip.id, max_pixels=most_pixels).rgb
+        image = decoding.open_image(paths.raw / flip.id, max_pixels=max_pixels).rgb
         axis.imshow(jpeg.decode(jpeg.encode(image, side=FLIP_SIDE)))
         colour = "tab:green" if flip.better else "tab:red"
         what = "fixed" if flip.better else "regressed"

@@ -35,6 +35,11 @@ class Calibrated(Check):
     threshold: Literal["auto"] | Annotated[int, Field(ge=0, le=16)]
 
 
+def count_pixels(megapixels: float) -> int:
+    """Return how many pixels so many millions are."""
+    return int(megapixels * 1e6)
+
+
 class Limits(Section):
     """What may be spent on reading an image, and how many images a class needs.
 
@@ -60,7 +65,7 @@ class Limits(Section):
     @property
     def max_pixels(self) -> int:
         """Most pixels an image may have."""
-        return int(self.max_megapixels * 1e6)
+        return count_pixels(self.max_megapixels)
 
 
 class CheckSettings(dict[str, Check]):

@@ -202,7 +202,7 @@ def write_page(counted: str, sections: list[Section], tables: list[Table], limit
         sections,
         tables,
         root=paths.raw,
-        most_pixels=limits.max_pixels,
+        max_pixels=limits.max_pixels,
         links=[("Suspect labels", paths.suspects_page.name), *gate.list_pages(paths, paths.findings_page)],
     )
     files.write_text(paths.findings_page, text)

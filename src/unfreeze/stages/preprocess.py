@@ -9,7 +9,7 @@ from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
-from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.checks import CheckSettings, count_pixels
 from unfreeze.settings.images import Preprocess
 from unfreeze.settings.stage_settings import declare_param
 
@@ -41,7 +41,7 @@ def run(settings: Settings, paths: Paths) -> None:
         rows["label"].tolist(),
         weights=rows["weight"].tolist() if "weight" in rows else None,
         size=settings.preprocess.image_size,
-        max_pixels=int(settings.max_megapixels * 1e6),
+        max_pixels=count_pixels(settings.max_megapixels),
         manifest_sha256=files.hash_file(paths.manifest),
     )
     wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)

@@ -13,7 +13,7 @@ from unfreeze.checks.waivers import Waiver
 from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.checks import CheckSettings
+from unfreeze.settings.checks import CheckSettings, count_pixels
 from unfreeze.settings.stage_settings import declare_param
 
 
@@ -88,7 +88,7 @@ def run(settings: Settings, paths: Paths) -> None:
         [Section(CHECK, EXPLANATIONS[CHECK], level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
-        most_pixels=int(settings.max_megapixels * 1e6),
+        max_pixels=count_pixels(settings.max_megapixels),
         links=[("What the other checks found", paths.findings_page.name)],
     )
     files.write_csv(paths.suspects, table)
