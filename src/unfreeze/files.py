@@ -222,3 +222,26 @@ def hash_file(path: Path) -> str:
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def require_pinned(path: Path, sha256: str, *, owner: str, named_by: str, pinned_by: str) -> None:
+    """Refuse a file of the user's that is not there, or has another digest than the settings say.
+
+    Args:
+        path: The file.
+        sha256: The digest that it must have.
+        owner: What the message begins with: whose file it is, or what names it.
+        named_by: The setting that names it.
+        pinned_by: The setting that holds its digest.
+
+    Raises:
+        UnfreezeError: Says which of the two it is, and what to set.
+    """
+    if not path.is_file():
+        raise UnfreezeError(f"{owner}: there is no file {path}: correct {named_by}")
+    received = hash_file(path)
+    if received != sha256:
+        raise UnfreezeError(
+            f"{owner}: {path} has sha256 {received}, expected {sha256}: if it is the right file, "
+            f"set {pinned_by}: {received}"
+        )

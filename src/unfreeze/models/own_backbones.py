@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
 from unfreeze.settings.backbones import OwnBackbone
 from unfreeze.settings.reading import read_yaml
 
@@ -28,7 +27,9 @@ def read_own_backbone(name: str) -> OwnBackbone | None:
         return None
     settings = read_yaml(file, OwnBackbone, remedy=REMEDY)
     if settings.builder.endswith(".keras"):
-        _require_pinned(file, settings)
+        network = Path(settings.builder).expanduser()
+        named_by = "builder, a path from here"
+        files.require_pinned(network, str(settings.sha256), owner=str(file), named_by=named_by, pinned_by="sha256")
     return settings
 
 
@@ -40,16 +41,3 @@ def find_plugin(builder: str) -> Path | None:
     """
     module = builder.partition(":")[0]
     return Path(*module.split(".")).with_suffix(".py") if module.startswith("plugins.") else None
-
-
-def _require_pinned(file: Path, settings: OwnBackbone) -> None:
-    """Refuse a `.keras` file that is not there, or has another digest than the settings say."""
-    network = Path(settings.builder).expanduser()
-    if not network.is_file():
-        raise UnfreezeError(f"{file}: there is no file {network}: correct builder, a path from here")
-    received = files.hash_file(network)
-    if received != settings.sha256:
-        raise UnfreezeError(
-            f"{file}: {network} has sha256 {received}, expected {settings.sha256}: if it is the right file, "
-            f"set sha256: {received}"
-        )

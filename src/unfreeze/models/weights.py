@@ -148,14 +148,9 @@ def _download_imagenet(row: Row) -> keras.Model:
 def _locate(row: Row, source: WeightsFile | WeightsWheel) -> Iterator[Path]:
     if isinstance(source, WeightsFile):
         path = Path(source.file).expanduser()
-        if not path.is_file():
-            raise UnfreezeError(f"weights of {row.name}: there is no file {path}: correct weights.{row.name}.file")
-        received = files.hash_file(path)
-        if received != source.sha256:
-            raise UnfreezeError(
-                f"weights of {row.name}: {path} has sha256 {received}, params.yaml expects {source.sha256}: "
-                f"if the file is the right one, set weights.{row.name}.sha256 to what it has"
-            )
+        key = f"weights.{row.name}"
+        owner = f"weights of {row.name}"
+        files.require_pinned(path, source.sha256, owner=owner, named_by=f"{key}.file", pinned_by=f"{key}.sha256")
         yield path
         return
     with (
