@@ -42,14 +42,7 @@ class Settings:
     extract: Extract
     evaluate: Evaluate
     seeds: tuple[int, ...] = declare_param("study.seeds")
-    checks: CheckSettings = declare_param(
-        "checks.pixel_scaling",
-        "checks.collapsed_features",
-        "checks.uninformative_features",
-        "checks.one_class",
-        "checks.below_majority",
-        "checks.no_gain",
-    )
+    checks: CheckSettings = declare_param(*(f"checks.{name}" for name in diagnosis.SYMPTOMS))
 
 
 def tabulate_predictions(

@@ -34,14 +34,7 @@ class Settings:
     study: Study
     data_name: str = declare_param("data.name")
     image_size: int = declare_param("preprocess.image_size")
-    checks: CheckSettings = declare_param(
-        "checks.pixel_scaling",
-        "checks.collapsed_features",
-        "checks.uninformative_features",
-        "checks.one_class",
-        "checks.below_majority",
-        "checks.no_gain",
-    )
+    checks: CheckSettings = declare_param(*(f"checks.{name}" for name in diagnosis.SYMPTOMS))
 
 
 def measure_spread(seed: int, accuracy: float, further: dict[str, float]) -> Spread | None:
