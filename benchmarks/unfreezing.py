@@ -20,7 +20,7 @@ from unfreeze.runtime import console
 from unfreeze.search.trials import Trials
 from unfreeze.settings.params import load
 from unfreeze.settings.training import UnfreezePoint
-from unfreeze.training.transfer import Transfer, TransferSettings
+from unfreeze.training.transfer import Transfer
 
 
 def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, Any]]:
@@ -34,8 +34,7 @@ def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, An
     params = load(paths.params)
     phase = params.train.finetune.get(name).model_copy(update={"epochs": int(epochs), "patience": None})
     asked = tuple(TypeAdapter(UnfreezePoint).validate_python(yaml.safe_load(point)) for point in points)
-    settings = TransferSettings(params.seed, params.pixels, params.head, params.train)
-    with Transfer.prepare(settings, paths, name) as transfer:
+    with Transfer.prepare(params, paths, name) as transfer:
         transfer.train_head(params.train.head.get(name))
         candidates = transfer.backbone.list_candidates(asked)
         trials = Trials(

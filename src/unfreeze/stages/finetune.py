@@ -57,11 +57,10 @@ def train(
         UnfreezeError: Training diverged, or had no epoch.
     """
     from unfreeze.training import keras_file
-    from unfreeze.training.transfer import Transfer, TransferSettings
+    from unfreeze.training.transfer import Transfer
 
-    transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
     begun = time.monotonic()
-    with Transfer.prepare(transfer_settings, paths, backbone) as transfer:
+    with Transfer.prepare(settings, paths, backbone) as transfer:
         results = [transfer.train_head(settings.train.head.get(backbone)), transfer.fine_tune(point, phase)]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)

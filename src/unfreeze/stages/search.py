@@ -80,12 +80,11 @@ def _search(
     from unfreeze.search import backbone_search, tuner
     from unfreeze.search.trials import Trials
     from unfreeze.training.heads import require_dropout
-    from unfreeze.training.transfer import Transfer, TransferSettings
+    from unfreeze.training.transfer import Transfer
 
     search = settings.search
     phase = settings.train.finetune.get(backbone)
-    transfer_settings = TransferSettings(settings.seed, settings.pixels, settings.head, settings.train)
-    with Transfer.prepare(transfer_settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
+    with Transfer.prepare(settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
         points = transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone))
         configured, configured_point = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
         if search.dropout is not None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -45,21 +44,24 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-@dataclass(frozen=True)
-class TransferSettings:
-    """The parameters that `Transfer.prepare` uses.
+class TransferSettings(Protocol):
+    """The parameters that `Transfer.prepare` uses; the settings of the stages that train hold them, among others."""
 
-    Args:
-        seed: Seed of the head's initial weights, of the order of images and of dropout.
-        pixels: How pixels are scaled for the backbone.
-        head: Layers and output of the head.
-        train: Class weights and precision; the phases are given to `train_head` and `fine_tune`.
-    """
+    @property
+    def seed(self) -> int:
+        """Seed of the head's initial weights, of the order of images and of dropout."""
 
-    seed: int
-    pixels: PixelScaling
-    head: Head
-    train: Train
+    @property
+    def pixels(self) -> PixelScaling:
+        """How pixels are scaled for the backbone."""
+
+    @property
+    def head(self) -> Head:
+        """Layers and output of the head."""
+
+    @property
+    def train(self) -> Train:
+        """Class weights and precision; the phases are given to `train_head` and `fine_tune`."""
 
 
 class Transfer:
