@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from unfreeze.records.interval import LEVEL
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -77,7 +79,7 @@ EXPLANATIONS = {
     ),
     "no_gain": Explanation(
         "the backbone is no better than the baseline",
-        "The 95 % interval of what it gains over study.baseline includes 0.",
+        f"The {LEVEL} interval of what it gains over study.baseline includes 0.",
         "take another backbone, unfreeze more, or bring more test images",
     ),
 }  # fmt: skip

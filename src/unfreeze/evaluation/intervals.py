@@ -1,4 +1,4 @@
-"""95 % intervals of proportions and of their differences: how far another test fold of the same kind could differ.
+"""Intervals of proportions and of their differences: how far another test fold of the same kind could differ.
 
 They come from the stratified bootstrap of `resampling`. Two measures keep the intervals of proportions honest.
 
@@ -16,9 +16,9 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.evaluation import resampling
-from unfreeze.records.interval import Interval
+from unfreeze.records.interval import ALPHA, Interval
 
-LIMITS = (0.025, 0.975)
+LIMITS = (ALPHA / 2, 1 - ALPHA / 2)
 RESAMPLES = 2000
 RIGHT_AND_WRONG = np.array([1.0, 1.0])
 # Sums of weights are rounded: smaller variation counts as none.
@@ -124,7 +124,7 @@ def estimate_by_jeffreys(right: int, images: int) -> Interval:
     """
     if right in (0, images):
         return estimate_exactly(right, images)
-    return make_interval(right / images, *proportion_confint(right, images, method="jeffreys"))
+    return make_interval(right / images, *proportion_confint(right, images, ALPHA, method="jeffreys"))
 
 
 def estimate_exactly(right: int, images: int) -> Interval:
@@ -139,12 +139,12 @@ def estimate_exactly(right: int, images: int) -> Interval:
     """
     if images == 0:
         return make_interval(0.0, 0.0, 1.0)
-    return make_interval(right / images, *proportion_confint(right, images, method="beta"))
+    return make_interval(right / images, *proportion_confint(right, images, ALPHA, method="beta"))
 
 
 def bound_unseen_share(images: float) -> float:
     """Return the upper limit of Clopper and Pearson (1934) for a share that was 0 in so many images."""
-    return float(proportion_confint(0, images, method="beta")[1])
+    return float(proportion_confint(0, images, ALPHA, method="beta")[1])
 
 
 def widen_constant(value: float, images: float) -> Interval:
@@ -159,7 +159,7 @@ def widen_constant(value: float, images: float) -> Interval:
 
 
 def take_percentiles(value: float, resampled: np.ndarray, lowest: float = 0.0, highest: float = 1.0) -> Interval:
-    """Return a score with the 2.5 and 97.5 percentiles of its resamples, moved outwards to hold the score.
+    """Return a score with the quantiles `LIMITS` of its resamples, moved outwards to hold the score.
 
     Args:
         value: The score.

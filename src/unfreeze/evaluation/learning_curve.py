@@ -7,9 +7,10 @@ from scipy.optimize import curve_fit
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
+from unfreeze.evaluation.intervals import LIMITS
 from unfreeze.features.pooled import Pooled
 from unfreeze.features.probes import limit_to_one_thread, make_probe
-from unfreeze.records.interval import Interval
+from unfreeze.records.interval import ALPHA, Interval
 from unfreeze.records.learning_curves import CurvePoint, LearningCurve, RecallPoint
 
 # Shares of the training fold that probes learn from; half of it is among them, see `estimate_fold_deviation`.
@@ -22,7 +23,6 @@ LEAST_IMAGES = 20
 # Larger folds are subsampled to this size: the same answer in a minute instead of many.
 MOST_IMAGES = 12_000
 RESAMPLES = 300
-PERCENTILES = (2.5, 97.5)
 # Least validation images of a class for a statement on its recall.
 LEAST_SCORED = 10
 # Familywise false-positive rate for naming a class that needs more images.
@@ -184,16 +184,16 @@ def estimate_fold_deviation(draws: Draws) -> float:
 
 
 def bound_accuracy(accuracy: np.ndarray, resampled: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return 95 % intervals of accuracies.
+    """Return intervals of accuracies.
 
     Args:
         accuracy: One a share.
         resampled: The same of each resample.
         images: Number of validation images.
     """
-    low, high = np.percentile(resampled, PERCENTILES, axis=0)
+    low, high = np.quantile(resampled, LIMITS, axis=0)
     # With 0 errors the bootstrap interval has width 0; use Wilson's limits as a floor.
-    least, most = proportion_confint(accuracy * images, images, method="wilson")
+    least, most = proportion_confint(accuracy * images, images, ALPHA, method="wilson")
     return np.clip(np.minimum(low, least), 0, 1), np.clip(np.maximum(high, most), 0, 1)
 
 
@@ -219,11 +219,11 @@ def estimate_gain(
         # Leave one random share out of each refit, so that model misfit widens the interval (jackknife).
         kept = np.arange(len(images)) != random.integers(0, WHOLE)
         laws.append(fit_power_law(images[kept], row[kept], deviations[kept], law))
-    low, high = np.percentile([predict_gain(other, times) for other in laws], PERCENTILES)
+    low, high = np.quantile([predict_gain(other, times) for other in laws], LIMITS)
     # Near chance level the power law does not hold yet; then use the last observed gain as the upper bound.
     last = resampled[:, WHOLE] - resampled[:, HALF]
-    if np.percentile(last - [predict_gain(other, 0.5) for other in laws], PERCENTILES[0]) > 0:
-        high = max(high, np.percentile(last, PERCENTILES[1]))
+    if np.quantile(last - [predict_gain(other, 0.5) for other in laws], LIMITS[0]) > 0:
+        high = max(high, np.quantile(last, LIMITS[1]))
     value = predict_gain(law, times)
     return Interval(value=_round(value), low=_round(min(low, value)), high=_round(max(high, value)))
 

@@ -19,7 +19,7 @@ class Metric:
     Args:
         name: Key in metrics/verdict.json and, after `test_`, in MLflow.
         title: Heading of its column.
-        interval: Returns the score with its 95 % interval; None where the fold does not define it.
+        interval: Returns the score with its interval; None where the fold does not define it.
         unit: How it is written: 96.4 % or 0.964.
         higher_is_better: Its direction.
         in_summary: Whether the short table in Markdown has it, too.

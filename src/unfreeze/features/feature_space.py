@@ -5,6 +5,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.features import probes
+from unfreeze.records.interval import ALPHA
 
 # Gives an interval of +-4 percentage points; a probe on more images takes longer for little gain.
 MOST_IMAGES = 600
@@ -48,7 +49,7 @@ def measure_probe_skill(
         seed: Seed of the choice of images, and of the probes' folds.
 
     Returns:
-        `accuracy`, `low` and `high`, its 95 % interval (Wilson 1927), and `majority`, the share of the largest class;
+        `accuracy`, `low` and `high`, its interval (Wilson 1927), and `majority`, the share of the largest class;
         None if fewer than two classes have images in `probes.FOLDS` groups, which a probe needs.
     """
     chosen = _draw_stratified(labels, seed)
@@ -60,7 +61,7 @@ def measure_probe_skill(
     shares = np.bincount(numbers) / len(numbers)
     probabilities = shares * probes.cross_validate(features[chosen], numbers, groups[chosen], seed)
     right = int((probabilities.argmax(axis=1) == numbers).sum())
-    low, high = proportion_confint(right, len(numbers), method="wilson")
+    low, high = proportion_confint(right, len(numbers), ALPHA, method="wilson")
     return {
         "accuracy": right / len(numbers),
         "majority": float(shares.max()),

@@ -1,4 +1,4 @@
-"""A value with its 95 % interval."""
+"""A value with its interval, and how sure intervals are."""
 
 from typing import Annotated, Any
 
@@ -6,9 +6,14 @@ from pydantic import BeforeValidator
 
 from unfreeze.records.record import Record
 
+# Share of all intervals that hold the truth; what is left is halved at both ends.
+CONFIDENCE = 0.95
+ALPHA = round(1 - CONFIDENCE, 12)
+LEVEL = f"{100 * CONFIDENCE:g} %"
+
 
 class Interval(Record):
-    """A value with its 95 % interval.
+    """A value with the interval that holds it at the confidence `CONFIDENCE`.
 
     Args:
         value: The estimate.

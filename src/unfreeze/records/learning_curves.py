@@ -5,7 +5,7 @@ from unfreeze.records.record import Record
 
 
 class CurvePoint(Record):
-    """Validation accuracy of probes on so many training images, with its 95 % interval."""
+    """Validation accuracy of probes on so many training images, with its interval."""
 
     images: int
     accuracy: float

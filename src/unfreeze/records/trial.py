@@ -69,7 +69,7 @@ class Trial(Record):
 
 
 class Gain(Record):
-    """Mean gain of the search's winner over the configured settings on validation images, with its 95 % interval."""
+    """Mean gain of the search's winner over the configured settings on validation images, with its interval."""
 
     mean: float
     low: float

@@ -60,7 +60,7 @@ def judge(
 ) -> Comparison:
     """Judge a challenger by its scores on the champion's own test images.
 
-    A challenger that breaks a limit of the terms is not promoted. One that is better is (the paired 95 % interval of
+    A challenger that breaks a limit of the terms is not promoted. One that is better is (the paired interval of
     the difference in accuracy is above 0), and so is one that is clearly cheaper and surely loses less than the
     margin: a test of non-inferiority, with the margin set beforehand (Piaggio et al. 2012, Reporting of
     noninferiority and equivalence randomized trials). If it is surely worse, or surely differs by less than the

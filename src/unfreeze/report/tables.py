@@ -16,7 +16,7 @@ from unfreeze.figures.formats import (
     mark_baseline,
 )
 from unfreeze.figures.parts import Cell, Table
-from unfreeze.records.interval import Interval
+from unfreeze.records.interval import LEVEL, Interval
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.study_report import ReportedRow, ReportedVerdict, Suite
 from unfreeze.records.verdict import Pair, Row, Verdict
@@ -40,7 +40,7 @@ def tabulate_comparison(verdict: Verdict) -> Table:
     ]
     titles = [metric.title for metric in list_other_metrics()]
     header = ["backbone", "weights", "unfrozen from", "accuracy", "gain, points", *titles]
-    return Table("Scores on the test fold with 95 % intervals, best accuracy first", header, rows, words=3)
+    return Table(f"Scores on the test fold with {LEVEL} intervals, best accuracy first", header, rows, words=3)
 
 
 def tabulate_results(verdict: Verdict) -> Table:
@@ -63,14 +63,14 @@ def tabulate_results(verdict: Verdict) -> Table:
         "backbone", "weights", "unfrozen from", "accuracy", "gain, points", *(metric.title for metric in shown),
         "parameters", "multiply-adds",
     ]  # fmt: skip
-    return Table("Scores on the test fold with 95 % intervals, best accuracy first", header, rows, words=3)
+    return Table(f"Scores on the test fold with {LEVEL} intervals, best accuracy first", header, rows, words=3)
 
 
 def tabulate_scores(row: Row) -> Table:
     """Return one backbone's scores with their intervals."""
     lines: list[list[Cell | str]] = [[metric.title, write_score(row, metric)] for metric in list_metrics()]
     lines.insert(1, ["gain over the baseline, points", format_interval(row.gain, format_points)])
-    return Table("Scores with 95 % intervals", ["score", "value"], lines)
+    return Table(f"Scores with {LEVEL} intervals", ["score", "value"], lines)
 
 
 def tabulate_settings(row: Row) -> Table:
@@ -130,7 +130,7 @@ def tabulate_pairs(verdict: Verdict) -> Table:
         "pair", "result", "difference, points", "only the first correct", "only the second correct", "p, McNemar",
         "p, adjusted",
     ]  # fmt: skip
-    return Table("Pairs: accuracy of the first minus that of the second, 95 % intervals", header, rows, words=2)
+    return Table(f"Pairs: accuracy of the first minus that of the second, {LEVEL} intervals", header, rows, words=2)
 
 
 def describe_pair(pair: Pair) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unfreeze.records.interval import CONFIDENCE
 from unfreeze.records.trial import SearchResult
 
 # Weight of the newest epoch in the score: one lucky epoch counts half.
@@ -95,7 +96,7 @@ def measure_gain(
         seed: Seed of the bootstrap.
 
     Returns:
-        For `accuracy` and `log_loss` the mean gain and the bounds of its 95 % interval, from a paired bootstrap of
+        For `accuracy` and `log_loss` the mean gain and the bounds of its interval, from a paired bootstrap of
         the images (Efron and Tibshirani 1993).
     """
     # Imported lazily: scipy takes as long as the whole stage when the search is disabled.
@@ -108,7 +109,12 @@ def measure_gain(
     result = {}
     for name, values in gains.items():
         interval = stats.bootstrap(
-            (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+            (values,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(seed),
         ).confidence_interval
         result[name] = {"mean": float(values.mean()), "low": float(interval.low), "high": float(interval.high)}
     return result

@@ -7,9 +7,10 @@ from unfreeze.figures.data import StudyData
 from unfreeze.figures.formats import format_percent, mark_baseline
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import register_study_chart
+from unfreeze.records.interval import LEVEL
 from unfreeze.records.pretrained_weights import RANDOM
 
-TITLE = "Accuracy with 95 % intervals"
+TITLE = f"Accuracy with {LEVEL} intervals"
 
 
 @register_study_chart("accuracy", TITLE, "comparison")

@@ -8,6 +8,7 @@ from unfreeze.figures.data import BackboneData
 from unfreeze.figures.formats import format_count, format_percent
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import register_backbone_chart
+from unfreeze.records.interval import LEVEL
 from unfreeze.records.learning_curves import LearningCurve
 
 
@@ -31,7 +32,7 @@ def draw_learning_curve(data: BackboneData) -> list[Chart]:
             "Learning curve",
             f"Accuracy of a probe on features of {data.name} by the number of training images. {curve.text}",
             _build_spec(curve),
-            Table("Learning curve with 95 % intervals", ["training images", "accuracy", "from", "to"], rows),
+            Table(f"Learning curve with {LEVEL} intervals", ["training images", "accuracy", "from", "to"], rows),
             [curve.text],
         )
     ]

@@ -7,9 +7,10 @@ from unfreeze.figures.data import StudyData
 from unfreeze.figures.formats import format_points
 from unfreeze.figures.parts import Chart, Table
 from unfreeze.figures.registry import register_study_chart
+from unfreeze.records.interval import LEVEL
 
 MOST_PAIRS = 30
-TITLE = "Differences of accuracy with 95 % intervals"
+TITLE = f"Differences of accuracy with {LEVEL} intervals"
 
 
 @register_study_chart("pairs", TITLE, "pairs")
@@ -34,7 +35,7 @@ def draw_pairs(data: StudyData) -> list[Chart]:
     return [
         Chart(
             TITLE,
-            f"Differences of accuracy between two backbones, percentage points, 95 % intervals: {significant}.",
+            f"Differences of accuracy between two backbones, percentage points, {LEVEL} intervals: {significant}.",
             spec,
             table,
             [f"* {significant}, p-values adjusted by Holm's method. Dashed: no difference."],
