@@ -93,7 +93,8 @@ def made_up(
             paths.training(backbone),
             {
                 "unfreeze_from": "all", "learning_rate": 1e-3, "chosen_by": "params", "trainable_parameters": 9,
-                "head_parameters": 1,
+                "head_parameters": 1, "epochs": 2, "fine_tuning_improved": True, "val_loss": 0.1, "temperature": 1.0,
+                "model_sha256": "0" * 64,
             },
         )  # fmt: skip
         files.write_json(paths.search(backbone), {"best": None, "gain_over_configured": None, "trials": []})

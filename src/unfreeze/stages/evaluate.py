@@ -19,6 +19,7 @@ from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Latency, ModelSize
 from unfreeze.records.test_evaluations import ScoredModel
 from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
+from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import PixelScaling
@@ -100,7 +101,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         test_evaluations.record(paths, evaluations)
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
         probabilities = scorer.predict(rows, f"{backbone}: {len(rows)} test images")
-        temperature = files.read_json(paths.training(backbone))["temperature"]
+        temperature = Training.read(paths.training(backbone)).temperature
         result = Evaluation(
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),

@@ -4,12 +4,14 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
 from unfreeze.paths import Paths
+from unfreeze.records.training import ChosenBy, Training
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
@@ -31,7 +33,16 @@ class Settings:
     seeds: tuple[int, ...] = declare_param("study.seeds")
 
 
-def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> tuple[UnfreezePoint, Phase]:
+@dataclass(frozen=True)
+class Choice:
+    """How a backbone is fine-tuned, and what that comes from."""
+
+    point: UnfreezePoint
+    phase: Phase
+    by: ChosenBy
+
+
+def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> Choice:
     """Return unfreeze point and settings: the search's winner, or what is configured if it was off.
 
     Args:
@@ -41,17 +52,17 @@ def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> tu
     """
     phase = settings.train.finetune.get(backbone)
     if best is None:
-        return settings.point.get(backbone), phase
-    return best.unfreeze_point, phase.model_copy(update=best.settings)
+        return Choice(settings.point.get(backbone), phase, "params")
+    return Choice(best.unfreeze_point, phase.model_copy(update=best.settings), "search")
 
 
 def train(
-    settings: Settings, paths: Paths, backbone: str, point: UnfreezePoint, phase: Phase, model: Path
-) -> tuple[Any, dict[str, Any]]:
+    settings: Settings, paths: Paths, backbone: str, choice: Choice, model: Path
+) -> tuple[pd.DataFrame, Training, float]:
     """Train both phases and save the model.
 
     Returns:
-        The epochs, one row each, and what is to be recorded of the training.
+        The epochs, one row each, what is to be recorded of the training, and the seconds that it took.
 
     Raises:
         UnfreezeError: Training diverged, or had no epoch.
@@ -61,7 +72,10 @@ def train(
 
     begun = time.monotonic()
     with Transfer.prepare(settings, paths, backbone) as transfer:
-        results = [transfer.train_head(settings.train.head.get(backbone)), transfer.fine_tune(point, phase)]
+        results = [
+            transfer.train_head(settings.train.head.get(backbone)),
+            transfer.fine_tune(choice.point, choice.phase),
+        ]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
         if val_loss is None or not math.isfinite(val_loss):
@@ -73,17 +87,19 @@ def train(
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
     keras_file.save(transfer.backbone.build_classifier(transfer.head), model)
     epochs = history.join_phases([result.history for result in results])
-    return epochs, {
-        "unfreeze_from": transfer.backbone.name_point(point),
-        "learning_rate": phase.learning_rate,
-        "trainable_parameters": results[-1].trainable_parameters,
-        "head_parameters": int(transfer.head.count_params()),
-        "fine_tuning_improved": results[-1].improved,
-        "epochs": len(epochs),
-        "val_loss": val_loss,
-        "temperature": temperature,
-        "seconds": seconds,
-    }
+    record = Training(
+        chosen_by=choice.by,
+        unfreeze_from=transfer.backbone.name_point(choice.point),
+        learning_rate=choice.phase.learning_rate,
+        epochs=len(epochs),
+        fine_tuning_improved=results[-1].improved,
+        trainable_parameters=results[-1].trainable_parameters,
+        head_parameters=int(transfer.head.count_params()),
+        val_loss=val_loss,
+        temperature=temperature,
+        model_sha256=files.hash_file(model),
+    )
+    return epochs, record, seconds
 
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
@@ -93,10 +109,10 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
     from unfreeze.training import memory
 
     best = SearchResult.read(paths.search(backbone)).best
-    point, phase = choose_settings(settings, backbone, best)
+    choice = choose_settings(settings, backbone, best)
     with tracker.measure_machine(paths.system_metrics(backbone)):
-        epochs, record = train(settings, paths, backbone, point, phase, paths.model(backbone))
-    files.write_json(paths.training_time(backbone), {"seconds": record.pop("seconds")})
+        epochs, record, seconds = train(settings, paths, backbone, choice, paths.model(backbone))
+    files.write_json(paths.training_time(backbone), {"seconds": seconds})
     files.write_csv(paths.history(backbone), epochs)
     with files.atomic(paths.repeats(backbone)) as folder:
         folder.mkdir()
@@ -104,13 +120,9 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
             memory.free()
             console.log.info("%s: once more, with seed %d", backbone, seed)
             reseeded = replace(settings, seed=seed)
-            train(reseeded, paths, backbone, point, phase, folder / paths.repeat(backbone, seed).name)
+            train(reseeded, paths, backbone, choice, folder / paths.repeat(backbone, seed).name)
         # DVC warns of an empty folder.
         files.write_json(folder / "seeds.json", list(settings.seeds))
-    record["chosen_by"] = "search" if best else "params"
-    record["model_sha256"] = files.hash_file(paths.model(backbone))
-    files.write_json(paths.training(backbone), record)
-    console.log.info(
-        "%s: trained from %s, validation loss %.4f", backbone, record["unfreeze_from"], record["val_loss"]
-    )
+    record.write(paths.training(backbone))
+    console.log.info("%s: trained from %s, validation loss %.4f", backbone, record.unfreeze_from, record.val_loss)
     tracker.log_training(backbone)

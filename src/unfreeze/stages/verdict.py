@@ -17,6 +17,7 @@ from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.predictions import Predictions
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.training import Training
 from unfreeze.records.verdict import Pair, Row, Spread, StudySettings, Verdict
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
@@ -57,7 +58,7 @@ def build_row(
 ) -> Row:
     """Return what is known of one backbone."""
     weights = PretrainedWeights.read(paths.weights_record(backbone))
-    training = files.read_json(paths.training(backbone))
+    training = Training.read(paths.training(backbone))
     evaluation = Evaluation.read(paths.evaluation(backbone))
     curve = files.read_json(paths.learning_curve(backbone))
     fold = Fold(predictions.labels, predictions.probabilities, predictions.classes, seed=settings.seed)
@@ -65,16 +66,16 @@ def build_row(
         backbone=backbone,
         weights=weights.source,
         pretrained=weights.pretrained,
-        unfreeze_from=training["unfreeze_from"],
-        learning_rate=training["learning_rate"],
-        chosen_by=training["chosen_by"],
+        unfreeze_from=training.unfreeze_from,
+        learning_rate=training.learning_rate,
+        chosen_by=training.chosen_by,
         scores=score_metrics(fold),
         classes=score_classes(fold),
         averages={"macro": evaluation.macro, "weighted": evaluation.weighted},
         confusion=evaluation.confusion,
         confused=tuple(scores.list_confused(evaluation.confusion, predictions.classes)),
         calibration=evaluation.calibration,
-        cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training["trainable_parameters"]),
+        cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training.trainable_parameters),
         seeds=measure_spread(settings.seed, evaluation.accuracy, evaluation.seeds),
         corruptions=evaluation.corruptions,
         learning_curve=None if curve is None else LearningCurve.model_validate(curve),

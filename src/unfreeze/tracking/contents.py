@@ -13,6 +13,7 @@ from unfreeze.records import lineage
 from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.training import Training
 from unfreeze.records.trial import Trial
 from unfreeze.records.verdict import Row
 from unfreeze.settings.params import resolve_settings
@@ -47,8 +48,8 @@ def describe_weights(paths: Paths, backbone: str) -> dict[str, str]:
 
 def list_training_params(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return a backbone's settings, and what its training came to."""
-    training: dict[str, Any] = files.read_json(paths.training(backbone))
-    return resolve_settings(files.read_yaml(paths.params), backbone) | training
+    training = Training.read(paths.training(backbone))
+    return resolve_settings(files.read_yaml(paths.params), backbone) | training.to_json()
 
 
 def list_epochs(history: pd.DataFrame) -> list[Point]:

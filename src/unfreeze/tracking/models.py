@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.imports import pause_collector
 from unfreeze.tracking import keys
@@ -63,7 +63,7 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
 
 
 def _create(server: Server, run: Run, paths: Paths, backbone: str) -> Any:
-    training, images = files.read_json(paths.training(backbone)), store.describe(paths.images)
+    training, images = Training.read(paths.training(backbone)), store.describe(paths.images)
     note = (
         f"Takes RGB images, uint8 of shape (n, {images.size}, {images.size}, 3), and gives the probabilities of "
         f"{', '.join(images.classes)}. Signature, input example and requirements are under *Artifacts*."
@@ -73,7 +73,7 @@ def _create(server: Server, run: Run, paths: Paths, backbone: str) -> Any:
         backbone,
         run.id,
         tags={keys.NOTE: note[:MOST_LETTERS]},
-        params={name: str(training[name]) for name in SHOWN},
+        params={name: str(getattr(training, name)) for name in SHOWN},
     )
 
 
