@@ -12,6 +12,7 @@ from unfreeze.evaluation import diagnosis
 from unfreeze.records.finding import Finding
 from unfreeze.records.interval import Interval
 from unfreeze.records.pretrained_weights import PretrainedWeights
+from unfreeze.records.selftest import SelfTest
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.settings.checks import CheckSettings
 
@@ -55,7 +56,7 @@ def found(
     return diagnosis.diagnose_backbone(
         "vgg16",
         checks=checks,
-        selftest={**sound, **(selftest or {})},
+        selftest=SelfTest.model_validate({**sound, **(selftest or {})}),
         weights=PretrainedWeights.model_construct(**(weights or {"source": "imagenet", "pretrained": True})),
         history=pd.DataFrame(history or HEALTHY),
         evaluation=Evaluation.model_construct(**evaluation),

@@ -40,25 +40,25 @@ def test_features_that_tell_classes_apart_are_found() -> None:
     features = RANDOM.normal(size=(180, 8)) + 4 * np.eye(8)[labels]
     skill = feature_space.measure_probe_skill(features, labels, np.arange(180), seed=0)
     assert skill is not None
-    assert skill["accuracy"] > 0.95
-    assert skill["majority"] == pytest.approx(1 / 3)
-    assert skill["majority"] < skill["low"] < skill["accuracy"] <= skill["high"] <= 1
+    assert skill.accuracy > 0.95
+    assert skill.majority == pytest.approx(1 / 3)
+    assert skill.majority < skill.low < skill.accuracy <= skill.high <= 1
 
 
 def test_noise_is_as_good_as_the_largest_class_and_no_better() -> None:
     labels = (np.arange(400) % 5 == 0).astype(int)
     skill = feature_space.measure_probe_skill(RANDOM.normal(size=(400, 8)), labels, np.arange(400), seed=0)
     assert skill is not None
-    assert skill["majority"] == 0.8
-    assert skill["accuracy"] == pytest.approx(0.8, abs=0.01)
-    assert skill["low"] < skill["majority"] < skill["high"]
+    assert skill.majority == 0.8
+    assert skill.accuracy == pytest.approx(0.8, abs=0.01)
+    assert skill.low < skill.majority < skill.high
 
 
 def test_of_many_images_each_class_gives_its_share() -> None:
     labels = np.repeat([0, 1, 2], [3000, 1500, 500])
     skill = feature_space.measure_probe_skill(RANDOM.normal(size=(5000, 2)), labels, np.arange(5000), seed=0)
     assert skill is not None
-    assert skill["majority"] == pytest.approx(0.6)
+    assert skill.majority == pytest.approx(0.6)
     assert skill == feature_space.measure_probe_skill(
         RANDOM.normal(size=(5000, 2)) * 0 + 1, labels, np.arange(5000), seed=0
     )  # Neither says anything of the label, so both probes name the largest class.
@@ -69,7 +69,7 @@ def test_a_copy_of_an_image_is_no_help() -> None:
     features = np.repeat(RANDOM.normal(size=(100, 200)), 2, axis=0)
     skill = feature_space.measure_probe_skill(features, labels, np.repeat(np.arange(100), 2), seed=0)
     assert skill is not None
-    assert skill["accuracy"] < 0.7
+    assert skill.accuracy < 0.7
 
 
 def test_classes_too_small_for_a_probe_are_left_out() -> None:
@@ -77,5 +77,5 @@ def test_classes_too_small_for_a_probe_are_left_out() -> None:
     labels = np.array([0] * 30 + [1] * 30 + [2] * 3)
     skill = feature_space.measure_probe_skill(features, labels, np.arange(63), seed=0)
     assert skill is not None
-    assert skill["majority"] == 0.5
+    assert skill.majority == 0.5
     assert feature_space.measure_probe_skill(features[30:], labels[30:], np.arange(33), seed=0) is None

@@ -1,19 +1,19 @@
 """Diagnosis: what is wrong with a backbone's result, the likely cause of it, and what to do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from unfreeze import files
 from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.checks.rules import SCALING_TOLERANCE
 from unfreeze.paths import Paths
 from unfreeze.records.finding import Finding
 from unfreeze.records.interval import Interval
 from unfreeze.records.pretrained_weights import RANDOM, PretrainedWeights
+from unfreeze.records.selftest import SelfTest
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.settings.checks import CheckSettings
 
@@ -49,8 +49,7 @@ class Evidence:
     """What the stages have found out about a backbone.
 
     Args:
-        selftest: `scaling_error` and `fed`; and where features are stored, `effective_dimensions` and `probe`, with
-            `low`, `high` and `majority`, or None.
+        selftest: What it is fed, and what its features tell.
         weights: Where its weights come from.
         history: One row an epoch: `phase`, `loss`, `accuracy` and `val_accuracy`.
         evaluation: Scores on the test fold.
@@ -58,7 +57,7 @@ class Evidence:
         least_dimensions: Effective dimensions below which features are collapsed.
     """
 
-    selftest: Mapping[str, Any]
+    selftest: SelfTest
     weights: PretrainedWeights
     history: pd.DataFrame
     evaluation: Evaluation
@@ -73,7 +72,7 @@ class Evidence:
 def read_records(paths: Paths, backbone: str) -> dict[str, Any]:
     """Return what the stages wrote of a backbone, as `diagnose_backbone` takes it."""
     return {
-        "selftest": files.read_json(paths.selftest(backbone)),
+        "selftest": SelfTest.read(paths.selftest(backbone)),
         "weights": PretrainedWeights.read(paths.weights_record(backbone)),
         "history": pd.read_csv(paths.history(backbone)),
         "evaluation": Evaluation.read(paths.evaluation(backbone)),
@@ -84,7 +83,7 @@ def diagnose_backbone(
     backbone: str,
     *,
     checks: CheckSettings,
-    selftest: Mapping[str, Any],
+    selftest: SelfTest,
     weights: PretrainedWeights,
     history: pd.DataFrame,
     evaluation: Evaluation,
@@ -129,7 +128,7 @@ def diagnose_backbone(
 
 def describe_scaling(evidence: Evidence) -> str | None:
     """Tell if pixels do not reach the backbone as it was trained on them."""
-    error = evidence.selftest["scaling_error"]
+    error = evidence.selftest.scaling_error
     if error <= SCALING_TOLERANCE:
         return None
     return f"{EXPLANATIONS['pixel_scaling'].title}: off by up to {error:.0%} of the range it was trained on"
@@ -137,7 +136,7 @@ def describe_scaling(evidence: Evidence) -> str | None:
 
 def describe_collapse(evidence: Evidence) -> str | None:
     """Tell if the features have hardly a direction."""
-    dimensions = evidence.selftest.get("effective_dimensions")
+    dimensions = evidence.selftest.effective_dimensions
     if dimensions is None or dimensions >= evidence.least_dimensions:
         return None
     return f"{EXPLANATIONS['collapsed_features'].title}: {dimensions:.1f} effective dimensions"
@@ -145,12 +144,12 @@ def describe_collapse(evidence: Evidence) -> str | None:
 
 def describe_no_information(evidence: Evidence) -> str | None:
     """Tell if a probe on the features is no better than the largest class."""
-    probe = evidence.selftest.get("probe")
-    if probe is None or probe["low"] > probe["majority"]:
+    probe = evidence.selftest.probe
+    if probe is None or probe.low > probe.majority:
         return None
     return (
-        f"{EXPLANATIONS['uninformative_features'].title}: a probe is right on {_format_percent(probe['low'])} to "
-        f"{_format_percent(probe['high'])}, the largest class on {_format_percent(probe['majority'])}"
+        f"{EXPLANATIONS['uninformative_features'].title}: a probe is right on {_format_percent(probe.low)} to "
+        f"{_format_percent(probe.high)}, the largest class on {_format_percent(probe.majority)}"
     )
 
 
@@ -183,7 +182,7 @@ def blame_scaling(evidence: Evidence) -> Cause | None:
     """Features of wrongly scaled pixels are of little use."""
     if describe_scaling(evidence) is None:
         return None
-    fed, _, remedy = evidence.selftest["fed"].rpartition(": ")
+    fed, _, remedy = evidence.selftest.fed.rpartition(": ")
     return Cause(fed, remedy)
 
 

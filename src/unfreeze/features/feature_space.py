@@ -6,6 +6,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from unfreeze.features import probes
 from unfreeze.records.interval import ALPHA
+from unfreeze.records.selftest import ProbeSkill
 
 # Gives an interval of +-4 percentage points; a probe on more images takes longer for little gain.
 MOST_IMAGES = 600
@@ -34,9 +35,7 @@ def count_effective_dimensions(features: np.ndarray) -> float:
     return float(np.trace(product) ** 2 / squares) if squares else 0.0
 
 
-def measure_probe_skill(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
-) -> dict[str, float] | None:
+def measure_probe_skill(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> ProbeSkill | None:
     """Return the accuracy of probes on a sample of the images, and that of always predicting the largest class.
 
     Probes weight all classes equally. Their probabilities are multiplied by the classes' shares: otherwise guesses on
@@ -49,8 +48,8 @@ def measure_probe_skill(
         seed: Seed of the choice of images, and of the probes' folds.
 
     Returns:
-        `accuracy`, `low` and `high`, its interval (Wilson 1927), and `majority`, the share of the largest class;
-        None if fewer than two classes have images in `probes.FOLDS` groups, which a probe needs.
+        The accuracy with its interval (Wilson 1927), and the share of the largest class; None if fewer than two
+        classes have images in `probes.FOLDS` groups, which a probe needs.
     """
     chosen = _draw_stratified(labels, seed)
     found = pd.Series(groups[chosen]).groupby(labels[chosen]).nunique()
@@ -62,12 +61,7 @@ def measure_probe_skill(
     probabilities = shares * probes.cross_validate(features[chosen], numbers, groups[chosen], seed)
     right = int((probabilities.argmax(axis=1) == numbers).sum())
     low, high = proportion_confint(right, len(numbers), ALPHA, method="wilson")
-    return {
-        "accuracy": right / len(numbers),
-        "majority": float(shares.max()),
-        "low": float(low),
-        "high": float(high),
-    }
+    return ProbeSkill(accuracy=right / len(numbers), majority=float(shares.max()), low=float(low), high=float(high))
 
 
 def _draw_stratified(labels: np.ndarray, seed: int) -> np.ndarray:

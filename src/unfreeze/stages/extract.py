@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
+from unfreeze.records.selftest import SelfTest
 from unfreeze.runtime import console
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
@@ -39,28 +39,27 @@ class Settings:
     )
 
 
-def measure_space(paths: Paths, backbone: str, seed: int) -> dict[str, Any] | None:
-    """Measure dimensions and probe of the stored features; None if nothing is stored."""
+def measure_space(paths: Paths, backbone: str, seed: int, fed: SelfTest) -> SelfTest:
+    """Add dimensions and probe of the stored features to what is known; nothing if none are stored."""
     from unfreeze.features import feature_space
 
     of_images = pooled.read(paths, backbone)
     if of_images is None:
-        return None
-    return {
-        "effective_dimensions": feature_space.count_effective_dimensions(of_images.vectors),
-        "probe": feature_space.measure_probe_skill(of_images.vectors, of_images.labels, of_images.groups, seed),
-    }
+        return fed
+    vectors, labels, groups = of_images.vectors, of_images.labels, of_images.groups
+    dimensions = feature_space.count_effective_dimensions(vectors)
+    probe = feature_space.measure_probe_skill(vectors, labels, groups, seed)
+    return fed.model_copy(update={"effective_dimensions": dimensions, "probe": probe})
 
 
-def tabulate_space(space: dict[str, Any] | None) -> pd.DataFrame:
+def tabulate_space(known: SelfTest) -> pd.DataFrame:
     """Return the row that the gate validates; no row if nothing is stored."""
     columns = ["effective_dimensions", "probe_above_majority"]
-    if space is None:
+    if known.effective_dimensions is None:
         return pd.DataFrame(columns=columns)
-    probe = space["probe"]
     # Without a probe there is no evidence against the features.
-    above = probe["low"] - probe["majority"] if probe else 1.0
-    return pd.DataFrame([[space["effective_dimensions"], above]], columns=columns)
+    above = known.probe.low - known.probe.majority if known.probe else 1.0
+    return pd.DataFrame([[known.effective_dimensions, above]], columns=columns)
 
 
 def run(settings: Settings, paths: Paths, backbone: str) -> None:
@@ -72,19 +71,19 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         gate.enforce(f"{suite}_{backbone}", table, wanted, paths, backbone=backbone)
 
     network = Backbone(find_row(backbone), store.describe(paths.images).size, settings.pixels)
-    fed = {"scaling_error": pixel_check.measure_scaling_error(network), "fed": pixel_check.explain(network)}
-    files.write_json(paths.selftest(backbone), fed)
+    fed = SelfTest(scaling_error=pixel_check.measure_scaling_error(network), fed=pixel_check.explain(network))
+    fed.write(paths.selftest(backbone))
     judge(
         "scaling",
-        pd.DataFrame([{"fed": fed["fed"], "scaling_error": fed["scaling_error"]}]),
+        pd.DataFrame([{"fed": fed.fed, "scaling_error": fed.scaling_error}]),
         rules.guard_scaling(settings.checks),
     )
     batches = store_activations(settings, paths, network)
     rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
     judge("features", rows, rules.guard_features(settings.checks))
-    space = measure_space(paths, backbone, settings.seed)
-    files.write_json(paths.selftest(backbone), {**fed, **(space or {})})
-    judge("space", tabulate_space(space), rules.guard_feature_space(settings.checks))
+    known = measure_space(paths, backbone, settings.seed, fed)
+    known.write(paths.selftest(backbone))
+    judge("space", tabulate_space(known), rules.guard_feature_space(settings.checks))
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
