@@ -1,7 +1,7 @@
 """The search of a backbone: scores by unfreeze point and learning rate, and by trial."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -43,15 +43,7 @@ def draw_search(data: BackboneData) -> list[Chart]:
     table = Table(
         "Trials",
         ["unfrozen from", "trial", "learning rate", "score"],
-        [
-            [
-                row["point"],
-                format_count(row["trial"]),
-                format_rate(row["rate"]),
-                format_decimal(_to_number(row["score"])),
-            ]
-            for row in frame.to_dict("records")
-        ],
+        [_list_cells(row) for row in frame.to_dict("records")],
     )
     by_point = Chart(
         "Search: unfreeze point and learning rate",
@@ -136,6 +128,11 @@ def _describe_depth(scores: pd.Series) -> str:
         return ""
     least, most = format_decimal(scores.min()), format_decimal(scores.max())
     return f"The darker, the lower (better) the score: {least} to {most}. "
+
+
+def _list_cells(row: Mapping[Any, Any]) -> list[str]:
+    score = format_decimal(_to_number(row["score"]))
+    return [row["point"], format_count(row["trial"]), format_rate(row["rate"]), score]
 
 
 def _to_number(value: Any) -> float | None:
