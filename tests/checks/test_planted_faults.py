@@ -136,8 +136,8 @@ def rows(planted: Planted) -> pd.DataFrame:
 def near(planted: Planted, rows: pd.DataFrame) -> np.ndarray:
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.find_candidates(readable, "auto", 0)
-    return numbers[duplicates.confirm_pairs(pairs, [planted.root / name for name in readable["path"]], LIMITS, 0)]
+    paths = [planted.root / name for name in readable["path"]]
+    return numbers[duplicates.find_near_copies(readable, paths, "auto", LIMITS, 0)]
 
 
 def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.DataFrame) -> None:
