@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.stats import median_abs_deviation
 from sklearn.decomposition import PCA
 
 from unfreeze.checks.hash_distances import (
@@ -33,10 +34,10 @@ LEAST_PATTERNS = 2
 # or of JPEG quality 30 exceed 0.97, no two other images 0.4. Solar cells: nine of ten copies exceed 0.9.
 LEAST_CORRELATION = 0.9
 # The same where a set is full of copies, so that many takes of few scenes are likely: frames of a fixed camera of
-# which a tenth changes correlate by 0.72 to 0.9. It is this far above what nearly all unrelated images reach.
+# which a tenth changes correlate by 0.72 to 0.9. It lies above what unrelated images of the set reach by this many
+# standard deviations, estimated from the median absolute deviation: an image chosen by mistake does not move it.
 LEAST_OF_FRAMES = 0.75
-NEARLY_ALL = 0.999
-MARGIN = 0.2
+DEVIATIONS = 5
 # Pairs whose images are in memory at once: about 100 MB at most.
 PAIRS_AT_ONCE = 1024
 
@@ -131,8 +132,10 @@ class Common:
             return common
         own = common.remove(shown)
         among = (own @ own.T)[np.triu_indices(len(own), 1)]
-        reached = float(np.quantile(among, NEARLY_ALL)) if len(among) else 0.0
-        return cls(patterns, float(np.clip(reached + MARGIN, LEAST_OF_FRAMES, LEAST_CORRELATION)))
+        if not len(among):
+            return common
+        above = np.median(among) + DEVIATIONS * median_abs_deviation(among, scale="normal")
+        return cls(patterns, float(np.clip(above, LEAST_OF_FRAMES, LEAST_CORRELATION)))
 
     def remove(self, shown: np.ndarray) -> np.ndarray:
         """Return the residuals of thumbnails, each of norm 1.

@@ -31,7 +31,7 @@ LEAST_SHARE = 0.002
 # Rows compared with all others of their band in one step.
 BLOCK = 256
 # Close hashes that each hash is paired with in a band, in order: a burst of thousands is still linked through these.
-MOST_CLOSE = 16
+MOST_CLOSE = 4
 
 
 @dataclass(frozen=True)
