@@ -16,6 +16,7 @@ from unfreeze.checks import duplicates, image_check, manifest
 from unfreeze.checks.image_check import Images
 from unfreeze.features import probes
 from unfreeze.images import decoding
+from unfreeze.stages import check
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +157,7 @@ def test_cmyk_sixteen_bit_and_rotated_images_are_read(planted: Planted, rows: pd
 
 
 def test_every_exact_copy_and_every_conflict_is_found(planted: Planted, rows: pd.DataFrame, near: np.ndarray) -> None:
-    found = image_check.find_all(Images(rows, near), CHECKS)
+    found = image_check.find_all(Images(check.add_clusters(rows, near), near), CHECKS)
     assert sorted(rows.loc[found["exact_duplicates"], "path"]) == sorted(planted.exact)
     assert sorted(rows.loc[found["conflicting_labels"], "path"]) == sorted(planted.conflicting)
 
