@@ -10,16 +10,11 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 
 from tests.conftest import LIMITS
-from unfreeze.checks import duplicates, manifest
+from tests.scenes import draw_frame, draw_scene
+from unfreeze.checks import duplicates, hash_distances, manifest
 from unfreeze.settings.checks import Checks
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40)
-
-
-def scene(seed: int, side: int = 200) -> Image.Image:
-    """Draw smooth random colours, as a photograph has them."""
-    noise = np.random.default_rng(seed).integers(0, 256, (12, 12, 3)).astype("uint8")
-    return Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
 
 
 @given(
@@ -37,7 +32,7 @@ def test_close_pairs_are_those_of_comparing_all_with_all(
         for pair in combinations(range(len(values)), 2)
         if (int(values[pair[0]]) ^ int(values[pair[1]])).bit_count() <= most
     ]
-    assert duplicates.find_close_pairs(values, most).tolist() == [list(pair) for pair in expected]
+    assert hash_distances.find_close_pairs(values, most).tolist() == [list(pair) for pair in expected]
 
 
 def test_the_distance_follows_the_sets_own_distances() -> None:
@@ -45,25 +40,24 @@ def test_the_distance_follows_the_sets_own_distances() -> None:
     unlike = random.integers(0, 2**64, 2000, dtype=np.uint64)
     # Hashes that differ in a few bits only, as those of digits or of scans do.
     alike = np.bitwise_or.reduce(np.uint64(1) << random.integers(0, 64, (6, 2000), dtype=np.uint64), axis=0)
-    assert duplicates.calibrate_distance(unlike, 0) >= 8
-    assert duplicates.calibrate_distance(alike, 0) <= 5
-    assert duplicates.calibrate_distance(unlike[:1], 0) == 0
+    assert hash_distances.describe_distances(unlike, 0).limit >= 8
+    assert hash_distances.describe_distances(alike, 0).limit <= 5
+    assert hash_distances.describe_distances(unlike[:1], 0).limit == 0
 
 
 def found(root: Path, names: list[str]) -> set[tuple[str, str]]:
     rows = manifest.measure_images(pd.DataFrame({"path": names, "label": "x"}), root, LIMITS)
-    pairs = duplicates.find_candidates(rows, "auto", 0)
-    pairs = duplicates.confirm_pairs(pairs, [root / name for name in names], LIMITS, 0)
+    pairs = duplicates.find_near_copies(rows, [root / name for name in names], "auto", LIMITS, 0)
     return {tuple(sorted((names[a], names[b]))) for a, b in pairs}  # type: ignore[misc]
 
 
 def test_resized_and_reencoded_copies_are_found_and_others_are_not(tmp_path: Path) -> None:
     for number in range(20):
-        scene(number).save(tmp_path / f"{number}.png")
-    scene(0).resize((90, 90), Image.Resampling.BILINEAR).save(tmp_path / "small.png")
-    scene(1).save(tmp_path / "coarse.jpg", quality=30)
-    scene(2).resize((400, 400), Image.Resampling.BICUBIC).save(tmp_path / "large.webp", quality=80)
-    scene(3).filter(ImageFilter.GaussianBlur(40)).save(tmp_path / "other.png")
+        draw_scene(number).save(tmp_path / f"{number}.png")
+    draw_scene(0).resize((90, 90), Image.Resampling.BILINEAR).save(tmp_path / "small.png")
+    draw_scene(1).save(tmp_path / "coarse.jpg", quality=30)
+    draw_scene(2).resize((400, 400), Image.Resampling.BICUBIC).save(tmp_path / "large.webp", quality=80)
+    draw_scene(3).filter(ImageFilter.GaussianBlur(40)).save(tmp_path / "other.png")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert found(tmp_path, names) == {("0.png", "small.png"), ("1.png", "coarse.jpg"), ("2.png", "large.webp")}
 
@@ -74,7 +68,7 @@ def test_many_copies_of_each_of_few_scenes_are_found(tmp_path: Path) -> None:
     for number in range(30):
         for quality in (95, 70, 50, 35):
             names.append(f"{number:02}-{quality}.jpg")
-            scene(number).save(tmp_path / names[-1], quality=quality)
+            draw_scene(number).save(tmp_path / names[-1], quality=quality)
     pairs = found(tmp_path, names)
     assert all(first[:2] == second[:2] for first, second in pairs)
     assert len({name for pair in pairs for name in pair}) == len(names)
@@ -85,7 +79,7 @@ def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch
     names = [f"{number}-{quality}.jpg" for number in range(12) for quality in (95, 70, 50, 35)]
     for name in names:
         number, quality = name.removesuffix(".jpg").split("-")
-        scene(int(number)).save(tmp_path / name, quality=int(quality))
+        draw_scene(int(number)).save(tmp_path / name, quality=int(quality))
     whole, held, draw = found(tmp_path, names), [], duplicates.draw_thumbnails
 
     def counted(paths: list[Path], checks: Checks) -> np.ndarray:
@@ -104,10 +98,52 @@ def test_few_thumbnails_are_held_however_many_copies(tmp_path: Path, monkeypatch
 
 
 def test_images_of_one_hash_are_all_compared() -> None:
-    rows = pd.DataFrame({"pixels_sha256": list("abcd"), "perceptual_hash": ["0" * 16] * 3 + ["f" * 16]})
-    assert duplicates.find_candidates(rows, 0, 0).tolist() == [[0, 1], [0, 2], [1, 2]]
-    near = rows.assign(perceptual_hash=["0" * 16, "0" * 16, "0" * 15 + "1", "f" * 16])
-    assert sorted(duplicates.find_candidates(near, 1, 0).tolist()) == [[0, 1], [0, 2], [1, 2]]
+    numbers, last = np.arange(4), 2**64 - 1
+    assert duplicates.find_candidates(np.array([0, 0, 0, last], np.uint64), numbers, 0).tolist() == [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+    ]
+    near = duplicates.find_candidates(np.array([0, 0, 1, last], np.uint64), numbers, 1)
+    assert sorted(near.tolist()) == [[0, 1], [0, 2], [1, 2]]
+
+
+def count_clusters(root: Path, images: list[Image.Image]) -> int:
+    """Return the number of clusters of these images."""
+    root.mkdir()
+    names = [f"{number:04}.png" for number in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        image.save(root / name, compress_level=0)
+    rows = manifest.measure_images(pd.DataFrame({"path": names, "label": "x"}), root, LIMITS)
+    pairs = duplicates.find_near_copies(rows, [root / name for name in names], "auto", LIMITS, 0)
+    return len(set(duplicates.number_clusters(rows, pairs)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [0, 20, 100])
+def test_a_burst_is_one_cluster_however_large_its_share(tmp_path: Path, frames: int) -> None:
+    random = np.random.default_rng(1)
+    unrelated = [draw_scene(number, 100) for number in range(100)]
+    base = draw_scene(10**6, 100)
+    burst = [
+        Image.fromarray(np.clip(np.asarray(base) + random.normal(0, 8, (100, 100, 3)), 0, 255).astype("uint8"))
+        for _ in range(frames)
+    ]
+    assert count_clusters(tmp_path / "images", unrelated + burst) == 100 + (frames > 0)
+
+
+@pytest.mark.slow
+def test_takes_are_found_in_a_set_that_is_nothing_but_frames(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    images = [draw_frame(draw_scene(take, 100), random) for take in range(6) for _ in range(30)]
+    assert count_clusters(tmp_path / "images", images) <= 7
+
+
+@pytest.mark.slow
+def test_noise_on_one_scene_makes_no_second_image(tmp_path: Path) -> None:
+    random, base = np.random.default_rng(3), np.asarray(draw_scene(0, 100))
+    noisy = [np.clip(base + random.normal(0, 8, base.shape), 0, 255).astype("uint8") for _ in range(40)]
+    assert count_clusters(tmp_path / "images", [Image.fromarray(pixels) for pixels in noisy]) == 1
 
 
 @pytest.mark.slow

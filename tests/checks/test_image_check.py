@@ -17,7 +17,10 @@ NO_PAIRS = np.empty((0, 2), np.int64)
 def rows(*changes: dict[str, object]) -> pd.DataFrame:
     """Return five ordinary images, then one for each change."""
     return pd.DataFrame(
-        [GOOD | {"pixels_sha256": f"{number}"} | change for number, change in enumerate([{}] * 5 + list(changes))]
+        [
+            GOOD | {"pixels_sha256": f"{number}", "cluster": number, "copies": number} | change
+            for number, change in enumerate([{}] * 5 + list(changes))
+        ]
     )
 
 
@@ -53,6 +56,21 @@ def test_copies_and_conflicts_are_told_apart() -> None:
     assert np.flatnonzero(found["exact_duplicates"]).tolist() == [0, 1, 5, 6]
     assert np.flatnonzero(found["conflicting_labels"]).tolist() == [1, 6]
     assert not found["near_duplicates"].any()
+
+
+def test_copies_in_two_folds_of_the_source_are_found() -> None:
+    table = rows({"cluster": 0}, {"cluster": 0}, {"cluster": 1})
+    assert not image_check.find_all(Images(table, NO_PAIRS), CHECKS)["copies_across_folds"].any()
+    given = table.assign(fold=["train", "val", "test", "", "train", "test", "", "train"])
+    found = image_check.find_all(Images(given, NO_PAIRS), CHECKS)["copies_across_folds"]
+    assert found.tolist() == [True, True, False, False, False, True, False, True]
+
+
+def test_a_chain_of_copies_that_is_most_of_a_class_is_found() -> None:
+    table = pd.concat([rows()] * 8, ignore_index=True).assign(copies=[*range(20), *[20] * 20])
+    found = image_check.find_all(Images(table, NO_PAIRS), CHECKS)["takes"]
+    assert found.tolist() == [False] * 20 + [True] * 20
+    assert not image_check.find_all(Images(table.iloc[:27], NO_PAIRS), CHECKS)["takes"].any()
 
 
 def test_near_copies_may_have_two_labels() -> None:

@@ -16,6 +16,7 @@ from unfreeze.checks import duplicates, image_check, manifest
 from unfreeze.checks.image_check import Images
 from unfreeze.features import probes
 from unfreeze.images import decoding
+from unfreeze.stages import check
 
 pytestmark = pytest.mark.slow
 
@@ -136,8 +137,8 @@ def rows(planted: Planted) -> pd.DataFrame:
 def near(planted: Planted, rows: pd.DataFrame) -> np.ndarray:
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.find_candidates(readable, "auto", 0)
-    return numbers[duplicates.confirm_pairs(pairs, [planted.root / name for name in readable["path"]], LIMITS, 0)]
+    paths = [planted.root / name for name in readable["path"]]
+    return numbers[duplicates.find_near_copies(readable, paths, "auto", LIMITS, 0)]
 
 
 def test_every_unreadable_file_is_found_and_no_other(planted: Planted, rows: pd.DataFrame) -> None:
@@ -156,7 +157,7 @@ def test_cmyk_sixteen_bit_and_rotated_images_are_read(planted: Planted, rows: pd
 
 
 def test_every_exact_copy_and_every_conflict_is_found(planted: Planted, rows: pd.DataFrame, near: np.ndarray) -> None:
-    found = image_check.find_all(Images(rows, near), CHECKS)
+    found = image_check.find_all(Images(check.add_clusters(rows, near), near), CHECKS)
     assert sorted(rows.loc[found["exact_duplicates"], "path"]) == sorted(planted.exact)
     assert sorted(rows.loc[found["conflicting_labels"], "path"]) == sorted(planted.conflicting)
 

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from tests.conftest import checkout_with_images, compose, draw
+from tests.scenes import draw_frame, draw_scene
 from unfreeze import files
 from unfreeze.checks import image_check
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.stage_settings import select
-from unfreeze.stages import check
+from unfreeze.stages import check, split
 
 
 @pytest.fixture
@@ -60,6 +62,24 @@ def test_good_images_pass_and_leave_a_manifest_and_a_page(paths: Paths) -> None:
     text = paths.findings_page.read_text()
     assert "24 images of 2 classes, 24 of them readable." in text
     assert all(json.loads(paths.checks(suite).read_text())["success"] for suite in ("manifest", "classes", "drift"))
+
+
+@pytest.mark.slow
+def test_classes_of_two_takes_each_are_told_and_cannot_be_split(tmp_path: Path) -> None:
+    paths, random = Paths(tmp_path), np.random.default_rng(0)
+    for take in range(6):
+        for number in range(20):
+            image = paths.raw / f"class{take // 2}" / f"{take}-{number}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            draw_frame(draw_scene(take), random).save(image, compress_level=0)
+    index(paths)
+    chosen = settings(paths, "checks.blurry.level=off")
+    check.run(chosen, paths)
+    assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 6
+    assert pd.read_csv(paths.findings)["check"].value_counts().to_dict() == {"near_duplicates": 120, "takes": 120}
+    with pytest.raises(UnfreezeError, match="class 'class0' has 2 different images .*near copies.*other scenes"):
+        split.run(select(compose(paths.params), split.Settings), paths)
+    assert not paths.split.exists()
 
 
 def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: Paths) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfreeze import files
+from unfreeze.checks import rules
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.images import Split
 from unfreeze.stages import split
@@ -95,11 +96,32 @@ def test_folds_that_the_source_gives_win_and_copies_follow_them() -> None:
     assert (folds != "").all()
 
 
-def test_given_folds_that_part_copies_are_found_by_the_gate() -> None:
+def test_given_folds_stay_though_they_part_copies() -> None:
     rows = images({"a": 20, "b": 20}, copies=2)
     rows["fold"] = (["train", "test", "val", "train"] * 11)[: len(rows)]
     folds = split.assign_folds(rows, EXACT, 0)
-    assert split.describe_folds(folds, rows, EXACT)["folds_of_cluster"].max() == 2
+    assert folds.set_index("id")["fold"].to_dict() == rows.set_index("path")["fold"].to_dict()
+    drawn, stays = rules.guard_split(EXACT, given=False), rules.guard_split(EXACT, given=True)
+    assert "folds_of_cluster" in {rule.arguments.get("column") for rule in drawn}
+    assert "folds_of_cluster" not in {rule.arguments.get("column") for rule in stays}
+
+
+@pytest.mark.parametrize(("given_folds", "missing"), [(["train", "test"], "val"), (["train", "val"], "test")])
+@pytest.mark.parametrize("method", [EXACT, STABLE])
+def test_a_fold_that_the_source_lacks_is_drawn_from_its_training_images(
+    given_folds: list[str], missing: str, method: Split
+) -> None:
+    rows = images({"a": 120, "b": 120}, copies=3)
+    rows["fold"] = [given_folds[number % 4 == 3] for number in rows["cluster"]]
+    folds = split.assign_folds(rows, method, 0).set_index("id")["fold"]
+    before = rows.set_index("path")["fold"]
+    stayed = before[before != "train"]
+    assert folds[stayed.index].equals(stayed)
+    drawn = folds[before.index[before == "train"]]
+    assert set(drawn) == {"train", missing}
+    # Three parts to one, as in the settings.
+    assert 0.15 < (drawn == missing).mean() < 0.35
+    assert (split.describe_folds(folds.reset_index(), rows, method)["folds_of_cluster"] == 1).all()
 
 
 def test_too_few_images_are_named() -> None:
@@ -108,3 +130,11 @@ def test_too_few_images_are_named() -> None:
     given_folds = images({"a": 30, "b": 30}).assign(fold=["train", "val", "test"] * 10 + ["train", "val"] * 15)
     with pytest.raises(UnfreezeError, match=r"class 'b' has 30 .* none of them in fold test: correct the folds"):
         split.assign_folds(given_folds, EXACT, 0)
+
+
+def test_a_class_of_two_takes_is_refused_with_what_to_do() -> None:
+    rows = images({"a": 30, "b": 30}).assign(cluster=[number % 2 for number in range(30)] + list(range(2, 32)))
+    with pytest.raises(
+        UnfreezeError, match=r"class 'a' has 2 different .*its 30 images are near copies.* other scenes"
+    ):
+        split.assign_folds(rows, EXACT, 0)

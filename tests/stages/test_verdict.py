@@ -48,7 +48,7 @@ def made_up(
         {
             "path": ids, "label": np.array(classes)[labels], "format": "PNG", "mode": "RGB",
             "width": 100, "height": 100, "brightness": random.uniform(0, 255, len(ids)),
-            "sharpness": 100.0, "entropy": 7.0,
+            "sharpness": 100.0, "entropy": 7.0, "verdict": "ok", "cluster": range(len(ids)),
         }
     ).to_parquet(paths.manifest)  # fmt: skip
     passed = {"success": True, "warnings": 0, "rows": len(ids), "expectations": []}

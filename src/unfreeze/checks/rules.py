@@ -191,28 +191,28 @@ def guard_split(split: Split, *, given: bool) -> list[Rule]:
             "bring more images or change the shares in split",
         ),
         Rule(
-            "ExpectColumnValuesToBeInSet",
-            {"column": "folds_of_cluster", "value_set": [1]},
-            "copies of one image, or images of one group, lie in different folds",
-            "correct the folds that the source gives; if it gives none, report it",
-        ),
-        Rule(
             "ExpectColumnValuesToBeBetween",
             {"column": "classes_of_fold", "min_value": 2},
             "a fold holds one class only",
             "bring more images or change the shares in split",
         ),
-        # Folds that the source gives are not ours to judge.
+        # Folds that the source gives are not ours to judge; `check` tells of copies that cross them.
         *(
             []
             if given
             else [
                 Rule(
+                    "ExpectColumnValuesToBeInSet",
+                    {"column": "folds_of_cluster", "value_set": [1]},
+                    "copies of one image, or images of one group, lie in different folds",
+                    "report it: the split made these folds",
+                ),
+                Rule(
                     "ExpectColumnValuesToBeBetween",
                     {"column": "share_off", "max_value": split.tolerance},
                     f"a fold's share of a class is off by more than {split.tolerance:g}",
                     "bring more images of the class, set split.method=exact, or raise split.tolerance",
-                )
+                ),
             ]
         ),
     ]

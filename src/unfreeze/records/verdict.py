@@ -66,6 +66,18 @@ class Slice(Record):
     stands_out: bool
 
 
+class Leak(Record):
+    """Test images that have copies, or images of their group, in another fold.
+
+    Args:
+        images: Number of such images.
+        accuracy_without: Accuracy on all others; None where there are none.
+    """
+
+    images: int
+    accuracy_without: OptionalInterval
+
+
 class Row(Record):
     """What is known of one backbone.
 
@@ -88,6 +100,7 @@ class Row(Record):
         learning_curve: None where it was not measured.
         slices: Parts of the test fold.
         gain: Accuracy minus the baseline's; None for the baseline, and without one.
+        leak: None where no test image has a copy in another fold.
     """
 
     backbone: str
@@ -108,6 +121,7 @@ class Row(Record):
     learning_curve: LearningCurve | None
     slices: tuple[Slice, ...]
     gain: OptionalInterval = None
+    leak: Leak | None = None
 
     @property
     def accuracy(self) -> Interval:

@@ -102,9 +102,9 @@ def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: S
         return np.empty((0, 2), np.int64)
     numbers = np.flatnonzero(rows["reason"] == "")
     readable = rows.iloc[numbers]
-    pairs = duplicates.find_candidates(readable, near_duplicates.threshold, settings.seed)
     files_of = [paths.raw / name for name in readable["path"]]
-    return np.asarray(numbers[duplicates.confirm_pairs(pairs, files_of, settings.limits, settings.seed)])
+    pairs = duplicates.find_near_copies(readable, files_of, near_duplicates.threshold, settings.limits, settings.seed)
+    return np.asarray(numbers[pairs])
 
 
 def add_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:

@@ -43,32 +43,83 @@ def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame
         UnfreezeError: A class has too few images for three folds.
     """
     rows = rows.sort_values("path", ignore_index=True)
-    folds = rows["fold"].copy() if "fold" in rows else pd.Series("", index=rows.index)
-    # A cluster follows the first of its images that has a fold; the gate finds those whose images have several.
-    given = folds[folds != ""].groupby(rows["cluster"]).first()
-    is_given = rows["cluster"].isin(given.index)
-    folds[is_given & (folds == "")] = rows["cluster"].map(given)
     place = _place_exactly if settings.method == "exact" else _place_by_content
-    placed = place(rows[~is_given], list_shares(settings), seed)
-    folds[~is_given] = rows.loc[~is_given, "cluster"].map(placed)
-    missing = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
-    if not missing.empty and missing.to_numpy().min() == 0:
-        label = missing.min(axis=1).idxmin()
-        of_class = rows[rows["label"] == label]
-        remedy = "add images or merge classes"
-        if is_given[of_class.index].any():
-            remedy = "correct the folds that the source gives"
-        elif settings.method == "stable":
-            remedy += ", or set split.method=exact"
-        raise UnfreezeError(
-            f"class {label!r} has {of_class['cluster'].nunique()} different images and none of them in fold "
-            f"{FOLDS[int(missing.loc[[label]].to_numpy().argmin())]}: {remedy}"
-        )
+    folds = read_given_folds(rows)
+    is_given = bool((folds != "").any())
+    open_rows, shares = folds == "", list_shares(settings)
+    if missing := list_missing_folds(folds):
+        open_rows = folds == "train"
+        shares = {fold: share for fold, share in shares.items() if fold in {"train", *missing}}
+    folds[open_rows] = rows.loc[open_rows, "cluster"].map(place(rows[open_rows], shares, seed))
+    require_all_folds(rows, folds, settings, is_given=is_given)
     return pd.DataFrame({"id": rows["path"], "fold": folds})
 
 
+def read_given_folds(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Return the fold that the source gives each image, empty for none.
+
+    An image without one follows the first image of its cluster that has one.
+
+    Args:
+        rows: Usable images, as `assign_folds` takes them.
+    """
+    if "fold" not in rows:
+        return pd.Series("", index=rows.index)
+    folds = rows["fold"].copy()
+    of_cluster = folds[folds != ""].groupby(rows["cluster"]).first()
+    return folds.where(folds != "", rows["cluster"].map(of_cluster).fillna(""))
+
+
+def list_missing_folds(folds: "pd.Series[str]") -> list[str]:
+    """Return the folds that a source lacks although it gives one to every image: they are drawn from its training.
+
+    Args:
+        folds: The fold that the source gives each image, empty for none.
+
+    Example:
+        >>> list_missing_folds(pd.Series(["train", "test", "train"]))
+        ['val']
+        >>> list_missing_folds(pd.Series(["train", ""]))
+        []
+    """
+    there = set(folds)
+    return [fold for fold in FOLDS if fold not in there] if "" not in there and "train" in there else []
+
+
+def require_all_folds(rows: pd.DataFrame, folds: "pd.Series[str]", settings: Split, *, is_given: bool) -> None:
+    """Refuse a split in which a class has no image in a fold.
+
+    Args:
+        rows: Usable images, as `assign_folds` takes them.
+        folds: Their folds.
+        settings: How clusters are placed.
+        is_given: Whether the source gives folds.
+
+    Raises:
+        UnfreezeError: Names a class, a fold, and what to do.
+    """
+    counts = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
+    if counts.empty or counts.to_numpy().min() > 0:
+        return
+    label = counts.min(axis=1).idxmin()
+    fold = FOLDS[int(counts.loc[[label]].to_numpy().argmin())]
+    of_class = rows[rows["label"] == label]
+    images, clusters = len(of_class), of_class["cluster"].nunique()
+    remedy = "add images or merge classes"
+    if is_given:
+        remedy = "correct the folds that the source gives"
+    elif clusters < len(FOLDS) <= images:
+        remedy = (
+            f"its {images} images are near copies, or of one group, and stay together: add images of other scenes; "
+            "if they are no copies, set checks.near_duplicates.level=off"
+        )
+    elif settings.method == "stable":
+        remedy += ", or set split.method=exact"
+    raise UnfreezeError(f"class {label!r} has {clusters} different images and none of them in fold {fold}: {remedy}")
+
+
 def list_shares(settings: Split) -> dict[str, float]:
-    """Return each fold's share."""
+    """Return each fold's share, in the order of the folds."""
     return {fold: getattr(settings, fold) for fold in FOLDS}
 
 
@@ -78,13 +129,13 @@ def _place_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> p
     order = np.random.default_rng(seed).permutation(len(clusters))
     clusters = clusters.iloc[order].sort_values("images", ascending=False, kind="stable")
     folds: dict[Any, str] = {}
-    wanted = np.array([shares[fold] for fold in FOLDS])
+    names, wanted = list(shares), np.array(list(shares.values())) / sum(shares.values())
     for _, of_class in clusters.groupby("label"):
         lacking = wanted * of_class["images"].sum()
         for cluster, images in of_class["images"].items():
             fold = int(lacking.argmax())
             lacking[fold] -= images
-            folds[cluster] = FOLDS[fold]
+            folds[cluster] = names[fold]
     return pd.Series(folds, dtype=str)
 
 
@@ -100,8 +151,8 @@ def _place_by_content(rows: pd.DataFrame, shares: dict[str, float], seed: int) -
     content = named.groupby(rows["cluster"]).min()
     # 52 bits, as many as a float holds.
     places = content.map(lambda digest: int(files.digest([seed, digest])[:13], 16) / 16**13)
-    ends = np.cumsum([shares[fold] for fold in FOLDS[:-1]])
-    return pd.Series(np.array(FOLDS)[np.searchsorted(ends, places, "right")], index=places.index)
+    ends = np.cumsum(list(shares.values()))[:-1] / sum(shares.values())
+    return pd.Series(np.array(list(shares))[np.searchsorted(ends, places, "right")], index=places.index)
 
 
 def _find_most_frequent(labels: pd.Series) -> str:
@@ -134,6 +185,8 @@ def run(settings: Settings, paths: Paths) -> None:
     from unfreeze.checks import gate, rules
 
     rows = manifest.select_usable(pd.read_parquet(paths.manifest))
+    if missing := list_missing_folds(read_given_folds(rows)):
+        log.info("the source gives no fold %s: drawn from its training images", " and no fold ".join(missing))
     folds = assign_folds(rows, settings.split, settings.seed)
     files.write_csv(paths.split, folds)
     wanted = rules.guard_split(settings.split, given="fold" in rows)

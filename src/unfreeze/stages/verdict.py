@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.evaluation import diagnosis, pairs, ranking, scores, slices
+from unfreeze.evaluation import diagnosis, leaks, pairs, ranking, scores, slices
 from unfreeze.evaluation.class_scores import score_classes
 from unfreeze.evaluation.fold import Fold
 from unfreeze.evaluation.metric_registry import score_metrics
@@ -80,6 +80,12 @@ def build_row(
         corruptions=evaluation.corruptions,
         learning_curve=None if curve is None else LearningCurve.model_validate(curve),
         slices=tuple(slices.score_slices(predictions.table, manifest, seed=settings.seed)),
+        leak=leaks.score_without(
+            predictions.table["correct"].to_numpy(bool),
+            predictions.labels,
+            leaks.find_leaked(predictions.table["id"], manifest),
+            seed=settings.seed,
+        ),
     )
 
 
@@ -117,12 +123,15 @@ def run(settings: Settings, paths: Paths) -> None:
     findings = [
         finding
         for row in rows
-        for finding in diagnosis.diagnose_backbone(
-            row.backbone,
-            checks=settings.checks,
-            gain=row.gain,
-            **diagnosis.read_records(paths, row.backbone),
-        )
+        for finding in [
+            *leaks.describe_leak(row.backbone, row.accuracy.value, len(labels), row.leak),
+            *diagnosis.diagnose_backbone(
+                row.backbone,
+                checks=settings.checks,
+                gain=row.gain,
+                **diagnosis.read_records(paths, row.backbone),
+            ),
+        ]
     ]
     judged = ranking.rank(rows, compared, smallest, baseline=settings.study.baseline)
     Verdict(
