@@ -30,7 +30,7 @@ NEIGHBOURS = 4
 LEAST_SHARE = 0.002
 # Rows compared with all others of their band in one step.
 BLOCK = 256
-# Close hashes that each hash is paired with in a band, in order: a burst of thousands is still linked through these.
+# Close hashes that each hash is paired with in a band, on each side: a burst of thousands is still linked by these.
 MOST_CLOSE = 4
 
 
@@ -167,11 +167,14 @@ def _split_by_key(keys: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _find_pairs_within(hashes: np.ndarray, members: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    paired = np.zeros(len(members), np.int64)
     for start in range(0, len(members), BLOCK):
-        rows = members[start : start + BLOCK]
-        others = members[start:]
+        rows, others = members[start : start + BLOCK], members[start:]
         close = np.triu(np.bitwise_count(hashes[rows, None] ^ hashes[others]) <= distance, 1)
-        close &= np.cumsum(close, axis=1, dtype=np.int32) <= MOST_CLOSE
-        first, second = np.nonzero(close)
+        # Each hash keeps its first close ones, and is kept by those that come first: none loses all its pairs.
+        before = paired[start:] + np.cumsum(close, axis=0, dtype=np.int32)
+        paired[start:] = before[-1]
+        after = np.cumsum(close, axis=1, dtype=np.int32)
+        first, second = np.nonzero(close & (np.minimum(before, after) <= MOST_CLOSE))
         if len(first):
             yield np.sort(np.stack([rows[first], others[second]], axis=1), axis=1)
