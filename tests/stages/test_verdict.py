@@ -170,6 +170,22 @@ def test_neither_times_nor_uses_of_the_test_fold_change_the_verdict(tmp_path: Pa
     assert told["test_evaluations"] == {"models": 3, "earlier": 1}
 
 
+def test_a_score_on_copies_of_training_images_is_reported_with_the_score_without_them(tmp_path: Path) -> None:
+    names = ["from_scratch", "xception"]
+    paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.7, 0.9])
+    rows = pd.read_parquet(paths.manifest)
+    trained = rows.head(20).assign(path=[f"training/{number}.png" for number in range(20)])
+    pd.concat([rows, trained]).to_parquet(paths.manifest)
+    told = judged(paths, names)
+    assert [finding["check"] for finding in told["findings"]] == ["copies_across_folds"] * 2
+    best = told["rows"][0]
+    correct = pd.read_csv(paths.predictions(best["backbone"]))["correct"]
+    assert best["leak"]["images"] == 20
+    assert best["leak"]["accuracy_without"]["value"] == pytest.approx(correct[20:].mean())
+    for text in (paths.report_markdown.read_text(), paths.report_html.read_text()):
+        assert "20 of 80 test images have copies in other folds" in text
+
+
 def test_a_finding_that_is_an_error_ends_the_run_once_the_report_is_there(tmp_path: Path) -> None:
     names = ["vgg16", "from_scratch"]
     paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.2, 0.9])
