@@ -1,7 +1,7 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
 import copy
-import sys
+import importlib.util
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import Precision
 from unfreeze.settings.training import Extract
@@ -44,6 +45,7 @@ class Engine:
         self._converted: Any = None
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
+            _refuse_telemetry()
             try:
                 self._converted = _convert(model)
                 self.compiled = self._compile("throughput")
@@ -118,9 +120,16 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return rows
 
 
+def _refuse_telemetry() -> None:
+    # OpenVINO's converter sends what it converts with this package, and without it works as well.
+    if importlib.util.find_spec("openvino_telemetry"):
+        raise UnfreezeError(
+            "the package openvino-telemetry is installed, by which OpenVINO reports each conversion to its makers; "
+            "requirements.lock leaves it out: `.venv/bin/python -m pip uninstall --yes openvino-telemetry`"
+        )
+
+
 def _convert(model: keras.Model) -> Any:
-    # Without the telemetry package OpenVINO's converter uses its own silent stub: nothing is reported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     with warnings.catch_warnings():
