@@ -131,7 +131,10 @@ def _refuse_telemetry() -> None:
 
 def _convert(model: keras.Model) -> Any:
     import openvino
+    from openvino.frontend.tensorflow import utils
 
+    # OpenVINO's own deletes a local name through `exec`, which fails from Python 3.13 on (PEP 667).
+    utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
     with warnings.catch_warnings():
         # The converter calls the model with a list of its one input.
         warnings.filterwarnings("ignore", message="The structure of `inputs` doesn't match")
