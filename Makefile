@@ -1,14 +1,22 @@
 # Two commands need no set-up: `make repro` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The committed results were computed with Python 3.11; the tests run on the first version and the last.
+PYTHON ?= $(or $(call find,python3.11),$(call find,python3.13),$(call find,python3.12),$(call find,python3))
+IS_FIT := import ensurepip, sys, venv; print((3, 11) <= sys.version_info[:2] <= (3, 13) or '')
+find = $(if $(shell $(1) -c "$(IS_FIT)" 2>/dev/null),$(1))
+NO_PYTHON = no Python 3.11, 3.12 or 3.13 that has the modules venv and ensurepip is on the PATH: install one (on \
+	Debian and Ubuntu python3 and python3-venv) or name one, make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)
+FOUND = $(or $(PYTHON),$(error $(NO_PYTHON)))
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Nothing here reports home: MLflow by this variable, DVC by .dvc/config, OpenVINO in models/engine.py.
+# Nothing here reports home: MLflow by this variable, DVC by .dvc/config, OpenVINO by the lock, without its telemetry.
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 MLFLOW_PORT ?= 5000
-PIP_QUIET := --quiet --disable-pip-version-check
+# The path as it was given: make reads a dollar sign as the beginning of a variable.
+export STUDY_DATA := $(value DATA)
+unexport DATA
 
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
@@ -16,38 +24,14 @@ BENCH_INPUTS ?= ../shared
 # Most of a slow test is one process starting TensorFlow: two at a time suit two cores and up.
 WORKERS := -n 2
 
-.PHONY: help install repro tiny verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
+.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-install: $(VENV)/package ## Make .venv from requirements.lock (nothing to do if it is unchanged)
-
-# Programs in an environment name the folder it was made in: one that was moved or copied is made again. A link stays.
-MADE_AT := $(VENV)/made_at
-HERE := $(realpath $(VENV))
-ifneq ($(shell cat $(MADE_AT) 2>/dev/null || sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' $(VENV)/pyvenv.cfg 2>/dev/null),$(HERE))
-MOVED := moved
-endif
-.PHONY: moved
-moved: ;
-
-# The stamps hold what they were made from: a checkout gives files new times, and that alone reinstalls nothing.
-$(VENV)/locked: requirements.lock $(MOVED)
-	@if [ -n "$(MOVED)" ] || ! cmp -s $< $@; then \
-	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 " + "$(MAKECMDGOALS)")' && \
-	  $(PYTHON) -m venv --clear $(VENV) && \
-	  echo "installing $$(grep -c '==' $<) packages into $(VENV), a few minutes" && \
-	  $(VENV)/bin/python -m pip $(PIP_QUIET) install --require-hashes --no-deps -r $< && \
-	  (cd $(VENV) && pwd -P) > $(MADE_AT) && \
-	  cp $< $@; \
-	else touch $@; fi
-
-$(VENV)/package: $(VENV)/locked pyproject.toml
-	@if ! cmp -s pyproject.toml $@; then \
-	  $(VENV)/bin/python -m pip $(PIP_QUIET) install --no-deps --no-build-isolation --editable . && \
-	  cp pyproject.toml $@; \
-	else touch $@; fi
+# What was made already stays, whatever its version of Python, unless PYTHON names another one.
+install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
+	@"$(FOUND)" install.py $(if $(filter file,$(origin PYTHON)),--keep-version)
 
 repro: install ## Run the study of params.yaml: dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
@@ -57,8 +41,12 @@ repro: install ## Run the study of params.yaml: dvc repro, then log what MLflow 
 	-@unfreeze sync
 
 tiny: install ## Run every stage on a small study, a few minutes; params.yaml and the results become its own
-	@unfreeze check-files
+	@unfreeze check-files --experiment
 	dvc exp run -S study=tiny
+
+study: install ## Run a study on your images: make study DATA="/x/My Photos (2023)" ARGS="-S study=tiny"
+	@unfreeze check-files --experiment
+	@unfreeze study "$$STUDY_DATA" $(ARGS)
 
 verify: install ## Say whether dvc.lock matches the code, the parameters and the data
 	unfreeze ci verify
@@ -105,15 +93,15 @@ ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port:
 	unfreeze ui --port $(MLFLOW_PORT)
 
 docs: install ## Open what the checks found, and the pages of Great Expectations it links
-	@ls $(CURDIR)/reports/data.html $(CURDIR)/reports/data_docs/*/index.html
-	@python -m webbrowser -t $(CURDIR)/reports/data.html >/dev/null
+	@ls "$$PWD"/reports/data.html "$$PWD"/reports/data_docs/*/index.html
+	@python -c 'import pathlib, webbrowser; webbrowser.open_new_tab(pathlib.Path("reports/data.html").absolute().as_uri())' >/dev/null
 
 readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme
 
 lock: install ## Resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --upgrade --quiet --output-file requirements.lock
+	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold
 	rm -rf $(VENV) build reports/data_docs dvc_plots

@@ -11,7 +11,8 @@ from tests.conftest import PROJECT
 
 
 @pytest.mark.parametrize(
-    "name", ["CONTRIBUTING.md", "SECURITY.md", "README.md", "docs/architecture.md", "docs/upgrading.md"]
+    "name",
+    ["CONTRIBUTING.md", "SECURITY.md", "README.md", "docs/architecture.md", "docs/machines.md", "docs/upgrading.md"],
 )
 def test_a_guide_names_only_targets_and_files_that_exist(name: str) -> None:
     text = (PROJECT / name).read_text()

@@ -70,8 +70,11 @@ def test_the_test_fold_is_read_by_evaluate_alone() -> None:
 
 def test_packages_import_nothing_by_themselves() -> None:
     for path in (PROJECT / "src").rglob("__init__.py"):
-        statements = ast.parse(path.read_text()).body
-        assert len(statements) == 1, f"{path} holds more than its docstring"
+        _, *statements = ast.parse(path.read_text()).body
+        # The root alone sets what TensorFlow reads when it loads.
+        allowed = ["import os", "os.environ.setdefault"] if path.parent.name == "unfreeze" else []
+        shown = [ast.unparse(statement).partition("(")[0] for statement in statements]
+        assert shown == allowed, f"{path} holds more than its docstring"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,21 @@ def reproduce(root: Path, *options: str, environment: Mapping[str, str] | None =
         UnfreezeError: A stage failed.
     """
     _run_dvc(root, "repro", *options, environment=environment)
+
+
+def run_experiment(root: Path, overrides: Sequence[str], *options: str) -> None:
+    """Run the pipeline as an experiment.
+
+    Args:
+        root: The checkout.
+        overrides: Settings that differ, as Hydra reads them.
+        *options: Further options of `dvc exp run`.
+
+    Raises:
+        UnfreezeError: A stage failed.
+    """
+    settings = [word for override in overrides for word in ("-S", override)]
+    _run_dvc(root, "exp", "run", *settings, *options)
 
 
 def pull_inputs(root: Path) -> None:

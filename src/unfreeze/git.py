@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,9 @@ ORIGIN = "origin"
 IDENTITY = {"NAME": "unfreeze", "EMAIL": "unfreeze@localhost"}
 # Reads the token when git asks for it, so that it stands in no file and in no list of processes.
 CREDENTIALS = '!f() { echo username=x-access-token; echo "password=$GITHUB_TOKEN"; }; f'
+
+# What shells answer where a program is missing.
+NOT_INSTALLED = 127
 
 REMEDIES = {
     "ls-remote": "check the address of origin and who may read it",
@@ -36,6 +40,46 @@ def require_commit(root: Path) -> str:
         UnfreezeError: It has none.
     """
     return _ask(root, "rev-parse", "HEAD")
+
+
+def require_repository(root: Path) -> None:
+    """Find out whether a folder is in a git repository, which DVC needs.
+
+    Args:
+        root: The checkout.
+
+    Raises:
+        UnfreezeError: It is not, as where an archive of the project was unpacked; or git refuses to read it.
+    """
+    done = _run(root, "rev-parse", "--git-dir")
+    if done.returncode in (0, NOT_INSTALLED):
+        return
+    reason = " ".join(done.stderr.decode(errors="replace").split())
+    if "dubious ownership" in reason:
+        raise UnfreezeError(
+            f"{root} belongs to another user, so git does not read it: `git config --global --add safe.directory "
+            f"{shlex.quote(str(root))}`"
+        )
+    raise UnfreezeError(
+        f"{root} is no git repository ({reason}), and DVC keeps results by commit: `git clone` the project, or run "
+        "`git init && git add --all && git commit --message start` in this folder"
+    )
+
+
+def require_identity(root: Path) -> None:
+    """Find out whether git knows a name for the commits that `dvc exp run` makes.
+
+    Args:
+        root: The checkout.
+
+    Raises:
+        UnfreezeError: It knows none.
+    """
+    if _run(root, "var", "GIT_COMMITTER_IDENT").returncode not in (0, NOT_INSTALLED):
+        raise UnfreezeError(
+            "git knows no name and address for you, and an experiment is a commit: `git config --global user.name "
+            '"Your Name" && git config --global user.email you@example.org`'
+        )
 
 
 def list_changed(root: Path, *names: str) -> list[str]:
@@ -198,11 +242,11 @@ def _run(
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["git", "-c", "core.quotePath=false", *options, command, *arguments],
-        cwd=root,
-        # Without a terminal a question for a password would wait for ever.
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})},
-        capture_output=True,
-        check=False,
-    )
+    words = ["git", "-c", "core.quotePath=false", *options, command, *arguments]
+    # Without a terminal a question for a password would wait for ever.
+    variables = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})}
+    try:
+        return subprocess.run(words, cwd=root, env=variables, capture_output=True, check=False)
+    except FileNotFoundError:
+        # DVC reads repositories without the program; here such a machine counts as outside git.
+        return subprocess.CompletedProcess(words, NOT_INSTALLED, b"", b"git is not installed: install it")

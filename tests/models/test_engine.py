@@ -1,10 +1,15 @@
+import importlib.util
+import re
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import PROJECT
+from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine, use_precision
 from unfreeze.models.table import find_row
@@ -84,6 +89,19 @@ class Unconvertible(keras.layers.Layer):
         return tf.ensure_shape(doubled, x.shape)
 
 
-def test_nothing_reports_home(prefix: keras.Model) -> None:
-    Engine(prefix, kind="openvino")
-    assert sys.modules.get("openvino_telemetry") is None
+def test_openvino_runs_without_the_package_that_reports_home(prefix: keras.Model) -> None:
+    assert importlib.util.find_spec("openvino_telemetry") is None
+    assert Engine(prefix, kind="openvino").name == "openvino"
+    assert "openvino_telemetry" not in sys.modules
+    # The lock is what environments are made from.
+    assert not re.search(r"^openvino.telemetry", (PROJECT / "requirements.lock").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", ["auto", "openvino"])
+def test_a_package_that_reports_home_is_refused(
+    prefix: keras.Model, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino_telemetry.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnfreezeError, match="pip uninstall --yes openvino-telemetry"):
+        Engine(prefix, kind=kind)  # type: ignore[arg-type]

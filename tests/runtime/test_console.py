@@ -1,13 +1,17 @@
 """What a person sees: no notice of TensorFlow's, and progress without a terminal."""
 
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from unfreeze.runtime import console
 
+VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+UNWANTED = {VARIABLE: "0"}
 PROGRAM = """
 import sys
 from unfreeze.runtime import console
@@ -22,6 +26,38 @@ def test_tensorflow_starts_without_a_notice_and_stderr_is_back() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stderr == "heard"
     assert done.stdout.startswith("3.")
+
+
+PROCESSES = """
+import multiprocessing, os, subprocess, sys
+
+def tell():
+    from tensorflow.python.util import _pywrap_util_port
+    print(os.environ["TF_ENABLE_ONEDNN_OPTS"], _pywrap_util_port.IsMklEnabled(), flush=True)
+
+if __name__ == "__main__":
+    from unfreeze.training import optimizers
+    tell()
+    child = multiprocessing.get_context("spawn").Process(target=tell)
+    child.start()
+    child.join()
+    subprocess.run([sys.executable, "-c", "import os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"), [({}, ["1 True", "1 True", "1"]), (UNWANTED, ["0 False", "0 False", "0"])]
+)
+def test_tensorflow_uses_onednn_in_every_process_unless_the_user_does_not_want_it(
+    given: dict[str, str], seen: list[str], tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROCESSES)
+    inherited = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    done = subprocess.run(
+        [sys.executable, program], env=inherited | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == seen
 
 
 def test_without_a_terminal_the_last_step_is_a_line(caplog: pytest.LogCaptureFixture) -> None:

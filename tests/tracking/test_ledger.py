@@ -1,6 +1,7 @@
 """The ledger against stores that are there, that come back, and that are not there."""
 
 import json
+import platform
 import resource
 import shutil
 import signal
@@ -59,7 +60,7 @@ def test_a_backbones_run_says_what_made_it(synced: Paths) -> None:
     assert tags["requirements_sha256"] == files.hash_file(synced.lock)
     assert tags["model_sha256"] == files.hash_file(synced.model("mobilenetv2"))
     assert tags["weights_sha256"] == files.hash_file(synced.weights("mobilenetv2"))
-    assert tags["environment"].startswith("Python 3.11")
+    assert tags["environment"].startswith(f"Python {platform.python_version()}")
     assert json.loads(tags["classes"]) == ["blue", "red"]
     assert tags["image_size"] == "32"
 

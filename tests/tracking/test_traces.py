@@ -1,5 +1,6 @@
 """From a run to what made it, and from an image to the models that saw it."""
 
+import platform
 import subprocess
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ def test_a_run_leads_to_commit_lock_data_and_environment(copy_of: Callable[[str]
     assert found["backbone"] == "from_scratch"
     assert found["dvc_lock_sha256"] == files.hash_file(paths.root / "dvc.lock")
     assert found["data_sha256"] == files.hash_file(paths.manifest)
-    assert found["environment"].startswith("Python 3.11")
+    assert found["environment"].startswith(f"Python {platform.python_version()}")
     head = git(paths, "rev-parse", "HEAD")
     assert found["lock_commit"] == head
     assert found["commands"] == [f"git checkout {head}", "make install", "dvc pull"]

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unfreeze import dvc_repo, files
+from unfreeze import dvc_repo, files, git
 from unfreeze.cli.stages import require_own_code
 from unfreeze.cli.study import tell
 from unfreeze.errors import UnfreezeError
@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     check = commands.add_parser(
         "check-files", help="say which settings, lock or results cannot be read, and what to do about it"
     )
+    check.add_argument("--experiment", action="store_true", help="also what `dvc exp run` needs of git")
     check.set_defaults(run=_check_files)
     certify = commands.add_parser("certify", help="run the commit again in an empty clone and compare every output")
     certify.add_argument("--json", action="store_true", help="print JSON")
@@ -39,8 +40,11 @@ def add(commands: Any) -> None:
     comment.set_defaults(run=_comment)
 
 
-def _check_files(_: argparse.Namespace) -> None:
+def _check_files(options: argparse.Namespace) -> None:
     paths = Paths.here()
+    git.require_repository(paths.root)
+    if options.experiment:
+        git.require_identity(paths.root)
     settings = (paths.params, paths.waivers, *sorted(paths.conf.rglob("*.yaml")))
     for path in filter(Path.exists, settings):
         files.read_yaml(path)

@@ -1,7 +1,7 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
 import copy
-import sys
+import importlib.util
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import Precision
 from unfreeze.settings.training import Extract
@@ -44,6 +45,7 @@ class Engine:
         self._converted: Any = None
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
+            _refuse_telemetry()
             try:
                 self._converted = _convert(model)
                 self.compiled = self._compile("throughput")
@@ -118,11 +120,21 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return rows
 
 
-def _convert(model: keras.Model) -> Any:
-    # Without the telemetry package OpenVINO's converter uses its own silent stub: nothing is reported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+def _refuse_telemetry() -> None:
+    # OpenVINO's converter sends what it converts with this package, and without it works as well.
+    if importlib.util.find_spec("openvino_telemetry"):
+        raise UnfreezeError(
+            "the package openvino-telemetry is installed, by which OpenVINO reports each conversion to its makers; "
+            "requirements.lock leaves it out: `.venv/bin/python -m pip uninstall --yes openvino-telemetry`"
+        )
 
+
+def _convert(model: keras.Model) -> Any:
+    import openvino
+    from openvino.frontend.tensorflow import utils
+
+    # OpenVINO's own deletes a local name through `exec`, which fails from Python 3.13 on (PEP 667).
+    utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
     with warnings.catch_warnings():
         # The converter calls the model with a list of its one input.
         warnings.filterwarnings("ignore", message="The structure of `inputs` doesn't match")

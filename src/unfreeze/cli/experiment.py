@@ -1,0 +1,56 @@
+"""The command that runs a study on images of one's own: it quotes their path as Hydra wants it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from unfreeze import dvc_repo
+from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
+from unfreeze.settings.overrides import check_override, quote_override
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's.
+
+    Args:
+        commands: What `ArgumentParser.add_subparsers` returned.
+    """
+    study = commands.add_parser("study", help="run a study on your own images: `dvc exp run` with their path quoted")
+    study.add_argument("source", help="a folder with one folder a class, or an archive, or an address of one")
+    study.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    study.add_argument("-n", "--name", help="the experiment's name")
+    study.add_argument("--queue", action="store_true", help="only queue it: `dvc exp run --run-all` runs the queue")
+    study.set_defaults(run=_run_study)
+
+
+def name_source(source: str) -> list[str]:
+    """Return the overrides that make a study take its images from a place.
+
+    Args:
+        source: A folder, an archive, or an archive's address; `~` is the home.
+
+    Raises:
+        UnfreezeError: It is missing, or its path holds what no setting can.
+    """
+    if "://" in source:
+        return ["data=archive", quote_override("data.source", source)]
+    path = Path(source).expanduser().absolute()
+    if path.is_dir():
+        return ["data=folder", quote_override("data.source", str(path))]
+    if path.is_file():
+        return ["data=archive", quote_override("data.source", str(path)), quote_override("data.watch", str(path))]
+    raise UnfreezeError(
+        f"there is neither a folder nor a file {str(path)!r}: give the folder that holds your images, as in "
+        '`make study DATA="/x/My Photos (2023)"`'
+    )
+
+
+def _run_study(options: argparse.Namespace) -> None:
+    if not options.source:
+        raise UnfreezeError('no images are named: `make study DATA="/x/My Photos (2023)"`')
+    for override in options.overrides:
+        check_override(override)
+    overrides = [*name_source(options.source), *options.overrides]
+    further = [*(["--name", options.name] if options.name else []), *(["--queue"] if options.queue else [])]
+    dvc_repo.run_experiment(Paths.here().root, overrides, *further)

@@ -1,0 +1,36 @@
+"""A study on images of one's own, from a folder that no program likes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import PROJECT, Checkout, fill_with_images
+from unfreeze.cli.experiment import name_source
+from unfreeze.errors import UnfreezeError
+
+
+def test_the_source_decides_the_kind(tmp_path: Path) -> None:
+    archive = tmp_path / "photos.zip"
+    archive.touch()
+    assert name_source(str(tmp_path)) == ["data=folder", f"data.source='{tmp_path}'"]
+    assert name_source(str(archive)) == ["data=archive", f"data.source='{archive}'", f"data.watch='{archive}'"]
+    assert name_source("https://host/a b.zip") == ["data=archive", "data.source='https://host/a b.zip'"]
+    with pytest.raises(UnfreezeError, match="neither a folder nor a file"):
+        name_source(str(tmp_path / "gone"))
+
+
+@pytest.mark.slow
+def test_make_study_takes_any_path_as_it_is(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "my work (2023), \u00e9t\u00e9" / "check out")
+    shutil.copy(PROJECT / "Makefile", checkout.root)
+    source = fill_with_images(tmp_path / 'It\'s $HOME, #1: "Photos" (2023) \\ caf\u00e9', images=3)
+    # With so few images `check` ends the study after the download. The environment is that of the tests.
+    done = checkout.try_run("make", "--old-file=install", "study", f"DATA={source}", "ARGS=-S seed=3")
+    assert "min_images_per_class" in done.stderr, done.stderr
+    # DVC's warning of each output that no stage has made yet.
+    assert "No file hash info" not in done.stderr
+    params = yaml.safe_load(checkout.paths.params.read_text())
+    assert (params["seed"], params["data"]["source"]) == (3, str(source))
+    assert len(list((checkout.root / "data/raw").rglob("*.png"))) == 6
