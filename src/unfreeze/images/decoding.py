@@ -191,7 +191,7 @@ def _explain_failure(path: Path) -> Iterator[None]:
     except (Undecodable, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise Undecodable(formats.explain_unknown(path)) from None
+        raise Undecodable(formats.explain_unknown(path, reads_heic="HEIF" in Image.OPEN)) from None
     # Damaged files make decoders raise nearly anything.
     except Exception as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

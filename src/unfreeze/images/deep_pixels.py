@@ -1,9 +1,9 @@
 """16-bit pixels to 8 bits, also where a file uses only the lower 8 or 12 of them.
 
 Scanners, X-ray machines and cameras store 12 bits in 16, and converted pictures 8. Their upper byte alone would be
-nearly or wholly black. So each image is taken to have the fewest bits of 8, 12 and 16 that hold its largest value, and
-keeps the upper 8 of these. The rule looks at one image alone, so it gives the same pixels in each set and each stage.
-It also brightens an image of 16 bits that is dark throughout; the check `partial_range` finds both.
+nearly or wholly black. So each image is taken to have the fewest bits of 8, 12 and 16 that hold its largest value,
+and keeps the upper 8 of these. The rule looks at one image alone: it gives the same pixels in each set and stage. It
+also brightens an image of 16 bits that is dark throughout; the check `partial_range` finds both.
 """
 
 import cv2

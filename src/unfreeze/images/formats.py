@@ -136,11 +136,12 @@ def has_matching_suffix(path: Path, image_format: str) -> bool:
     return path.suffix.lower() in SUFFIXES[image_format]
 
 
-def explain_unknown(path: Path) -> str:
+def explain_unknown(path: Path, *, reads_heic: bool = False) -> str:
     """Say what a file is that no decoder takes, and what to do about it.
 
     Args:
         path: The file.
+        reads_heic: Whether a decoder for HEIC is there.
 
     Returns:
         One line, without the path.
@@ -160,6 +161,8 @@ def explain_unknown(path: Path) -> str:
     if not start.strip(b"\0"):
         return "the file holds only zeros, as after a copy that broke off: copy it again"
     name, remedy = _name_content(start)
+    if remedy == HEIC and reads_heic:
+        return f"{name}, damaged or cut short: {AGAIN}"
     return f"{name}: {remedy}"
 
 

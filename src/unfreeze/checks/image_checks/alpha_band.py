@@ -16,8 +16,8 @@ register(
         level="warning",
         threshold=0.5,
         title="the alpha channel seems to be a band and no transparency",
-        meaning="More pixels than the threshold, a share, are neither opaque nor fully transparent, or none is opaque, "
-        "as with a fourth band such as infrared or depth. Taken for transparency it bleaches the picture.",
+        meaning="More pixels than the threshold, a share, are neither opaque nor fully transparent, or none is "
+        "opaque, as with a fourth band such as infrared or depth. Taken for transparency it bleaches the picture.",
         remedy="store RGB without it, or ignore this if the pictures are meant to be transparent",
         find=find_alpha_bands,
         detail="{partial_alpha:.0%} of pixels partly transparent",

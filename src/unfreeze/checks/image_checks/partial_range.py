@@ -15,9 +15,9 @@ register(
         name="partial_range",
         level="warning",
         title="16-bit images use 8 or 12 of their bits, and are stretched to these",
-        meaning="The upper bits are empty: the upper byte alone would be black. Each image is read with the fewest bits "
-        "of 8, 12 and 16 that hold its largest value, which also brightens 16-bit images that are dark throughout.",
-        remedy="ignore this if a device of that depth made all of them; else store 8 bits, scaled alike for all images",
+        meaning="The upper bits are empty: the upper byte alone would be black. Each image is read with the fewest "
+        "bits of 8, 12 and 16 that hold its largest value, which also brightens a dark image of 16 bits.",
+        remedy="ignore this if a device of that depth made all of them; else store 8 bits, scaled alike for all",
         find=find_partial_ranges,
         detail="the upper {spare_bits:.0f} of 16 bits are empty",
         worst_first="spare_bits",
