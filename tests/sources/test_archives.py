@@ -300,6 +300,17 @@ def test_archives_of_other_programs_are_named_with_the_command(archive: Path, co
     assert re.search(expected, refused(archive))
 
 
+def test_of_what_is_not_wanted_an_empty_file_is_made(archive: Path) -> None:
+    content = {"set.zip": packed({"cat/0.png": b"1", "labels.csv": b"2"})}
+    archives.unpack(
+        make_zip(archive, content),
+        archive.parent / "unpacked",
+        name="x",
+        wanted=lambda name: not name.endswith("png"),
+    )
+    assert tree(archive.parent / "unpacked") == {"set/cat/0.png": b"", "set/labels.csv": b"2"}
+
+
 def make_zstd(path: Path, content: dict[str, bytes], share: float = 1) -> Path:
     packed = pyarrow.BufferOutputStream()
     with pyarrow.CompressedOutputStream(packed, "zstd") as stream:
@@ -356,7 +367,7 @@ def packed(content: dict[str, bytes]) -> bytes:
 def test_archives_in_an_archive_are_unpacked_where_they_hold_the_images(
     archive: Path, content: dict[str, bytes], expected: dict[str, bytes] | None
 ) -> None:
-    archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x", inner=True)
+    archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x")
     assert tree(archive.parent / "unpacked") == (content if expected is None else expected)
 
 
@@ -380,7 +391,7 @@ def test_an_archive_in_an_archive_that_cannot_be_used_is_named(
 ) -> None:
     monkeypatch.setattr(archives, "ANY_RATIO_UP_TO", 15_000_000)
     with pytest.raises(UnfreezeError, match=expected):
-        archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x", inner=True)
+        archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x")
     assert not list(archive.parent.glob("*unpacked*"))
 
 

@@ -65,7 +65,7 @@ def test_names_that_read_well_in_two_code_pages_are_refused_with_both(
         unpack(tmp_path / "pets.zip")
     assert f"{page} ({name!r})" in str(told.value)
     assert reading in str(told.value)
-    assert "-S data.name_encoding=CODEPAGE" in str(told.value)
+    assert "-S data=archive -S data.name_encoding=CODEPAGE" in str(told.value)
     assert unpack(tmp_path / "pets.zip", page) == [name]
 
 

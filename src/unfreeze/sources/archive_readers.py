@@ -27,7 +27,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 FOREIGN = {b"7z\xbc\xaf\x27\x1c": ("7z", "7z x FILE"), b"Rar!\x1a\x07": ("rar", "unrar x FILE")}
 # Suffixes of what may be an archive.
 SUFFIXES = re.compile(r"\.(zip|tar|t(ar\.)?(gz|bz2?|xz|zst|zstd)|7z|rar)$", re.IGNORECASE)
-ENCODING_REMEDY = "say which with -S data.name_encoding=CODEPAGE"
+ENCODING_REMEDY = "say which with -S data=archive -S data.name_encoding=CODEPAGE"
 
 
 class RefusedError(Exception):

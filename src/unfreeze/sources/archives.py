@@ -9,7 +9,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -129,19 +130,27 @@ class _Budget:
             raise RefusedError(f"{so_far}, and {self._free:,} are free")
 
 
-def unpack(archive: Path, folder: Path, *, name: str, code_page: str | None = None, inner: bool = False) -> None:
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    name: str,
+    code_page: str | None = None,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> None:
     """Unpack a zip or tar archive, whole or not at all.
 
     All entries are looked at before the first is written. Refused are names that leave the folder or that two file
     systems would read differently, links, devices, encrypted entries, archives that are damaged or cut short, and
-    those that unpack to more than is plausible or than the disk has room for.
+    those that unpack to more than is plausible or than the disk has room for. Archives in it are unpacked too, within
+    the same limits, if there are no images or folders beside them.
 
     Args:
         archive: The archive: zip, or tar, plain or packed by gzip, bzip2, xz or zstd.
         folder: What it becomes. An old one is replaced.
         name: How messages call the archive.
         code_page: Encoding of names in a zip that do not say theirs; None to find it out.
-        inner: Whether archives in it are unpacked too, where it holds no images beside them.
+        wanted: Whether an entry's content is needed; of all others an empty file is made.
 
     Raises:
         UnfreezeError: The archive is refused; the message names the entry and what is wrong with it.
@@ -150,9 +159,9 @@ def unpack(archive: Path, folder: Path, *, name: str, code_page: str | None = No
     try:
         with files.atomic(folder) as partial:
             budget = _Budget(archive.stat().st_size, shutil.disk_usage(folder.parent).free)
-            _unpack(archive, partial, budget, code_page)
-            if inner:
-                _unpack_inner(partial, budget, code_page)
+            unpacker = _Unpacker(budget, code_page, wanted)
+            unpacker.unpack(archive, partial)
+            unpacker.unpack_inner(partial)
     except (RefusedError, *DAMAGED) as error:
         raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
     except OSError as error:
@@ -162,32 +171,52 @@ def unpack(archive: Path, folder: Path, *, name: str, code_page: str | None = No
         raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
 
 
-def _unpack(archive: Path, folder: Path, budget: _Budget, code_page: str | None) -> None:
-    packed = open_archive(archive, folder, code_page=code_page, most_bytes=budget.left)
-    try:
-        entries = _check_entries(packed.entries(), budget)
-        folder.mkdir()
-        _write_entries(packed, entries, folder, archive.name)
-    finally:
-        packed.close()
+@dataclass(frozen=True)
+class _Unpacker:
+    """Unpacks an archive and those in it; the arguments are those of `unpack`, and what both may unpack to."""
 
+    budget: _Budget
+    code_page: str | None
+    wanted: Callable[[str], bool]
 
-def _unpack_inner(folder: Path, budget: _Budget, code_page: str | None) -> None:
-    """Unpack the archives that a folder holds in place of images; each becomes a folder and goes."""
-    top = find_top(folder)
-    there = [path for path in sorted(top.iterdir()) if is_visible(path)]
-    if any(path.is_dir() or is_named_as_image(path) for path in there):
-        return
-    archives = [path for path in there if SUFFIXES.search(path.name)]
-    for archive in archives:
-        unpacked = top / ".unpacked"
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpack one archive into a new folder."""
+        packed = open_archive(archive, folder, code_page=self.code_page, most_bytes=self.budget.left)
         try:
-            _unpack(archive, unpacked, budget, code_page)
-        except (RefusedError, *DAMAGED) as error:
-            raise RefusedError(f"its archive {archive.name!r:.200}: {_one_line(error)}") from error
-        archive.unlink()
-        _refuse_third_level(unpacked, archive.name)
-        _place(unpacked, top / SUFFIXES.sub("", archive.name), is_alone=len(archives) == 1)
+            entries = _check_entries(packed.entries(), self.budget)
+            folder.mkdir()
+            for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
+                self._write_entry(packed, entry, folder / entry.name)
+        finally:
+            packed.close()
+
+    def unpack_inner(self, folder: Path) -> None:
+        """Unpack the archives that a folder holds in place of images; each becomes a folder and goes."""
+        top = find_top(folder)
+        there = [path for path in sorted(top.iterdir()) if is_visible(path)]
+        if any(path.is_dir() or is_named_as_image(path) for path in there):
+            return
+        archives = [path for path in there if SUFFIXES.search(path.name)]
+        for archive in archives:
+            unpacked = top / ".unpacked"
+            try:
+                self.unpack(archive, unpacked)
+            except (RefusedError, *DAMAGED) as error:
+                raise RefusedError(f"its archive {archive.name!r:.200}: {_one_line(error)}") from error
+            archive.unlink()
+            _refuse_third_level(unpacked, archive.name)
+            _place(unpacked, top / SUFFIXES.sub("", archive.name), is_alone=len(archives) == 1)
+
+    def _write_entry(self, packed: Zip | Tar, entry: Entry, target: Path) -> None:
+        if entry.is_folder:
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not self.wanted(entry.name):
+            target.touch()
+            return
+        with packed.open(entry) as stream:
+            _write(stream, target, entry)
 
 
 def _place(unpacked: Path, target: Path, *, is_alone: bool) -> None:
@@ -252,17 +281,6 @@ def _check_entries(found: Iterable[Entry], budget: _Budget) -> list[Entry]:
         budget.take(entry)
         entries.append(entry)
     return entries
-
-
-def _write_entries(packed: Zip | Tar, entries: list[Entry], folder: Path, name: str) -> None:
-    for entry in console.track(entries, f"unpacking {name}", len(entries)):
-        target = folder / entry.name
-        if entry.is_folder:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with packed.open(entry) as stream:
-            _write(stream, target, entry)
 
 
 def _write(stream: IO[bytes], target: Path, entry: Entry) -> None:

@@ -37,9 +37,7 @@ def bring(source: ArchiveSource, place: Workplace) -> Brought:
     if source.sha256 is None:
         place.require_recorded(name, digest, f"set data.sha256={digest} or delete metrics/download.json")
     try:
-        archives.unpack(
-            archive, place.unpacked, name=f"data.source {name}", code_page=source.name_encoding, inner=True
-        )
+        archives.unpack(archive, place.unpacked, name=f"data.source {name}", code_page=source.name_encoding)
     except UnfreezeError:
         # The next run cannot use it either.
         if is_remote:
