@@ -17,6 +17,7 @@ from unfreeze.figures.registry import load_charts
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.sources import kind
 from unfreeze.runtime.plugins import load_entries
+from unfreeze.sources.array_kind import load_array_kinds
 load_entries("sources", "unfreeze.sources.kinds")
 print(json.dumps({
     "image_checks": list(load_image_checks()),
@@ -24,6 +25,7 @@ print(json.dumps({
     "charts": list(load_charts().of_backbone),
     "oracles": [find_oracle("mine").name],
     "sources": [settings.__name__ for settings in kind._KINDS],
+    "array_kinds": [kind.name for kind in load_array_kinds()],
 }))
 """
 
@@ -45,5 +47,6 @@ def test_one_entry_of_each_kind_is_added_from_outside(tmp_path: Path) -> None:
         "charts": "classes",
         "oracles": "mine",
         "sources": "PrefixedSource",
+        "array_kinds": "MATLAB",
     }
     assert {kind: name for kind, name in added.items() if name in found[kind]} == added

@@ -38,7 +38,7 @@ def test_good_data_passes_and_leaves_results_and_pages(tmp_path: Path) -> None:
         ({"conflicting_labels": [False, True]}, r"the same image stands under two labels \(b\)"),
         ({"path": ["a", "a"]}, "paths come twice"),
         ({"label": ["x", ""]}, r"images have no label \(b\)"),
-        ({"width": [9, 2]}, r"images are under 8 pixels in width \(b\)"),
+        ({"too_small": [False, True]}, r"images have too few pixels \(b\): bring larger ones"),
     ],
 )
 def test_bad_data_is_named_with_the_remedy(tmp_path: Path, change: dict[str, list[object]], message: str) -> None:

@@ -8,7 +8,7 @@ from unfreeze.checks.image_check import Images
 
 GOOD = {
     "path": "a.png", "label": "x", "reason": "", "width": 100.0, "height": 100.0, "format": "PNG",
-    "suffix_fits": True,
+    "suffix_fits": True, "pictures": 1.0, "spare_bits": 0.0, "partial_alpha": 0.0,
     "pixels_sha256": "", "dark_end": 200.0, "bright_end": 20.0, "sharpness": 400.0, "entropy": 7.0,
 }  # fmt: skip
 NO_PAIRS = np.empty((0, 2), np.int64)
@@ -34,6 +34,9 @@ def rows(*changes: dict[str, object]) -> pd.DataFrame:
         ("low_information", {"entropy": 1.0}),
         ("odd_size", {"width": 900.0, "height": 900.0}),
         ("odd_aspect", {"width": 200.0, "height": 50.0}),
+        ("several_pictures", {"pictures": 12.0}),
+        ("partial_range", {"spare_bits": 4.0}),
+        ("alpha_band", {"partial_alpha": 0.9}),
         ("unreadable", {"reason": "cut short", "width": np.nan, "height": np.nan, "suffix_fits": None}),
     ],
 )
@@ -41,6 +44,11 @@ def test_each_check_finds_its_fault_and_no_other(check: str, change: dict[str, o
     found = image_check.find_all(Images(rows(change), NO_PAIRS), CHECKS)
     assert found.columns[found.any()].tolist() == [check]
     assert found[check].tolist() == [False] * 5 + [True]
+
+
+def test_one_short_side_is_too_small() -> None:
+    found = image_check.find_all(Images(rows({"height": 7.0}, {"width": 7.0}, {"height": 8.0}), NO_PAIRS), CHECKS)
+    assert found["too_small"].tolist() == [False] * 5 + [True, True, False]
 
 
 def test_a_check_that_is_off_looks_for_nothing() -> None:

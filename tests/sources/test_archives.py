@@ -1,6 +1,7 @@
 import io
 import os
 import random
+import re
 import shutil
 import stat
 import struct
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -281,12 +283,116 @@ def test_a_tar_with_something_behind_its_end_is_refused(archive: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>not found</html>", b"Rar!\x1a\x07\x01\x00", b"\x93" * 5000],
-    ids=["empty", "web page", "rar", "anything"],
+    [b"", b"<html>not found</html>", b"\x93" * 5000],
+    ids=["empty", "web page", "anything"],
 )
 def test_what_is_no_archive_is_refused(archive: Path, content: bytes) -> None:
     archive.write_bytes(content)
     assert f"neither a zip nor a tar archive (it begins with {content[:16]!r})" in refused(archive)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"Rar!\x1a\x07\x01\0", "a rar archive.*unrar"), (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive.*7z x")],
+)
+def test_archives_of_other_programs_are_named_with_the_command(archive: Path, content: bytes, expected: str) -> None:
+    archive.write_bytes(content)
+    assert re.search(expected, refused(archive))
+
+
+def test_of_what_is_not_wanted_an_empty_file_is_made(archive: Path) -> None:
+    content = {"set.zip": packed({"cat/0.png": b"1", "labels.csv": b"2"})}
+    archives.unpack(
+        make_zip(archive, content),
+        archive.parent / "unpacked",
+        name="x",
+        wanted=lambda name: not name.endswith("png"),
+    )
+    assert tree(archive.parent / "unpacked") == {"set/cat/0.png": b"", "set/labels.csv": b"2"}
+
+
+def make_zstd(path: Path, content: dict[str, bytes], share: float = 1) -> Path:
+    packed = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(packed, "zstd") as stream:
+        stream.write(make_tar(path, content).read_bytes())
+    whole = packed.getvalue().to_pybytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    return path
+
+
+def test_a_tar_packed_by_zstd_is_unpacked(archive: Path) -> None:
+    archives.unpack(make_zstd(archive, CONTENT), archive.parent / "unpacked", name="x")
+    assert tree(archive.parent / "unpacked") == CONTENT
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_tar_packed_by_zstd_that_is_cut_short_is_refused(archive: Path, share: float) -> None:
+    refused(
+        make_zstd(archive, {f"{number}.png": random.Random(number).randbytes(3000) for number in range(20)}, share)
+    )
+
+
+def test_a_bomb_packed_by_zstd_is_refused_before_it_is_unpacked(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "ANY_RATIO_UP_TO", 1_000_000)
+    assert "more than 1,000,000 bytes, so it may be a bomb" in refused(
+        make_zstd(archive, {"0.png": bytes(5_000_000)})
+    )
+
+
+def packed(content: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as inner:
+        for name, value in content.items():
+            inner.writestr(name, value)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"train.zip": packed({"photos/cat/0.png": b"1"})}, {"photos/cat/0.png": b"1"}),
+        ({"train.zip": packed({"train/0.png": b"1"}), "labels.csv": b"2"}, {"train/0.png": b"1", "labels.csv": b"2"}),
+        (
+            {"set/train.zip": packed({"cat/0.png": b"1"}), "set/test.ZIP": packed({"cat/0.png": b"2", "x": b"3"})},
+            {"set/train/cat/0.png": b"1", "set/test/cat/0.png": b"2", "set/test/x": b"3"},
+        ),
+        # Beside images or folders an archive is one more file, whose reason is said later.
+        ({"cat/0.png": b"1", "more.zip": packed({"0.png": b"2"})}, None),
+        ({"0.png": b"1", "more.zip": packed({"1.png": b"2"})}, None),
+    ],
+    ids=["alone", "named as its folder", "two folds", "beside folders", "beside images"],
+)
+def test_archives_in_an_archive_are_unpacked_where_they_hold_the_images(
+    archive: Path, content: dict[str, bytes], expected: dict[str, bytes] | None
+) -> None:
+    archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x")
+    assert tree(archive.parent / "unpacked") == (content if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"a.zip": packed({"b.zip": packed({"0.png": b"1"})})}, "'a.zip' holds a further archive, 'b.zip'"),
+        ({"a.zip": packed({"../0.png": b"1"})}, "'a.zip': its entry '../0.png' leaves the folder"),
+        ({"a.rar": b"Rar!\x1a\7\0"}, "'a.rar': it is a rar archive"),
+        ({"a.zip": b"PK\3\4"}, "'a.zip': File is not a zip file"),
+        ({"A": b"", "a.zip": packed({"0.png": b"1"})}, "becomes 'a', which is there already"),
+        (
+            {"a.zip": packed({"0.png": bytes(4_000_000)}), "b.zip": packed({"0.png": bytes(4_000_000)})},
+            "'b.zip'.*bomb",
+        ),
+    ],
+    ids=["third level", "unsafe name", "rar", "damaged", "name taken", "bomb"],
+)
+def test_an_archive_in_an_archive_that_cannot_be_used_is_named(
+    archive: Path, content: dict[str, bytes], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "ANY_RATIO_UP_TO", 15_000_000)
+    with pytest.raises(UnfreezeError, match=expected):
+        archives.unpack(make_zip(archive, content), archive.parent / "unpacked", name="x")
+    assert not list(archive.parent.glob("*unpacked*"))
 
 
 def test_a_name_that_is_not_utf_8_is_shown_escaped(archive: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.sources.http_server import Server
+from tests.sources.test_zip_names import write_zip
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -132,6 +133,35 @@ def test_a_wrong_digest_is_refused(
 def test_an_address_without_a_file_is_named(tmp_path: Path, downloads: Path, server: Server) -> None:
     with pytest.raises(UnfreezeError, match=r"none.zip could not be fetched.*data=folder"):
         collect.collect(archive(server.url("none.zip")), tmp_path / "raw", downloads=downloads)
+
+
+@pytest.mark.parametrize("prefix", ["", "photos/", "a/b/"])
+@pytest.mark.parametrize("labels", [None, TABLE])
+def test_a_folder_on_top_of_an_archive_is_looked_into(
+    tmp_path: Path, downloads: Path, prefix: str, labels: LabelTable | None
+) -> None:
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as packed:
+        for name in ("cat/0.png", "dog/0.png"):
+            packed.writestr(f"{prefix}{name}", name)
+        packed.writestr("__MACOSX/._cat", "")
+        if labels is not None:
+            packed.writestr(f"{prefix}labels.csv", "path,label\ncat/0.png,cat\ndog/0.png,dog\n")
+    collected = collect.collect(archive(tmp_path / "pets.zip", labels=labels), tmp_path / "raw", downloads=downloads)
+    assert collected.index.values.tolist() == [["cat/0.png", "cat"], ["dog/0.png", "dog"]]
+
+
+def test_names_of_another_code_page_become_labels(
+    tmp_path: Path, downloads: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {"猫/0.png": "cp932", "犬/0.png": "cp932"}
+    write_zip(tmp_path / "pets.zip", [name.encode(page) for name, page in names.items()])
+    collected = collect.collect(archive(tmp_path / "pets.zip"), tmp_path / "raw", downloads=downloads)
+    assert collected.index["label"].tolist() == ["犬", "猫"]
+    assert "read as cp932 ('犬/0.png', '猫/0.png'); if that is wrong, say which" in caplog.text
+    wrong = archive(tmp_path / "pets.zip", name_encoding="gb18030")
+    assert collect.collect(wrong, tmp_path / "other", downloads=downloads).index["label"].tolist() != ["犬", "猫"]
+    with pytest.raises(ValueError, match="unknown encoding 'shift-gis'"):
+        archive(tmp_path / "pets.zip", name_encoding="shift-gis")
 
 
 def test_what_is_no_archive_is_named_and_not_kept(tmp_path: Path, downloads: Path, server: Server) -> None:

@@ -60,7 +60,7 @@ def test_good_images_pass_and_leave_a_manifest_and_a_page(paths: Paths) -> None:
     assert rows["cluster"].is_unique
     assert pd.read_csv(paths.findings)["check"].tolist() == []
     text = paths.findings_page.read_text()
-    assert "24 images of 2 classes, 24 of them readable." in text
+    assert "24 images of 2 classes, 24 of them usable." in text
     assert all(json.loads(paths.checks(suite).read_text())["success"] for suite in ("manifest", "classes", "drift"))
 
 
@@ -116,6 +116,50 @@ def test_a_bad_file_is_left_out_only_if_that_is_wanted(paths: Paths) -> None:
     assert (listed["check"], listed["path"]) == ("unreadable", "red/bad.png")
     assert listed["detail"]
     assert "no picture" in paths.findings_page.read_text()
+
+
+def add_odd_files(paths: Paths) -> None:
+    """Add files that are no images, images of one pixel, and images of unusual forms."""
+    for number in range(3):
+        (paths.raw / f"red/page{number}.jpg").write_text("<!DOCTYPE html>\n<html>404</html>")
+    (paths.raw / "red/pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\n")
+    # Both of one colour, so that one picture stands under two labels.
+    for label in ("red", "blue"):
+        Image.new("RGB", (1, 1), "white").save(paths.raw / label / "pixel.png")
+    pages = draw((170, 80, 80), 5001, 200), draw((80, 80, 170), 5002, 200)
+    pages[0].save(paths.raw / "red/pages.tiff", save_all=True, append_images=pages[1:])
+    twelve_bits = np.asarray(draw((90, 90, 90), 5003, 200).convert("L")).astype(np.uint16) * 16
+    Image.fromarray(twelve_bits).save(paths.raw / "red/xray.png")
+    band = draw((170, 90, 90), 5004, 200)
+    band.putalpha(draw((120, 120, 120), 5005, 200).convert("L"))
+    band.save(paths.raw / "red/band.png")
+    index(paths)
+
+
+def test_odd_files_are_named_and_left_out_or_used_as_is_said(paths: Paths) -> None:
+    add_odd_files(paths)
+    with pytest.raises(UnfreezeError) as told:
+        check.run(settings(paths), paths)
+    assert "3 x an HTML page: the address gave a page" in str(told.value)
+    assert "1 x a Git LFS pointer" in str(told.value)
+    assert "too few pixels (blue/pixel.png, red/pixel.png): bring larger ones" in str(told.value)
+    assert "\n" not in str(told.value)
+
+    check.run(settings(paths, "checks.on_bad=quarantine"), paths)
+    rows = pd.read_parquet(paths.manifest).set_index("path")
+    assert rows["verdict"].value_counts().to_dict() == {"ok": 27, "unreadable": 4, "too_small": 2}
+    # As bright as the picture that it was made from.
+    assert 80 < rows.loc["red/xray.png", "brightness"] < 100
+    listed = pd.read_csv(paths.findings).set_index("path")
+    # Nothing else is said of what is left out, such as one picture under two labels.
+    assert listed["check"].drop(["red/page0.jpg", "red/page1.jpg", "red/page2.jpg"]).to_dict() == {
+        "red/pointer.jpg": "unreadable", "red/pixel.png": "too_small", "blue/pixel.png": "too_small",
+        "red/pages.tiff": "several_pictures", "red/xray.png": "partial_range", "red/band.png": "alpha_band",
+    }  # fmt: skip
+    assert listed["detail"].tail(4).tolist() == [
+        "1 x 1 pixels", "picture 1 of 2", "the upper 4 of 16 bits are empty", "100% of pixels partly transparent",
+    ]  # fmt: skip
+    assert "33 images of 2 classes, 27 of them usable." in paths.findings_page.read_text()
 
 
 def test_a_size_that_gives_the_label_away_is_told(paths: Paths, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,6 +76,7 @@ class ImageCheck:
         detail: What a finding says of its image: a format string over the manifest's columns.
         worst_first: Column that findings are sorted by; they stay in the manifest's order without one.
         low_is_worst: Whether low values of that column come first.
+        is_unusable: Whether checks.on_bad=quarantine leaves out the images found; then a finding ends no run.
         finds_copies: Whether findings are shown in groups of images that show the same.
         order: Place among the checks, ascending.
     """
@@ -92,6 +93,7 @@ class ImageCheck:
     detail: str = ""
     worst_first: str | None = None
     low_is_worst: bool = True
+    is_unusable: bool = False
     finds_copies: bool = False
     order: int = LAST
 

@@ -15,7 +15,7 @@ from PIL import Image
 from unfreeze import files
 from unfreeze.checks.image_check import ImageCheck, Picture, load_image_checks
 from unfreeze.errors import UnfreezeError
-from unfreeze.images import decoding
+from unfreeze.images import decoding, formats
 from unfreeze.runtime import console
 from unfreeze.runtime.isolated_map import Failure, run_isolated
 from unfreeze.settings.checks import Limits
@@ -24,7 +24,8 @@ from unfreeze.settings.checks import Limits
 MEASURED_SIZE = 256
 # Columns of every manifest; those of the image checks follow.
 MEASURES = (
-    "width", "height", "mode", "format", "suffix_fits", "pixels_sha256", "perceptual_hash", "brightness",
+    "width", "height", "mode", "format", "suffix_fits", "pictures", "spare_bits", "partial_alpha", "pixels_sha256",
+    "perceptual_hash", "brightness",
 )  # fmt: skip
 
 
@@ -39,7 +40,8 @@ def measure_images(index: pd.DataFrame, root: Path, limits: Limits) -> pd.DataFr
     Returns:
         One row an image: what the index has, then `bytes`, `sha256`, `reason` (empty, or why it cannot be read),
         and for readable images: `width` and `height` in pixels, `mode` and `format` as stored, `suffix_fits`,
-        `pixels_sha256`, `perceptual_hash`, the mean `brightness` (0..255), and the measures of the image checks.
+        `pictures`, `spare_bits` and `partial_alpha` as in `Decoded`, `pixels_sha256`, `perceptual_hash`, the mean
+        `brightness` (0..255), and the measures of the image checks.
     """
     paths = [root / name for name in index["path"]]
     measure = partial(measure_image, max_pixels=limits.max_pixels, checkout=Path.cwd())
@@ -77,7 +79,10 @@ def measure_image(path: Path, *, max_pixels: int, checkout: Path) -> dict[str, A
         "height": image.height,
         "mode": image.mode,
         "format": image.format,
-        "suffix_fits": decoding.has_matching_suffix(path, image.format),
+        "suffix_fits": formats.has_matching_suffix(path, image.format),
+        "pictures": image.pictures,
+        "spare_bits": image.spare_bits,
+        "partial_alpha": image.partial_alpha,
         "pixels_sha256": hashlib.sha256(f"{image.rgb.size}".encode() + image.rgb.tobytes()).hexdigest(),
         # The hash looks at 32x32 pixels, which are as good from here as from the whole image.
         "perceptual_hash": str(imagehash.phash(grey)),

@@ -9,7 +9,6 @@ from unfreeze.settings.base import FOLDS
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 
-SMALLEST_SIDE = 8
 # Largest scaling error, as a share of the range that a network was trained on; rounding causes a millionth.
 SCALING_TOLERANCE = 1e-3
 
@@ -49,12 +48,16 @@ class Rule:
         return [cls(expectation, arguments, explanation.title, explanation.remedy, level)]
 
 
-def guard_manifest(checks: CheckSettings) -> list[Rule]:
+def guard_manifest(checks: CheckSettings, reasons: str = "") -> list[Rule]:
     """Guard the manifest: one row an image, with a bool column a check.
 
     Args:
         checks: Settings of every image check.
+        reasons: Why images cannot be read, one line; it follows the remedy.
     """
+    remedies = {name: check.remedy for name, check in load_image_checks().items()}
+    if reasons:
+        remedies["unreadable"] += f" ({reasons})"
     return [
         Rule("ExpectColumnValuesToBeUnique", {"column": "path"}, "paths come twice", "remove the repeated rows"),
         Rule(
@@ -68,20 +71,11 @@ def guard_manifest(checks: CheckSettings) -> list[Rule]:
                 "ExpectColumnValuesToBeInSet",
                 {"column": name, "value_set": [False]},
                 check.title,
-                check.remedy,
+                remedies[name],
                 checks.get_level(name),
             )
             for name, check in load_image_checks().items()
             if checks.get_level(name) != "off"
-        ),
-        *(
-            Rule(
-                "ExpectColumnValuesToBeBetween",
-                {"column": side, "min_value": SMALLEST_SIDE},
-                f"images are under {SMALLEST_SIDE} pixels in {side}",
-                "remove them or bring larger ones",
-            )
-            for side in ("width", "height")
         ),
     ]
 

@@ -6,17 +6,19 @@ What a file's pixels become:
 - Of several pictures in a file the first one counts. Colour profiles are not applied, as in Keras' loaders.
 - Grey, one-bit, palette and YCbCr pixels become the RGB they stand for. CMYK becomes (1 - ink)(1 - black); in a JPEG
   ink is stored inverted, as Adobe does and all readers assume. L*a*b* is taken under D50 and becomes sRGB.
-- 16-bit pixels keep their upper byte: black stays black and white stays white.
+- 16-bit pixels keep their upper byte: black stays black and white stays white. Where an image uses only the lower 8
+  or 12 bits it keeps the upper 8 of these, as `deep_pixels` says. PGM and PPM name the value that is white.
 - Transparent pixels are composited on white, the background that such pictures are drawn for. The colour that their
   files hold there is arbitrary: black in most.
-- 12-bit, signed, 32-bit and float pixels are refused: files do not say which values are black and white.
+- 12-bit TIFF, signed, 32-bit and float pixels are refused: files do not say which values are black and white.
 """
 
+import contextlib
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,10 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
+from unfreeze.images import deep_pixels, formats
 from unfreeze.images.jpeg_decoding import LARGEST_JPEG_FACTOR, decode_jpeg
 from unfreeze.images.jpeg_decoding import Undecodable as Undecodable
 
-# Suffixes by format, in lower case.
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-}
 # How a picture is turned upright, by the value of EXIF's Orientation (Exif 2.32, 4.6.4 A); 1 is upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,6 +48,11 @@ WHITE_IS_ZERO = 0
 Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of broken metadata only; errors in pixels raise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# An optional package, the extra `heic`.
+with contextlib.suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
 # Images are decoded in parallel already; threads of OpenCV would only compete with that.
 cv2.setNumThreads(1)
 
@@ -64,13 +63,20 @@ class Decoded:
 
     Args:
         rgb: The pixels.
-        format: JPEG, PNG, WEBP, BMP, TIFF or GIF, whatever the file's suffix says.
+        format: A key of `formats.SUFFIXES`, whatever the file's suffix says.
         mode: Pillow's name for how pixels are stored, such as RGB, L, P, CMYK or I;16.
+        pictures: How many pictures the file holds, such as pages of a TIFF; the first one is used. A JPEG's further
+            pictures are previews and depth maps, and do not count.
+        spare_bits: Upper bits of 16-bit colours that no pixel uses: 0, 4 or 8.
+        partial_alpha: Share of pixels that are neither opaque nor fully transparent, 0..1; 1 if none is opaque.
     """
 
     rgb: Image.Image
     format: str
     mode: str
+    pictures: int = 1
+    spare_bits: int = 0
+    partial_alpha: float = 0.0
 
     @property
     def width(self) -> int:
@@ -81,11 +87,6 @@ class Decoded:
     def height(self) -> int:
         """Pixels, of the upright picture."""
         return self.rgb.height
-
-
-def has_matching_suffix(path: Path, image_format: str) -> bool:
-    """Tell whether a file's suffix, in whatever case, is one of its format's; no suffix is none of them."""
-    return path.suffix.lower() in SUFFIXES[image_format]
 
 
 def open_image(path: Path, *, max_pixels: int) -> Decoded:
@@ -101,7 +102,7 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
     gave that warning, and in the median one half of the picture was visibly wrong: the decoder had lost its place.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        path: A file of a format of `formats.SUFFIXES`.
         max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
 
     Returns:
@@ -122,8 +123,9 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
     """
     with _explain_failure(path), _open_file(path, max_pixels) as (header, data):
         # Loading the pixels changes the mode of some formats.
-        mode = header.mode
-        return Decoded(_decode(header, data), _format_of(header), mode)
+        mode, pictures = header.mode, _count_pictures(header)
+        pixels = _decode(header, data)
+        return Decoded(pixels.rgb, _format_of(header), mode, pictures, pixels.spare_bits, pixels.partial_alpha)
 
 
 def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
@@ -136,7 +138,7 @@ def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
     bicubic and 0.071 with its bilinear.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        path: A file of a format of `formats.SUFFIXES`.
         size: Side of the square, pixels.
         max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
 
@@ -158,7 +160,7 @@ def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
     """
     with _explain_failure(path), _open_file(path, max_pixels) as (header, data):
         if _format_of(header) != "JPEG" or header.mode not in ("RGB", "L"):
-            rgb = _decode(header, data)
+            rgb = _decode(header, data).rgb
             return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
         factor = min(_find_halving(side, size) for side in header.size)
         pixels = decode_jpeg(data, header, "RGB", factor=min(factor, LARGEST_JPEG_FACTOR))
@@ -189,9 +191,7 @@ def _explain_failure(path: Path) -> Iterator[None]:
     except (Undecodable, MemoryError):
         raise
     except UnidentifiedImageError:
-        if path.stat().st_size == 0:
-            raise Undecodable("the file is empty") from None
-        raise Undecodable("no JPEG, PNG, WebP, BMP, TIFF or GIF image, or one whose header is damaged") from None
+        raise Undecodable(formats.explain_unknown(path, reads_heic="HEIF" in Image.OPEN)) from None
     # Damaged files make decoders raise nearly anything.
     except Exception as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -201,11 +201,17 @@ def _explain_failure(path: Path) -> Iterator[None]:
 @contextmanager
 def _open_file(path: Path, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
     """Yield a file's header, checked against the limit, and its bytes; pixels are not decoded yet."""
-    with path.open("rb") as stream, Image.open(stream, formats=list(SUFFIXES)) as header:
+    with path.open("rb") as stream, Image.open(stream, formats=_list_decoders()) as header:
         if header.width * header.height > max_pixels:
             raise Undecodable(f"{header.width} x {header.height} pixels are more than {max_pixels:,}")
         stream.seek(0)
-        yield header, stream.read() if _format_of(header) in ("JPEG", "PNG") else b""
+        is_needed = _format_of(header) in ("JPEG", "PNG") or deep_pixels.is_deep(header)
+        yield header, stream.read() if is_needed else b""
+
+
+def _list_decoders() -> list[str]:
+    """Return Pillow's names of the formats that are read here."""
+    return [name for name in formats.SUFFIXES if name in Image.OPEN or name != "HEIF"]
 
 
 def _format_of(header: Image.Image) -> str:
@@ -213,24 +219,47 @@ def _format_of(header: Image.Image) -> str:
     return "JPEG" if header.format == "MPO" else str(header.format)
 
 
-def _decode(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+def _count_pictures(header: ImageFile.ImageFile) -> int:
+    """Return how many pictures a file holds; 2 if there are more than one and the others are damaged."""
+    if _format_of(header) == "JPEG":
+        return 1
+    try:
+        return int(getattr(header, "n_frames", 1))
+    # What follows the first picture may be anything.
+    except Exception:
+        header.seek(0)
+        return 2
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Pixels in RGB, and what was noticed on the way; as in `Decoded`."""
+
+    rgb: Image.Image
+    spare_bits: int = 0
+    partial_alpha: float = 0.0
+
+
+def _decode(image: ImageFile.ImageFile, data: bytes) -> _Pixels:
     """Decode all pixels to upright RGB.
 
     Args:
         image: The file's header.
-        data: The file's bytes; used for JPEG and PNG alone.
+        data: The file's bytes; used for JPEG, PNG and 16-bit colours alone.
     """
     kind = _format_of(image)
     if kind == "JPEG":
-        rgb = _decode_jpeg(data, image)
+        pixels = _Pixels(_decode_jpeg(data, image))
     else:
         if kind == "PNG":
             _verify_png(data)
         _refuse_ambiguous(image)
+        # Loading the pixels forgets how they were stored.
+        is_deep, is_scaled = deep_pixels.is_deep(image), deep_pixels.states_white(image)
         image.load()
-        rgb = _convert_to_rgb(image)
+        pixels = _deep_to_rgb(image, data, is_scaled=is_scaled) if is_deep else _to_rgb(image)
     # Read the orientation last: loading a TIFF's pixels applies and removes it; PNG may store it behind the pixels.
-    return _turn(rgb, _read_orientation(image))
+    return replace(pixels, rgb=_turn(pixels.rgb, _read_orientation(image)))
 
 
 def _read_orientation(image: Image.Image) -> int:
@@ -264,9 +293,10 @@ def _verify_png(data: bytes) -> None:
 
 def _refuse_ambiguous(image: ImageFile.ImageFile) -> None:
     """Refuse pixels that Pillow would load, but only by a guess at what they mean."""
-    arguments = image.tile[0].args if image.tile else None
-    raw_mode = str(arguments[0]) if isinstance(arguments, tuple) else str(arguments)
-    if image.mode in ("I", "F") or raw_mode == "I;12":
+    raw_mode = deep_pixels.raw_mode_of(image)
+    # Values of a PGM file reach from 0 to 65,535 in this mode.
+    is_signed = image.mode == "I" and image.format != "PPM"
+    if is_signed or image.mode == "F" or raw_mode == "I;12":
         raise Undecodable(f"pixels of type {raw_mode} do not say what is black and white: store 8 or 16 bits")
     if ";16" in raw_mode and "transparency" in image.info:
         raise Undecodable("16-bit pixels with a transparent colour: store an alpha channel instead")
@@ -279,22 +309,31 @@ def _read_tiff_tag(image: Image.Image, tag: int, default: Any) -> Any:
     return image.tag_v2.get(tag, default) if isinstance(image, TiffImagePlugin.TiffImageFile) else default
 
 
-def _convert_to_rgb(image: ImageFile.ImageFile) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image) >> 8
-        # Pillow inverts such pixels where they have 8 bits, but not here.
-        if _read_tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, None) == WHITE_IS_ZERO:
-            values = 255 - values
-        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+def _deep_to_rgb(image: ImageFile.ImageFile, data: bytes, *, is_scaled: bool) -> _Pixels:
+    """Turn pixels of 16 bits a colour to RGB."""
+    if image.mode in ("RGB", "RGBA", "LA"):
+        restored, bits = deep_pixels.restore_colours(image, data)
+        return replace(_to_rgb(restored), spare_bits=16 - bits)
+    values, bits = deep_pixels.reduce_grey(image, is_scaled=is_scaled)
+    # Pillow inverts such pixels where they have 8 bits, but not here.
+    if _read_tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, None) == WHITE_IS_ZERO:
+        values = 255 - values
+    return _Pixels(Image.fromarray(values).convert("RGB"), 16 - bits)
+
+
+def _to_rgb(image: Image.Image) -> _Pixels:
+    """Turn pixels of 8 bits a colour, or fewer, to RGB."""
     if image.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         # littleCMS' short cut is off by up to 5 of 255.
         exact = ImageCms.Flags.NOOPTIMIZE
-        return ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=exact).apply(image)
+        return _Pixels(ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=exact).apply(image))
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return _Pixels(image.convert("RGB"))
     upper = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), upper).convert("RGB")
+    rgb = Image.alpha_composite(Image.new("RGBA", image.size, "white"), upper).convert("RGB")
+    counts = upper.getchannel("A").histogram()
+    return _Pixels(rgb, partial_alpha=sum(counts[1:-1]) / sum(counts) if counts[-1] else 1.0)
 
 
 def _decode_jpeg(data: bytes, header: Image.Image) -> Image.Image:

@@ -44,7 +44,7 @@ class Limits(Section):
     """What may be spent on reading an image, and how many images a class needs.
 
     Args:
-        on_bad: What an unreadable image does: end the run, or be set aside and listed.
+        on_bad: What an unreadable or too small image does: end the run, or be set aside and listed.
         max_megapixels: Most pixels an image may have, millions; larger ones count as unreadable.
         seconds_per_image: Seconds after which decoding an image is given up.
         worker_gb: Most memory that decoding an image may take, GB.

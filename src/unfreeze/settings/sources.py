@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from unfreeze.runtime.plugins import load_entries
 from unfreeze.settings.base import Section, Sha256
@@ -80,10 +80,28 @@ class FolderSource(Source):
 
 
 class ArchiveSource(Source):
-    """A zip or tar archive, by path or any address fsspec knows."""
+    """A zip or tar archive, by path or any address fsspec knows.
+
+    Args:
+        sha256: Digest that it must have; null accepts what comes first.
+        name_encoding: Encoding of names in a zip that do not say theirs, such as cp932; null finds it out.
+    """
 
     kind: Literal["archive"]
     sha256: Sha256 | None = None
+    name_encoding: str | None = None
+
+    @field_validator("name_encoding")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                "".encode(name)
+            except LookupError:
+                raise ValueError(
+                    f"unknown encoding {name!r}: use one of Python's, such as cp932 or gb18030"
+                ) from None
+        return name
 
 
 class WheelSource(Source):

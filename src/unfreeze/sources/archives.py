@@ -2,14 +2,14 @@
 
 import errno
 import lzma
+import mimetypes
 import re
 import shutil
-import stat
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -17,10 +17,7 @@ from typing import IO
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime import console
-
-# Python before 3.11.4, such as Debian 12's, has no filter for entries.
-if not hasattr(tarfile, "data_filter"):
-    from backports import tarfile  # type: ignore[no-redef]
+from unfreeze.sources.archive_readers import CHUNK, SUFFIXES, Entry, RefusedError, Tar, Zip, open_archive
 
 # ImageNet has 1.4 million images. An entry costs an inode on disk and about 1 KB of memory here.
 MAX_ENTRIES = 5_000_000
@@ -29,15 +26,8 @@ MAX_ENTRIES = 5_000_000
 MAX_RATIO = 200
 # Bytes. So little does no harm at any ratio, and small text files reach high ones.
 ANY_RATIO_UP_TO = 100_000_000
-# Bytes of zeros that may follow a tar archive's end: GNU tar fills its last record, of at most 1 MiB in practice.
-MAX_PADDING = 1 << 20
 # Bytes of a part of a path that Linux, macOS and Windows all take.
 MAX_NAME = 255
-
-# Bytes of the record that ends a zip archive, with the longest comment (APPNOTE 4.3.16).
-MAX_ZIP_END = 22 + 65_535
-
-CHUNK = 1 << 20
 # What the standard library raises on damaged archives; OSError, which a full disk raises too, is distinguished by
 # its number.
 DAMAGED = (
@@ -49,10 +39,6 @@ DAMAGED = (
     NotImplementedError,
     ValueError,
 )
-
-
-class _RefusedError(Exception):
-    """Why an archive is not unpacked."""
 
 
 def find_name_problem(name: str) -> str | None:
@@ -109,101 +95,62 @@ class Names:
         return None
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One file or folder of an archive.
+class _Budget:
+    """What an archive may still unpack to, with the archives in it.
 
     Args:
-        name: Its path as the archive has it.
-        size: Bytes, as its header says.
-        is_folder: Whether it is one.
-        problem: Why such an entry is not unpacked.
-        member: What the standard library has it as.
+        packed_size: Bytes of the archive.
+        free: Bytes that the disk has room for.
     """
 
-    name: str
-    size: int
-    is_folder: bool
-    problem: str | None
-    member: zipfile.ZipInfo | tarfile.TarInfo
+    def __init__(self, packed_size: int, free: int) -> None:
+        self._most = max(MAX_RATIO * packed_size, ANY_RATIO_UP_TO)
+        self._free = free
+        self._total = self._entries = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes that may still come."""
+        return min(self._most, self._free) - self._total
+
+    def take(self, entry: Entry) -> None:
+        """Count an entry.
+
+        Raises:
+            RefusedError: It is one too many.
+        """
+        self._total += entry.size
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise RefusedError(f"it has more than {MAX_ENTRIES:,} entries, so it may be a bomb")
+        so_far = f"up to its entry {entry.name!r:.200} it unpacks to {self._total:,} bytes"
+        if self._total > self._most:
+            raise RefusedError(f"{so_far}, more than {MAX_RATIO} times its size, so it may be a bomb")
+        if self._total > self._free:
+            raise RefusedError(f"{so_far}, and {self._free:,} are free")
 
 
-class _Zip:
-    def __init__(self, archive: Path) -> None:
-        self._archive = archive
-        self._packed = zipfile.ZipFile(archive)
-
-    def list_entries(self) -> Iterator[_Entry]:
-        self._require_count()
-        for info in self._packed.infolist():
-            # `filename` ends at a NUL byte.
-            yield _Entry(info.orig_filename, info.file_size, info.is_dir(), _find_zip_problem(info), info)
-
-    def open(self, entry: _Entry) -> IO[bytes]:
-        assert isinstance(entry.member, zipfile.ZipInfo)
-        return self._packed.open(entry.member)
-
-    def close(self) -> None:
-        self._packed.close()
-
-    def _require_count(self) -> None:
-        """Refuse an archive that names another number of entries: zipfile does not compare it with what it finds."""
-        with self._archive.open("rb") as stream:
-            stream.seek(max(self._archive.stat().st_size - MAX_ZIP_END, 0))
-            end = stream.read()
-        place = end.rfind(b"PK\x05\x06") + 10
-        named = int.from_bytes(end[place : place + 2], "little")
-        found = len(self._packed.infolist())
-        # All ones stand for a number kept elsewhere; some programs write larger ones without their upper bits.
-        if named not in {0xFFFF, found & 0xFFFF}:
-            raise _RefusedError(f"it names {named:,} entries and holds {found:,}")
-
-
-class _Tar:
-    def __init__(self, archive: Path, folder: Path) -> None:
-        self._packed = tarfile.open(archive)  # noqa: SIM115 (closed by `close`)
-        self._folder = str(folder)
-
-    def list_entries(self) -> Iterator[_Entry]:
-        for member in self._packed:
-            yield _Entry(member.name, member.size, member.isdir(), _find_tar_problem(member), member)
-        self._require_end()
-
-    def open(self, entry: _Entry) -> IO[bytes]:
-        assert isinstance(entry.member, tarfile.TarInfo)
-        # The standard library's own opinion, should one of the checks above miss something.
-        stream = self._packed.extractfile(tarfile.data_filter(entry.member, self._folder))
-        assert stream is not None
-        return stream
-
-    def close(self) -> None:
-        self._packed.close()
-
-    def _require_end(self) -> None:
-        """Refuse an archive without its end mark: tarfile takes the end of the file, or damage, for the end."""
-        stream = self._packed.fileobj
-        assert stream is not None
-        stream.seek(self._packed.offset)
-        read = 0
-        while chunk := stream.read(CHUNK):
-            read += len(chunk)
-            if chunk.count(0) < len(chunk) or read > MAX_PADDING:
-                raise _RefusedError("it is damaged, or something follows its end")
-        if read < tarfile.BLOCKSIZE:
-            raise _RefusedError("it is cut short")
-
-
-def unpack(archive: Path, folder: Path, *, name: str) -> None:
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    name: str,
+    code_page: str | None = None,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> None:
     """Unpack a zip or tar archive, whole or not at all.
 
     All entries are looked at before the first is written. Refused are names that leave the folder or that two file
     systems would read differently, links, devices, encrypted entries, archives that are damaged or cut short, and
-    those that unpack to more than is plausible or than the disk has room for.
+    those that unpack to more than is plausible or than the disk has room for. Archives in it are unpacked too, within
+    the same limits, if there are no images or folders beside them.
 
     Args:
-        archive: The archive: zip, or tar, plain or packed by gzip, bzip2 or xz.
+        archive: The archive: zip, or tar, plain or packed by gzip, bzip2, xz or zstd.
         folder: What it becomes. An old one is replaced.
         name: How messages call the archive.
+        code_page: Encoding of names in a zip that do not say theirs; None to find it out.
+        wanted: Whether an entry's content is needed; of all others an empty file is made.
 
     Raises:
         UnfreezeError: The archive is refused; the message names the entry and what is wrong with it.
@@ -211,68 +158,132 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
     remedy = "use a sound copy, or unpack it yourself, look at it and use -S data=folder -S data.source=PATH"
     try:
         with files.atomic(folder) as partial:
-            _unpack(archive, partial)
-    except (_RefusedError, *DAMAGED) as error:
+            budget = _Budget(archive.stat().st_size, shutil.disk_usage(folder.parent).free)
+            unpacker = _Unpacker(budget, code_page, wanted)
+            unpacker.unpack(archive, partial)
+            unpacker.unpack_inner(partial)
+    except (RefusedError, *DAMAGED) as error:
         raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
     except OSError as error:
-        # Damaged bzip2 and gzip streams have no number, places outside the archive are invalid arguments.
+        # Damaged bzip2, gzip and zstd streams have no number, places outside the archive are invalid arguments.
         if error.errno not in {None, errno.EINVAL}:
             raise
         raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    packed = _open(archive, folder)
-    try:
-        entries = list(
-            _check_entries(packed.list_entries(), archive.stat().st_size, shutil.disk_usage(folder.parent).free)
-        )
-        folder.mkdir()
-        for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
-            target = folder / entry.name
-            if entry.is_folder:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(entry) as stream:
-                _write(stream, target, entry)
-    finally:
-        packed.close()
+@dataclass(frozen=True)
+class _Unpacker:
+    """Unpacks an archive and those in it; the arguments are those of `unpack`, and what both may unpack to."""
+
+    budget: _Budget
+    code_page: str | None
+    wanted: Callable[[str], bool]
+
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpack one archive into a new folder."""
+        packed = open_archive(archive, folder, code_page=self.code_page, most_bytes=self.budget.left)
+        try:
+            entries = _check_entries(packed.entries(), self.budget)
+            folder.mkdir()
+            for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
+                self._write_entry(packed, entry, folder / entry.name)
+        finally:
+            packed.close()
+
+    def unpack_inner(self, folder: Path) -> None:
+        """Unpack the archives that a folder holds in place of images; each becomes a folder and goes."""
+        top = find_top(folder)
+        there = [path for path in sorted(top.iterdir()) if is_visible(path)]
+        if any(path.is_dir() or is_named_as_image(path) for path in there):
+            return
+        archives = [path for path in there if SUFFIXES.search(path.name)]
+        for archive in archives:
+            unpacked = top / ".unpacked"
+            try:
+                self.unpack(archive, unpacked)
+            except (RefusedError, *DAMAGED) as error:
+                raise RefusedError(f"its archive {archive.name!r:.200}: {_write_in_one_line(error)}") from error
+            archive.unlink()
+            _refuse_third_level(unpacked, archive.name)
+            _place(unpacked, top / SUFFIXES.sub("", archive.name), is_alone=len(archives) == 1)
+
+    def _write_entry(self, packed: Zip | Tar, entry: Entry, target: Path) -> None:
+        if entry.is_folder:
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not self.wanted(entry.name):
+            target.touch()
+            return
+        with packed.open(entry) as stream:
+            _write(stream, target, entry)
 
 
-def _open(archive: Path, folder: Path) -> _Zip | _Tar:
-    with archive.open("rb") as stream:
-        start = stream.read(16)
-    if start.startswith(b"PK"):
-        return _Zip(archive)
-    try:
-        return _Tar(archive, folder)
-    except tarfile.ReadError as error:
-        raise _RefusedError(f"it is neither a zip nor a tar archive (it begins with {start!r})") from error
+def _place(unpacked: Path, target: Path, *, is_alone: bool) -> None:
+    """Give what an inner archive held its place: the only folder in it if that is named as it or is alone, or all."""
+    only = find_top(unpacked, levels=1)
+    if only != unpacked and (is_alone or only.name == target.name):
+        target = target.with_name(only.name)
+    else:
+        only = unpacked
+    if target.name.lower() in {path.name.lower() for path in target.parent.iterdir()}:
+        raise RefusedError(f"an archive in it becomes {target.name!r:.200}, which is there already")
+    only.rename(target)
+    files.remove(unpacked)
+    console.log.info("an archive in it was unpacked into %r", target.name)
 
 
-def _check_entries(entries: Iterable[_Entry], packed_size: int, free: int) -> Iterator[_Entry]:
-    names, total = Names(), 0
-    for number, entry in enumerate(entries, 1):
-        total += entry.size
+def _refuse_third_level(folder: Path, name: str) -> None:
+    further = [path.name for path in sorted(find_top(folder).iterdir()) if SUFFIXES.search(path.name)]
+    if further:
+        raise RefusedError(f"its archive {name!r:.200} holds a further archive, {further[0]!r:.200}")
+
+
+def find_top(folder: Path, *, levels: int = 100) -> Path:
+    """Return the folder in which contents begin: below folders that hold one folder and nothing else.
+
+    Args:
+        folder: Where to begin.
+        levels: Most folders to go down.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("photos/cat", "photos/dog", "__MACOSX"):
+        ...         Path(root, name).mkdir(parents=True)
+        ...     find_top(Path(root)).name
+        'photos'
+    """
+    for _ in range(levels):
+        there = [path for path in folder.iterdir() if is_visible(path)]
+        if len(there) != 1 or not there[0].is_dir():
+            break
+        folder = there[0]
+    return folder
+
+
+def is_visible(path: Path) -> bool:
+    """Tell whether a file or folder is none of those that file managers leave."""
+    return not path.name.startswith(".") and path.name != "__MACOSX"
+
+
+def is_named_as_image(path: Path) -> bool:
+    """Tell whether a file's suffix is one of an image."""
+    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
+def _check_entries(found: Iterable[Entry], budget: _Budget) -> list[Entry]:
+    names, entries = Names(), []
+    for entry in found:
         problem = entry.problem or names.find_problem(entry.name, is_folder=entry.is_folder)
         if problem:
-            raise _RefusedError(f"its entry {entry.name!r:.200} {problem}")
-        if number > MAX_ENTRIES:
-            raise _RefusedError(f"it has more than {MAX_ENTRIES:,} entries, so it may be a bomb")
-        if total > max(MAX_RATIO * packed_size, ANY_RATIO_UP_TO):
-            raise _RefusedError(
-                f"up to its entry {entry.name!r:.200} it unpacks to {total:,} bytes, "
-                f"more than {MAX_RATIO} times its size, so it may be a bomb"
-            )
-        if total > free:
-            raise _RefusedError(
-                f"up to its entry {entry.name!r:.200} it unpacks to {total:,} bytes, and {free:,} are free"
-            )
-        yield entry
+            raise RefusedError(f"its entry {entry.name!r:.200} {problem}")
+        budget.take(entry)
+        entries.append(entry)
+    return entries
 
 
-def _write(stream: IO[bytes], target: Path, entry: _Entry) -> None:
+def _write(stream: IO[bytes], target: Path, entry: Entry) -> None:
     """Write one file and count: what a header says about its size may be a lie."""
     written = 0
     with target.open("xb") as copy:
@@ -282,29 +293,7 @@ def _write(stream: IO[bytes], target: Path, entry: _Entry) -> None:
                 break
             copy.write(chunk)
     if written != entry.size:
-        raise _RefusedError(f"its entry {entry.name!r:.200} does not hold the {entry.size:,} bytes its header says")
-
-
-def _find_zip_problem(info: zipfile.ZipInfo) -> str | None:
-    # The first bit of the flags (APPNOTE 4.4.4); the upper half of the attributes is a Unix mode, or 0.
-    if info.flag_bits & 1:
-        return "is encrypted"
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if stat.S_ISLNK(kind):
-        return "is a link"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is neither a file nor a folder"
-    return None
-
-
-def _find_tar_problem(member: tarfile.TarInfo) -> str | None:
-    if member.issym() or member.islnk():
-        return "is a link"
-    if not (member.isreg() or member.isdir()):
-        return "is neither a file nor a folder"
-    if member.issparse():
-        return "is a sparse file, whose size says nothing"
-    return None
+        raise RefusedError(f"its entry {entry.name!r:.200} does not hold the {entry.size:,} bytes its header says")
 
 
 def _write_in_one_line(error: Exception) -> str:

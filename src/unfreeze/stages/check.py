@@ -18,6 +18,7 @@ from unfreeze.checks import (
     manifest,
     page,
     profile,
+    quarantine,
     rules,
     shortcuts,
     waivers,
@@ -100,7 +101,7 @@ def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: S
     """
     if near_duplicates.level == "off":
         return np.empty((0, 2), np.int64)
-    numbers = np.flatnonzero(rows["reason"] == "")
+    numbers = np.flatnonzero(rows["verdict"] == "ok")
     readable = rows.iloc[numbers]
     files_of = [paths.raw / name for name in readable["path"]]
     pairs = duplicates.find_near_copies(readable, files_of, near_duplicates.threshold, settings.limits, settings.seed)
@@ -157,7 +158,9 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     Returns:
         The profile of this version, with that of the version before.
     """
-    rows = measure_images(settings, paths)
+    measured = measure_images(settings, paths)
+    rows = quarantine.set_aside(measured, inputs.image_checks, settings.limits, inputs.waivers)
+    image_checks = quarantine.soften(inputs.image_checks, settings.limits)
     usable, classes = manifest.select_usable(rows), count_images(rows)
     judge("classes", classes, rules.guard_classes(settings.checks, settings.limits))
     now = profile.describe_images(usable, settings.data_name)
@@ -166,22 +169,23 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     judge("drift", drift, rules.guard_drift(settings.checks))
     skills = shortcuts.measure_skills(usable, settings.seed)
     judge("shortcuts", skills, rules.guard_shortcuts(settings.checks))
-    near = find_near_pairs(rows, cast(Calibrated, inputs.image_checks["near_duplicates"]), settings, paths)
+    near = find_near_pairs(rows, cast(Calibrated, image_checks["near_duplicates"]), settings, paths)
     rows = add_clusters(rows, near)
-    found = image_check.find_all(Images(rows, near), inputs.image_checks)
+    found = quarantine.drop_findings(image_check.find_all(Images(rows, near), image_checks), rows["verdict"])
     waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
-    judge("manifest", pd.concat([rows, found & ~waived], axis=1), rules.guard_manifest(inputs.image_checks))
+    wanted = rules.guard_manifest(image_checks, quarantine.summarise_reasons(rows["reason"]))
+    judge("manifest", pd.concat([rows, found & ~waived], axis=1), wanted)
     files.write_parquet(paths.manifest, rows)
     checks = image_check.load_image_checks()
     listed = findings.list_findings(rows, found, waived, checks)
     files.write_csv(paths.findings, listed)
-    sections = [make_section(listed, checks[name], inputs.image_checks.get_level(name)) for name in map(str, found)]
+    sections = [make_section(listed, checks[name], image_checks.get_level(name)) for name in map(str, found)]
     tables = [
         Table.of("Classes", classes),
         Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
         Table.of("Distance from the previous data version, 0 to 1", drift),
     ]
-    counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them readable."
+    counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them usable."
     write_page(counted, sections, tables, settings.limits, paths)
     return StoredProfile(**now.model_dump(), previous=previous)
 

@@ -20,6 +20,7 @@ register(
         remedy="replace or remove them, or set checks.on_bad=quarantine to leave them out",
         find=find_unreadable,
         detail="{reason}",
-        order=1,
+        is_unusable=True,
+        order=0,
     )
 )

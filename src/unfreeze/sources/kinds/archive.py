@@ -37,13 +37,25 @@ def bring(source: ArchiveSource, place: Workplace) -> Brought:
     if source.sha256 is None:
         place.require_recorded(name, digest, f"set data.sha256={digest} or delete metrics/download.json")
     try:
-        archives.unpack(archive, place.unpacked, name=f"data.source {name}")
+        archives.unpack(archive, place.unpacked, name=f"data.source {name}", code_page=source.name_encoding)
     except UnfreezeError:
         # The next run cannot use it either.
         if is_remote:
             files.remove(place.downloads)
         raise
-    return Brought(place.unpacked, digest)
+    return Brought(_find_contents(place.unpacked, source), digest)
+
+
+def _find_contents(folder: Path, source: ArchiveSource) -> Path:
+    """Return the folder that holds class folders or the table, below folders that hold nothing else."""
+    top = archives.find_top(folder)
+    if source.labels is not None:
+        return folder if (folder / source.labels.file).exists() else top
+    # One folder would be one class, and there are no sets of one. A class folder holds images, or folders of them.
+    if source.class_folders != "*" or top == folder or not any(path.is_dir() for path in top.iterdir()):
+        return folder
+    console.log.info("the folder %s in it holds the class folders", top.relative_to(folder))
+    return top
 
 
 register(Kind(ArchiveSource, check, bring))
