@@ -53,6 +53,7 @@ STUDIES = {"studied", "six", "extracted", "searchable", "seen"}
 SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
 SLOW_FILES = {
     "checks/test_added_image_check.py",
+    "checks/test_page_in_a_browser.py",
     "checks/test_planted_faults.py",
     "ci/test_bad_input.py",
     "ci/test_certification.py",

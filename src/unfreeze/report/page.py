@@ -1,7 +1,5 @@
 """The study as one HTML file that loads nothing."""
 
-import base64
-import hashlib
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -54,7 +52,7 @@ def build_page(study: Study) -> str:
         links=study.links,
         # The libraries and the project's own script: nothing in them comes from the study.
         scripts=[Markup(script) for script in scripts],  # noqa: S704
-        digests=[hash_script(script) for script in scripts],
+        digests=[rendering.hash_script(script) for script in scripts],
     )
 
 
@@ -72,14 +70,6 @@ def list_facts(verdict: Verdict) -> dict[str, str]:
         "Image side": f"{verdict.study.image_size} pixels",
     }
     return {title: text for title, text in shown.items() if text}
-
-
-def hash_script(script: str) -> str:
-    """Return a script's digest as a Content-Security-Policy names it.
-
-    The form is that of https://www.w3.org/TR/CSP3/, section 2.3.1.
-    """
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _draw_study(study: Study) -> dict[Section, list[Chart]]:
