@@ -1,6 +1,8 @@
 """metrics/corrections.json: what the corrections of labels changed; metrics/study_record.json: what is compared."""
 
 import io
+from collections.abc import Iterable
+from typing import Self
 
 import pandas as pd
 
@@ -68,7 +70,7 @@ class Comparison(Record):
         earlier_corrections: How many changes of images the earlier study had; see `StudyRecord.corrections`.
         same_settings: Whether settings and training code were the same, so that the corrections alone can differ.
         images: Number of images in both test folds.
-        relabelled: How many of them have another label now.
+        relabelled: How many of them had another label then.
         effects: One entry a backbone of both.
     """
 
@@ -85,12 +87,14 @@ class Corrections(Record):
     Args:
         counts: How many there are.
         comparison: With the study before; None where none is known.
-        text: The same in words.
     """
 
     counts: Counts
     comparison: Comparison | None
-    text: str
+
+
+# What the column of a backbone's predictions begins with.
+PREDICTED = "predicted "
 
 
 class StudyRecord(Record):
@@ -111,6 +115,26 @@ class StudyRecord(Record):
     corrections: tuple[str, ...]
     test_fold: tuple[str, ...]
 
+    @classmethod
+    def of(cls, table: pd.DataFrame, *, data: str, source: str, settings: str, corrections: Iterable[str]) -> Self:
+        """Return the record of a study.
+
+        Args:
+            table: The test fold, as `test_fold` has it.
+            data: As above, as are the others.
+            source: As above.
+            settings: As above.
+            corrections: As above, in any order.
+        """
+        lines = table.to_csv(index=False, lineterminator="\n").removesuffix("\n").split("\n")
+        return cls(
+            data=data,
+            source=source,
+            settings=settings,
+            corrections=tuple(sorted(corrections)),
+            test_fold=tuple(lines),
+        )
+
     @property
     def table(self) -> pd.DataFrame:
         """The test fold as a table of text."""
@@ -125,7 +149,3 @@ class StoredStudy(StudyRecord):
     """
 
     earlier: StudyRecord | None = None
-
-
-# What the column of a backbone's predictions begins with.
-PREDICTED = "predicted "

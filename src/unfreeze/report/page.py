@@ -14,7 +14,7 @@ from unfreeze.figures.registry import Section, load_charts
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.study_report import ReportedRow
 from unfreeze.records.verdict import Verdict
-from unfreeze.report import mistake_cards, tables
+from unfreeze.report import corrections, mistake_cards, tables
 from unfreeze.report.study import Study
 from unfreeze.report.text import sort_findings
 
@@ -47,6 +47,8 @@ def build_page(study: Study) -> str:
         curves_note=_describe_classes(verdict),
         backbones=[_describe_backbone(row, study) for row in verdict.rows],
         checks=tables.tabulate_checks(study.checks),
+        corrections=corrections.describe_corrections(study.corrections),
+        effects=corrections.tabulate_effects(study.corrections),
         looks=tables.describe_test_evaluations(verdict),
         lineage=study.lineage,
         links=study.links,
