@@ -40,10 +40,13 @@ def add(commands: Any) -> None:
 
 
 def _check_files(_: argparse.Namespace) -> None:
+    from unfreeze.checks import corrections
+
     paths = Paths.here()
     settings = (paths.params, paths.waivers, *sorted(paths.conf.rglob("*.yaml")))
     for path in filter(Path.exists, settings):
         files.read_yaml(path)
+    corrections.read(paths.corrections)
     for path in paths.json_files:
         files.read_json(path)
     dvc_repo.require_lock(paths)
