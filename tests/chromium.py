@@ -70,6 +70,7 @@ def visit(
     dark: bool = False,
     pdf: Path | None = None,
     picture: Path | None = None,
+    downloads: Path | None = None,
 ) -> Seen:
     """Open a page, print it if asked to, evaluate scripts in it, and take its picture if asked to.
 
@@ -82,8 +83,9 @@ def visit(
         dark: Whether the user prefers dark pages.
         pdf: Where to print the page before the scripts.
         picture: Where to put a PNG of the window after the scripts.
+        downloads: Folder for what the page hands out; the end of one download is waited for.
     """
-    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture))
+    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture, downloads))
 
 
 async def _visit(
@@ -95,6 +97,7 @@ async def _visit(
     dark: bool,
     pdf: Path | None,
     picture: Path | None,
+    downloads: Path | None,
 ) -> Seen:
     async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
         tab = _Tab(socket)
@@ -107,6 +110,9 @@ async def _visit(
         await tab.call("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await tab.call("Emulation.setEmulatedMedia", features=[scheme])
+        if downloads:
+            to_folder = {"behavior": "allow", "downloadPath": str(downloads), "eventsEnabled": True}
+            await tab.call("Browser.setDownloadBehavior", **to_folder)
         await tab.call("Page.navigate", url=page)
         await tab.until("Page.loadEventFired")
         if pdf:
@@ -118,6 +124,8 @@ async def _visit(
             )
             assert "exceptionDetails" not in answer, answer
             tab.seen.values.append(answer["result"].get("value"))
+        if downloads:
+            await tab.until("downloaded")
         if picture:
             taken = await tab.call("Page.captureScreenshot")
             picture.write_bytes(base64.b64decode(taken["data"]))
@@ -155,6 +163,8 @@ class _Tab:
         message = await self._socket.receive_json(timeout=SECONDS)
         told, params = message.get("method", ""), message.get("params", {})
         self._events.add(told)
+        if told == "Browser.downloadProgress" and params["state"] == "completed":
+            self._events.add("downloaded")
         if told == "Network.requestWillBeSent":
             self.seen.requests.append(params["request"]["url"])
         elif told == "Runtime.exceptionThrown":

@@ -47,12 +47,13 @@ SMALL = (
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
-STUDIES = {"studied", "six", "extracted", "searchable", "seen"}
+STUDIES = {"studied", "six", "extracted", "searchable", "seen", "corrected"}
 # `make quick` leaves out, and does not import, tests that run DVC, start a server or a browser, or import TensorFlow
 # or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
 SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
 SLOW_FILES = {
     "checks/test_added_image_check.py",
+    "checks/test_page_in_a_browser.py",
     "checks/test_planted_faults.py",
     "ci/test_bad_input.py",
     "ci/test_certification.py",
@@ -76,6 +77,7 @@ SLOW_FILES = {
     "settings/test_oracles.py",
     "sources/test_fuzz.py",
     "stages/test_check.py",
+    "stages/test_corrections.py",
     "stages/test_evaluate.py",
     "stages/test_extract.py",
     "stages/test_learning_curve.py",

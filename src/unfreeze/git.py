@@ -33,6 +33,11 @@ def find_commit(root: Path) -> str | None:
     return None if done.returncode else done.stdout.decode().strip()
 
 
+def find_user(root: Path) -> str | None:
+    """Return the name that git signs commits with; None where it knows none."""
+    return _run(root, "config", "user.name").stdout.decode(errors="replace").strip() or None
+
+
 def require_commit(root: Path) -> str:
     """Return the commit of a checkout.
 

@@ -105,6 +105,18 @@ class Paths:
         return self.root / "checks/waivers.yaml"
 
     @property
+    def corrections(self) -> Path:
+        return self.root / "checks/corrections.csv"
+
+    @property
+    def correction_effects(self) -> Path:
+        return self.root / "metrics/corrections.json"
+
+    @property
+    def study_record(self) -> Path:
+        return self.root / "metrics/study_record.json"
+
+    @property
     def profile(self) -> Path:
         return self.root / "metrics/profile.json"
 

@@ -1,5 +1,7 @@
 """Pages from templates: names that users give never become markup, and a mistyped value is an error."""
 
+import base64
+import hashlib
 from typing import Any
 
 import jinja2
@@ -16,3 +18,11 @@ def render_page(template: str, **values: Any) -> str:
         loader=jinja2.PackageLoader("unfreeze"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     return environment.get_template(template).render(**values)
+
+
+def hash_script(script: str) -> str:
+    """Return a script's digest as a Content-Security-Policy names it.
+
+    The form is that of https://www.w3.org/TR/CSP3/, section 2.3.1.
+    """
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

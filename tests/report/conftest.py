@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from unfreeze.figures.data import BackboneData, CostData, StudyData
+from unfreeze.records.corrections import Corrections, Counts
 from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.study_report import Expectation, ReportedVerdict, Suite
 from unfreeze.records.test_scores import Evaluation
@@ -312,7 +313,15 @@ def study_data(of: dict[str, Any] | None = None) -> StudyData:
     return StudyData(read(of), backbones)
 
 
-def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = None) -> Study:
+NO_CORRECTIONS = Corrections(counts=Counts(relabelled=0, excluded=0, kept=0, unfit=()), comparison=None)
+
+
+def study(
+    of: dict[str, Any] | None = None,
+    *,
+    pictures: pd.DataFrame | None = None,
+    corrections: Corrections = NO_CORRECTIONS,
+) -> Study:
     """Return a study with the tables that belong to a verdict."""
     of = of or verdict()
     charts = study_data(of)
@@ -334,4 +343,5 @@ def study(of: dict[str, Any] | None = None, *, pictures: pd.DataFrame | None = N
         ],
         lineage={"commit": "0123abc", "data": "f" * 64},
         links={"What the checks found": "data.html", "Suspect labels": "suspects.html"},
+        corrections=corrections,
     )

@@ -199,6 +199,84 @@ def test_checks_that_are_off_leave_empty_results(paths: Paths) -> None:
     assert json.loads(paths.checks("shortcuts").read_text())["expectations"] == []
 
 
+def correct(paths: Paths, *lines: tuple[str, str, str]) -> None:
+    """Write corrections: path, action and label of each."""
+    rows = [
+        f"{files.hash_file(paths.raw / path)},{action},{label},seen,Ann,2030-01-01" for path, action, label in lines
+    ]
+    files.write_text(paths.corrections, "\n".join(["sha256,action,label,reason,by,date", *rows]) + "\n")
+
+
+def inspect(paths: Paths) -> pd.DataFrame:
+    """Do all that the stage does but to ask Great Expectations; return what that would judge of single images."""
+    judged = {}
+    wanted = settings(paths)
+    check.inspect(wanted, check.Inputs.read(paths), paths, lambda suite, table, _: judged.update({suite: table}))
+    return judged["manifest"]
+
+
+def test_labels_are_corrected_and_images_left_out_with_their_reason(paths: Paths) -> None:
+    (paths.raw / "red/bad.png").write_bytes(b"no image")
+    index(paths)
+    correct(
+        paths, ("red/000.png", "relabel", "blue"), ("red/001.png", "exclude", ""), ("red/bad.png", "exclude", ""),
+        ("blue/000.png", "relabel", "blue"),
+    )  # fmt: skip
+    inspect(paths)
+    rows = pd.read_parquet(paths.manifest).set_index("path")
+    assert rows.loc["red/000.png", ["label", "label_given", "verdict"]].tolist() == ["blue", "red", "ok"]
+    assert rows.loc[["red/001.png", "red/bad.png"], "verdict"].tolist() == ["excluded"] * 2
+    assert set(rows.loc[rows["verdict"] == "excluded", "reason"]) == {"excluded: seen"}
+    assert (rows["label_given"] != "").sum() == 1
+    text = paths.findings_page.read_text()
+    assert "23 images of 2 classes, 23 of them readable." in text
+    assert "Corrections: 1 image relabelled, 2 excluded, 0 kept; 1 corrections no longer fit" in text
+    assert "does not fit: the source&#39;s label is blue already" in text
+
+
+def test_a_conflict_is_solved_by_a_correction_or_kept(paths: Paths) -> None:
+    with Image.open(paths.raw / "red/000.png") as picture:
+        picture.save(paths.raw / "blue/other.png", compress_level=1)
+    index(paths)
+    correct(paths, ("blue/other.png", "relabel", "red"))
+    assert not inspect(paths)["conflicting_labels"].any()
+    assert set(pd.read_csv(paths.findings)["check"]) == {"exact_duplicates"}
+    correct(paths, ("blue/other.png", "exclude", ""))
+    inspect(paths)
+    assert pd.read_csv(paths.findings).empty
+    correct(paths, ("blue/other.png", "keep", "blue"), ("red/000.png", "keep", "red"))
+    assert not inspect(paths)["conflicting_labels"].any()
+    assert pd.read_csv(paths.findings)["waived"].all()
+    assert "data-path=" not in paths.findings_page.read_text()
+    # The label that was kept is no longer the source's.
+    correct(paths, ("blue/other.png", "keep", "red"), ("red/000.png", "keep", "red"))
+    judged = inspect(paths)
+    assert judged.loc[judged["conflicting_labels"], "path"].tolist() == ["blue/other.png"]
+
+
+def test_corrections_move_no_cluster_and_a_kept_label_no_byte_of_the_manifest(paths: Paths) -> None:
+    shutil.copy(paths.raw / "red/000.png", paths.raw / "red/copy.png")
+    index(paths)
+    inspect(paths)
+    before, content = pd.read_parquet(paths.manifest), paths.manifest.read_bytes()
+    correct(paths, ("red/000.png", "keep", "red"))
+    inspect(paths)
+    assert paths.manifest.read_bytes() == content
+    correct(paths, ("red/000.png", "exclude", ""), ("blue/003.png", "relabel", "red"))
+    inspect(paths)
+    assert pd.read_parquet(paths.manifest)["cluster"].tolist() == before["cluster"].tolist()
+
+
+def test_what_is_wrong_with_a_correction_is_said_before_any_image_is_measured(paths: Paths) -> None:
+    correct(paths, ("red/000.png", "relabel", "grey"))
+    with pytest.raises(UnfreezeError, match="gets the label 'grey', which no image of the source has"):
+        check.run(settings(paths), paths)
+    files.write_text(paths.corrections, paths.corrections.read_text().replace("relabel", "rename"))
+    with pytest.raises(UnfreezeError, match=r"checks/corrections.csv: line 2: action is 'rename'"):
+        check.run(settings(paths), paths)
+    assert not paths.manifest.exists()
+
+
 def test_a_threshold_changes_no_manifest(paths: Paths) -> None:
     check.run(settings(paths), paths)
     before = paths.manifest.read_bytes()

@@ -138,3 +138,37 @@ def test_a_class_of_two_takes_is_refused_with_what_to_do() -> None:
         UnfreezeError, match=r"class 'a' has 2 different .*its 30 images are near copies.* other scenes"
     ):
         split.assign_folds(rows, EXACT, 0)
+
+
+def corrected(relabelled: int = 0, excluded: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the manifest without corrections, and with some of class `a`."""
+    rows = images({"a": 100, "b": 50}, copies=3).assign(verdict="ok")
+    number = rows["path"].str.extract(r"a/(\d+)-", expand=False).astype(float)
+    after = rows.assign(label_given="")
+    after.loc[number < relabelled, ["label", "label_given"]] = ["b", "a"]
+    after.loc[number >= 100 - excluded, "verdict"] = "excluded"
+    return rows, after
+
+
+@pytest.mark.parametrize("method", [EXACT, STABLE])
+def test_a_correction_moves_no_image_to_another_fold(method: Split) -> None:
+    before, after = corrected(relabelled=3, excluded=4)
+    method = method.model_copy(update={"tolerance": 0.1})
+    folds = split.assign_folds_as_before(after, method, 0)
+    assert folds is not None
+    assert sorted(folds["id"]) == sorted(after.loc[after["verdict"] == "ok", "path"])
+    was = split.assign_folds(before, method, 0).set_index("id")["fold"]
+    assert folds["fold"].tolist() == was[folds["id"]].tolist()
+
+
+def test_without_a_correction_and_with_too_many_the_folds_are_drawn() -> None:
+    before, _ = corrected()
+    assert split.assign_folds_as_before(before, EXACT, 0) is None
+    _, after = corrected(relabelled=70)
+    assert split.assign_folds_as_before(after, EXACT.model_copy(update={"tolerance": 0.01}), 0) is None
+
+
+def test_an_excluded_image_that_cannot_be_read_was_in_no_fold() -> None:
+    rows = images({"a": 20, "b": 20}).assign(verdict="ok")
+    rows.loc[0, ["verdict", "pixels_sha256"]] = ["excluded", None]
+    assert split.assign_folds_as_before(rows, EXACT, 0) is None

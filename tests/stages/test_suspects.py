@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
+from unfreeze.checks.corrections import Correction
 from unfreeze.checks.waivers import Waiver
 from unfreeze.stages import suspects
 
@@ -33,6 +34,15 @@ def test_a_suspect_that_someone_has_looked_at_is_let_pass() -> None:
     table = suspects.mark_suspects(OPINIONS, DIGESTS, 0.05, [waiver])
     assert table["suspect_labels"].tolist() == [True, False, False, False]
     assert table["waived"].tolist() == [False, True, False, False]
+
+
+def test_a_suspect_whose_label_somebody_kept_is_not_listed_again() -> None:
+    kept = Correction.model_validate(
+        {"sha256": "a" * 64, "action": "keep", "label": "cat", "reason": "a lynx", "by": "Ann", "date": "2030-01-01"}
+    )
+    table = suspects.mark_suspects(OPINIONS, DIGESTS, 0.05, [], [kept])
+    assert table["suspect_labels"].tolist() == [False, True, False, False]
+    assert table["waived"].tolist() == [True, False, False, False]
 
 
 @pytest.mark.xdist_group("studied")

@@ -4,11 +4,15 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from unfreeze import rendering
+from unfreeze.checks import corrections
 from unfreeze.checks.catalogue import Explanation
+from unfreeze.checks.corrections import Correction
 from unfreeze.images import decoding, jpeg
 
 THUMBNAIL_SIDE = 128
@@ -19,6 +23,21 @@ MOST_ROWS = 100
 
 
 @dataclass(frozen=True)
+class CorrectableImage:
+    """What a correction of an image needs to know.
+
+    Args:
+        sha256: SHA-256 of its file.
+        label: Its label.
+        can_keep: Whether to find that label right waives the finding.
+    """
+
+    sha256: str
+    label: str
+    can_keep: bool
+
+
+@dataclass(frozen=True)
 class Card:
     """One image of a finding.
 
@@ -26,11 +45,31 @@ class Card:
         path: Its path below the root of the images.
         lines: Text below it.
         has_picture: Whether it can be decoded.
+        image: What its buttons correct; without it there are none.
     """
 
     path: str
     lines: Sequence[str]
     has_picture: bool = True
+    image: CorrectableImage | None = None
+
+
+@dataclass(frozen=True)
+class Editor:
+    """What a page needs to hand out the file of corrections.
+
+    Args:
+        labels: The labels that an image can get.
+        corrections: What the file holds already.
+    """
+
+    labels: Sequence[str]
+    corrections: Sequence[Correction]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for the page's script."""
+        known = [correction.model_dump(mode="json") for correction in self.corrections]
+        return {"columns": corrections.COLUMNS, "labels": list(self.labels), "corrections": known}
 
 
 @dataclass(frozen=True)
@@ -82,6 +121,7 @@ def render_page(
     root: Path,
     max_pixels: int,
     links: Iterable[tuple[str, str]],
+    editor: Editor,
 ) -> str:
     """Return the page of findings as HTML.
 
@@ -93,6 +133,7 @@ def render_page(
         root: Folder the images' paths are relative to.
         max_pixels: Most pixels an image may have to be shown.
         links: Title and address of other pages, addresses relative to this one.
+        editor: What corrections start from.
     """
     shown = [
         (section, [(group[:MOST_IN_GROUP], len(group[MOST_IN_GROUP:])) for group in section.groups[:MOST_GROUPS]])
@@ -106,8 +147,13 @@ def render_page(
         for card in group
         if card.has_picture
     }
+    script = rendering.render_page("corrections.js.j2")
     return rendering.render_page(
         "findings.html.j2",
+        editor=editor.to_json(),
+        # The project's own: nothing in it comes from the images.
+        script=Markup(script),  # noqa: S704
+        digest=rendering.hash_script(script),
         title=title,
         intro=intro,
         sections=sections,

@@ -41,6 +41,8 @@ def add(commands: Any) -> None:
 
 
 def _check_files(options: argparse.Namespace) -> None:
+    from unfreeze.checks import corrections
+
     paths = Paths.here()
     git.require_repository(paths.root)
     if options.experiment:
@@ -48,6 +50,7 @@ def _check_files(options: argparse.Namespace) -> None:
     settings = (paths.params, paths.waivers, *sorted(paths.conf.rglob("*.yaml")))
     for path in filter(Path.exists, settings):
         files.read_yaml(path)
+    corrections.read(paths.corrections)
     for path in paths.json_files:
         files.read_json(path)
     dvc_repo.require_lock(paths)

@@ -74,6 +74,7 @@ def _trace(options: argparse.Namespace) -> None:
 
 
 def _show_seen(options: argparse.Namespace) -> None:
+    from unfreeze.checks import corrections
     from unfreeze.cli import tables
     from unfreeze.tracking import traces
 
@@ -83,6 +84,10 @@ def _show_seen(options: argparse.Namespace) -> None:
         raise UnfreezeError(f"{options.image!r} is neither a file nor a SHA-256: give the image, or its 64 digits")
     models = traces.find_models_that_saw(_run_server(), digest)
     tell(options, models, lambda: tables.show_rows("Models that saw the image", models))
+    for one in corrections.read(Paths.here().corrections):
+        if one.sha256 == digest:
+            what = f"{one.action} {one.label}".strip()
+            console.log.info("checks/corrections.csv: %s (%s; %s, %s)", what, one.reason, one.by, one.date)
 
 
 def _run_server() -> Any:

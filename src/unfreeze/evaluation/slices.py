@@ -22,8 +22,9 @@ NUMBERS = {
 }
 # The manifest's columns that say which image it is, what the checks made of it, or what another column says.
 LEFT_OUT = (
-    "path", "label", "fold", "weight", "bytes", "sha256", "pixels_sha256", "perceptual_hash", "reason", "verdict",
-    "cluster", "copies", "suffix_fits", "pictures", "partial_alpha", "width", "height", "dark_end", "bright_end",
+    "path", "label", "label_given", "fold", "weight", "bytes", "sha256", "pixels_sha256", "perceptual_hash", "reason",
+    "verdict", "cluster", "copies", "suffix_fits", "pictures", "partial_alpha", "width", "height", "dark_end",
+    "bright_end",
 )  # fmt: skip
 
 

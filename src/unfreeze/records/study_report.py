@@ -6,6 +6,7 @@ from typing import Any, Literal
 from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations, verdict
+from unfreeze.records.corrections import Corrections
 from unfreeze.records.costs import Latency, TrainingCost
 from unfreeze.records.record import Record
 from unfreeze.records.test_evaluations import FoldUse, ScoredModel
@@ -103,6 +104,7 @@ class Report(DataChecks):
         study: What the study was about.
         costs: Costs of training and using each model, by backbone.
         test_evaluations: How often the test fold was used.
+        corrections: What corrections of labels changed.
         lineage: What the results were made from, by title: commit, digests, versions.
         links: Paths of the verdict and of other results by title, relative to the folder of report.json.
     """
@@ -110,6 +112,7 @@ class Report(DataChecks):
     study: StudySettings
     costs: dict[str, TrainingCost]
     test_evaluations: FoldUse
+    corrections: Corrections
     lineage: dict[str, str]
     links: dict[str, str]
 

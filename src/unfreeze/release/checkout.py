@@ -14,7 +14,7 @@ def require_clean(paths: Paths) -> None:
     Raises:
         UnfreezeError: Some of it is not.
     """
-    others = (paths.conf, paths.waivers, paths.dvc_lock)
+    others = (paths.conf, paths.waivers, paths.corrections, paths.dvc_lock)
     deciding = (*lineage.DECIDING, *(str(path.relative_to(paths.root)) for path in others))
     if git.find_commit(paths.root) is None:
         raise UnfreezeError(f"{paths.root} has no commit that a version could be traced to: commit it first")

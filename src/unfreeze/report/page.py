@@ -1,7 +1,5 @@
 """The study as one HTML file that loads nothing."""
 
-import base64
-import hashlib
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -16,7 +14,7 @@ from unfreeze.figures.registry import Section, load_charts
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.study_report import ReportedRow
 from unfreeze.records.verdict import Verdict
-from unfreeze.report import mistake_cards, tables
+from unfreeze.report import corrections, mistake_cards, tables
 from unfreeze.report.study import Study
 from unfreeze.report.text import sort_findings
 
@@ -49,12 +47,14 @@ def build_page(study: Study) -> str:
         curves_note=_describe_classes(verdict),
         backbones=[_describe_backbone(row, study) for row in verdict.rows],
         checks=tables.tabulate_checks(study.checks),
+        corrections=corrections.describe_corrections(study.corrections),
+        effects=corrections.tabulate_effects(study.corrections),
         looks=tables.describe_test_evaluations(verdict),
         lineage=study.lineage,
         links=study.links,
         # The libraries and the project's own script: nothing in them comes from the study.
         scripts=[Markup(script) for script in scripts],  # noqa: S704
-        digests=[hash_script(script) for script in scripts],
+        digests=[rendering.hash_script(script) for script in scripts],
     )
 
 
@@ -72,14 +72,6 @@ def list_facts(verdict: Verdict) -> dict[str, str]:
         "Image side": f"{verdict.study.image_size} pixels",
     }
     return {title: text for title, text in shown.items() if text}
-
-
-def hash_script(script: str) -> str:
-    """Return a script's digest as a Content-Security-Policy names it.
-
-    The form is that of https://www.w3.org/TR/CSP3/, section 2.3.1.
-    """
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _draw_study(study: Study) -> dict[Section, list[Chart]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unfreeze.figures.data import CostData
+from unfreeze.records.corrections import Corrections
 from unfreeze.records.study_report import Report, ReportedVerdict, Suite
 
 # metrics/verdict.json, as seen from reports/.
@@ -24,6 +25,7 @@ class Study:
         checks: Results of suites, as in metrics/checks/.
         lineage: What the results were made from: commit, digests, versions.
         links: Addresses of other pages by title, relative to the report.
+        corrections: What corrections of labels changed.
     """
 
     verdict: ReportedVerdict
@@ -32,6 +34,7 @@ class Study:
     checks: Sequence[Suite]
     lineage: Mapping[str, str]
     links: Mapping[str, str]
+    corrections: Corrections
 
 
 def join_report(study: Study) -> Report:
@@ -41,6 +44,7 @@ def join_report(study: Study) -> Report:
         costs={row.backbone: row.cost for row in study.verdict.rows},
         test_evaluations=study.verdict.test_evaluations,
         checks=tuple(study.checks),
+        corrections=study.corrections,
         lineage=dict(study.lineage),
         links={"Verdict": VERDICT, **study.links},
     )

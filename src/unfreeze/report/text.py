@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from unfreeze.figures.formats import format_percent
 from unfreeze.figures.parts import Table
+from unfreeze.records.corrections import Corrections
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Verdict
-from unfreeze.report import tables
+from unfreeze.report import corrections, tables
 from unfreeze.report.study import Study
 
 # Characters that start Markdown, HTML, or GitHub's mentions, links and formulas; underscores only at ends of words.
@@ -35,7 +36,7 @@ def format_report(study: Study) -> str:
     verdict = study.verdict
     title = f"# {escape(verdict.study.name)} on {escape(verdict.study.data)}"
     parts = [title, escape(summarise(verdict)), format_results(verdict)]
-    parts += [*_format_pairs(verdict), *_format_findings(verdict)]
+    parts += [*_format_pairs(verdict), *_format_findings(verdict), *_format_corrections(study.corrections)]
     lineage = "\n".join(f"- {escape(name)}: {escape(value)}" for name, value in study.lineage.items())
     parts += [escape(tables.describe_test_evaluations(verdict)), *(["## Provenance", lineage] if lineage else [])]
     return "\n\n".join(parts) + "\n"
@@ -73,6 +74,13 @@ def _format_pairs(verdict: Verdict) -> list[str]:
     )
     closing = tables.describe_smallest_difference(verdict)
     return ["## Significant differences", shown, *([escape(closing)] if closing else [])]
+
+
+def _format_corrections(of: Corrections) -> list[str]:
+    sentences, effects = corrections.describe_corrections(of), corrections.tabulate_effects(of)
+    if not sentences:
+        return []
+    return ["## Corrections", escape(" ".join(sentences)), *([format_table(effects)] if effects.rows else [])]
 
 
 def _format_findings(verdict: Verdict) -> list[str]:

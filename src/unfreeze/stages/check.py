@@ -11,6 +11,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import (
+    corrections,
     duplicates,
     findings,
     gate,
@@ -23,13 +24,15 @@ from unfreeze.checks import (
     shortcuts,
     waivers,
 )
+from unfreeze.checks.corrections import Correction
 from unfreeze.checks.image_check import ImageCheck, Images
-from unfreeze.checks.page import Card, Section, Table
+from unfreeze.checks.page import Card, CorrectableImage, Editor, Section, Table
 from unfreeze.checks.profile import StoredProfile
 from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records.corrections import describe_counts
 from unfreeze.runtime.background import start_helper
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import Calibrated, CheckSettings, Limits
@@ -52,6 +55,8 @@ class Settings:
     checks: CheckSettings = declare_param("checks.imbalance", "checks.shortcut", "checks.drift")
 
 
+# Most corrections that no longer fit are logged one by one; the page lists all.
+MOST_NAMED = 5
 TEXT = ("path", "label", "group", "fold")
 # Submits a suite to Great Expectations in the background: (suite, table, rules) -> None.
 Judge = Callable[[str, pd.DataFrame, list[Rule]], None]
@@ -64,11 +69,13 @@ class Inputs:
     Args:
         image_checks: Level and threshold of every image check.
         waivers: Accepted findings.
+        corrections: Labels that people replaced or confirmed, and images that they left out.
         stored: The profile that the last run left.
     """
 
     image_checks: CheckSettings
     waivers: list[Waiver]
+    corrections: list[Correction]
     stored: StoredProfile | None
 
     @classmethod
@@ -77,14 +84,29 @@ class Inputs:
         image_checks = image_check.read_settings(paths.image_checks)
         accepted = waivers.load(paths.waivers, date.today())
         waivers.require_known_checks(paths.waivers, accepted, [*image_checks, "suspect_labels"])
-        return cls(image_checks, accepted, profile.read(paths.profile))
+        return cls(image_checks, accepted, read_corrections(paths), profile.read(paths.profile))
 
 
-def measure_images(settings: Settings, paths: Paths) -> pd.DataFrame:
-    """Measure all images; return the manifest's rows with their verdict, `ok` or `unreadable`."""
-    index = pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
-    rows = manifest.measure_images(index, paths.raw, settings.limits)
-    return rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
+def read_index(paths: Paths) -> pd.DataFrame:
+    """Return what the source says of each image."""
+    return pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
+
+
+def read_corrections(paths: Paths) -> list[Correction]:
+    """Read the corrections and refuse labels that the source does not have."""
+    index, found = read_index(paths), corrections.read(paths.corrections)
+    name = str(paths.corrections.relative_to(paths.root))
+    corrections.require_known_labels(
+        found, set(index["label"]), name, lambda: {files.hash_file(paths.raw / path) for path in index["path"]}
+    )
+    return found
+
+
+def measure_images(settings: Settings, corrected: list[Correction], paths: Paths) -> pd.DataFrame:
+    """Measure all images; return the manifest's rows with their verdict: `ok`, `unreadable` or `excluded`."""
+    rows = manifest.measure_images(read_index(paths), paths.raw, settings.limits)
+    rows = rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
+    return corrections.apply(rows, corrected)
 
 
 def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: Settings, paths: Paths) -> np.ndarray:
@@ -101,7 +123,8 @@ def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: S
     """
     if near_duplicates.level == "off":
         return np.empty((0, 2), np.int64)
-    numbers = np.flatnonzero(rows["verdict"] == "ok")
+    is_shown = (rows["reason"] == "") & rows["verdict"].isin(["ok", corrections.EXCLUDED])
+    numbers = np.flatnonzero(is_shown)
     readable = rows.iloc[numbers]
     files_of = [paths.raw / name for name in readable["path"]]
     pairs = duplicates.find_near_copies(readable, files_of, near_duplicates.threshold, settings.limits, settings.seed)
@@ -115,32 +138,61 @@ def add_clusters(rows: pd.DataFrame, near: np.ndarray) -> pd.DataFrame:
 
 
 def count_images(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a class: `label`, its usable `images`, and `times_smaller` than the largest class it is."""
-    labels = sorted(rows["label"].unique())
+    """Return one row a class: `label`, its usable `images`, and `times_smaller` than the largest class it is.
+
+    A class of which a correction leaves out every image is no class any more.
+    """
+    labels = sorted(rows.loc[rows["verdict"] != corrections.EXCLUDED, "label"].unique())
     counts = manifest.select_usable(rows)["label"].value_counts().reindex(labels, fill_value=0)
     times = counts.max() / counts.clip(lower=1)
     return pd.DataFrame({"label": labels, "images": counts.to_numpy(), "times_smaller": times.to_numpy()})
 
 
-def make_section(listed: pd.DataFrame, check: ImageCheck, level: str) -> Section:
-    """Return what the page shows of a check.
+def find_waived(rows: pd.DataFrame, found: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
+    """Mark the findings that are waived by checks/waivers.yaml, or since somebody found the label right.
+
+    Args:
+        rows: Rows of the images.
+        found: One bool column a check, one row an image.
+        inputs: Waivers and corrections.
+
+    Returns:
+        A table of the same form as `found`.
+    """
+    waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
+    kept, checks = corrections.is_confirmed(rows, inputs.corrections), image_check.load_image_checks()
+    return waived.assign(
+        **{name: waived[name] | (found[name] & kept) for name in map(str, found) if checks[name].finds_copies}
+    )
+
+
+def make_section(listed: pd.DataFrame, check: ImageCheck, level: str, corrected: list[Correction]) -> Section:
+    """Return what the page shows of a check; copies of which all labels were found right are only counted.
 
     Args:
         listed: All findings.
         check: The check.
         level: What a finding does.
+        corrected: The corrections.
     """
     of_check = listed[listed["check"] == check.name]
+    is_confirmed = corrections.is_confirmed(of_check, corrected) & check.finds_copies
+    # Files with the same bytes under two labels cannot both be right.
+    labels = of_check.groupby("sha256")["label"].nunique()
     groups = [
         [
             Card(
                 row["path"],
                 [f"label {row['label']}", *filter(None, [row["detail"], "waived" if row["waived"] else ""])],
                 has_picture=check.name != "unreadable",
+                image=CorrectableImage(
+                    row["sha256"], row["label"], can_keep=check.finds_copies and labels[row["sha256"]] == 1
+                ),
             )
             for row in group.to_dict("records")
         ]
         for group in findings.group_findings(of_check, check)
+        if not is_confirmed[group.index].all()
     ]
     waived = int(of_check["waived"].sum())
     return Section(check.name, check.explanation, level, len(of_check) - waived, waived, groups)
@@ -151,14 +203,14 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
 
     Args:
         settings: Those of this stage.
-        inputs: Settings of the image checks, waivers, and the last profile.
+        inputs: Settings of the image checks, waivers, corrections, and the last profile.
         paths: Where the images are and where all goes.
         judge: Takes a suite's name, its table and its rules, and does not wait for the result.
 
     Returns:
         The profile of this version, with that of the version before.
     """
-    measured = measure_images(settings, paths)
+    measured = measure_images(settings, inputs.corrections, paths)
     rows = quarantine.set_aside(measured, inputs.image_checks, settings.limits, inputs.waivers)
     image_checks = quarantine.soften(inputs.image_checks, settings.limits)
     usable, classes = manifest.select_usable(rows), count_images(rows)
@@ -170,33 +222,57 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
     skills = shortcuts.measure_skills(usable, settings.seed)
     judge("shortcuts", skills, rules.guard_shortcuts(settings.checks))
     near = find_near_pairs(rows, cast(Calibrated, image_checks["near_duplicates"]), settings, paths)
+    # Clusters are those of all images, so that leaving one out moves no other to another fold.
     rows = add_clusters(rows, near)
-    found = quarantine.drop_findings(image_check.find_all(Images(rows, near), image_checks), rows["verdict"])
-    waived = waivers.find_waived(found, rows["sha256"], inputs.waivers)
-    wanted = rules.guard_manifest(image_checks, quarantine.summarise_reasons(rows["reason"]))
-    judge("manifest", pd.concat([rows, found & ~waived], axis=1), wanted)
-    files.write_parquet(paths.manifest, rows)
+    used, near = corrections.take_used(rows, near)
+    found = quarantine.drop_findings(image_check.find_all(Images(used, near), image_checks), used["verdict"])
+    waived = find_waived(used, found, inputs)
+    wanted = rules.guard_manifest(image_checks, quarantine.summarise_reasons(used["reason"]))
+    judge("manifest", pd.concat([used, found & ~waived], axis=1), wanted)
+    files.write_parquet(paths.manifest, corrections.name_reasons(rows, inputs.corrections))
     checks = image_check.load_image_checks()
-    listed = findings.list_findings(rows, found, waived, checks)
+    listed = findings.list_findings(used, found, waived, checks)
     files.write_csv(paths.findings, listed)
-    sections = [make_section(listed, checks[name], image_checks.get_level(name)) for name in map(str, found)]
+    corrected = inputs.corrections
+    sections = [
+        make_section(listed, checks[name], image_checks.get_level(name), corrected) for name in map(str, found)
+    ]
     tables = [
+        *tell_corrections(rows, corrected),
         Table.of("Classes", classes),
         Table.of("How well a property alone predicts the label: 0 is chance, 1 is always right", skills),
         Table.of("Distance from the previous data version, 0 to 1", drift),
     ]
-    counted = f"{len(rows)} images of {len(classes)} classes, {len(usable)} of them usable."
-    write_page(counted, sections, tables, settings.limits, paths)
+    counted = f"{len(used)} images of {len(classes)} classes, {len(usable)} of them usable."
+    editor = Editor(sorted(set(corrections.given_labels(rows))), corrected)
+    write_page(counted, sections, tables, editor, settings.limits, paths)
     return StoredProfile(**now.model_dump(), previous=previous)
 
 
-def write_page(counted: str, sections: list[Section], tables: list[Table], limits: Limits, paths: Paths) -> None:
+def tell_corrections(rows: pd.DataFrame, corrected: list[Correction]) -> list[Table]:
+    """Log what corrections changed and which no longer fit; return their table for the page, none without any."""
+    if not corrected:
+        return []
+    counts = corrections.count(rows, corrected)
+    title = f"Corrections: {describe_counts(counts)}"
+    log.info("%s", title)
+    for line in counts.unfit[:MOST_NAMED]:
+        log.warning("checks/corrections.csv: %s: `unfreeze correct` with --withdraw removes the line", line)
+    if len(counts.unfit) > MOST_NAMED:
+        log.warning("checks/corrections.csv: %d more corrections no longer fit", len(counts.unfit) - MOST_NAMED)
+    return [Table.of(title, corrections.tabulate(rows, corrected))]
+
+
+def write_page(
+    counted: str, sections: list[Section], tables: list[Table], editor: Editor, limits: Limits, paths: Paths
+) -> None:
     """Write reports/data.html.
 
     Args:
         counted: Sentence on the number of images.
         sections: One a check.
         tables: Further tables.
+        editor: What the page needs to make corrections.
         limits: Most pixels of an image.
         paths: Where the images are and where the page goes.
     """
@@ -208,6 +284,7 @@ def write_page(counted: str, sections: list[Section], tables: list[Table], limit
         root=paths.raw,
         max_pixels=limits.max_pixels,
         links=[("Suspect labels", paths.suspects_page.name), *gate.list_pages(paths, paths.findings_page)],
+        editor=editor,
     )
     files.write_text(paths.findings_page, text)
     log.info("%s The findings are shown in %s", counted, paths.findings_page.relative_to(paths.root))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.checks import manifest
+from unfreeze.checks import corrections, manifest
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
@@ -118,6 +118,37 @@ def require_all_folds(rows: pd.DataFrame, folds: "pd.Series[str]", settings: Spl
     raise UnfreezeError(f"class {label!r} has {clusters} different images and none of them in fold {fold}: {remedy}")
 
 
+def assign_folds_as_before(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame | None:
+    """Give every usable image the fold that it had before any correction, so that a study can be compared with it.
+
+    Args:
+        rows: The manifest.
+        settings: Shares of the folds and how clusters are placed.
+        seed: Seed of the draw.
+
+    Returns:
+        What `assign_folds` returns; None where no label was corrected and no image left out, or where these folds
+        would lack images of a class by the labels of now.
+    """
+    usable = manifest.select_usable(rows)
+    is_drawn = (rows["verdict"] == "ok") | ((rows["verdict"] == corrections.EXCLUDED) & rows["pixels_sha256"].notna())
+    if corrections.GIVEN not in rows and is_drawn.sum() == len(usable):
+        return None
+    given = rows.assign(label=corrections.given_labels(rows))[is_drawn].reset_index(drop=True)
+    try:
+        folds = assign_folds(given, settings, seed)
+    except UnfreezeError:
+        return None
+    folds = folds[folds["id"].isin(usable["path"])].reset_index(drop=True)
+    labels = folds["id"].map(usable.set_index("path")["label"])
+    every_class = pd.crosstab(labels, folds["fold"]).reindex(columns=list(FOLDS), fill_value=0).to_numpy().min() > 0
+    off = describe_folds(folds, usable, settings)["share_off"].max()
+    if every_class and ("fold" in rows or off <= settings.tolerance):
+        return folds
+    log.info("corrections took too many images of a class from a fold: folds are drawn again")
+    return None
+
+
 def list_shares(settings: Split) -> dict[str, float]:
     """Return each fold's share, in the order of the folds."""
     return {fold: getattr(settings, fold) for fold in FOLDS}
@@ -184,10 +215,13 @@ def run(settings: Settings, paths: Paths) -> None:
     """Write data/split.csv and check it."""
     from unfreeze.checks import gate, rules
 
-    rows = manifest.select_usable(pd.read_parquet(paths.manifest))
+    all_rows = pd.read_parquet(paths.manifest)
+    rows = manifest.select_usable(all_rows)
     if missing := list_missing_folds(read_given_folds(rows)):
         log.info("the source gives no fold %s: drawn from its training images", " and no fold ".join(missing))
-    folds = assign_folds(rows, settings.split, settings.seed)
+    folds = assign_folds_as_before(all_rows, settings.split, settings.seed)
+    if folds is None:
+        folds = assign_folds(rows, settings.split, settings.seed)
     files.write_csv(paths.split, folds)
     wanted = rules.guard_split(settings.split, given="fold" in rows)
     gate.enforce("split", describe_folds(folds, rows, settings.split), wanted, paths)

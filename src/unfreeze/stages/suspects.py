@@ -1,14 +1,16 @@
 """Look for wrong labels: probes on the cached features of the study's first backbone say what each image shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.checks import gate, page, rules, waivers
+from unfreeze.checks import corrections, gate, page, rules, waivers
 from unfreeze.checks.catalogue import EXPLANATIONS
-from unfreeze.checks.page import Card, Section
+from unfreeze.checks.corrections import Correction
+from unfreeze.checks.page import Card, CorrectableImage, Editor, Section
 from unfreeze.checks.waivers import Waiver
 from unfreeze.features import pooled, probes
 from unfreeze.paths import Paths
@@ -49,34 +51,46 @@ def judge_labels(settings: Settings, paths: Paths) -> pd.DataFrame:
     return probes.tabulate_opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
 
 
-def mark_suspects(table: pd.DataFrame, digests: pd.Series, threshold: float, let_pass: list[Waiver]) -> pd.DataFrame:
-    """Tell which labels are suspect, and which of those are waived.
+def mark_suspects(
+    table: pd.DataFrame,
+    digests: pd.Series,
+    threshold: float,
+    let_pass: list[Waiver],
+    corrected: Sequence[Correction] = (),
+) -> pd.DataFrame:
+    """Tell which labels are suspect, and which of those are waived, or were found right by somebody.
 
     Args:
         table: The probes' opinions.
         digests: SHA-256 of each image's file, by path.
         threshold: Most that the label's probability may be of the opinion's.
         let_pass: Waivers.
+        corrected: Corrections; of an image whose label was kept the finding is waived.
 
     Returns:
         The table with bool columns `suspect_labels`, the waived ones left out, and `waived`.
     """
     found = pd.DataFrame({"suspect_labels": table["label_quality"] < threshold * table["opinion_probability"]})
-    waived = waivers.find_waived(found, table["path"].map(digests), let_pass)
-    return table.assign(suspect_labels=(found & ~waived)["suspect_labels"], waived=waived["suspect_labels"])
+    of_files = table["path"].map(digests)
+    waived = waivers.find_waived(found, of_files, let_pass)["suspect_labels"]
+    waived |= found["suspect_labels"] & corrections.is_confirmed(table.assign(sha256=of_files), corrected)
+    return table.assign(suspect_labels=found["suspect_labels"] & ~waived, waived=waived)
 
 
 def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
+    corrected = corrections.read(paths.corrections)
     level, threshold = settings.checks.get_level("suspect_labels"), settings.checks.get_threshold("suspect_labels")
     opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judge_labels(settings, paths)
-    digests = pd.read_parquet(paths.manifest, columns=["path", "sha256"]).set_index("path")["sha256"]
-    table = mark_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()))
+    rows = pd.read_parquet(paths.manifest)
+    digests = rows.set_index("path")["sha256"]
+    table = mark_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()), corrected)
     cards = [
         [
             Card(
                 row["path"],
                 [f"label {row['label']}", f"looks like {row['opinion']} ({row['opinion_probability']:.0%})"],
+                image=CorrectableImage(digests[row["path"]], row["label"], can_keep=True),
             )
         ]
         for row in table[table["suspect_labels"]].to_dict("records")
@@ -90,6 +104,7 @@ def run(settings: Settings, paths: Paths) -> None:
         root=paths.raw,
         max_pixels=count_pixels(settings.max_megapixels),
         links=[("What the other checks found", paths.findings_page.name)],
+        editor=Editor(sorted(set(corrections.given_labels(rows))), corrected),
     )
     files.write_csv(paths.suspects, table)
     files.write_text(paths.suspects_page, text)

@@ -10,6 +10,7 @@ import pandas as pd
 from unfreeze import files, git
 from unfreeze.paths import Paths
 from unfreeze.records import lineage
+from unfreeze.records.corrections import Corrections
 from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
@@ -115,6 +116,16 @@ def list_verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:
         yield f"test_{name}_high", _round(score.high), 0
     if row.gain:
         yield "gain", _round(100 * row.gain.value), 0
+
+
+def list_correction_metrics(of: Corrections) -> Iterator[Point]:
+    """Yield how many images corrections changed, and by how many points each backbone's accuracy."""
+    if of.counts.is_empty:
+        return
+    yield "corrections_relabelled", float(of.counts.relabelled), 0
+    yield "corrections_excluded", float(of.counts.excluded), 0
+    for effect in of.comparison.effects if of.comparison else ():
+        yield f"{effect.backbone} gain by corrections", _round(100 * effect.difference.value), 0
 
 
 def clean_metric_name(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import files
+from unfreeze.checks.corrections import GIVEN
 from unfreeze.paths import Paths
 from unfreeze.runtime.redaction import redact
 from unfreeze.settings.base import FOLDS
@@ -17,10 +18,14 @@ CONTEXT = "mlflow.data.context"
 
 
 def read_folds_table(paths: Paths) -> pd.DataFrame:
-    """Return `sha256`, `label` and `fold` of each image that is in a fold, one row a file, in a fixed order."""
-    manifest = pd.read_parquet(paths.manifest, columns=["path", "sha256", "label"])
-    table = manifest.merge(files.read_csv(paths.split), left_on="path", right_on="id")
-    return table.sort_values("path")[["sha256", "label", "fold"]].reset_index(drop=True)
+    """Return `sha256`, `label` and `fold` of each image that is in a fold, one row a file, in a fixed order.
+
+    Where a label was corrected, there also is `label_given`, the source's, empty for all other images.
+    """
+    manifest = pd.read_parquet(paths.manifest)
+    columns = ["sha256", "label", *([GIVEN] if GIVEN in manifest else [])]
+    table = manifest[["path", *columns]].merge(files.read_csv(paths.split), left_on="path", right_on="id")
+    return table.sort_values("path")[[*columns, "fold"]].reset_index(drop=True)
 
 
 def hash_folds(table: pd.DataFrame) -> dict[str, str]:

@@ -26,6 +26,10 @@ REQUIREMENTS = "requirements_sha256"
 ENVIRONMENT = "environment"
 PLATFORM = "platform"
 
+# On the runs of studies that have corrections of labels: how many, and the digest of their file.
+CORRECTIONS = "corrections"
+CORRECTIONS_SHA256 = "corrections_sha256"
+
 # On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
 MODEL_SHA256 = "model_sha256"
 CLASSES = "classes"

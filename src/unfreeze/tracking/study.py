@@ -12,6 +12,7 @@ from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
+from unfreeze.records.corrections import Corrections, describe_counts
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.records.verdict import Verdict
 from unfreeze.settings.params import Params, load
@@ -57,6 +58,12 @@ class StudyRuns:
     @functools.cached_property
     def _folds(self) -> pd.DataFrame:
         return datasets.read_folds_table(self.paths)
+
+    @functools.cached_property
+    def _corrections(self) -> Corrections | None:
+        """What corrections changed; None in a checkout whose study an earlier version has run."""
+        path = self.paths.correction_effects
+        return Corrections.read(path) if path.exists() else None
 
     @functools.cached_property
     def _names(self) -> dict[str, str]:
@@ -138,9 +145,12 @@ class StudyRuns:
             self.runs.log(
                 study, metrics=[(f"{name} test accuracy", row.accuracy.value, 0) for name, row in rows.items()]
             )
+            if self._corrections:
+                self.runs.log(study, metrics=contents.list_correction_metrics(self._corrections))
             for picture in draw.list_study_pictures(self.paths):
                 self.runs.log_artifact(study, picture, "plots")
             self._mark_logged(study, "report")
+        self._log_corrections(study)
         self.runs.finish(study)
         views.write_views(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
 
@@ -209,6 +219,19 @@ class StudyRuns:
         """The lock is whole only after the stage that wrote the report has ended."""
         if run.tags.get(keys.DVC_LOCK) != self._of_all[keys.DVC_LOCK]:
             self.runs.log(run, tags={keys.DVC_LOCK: self._of_all[keys.DVC_LOCK]})
+
+    def _log_corrections(self, study: Run) -> None:
+        """Log the file of corrections; another reason, or a label that is kept, makes no new study."""
+        if self._corrections is None:
+            return
+        counts = self._corrections.counts
+        if counts.is_empty and keys.CORRECTIONS not in study.tags:
+            return
+        digest = files.hash_file(self.paths.corrections)
+        if study.tags.get(keys.CORRECTIONS_SHA256) != digest:
+            self.runs.log_artifact(study, self.paths.corrections, "data")
+            told = {keys.CORRECTIONS: describe_counts(counts), keys.CORRECTIONS_SHA256: digest}
+            self.runs.log(study, tags=told)
 
     def _is_logged(self, run: Run, part: str) -> bool:
         return f"{keys.LOGGED}{part}" in run.tags

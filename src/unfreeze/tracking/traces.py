@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from unfreeze import files, git
+from unfreeze.checks.corrections import GIVEN
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import FOLDS
 from unfreeze.tracking import keys
@@ -71,7 +72,7 @@ def read_folds(server: Server, study_run_id: str) -> pd.DataFrame:
         study_run_id: The study's run.
 
     Returns:
-        `sha256`, `label` and `fold` of each, as text.
+        `sha256`, `label`, `fold` of each, and `label_given` where labels were corrected, as text.
 
     Raises:
         UnfreezeError: The study's run has no such table.
@@ -90,8 +91,9 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
 
     Returns:
         One mapping a model, the newest first: `run`, `backbone`, `study`, `fold` (train: it learnt from it; val: it
-        was chosen by it; test: it was scored on it), `label`, `model_sha256`, and `versions`, each with `name`,
-        `version` and `aliases`, of those in the registry.
+        was chosen by it; test: it was scored on it), `label`, `label_given` (the source's, where a correction
+        replaced it; else None), `model_sha256`, and `versions`, each with `name`, `version` and `aliases`, of those
+        in the registry.
     """
     with server.in_one_line():
         runs = _list_backbones(server)
@@ -118,6 +120,7 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
                     "study": tags[keys.OF_STUDY],
                     "fold": row["fold"],
                     "label": row["label"],
+                    "label_given": row.get(GIVEN) or None,
                     "model_sha256": tags.get(keys.MODEL_SHA256),
                     "versions": versions.get(run.info.run_id, []),
                 }
