@@ -9,7 +9,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -193,7 +193,7 @@ class _Tar:
             raise _RefusedError("it is cut short")
 
 
-def unpack(archive: Path, folder: Path, *, name: str) -> None:
+def unpack(archive: Path, folder: Path, *, name: str, wanted: Callable[[str], bool] = lambda _: True) -> None:
     """Unpack a zip or tar archive, whole or not at all.
 
     All entries are looked at before the first is written. Refused are names that leave the folder or that two file
@@ -204,6 +204,7 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
         archive: The archive: zip, or tar, plain or packed by gzip, bzip2 or xz.
         folder: What it becomes. An old one is replaced.
         name: How messages call the archive.
+        wanted: Whether an entry's content is needed; of all others an empty file is made.
 
     Raises:
         UnfreezeError: The archive is refused; the message names the entry and what is wrong with it.
@@ -211,7 +212,7 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
     remedy = "use a sound copy, or unpack it yourself, look at it and use -S data=folder -S data.source=PATH"
     try:
         with files.atomic(folder) as partial:
-            _unpack(archive, partial)
+            _unpack(archive, partial, wanted)
     except (_RefusedError, *DAMAGED) as error:
         raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
     except OSError as error:
@@ -221,7 +222,7 @@ def unpack(archive: Path, folder: Path, *, name: str) -> None:
         raise UnfreezeError(f"{name} was not unpacked: {_one_line(error)}: {remedy}") from error
 
 
-def _unpack(archive: Path, folder: Path) -> None:
+def _unpack(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
     packed = _open(archive, folder)
     try:
         entries = list(
@@ -234,6 +235,9 @@ def _unpack(archive: Path, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            if not wanted(entry.name):
+                target.touch()
+                continue
             with packed.open(entry) as stream:
                 _write(stream, target, entry)
     finally:

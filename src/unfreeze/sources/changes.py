@@ -23,10 +23,10 @@ def take_snapshot(root: Path) -> Snapshot:
     """Note size and time of each visible file.
 
     Args:
-        root: The folder.
+        root: The folder, or a file.
     """
     files = {}
-    for path in walk(root).files:
+    for path in [""] if root.is_file() else walk(root).files:
         # One that went away since the walk is noticed as missing.
         try:
             found = (root / path).stat()

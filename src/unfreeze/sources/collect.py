@@ -12,7 +12,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime import console
 from unfreeze.settings.sources import Source
-from unfreeze.sources import addresses, labels, patterns
+from unfreeze.sources import addresses, arrays, labels, patterns
 from unfreeze.sources.changes import require_unchanged, take_snapshot
 from unfreeze.sources.inventory import Listing, list_source
 from unfreeze.sources.kind import Workplace, find_kind
@@ -71,21 +71,36 @@ def collect(source: Source, target: Path, *, downloads: Path, recorded: str | No
         brought = kind.bring(source, place)
         is_own = brought.sha256 is None
         before = take_snapshot(brought.folder) if is_own else None
-        layout = read_layout(source, brought.folder)
+        folder = open_arrays(brought.folder, place.unpacked / "images")
+        layout = read_layout(source, folder)
         _tell(layout)
         if layout.unpack is not None:
             layout.unpack(target)
             size = sum((target / path).stat().st_size for path in layout.index["path"])
         else:
             # Fetched files are moved, so that they take their room once.
-            transfer = shutil.copyfile if is_own else shutil.move
-            size = _transfer(brought.folder / layout.base, layout.index, target, transfer, source.name)
+            transfer = shutil.copyfile if is_own and folder == brought.folder else shutil.move
+            size = _transfer(folder / layout.base, layout.index, target, transfer, source.name)
         if before is not None:
             require_unchanged(before, brought.folder, name)
     finally:
         files.remove(place.unpacked)
     files.remove(downloads)
     return Collected(layout.index, brought.sha256, size)
+
+
+def open_arrays(folder: Path, target: Path) -> Path:
+    """Return a folder of image files: that one, or another that holds the images of its arrays.
+
+    Args:
+        folder: What a source holds, a folder or a file.
+        target: Where images of arrays are written; it does not exist yet.
+    """
+    if not arrays.is_array_source(folder):
+        return folder
+    target.mkdir(parents=True)
+    arrays.write_images(folder, target)
+    return target
 
 
 def read_layout(source: Source, folder: Path) -> Layout:

@@ -1,6 +1,6 @@
 """What a file is by its name, and by its first bytes where the name tells nothing."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 # Formats that are pictures by their suffix; whether one can be decoded is found out by the checks.
 IMAGE_SUFFIXES = (
@@ -10,6 +10,7 @@ IMAGE_SUFFIXES = (
 IMAGES = frozenset(IMAGE_SUFFIXES.split())
 TABLE_SUFFIXES = ".csv .tsv .tab .psv .txt .dat .list .lst .jsonl .ndjson .json .parquet .pq .xlsx .xlsm"
 TABLES = frozenset(TABLE_SUFFIXES.split())
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".whl"})
 # Known to be something else, so that nobody need open them.
 OTHER_SUFFIXES = (
     ".md .rst .pdf .doc .docx .odt .ods .xls .ppt .pptx .html .htm .xml .yaml .yml .toml .ini .cfg .log .tex .bib "
@@ -54,7 +55,10 @@ def get_suffix(path: str) -> str:
     >>> get_suffix("cat/1.JPG")
     '.jpg'
     """
-    return PurePosixPath(path).suffix.lower()
+    # Not by pathlib, which takes seconds for 100,000 files.
+    name = path.rpartition("/")[2]
+    place = name.rfind(".")
+    return name[place:].lower() if 0 < place < len(name) - 1 else ""
 
 
 def find_format(file: Path) -> str | None:
@@ -65,9 +69,17 @@ def find_format(file: Path) -> str | None:
     """
     try:
         with file.open("rb") as stream:
-            start = stream.read(MAGIC_BYTES)
+            return find_format_of(stream.read(MAGIC_BYTES))
     except OSError:
         return None
+
+
+def find_format_of(start: bytes) -> str | None:
+    """Return the format of an image by its first bytes; None if they are no image's.
+
+    >>> find_format_of(b"GIF89a...")
+    'GIF'
+    """
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"
     if start[4:8] == b"ftyp":

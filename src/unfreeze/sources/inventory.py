@@ -63,12 +63,14 @@ def list_source(root: Path, name: str) -> Listing:
     """List the files of a source.
 
     Args:
-        root: Its folder.
+        root: Its folder, or its one file.
         name: How messages call it, without secrets.
 
     Raises:
         UnfreezeError: A folder cannot be read.
     """
+    if root.is_file():
+        return Listing(root.parent, name, (), (root.name,))
     walked = walk(root)
     images: list[str] = []
     others: list[str] = []

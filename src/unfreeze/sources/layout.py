@@ -56,7 +56,8 @@ class Layout:
     @property
     def paths(self) -> list[str]:
         """Paths of the images from the source's own folder."""
-        return [f"{self.base}/{path}" if self.base else path for path in self.index["path"]]
+        paths = self.index["path"].tolist()
+        return [f"{self.base}/{path}" for path in paths] if self.base else paths
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def require_distinct_labels(labels: "pd.Series[str]", name: str) -> None:
     Raises:
         UnfreezeError: Names such labels, how many images have each, and the fix.
     """
-    counts = Counter(labels)
+    counts = Counter(labels.tolist())
     forms: dict[str, list[str]] = defaultdict(list)
     for label in counts:
         forms[fold_text(label)].append(label)
@@ -138,7 +138,10 @@ def fold_text(text: str) -> str:
 
 
 def _require_names(listing: Listing) -> None:
-    bad = [path for path in (*listing.images, *listing.others) if find_name_problem(path)]
+    paths = (*listing.images, *listing.others)
+    # Names on disk that are plain text have none of the other problems.
+    unsure = (path for path in paths if not (path.isascii() and path.isprintable()) or "\\" in path)
+    bad = [path for path in unsure if find_name_problem(path)]
     problem = "files whose names are not UTF-8, or hold `\\` or control characters"
     require_none(bad, listing.name, problem, "rename them")
 
