@@ -1,6 +1,7 @@
 """Overrides of settings as `dvc exp run -S` takes them: Hydra's grammar needs quotes around most paths."""
 
 import re
+import shlex
 from typing import Any
 
 from unfreeze.errors import UnfreezeError
@@ -26,6 +27,18 @@ def quote_override(key: str, value: Any) -> str:
             or a character that YAML cannot hold.
     """
     return f"{key}={_quote(key, value)}"
+
+
+def quote_for_shell(text: str) -> str:
+    r"""Return a word for a shell, in double quotes where they suffice, since Hydra's own are single ones.
+
+    >>> quote_for_shell("data.source='/x/My Photos (2023)'")
+    '"data.source=\'/x/My Photos (2023)\'"'
+    """
+    if re.fullmatch(r"[\w./:=+,@%-]+", text, re.ASCII):
+        return text
+    # Between double quotes a backslash counts only in front of these characters.
+    return shlex.quote(text) if re.search(r'["$`!\n]|\\(?=[\\]|$)', text) else f'"{text}"'
 
 
 def _quote(key: str, value: Any) -> str:

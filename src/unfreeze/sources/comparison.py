@@ -1,9 +1,7 @@
 """Whether two readings of a source say the same, and which of several says all that the others do."""
 
-import shlex
-
 from unfreeze.errors import UnfreezeError
-from unfreeze.settings.overrides import quote_override
+from unfreeze.settings.overrides import quote_for_shell, quote_override
 from unfreeze.sources.layout import EXTRAS, Layout
 
 SUREST = 2
@@ -34,7 +32,7 @@ def choose(layouts: list[Layout], name: str) -> Layout:
 
 
 def _describe(layout: Layout) -> str:
-    chosen = " ".join(f"-S {shlex.quote(quote_override(key, value))}" for key, value in layout.settings.items())
+    chosen = " ".join(f"-S {quote_for_shell(quote_override(key, value))}" for key, value in layout.settings.items())
     return f"{layout.explanation}, with {layout.index['label'].nunique()} classes and {len(layout.index)} images" + (
         f" ({chosen})" if chosen else ""
     )

@@ -15,6 +15,10 @@ BATCH = re.compile(
     r"[ _-]?\d+",
     re.IGNORECASE,
 )
+# Folders of images that are no class in any set that is known, in lower case.
+NO_CLASSES = frozenset(
+    {"unsorted", "unlabeled", "unlabelled", "docs", "doc", "thumbnails", "thumbs", "previews", "masks", "annotations"}
+)
 Folder = tuple[str, ...]
 
 
@@ -144,6 +148,10 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
     if level is None:
         return None
     label = {folder: split.rest[folder][level] for folder in labelled}
+    if unclear := sorted({name for name in label.values() if name.casefold() in NO_CLASSES}):
+        raise DoesNotFitError(
+            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders, such as '*', if it is"
+        )
     rows = [(path, label[folder], split.fold[folder]) for folder in labelled for path in tree.folders[folder]]
     unlabelled = [path for folder in tree.folders if folder not in label for path in tree.folders[folder]]
     if len(tree.loose) > len(rows):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import FOLDS
-from unfreeze.settings.overrides import quote_override
+from unfreeze.settings.overrides import quote_for_shell, quote_override
 from unfreeze.sources import addresses, archives, arrays, patterns
 from unfreeze.sources.file_types import ARCHIVES, IMAGES, TABLES, find_format, get_suffix
 from unfreeze.sources.inventory import Listing, list_source
@@ -109,18 +108,6 @@ def inspect(source: str, group: str | None = None) -> Found:
         settings=settings,
         command=" ".join([".venv/bin/dvc exp run", *(f"-S {quote_for_shell(setting)}" for setting in settings)]),
     )
-
-
-def quote_for_shell(text: str) -> str:
-    r"""Return a word for a shell, in double quotes where they suffice, since Hydra's own are single ones.
-
-    >>> quote_for_shell("data.source='/x/My Photos (2023)'")
-    '"data.source=\'/x/My Photos (2023)\'"'
-    """
-    if re.fullmatch(r"[\w./:=+,@%-]+", text, re.ASCII):
-        return text
-    # Between double quotes a backslash counts only in front of these characters.
-    return shlex.quote(text) if re.search(r'["$`!\n]|\\(?=[\\]|$)', text) else f'"{text}"'
 
 
 def _find_source(source: str) -> Path:

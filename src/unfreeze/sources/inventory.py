@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.sources.archives import find_name_problem
 from unfreeze.sources.file_types import IMAGES, OTHERS, find_format, get_suffix, is_hidden
 
 
@@ -132,6 +133,18 @@ def walk(root: Path) -> Walked:
     for paths in vars(found).values():
         paths.sort()
     return found
+
+
+def is_usable(path: str) -> bool:
+    """Tell whether a file on disk has a name that all stages can use.
+
+    Args:
+        path: Its path in the source. One that begins with a letter and a colon is no path of Windows here.
+    """
+    # Names on disk that are plain text have no problem.
+    if path.isascii() and path.isprintable() and "\\" not in path:
+        return True
+    return find_name_problem(path) in {None, "is an absolute path"}
 
 
 def refuse_unreadable(error: OSError) -> NoReturn:

@@ -100,14 +100,14 @@ def read_labelled_table(listing: Listing, file: str) -> LabelledTable | None:
 
     Raises:
         DoesNotFitError: It names images, and gives them no labels that are sure.
-        UnfreezeError: It gives labels to files that are not there, gives none to some, or names one twice.
+        UnfreezeError: Its paths fit several files, are no files or are there twice, or a label is missing.
     """
     fold = find_fold(PurePosixPath(file).stem)
     for table, column, match in _list_readings(listing, file, fold):
         if match.others:
-            raise DoesNotFitError(
-                f"its paths fit files in several folders ({match.template}, {match.others}): "
-                "set data.labels.path to one of them"
+            raise UnfreezeError(
+                f"{file} has paths that fit files in several folders ({match.template}, {match.others}): set "
+                "data.labels with `path` as one of them, or data.class_folders to pass over the table"
             )
         columns = find_columns(table.rows, [column, *_find_twins(table.rows, column, match, listing)])
         _require_usable(file, table.rows[column], match, columns.label)

@@ -15,7 +15,7 @@ from unfreeze.settings.sources import Column, LabelTable
 from unfreeze.sources.archives import find_name_problem
 from unfreeze.sources.file_types import get_suffix, is_hidden
 from unfreeze.sources.fold_words import find_fold
-from unfreeze.sources.inventory import require_readable, walk
+from unfreeze.sources.inventory import is_usable, require_readable, walk
 from unfreeze.sources.messages import require_none, show_examples
 from unfreeze.sources.table_files import (
     DELIMITERS,
@@ -67,7 +67,7 @@ def index_class_folders(root: Path, class_folders: str, *, name: str) -> tuple[P
         ((folder.relative_to(base) / file).as_posix(), folder.name) for folder in folders for file in found[folder]
     )
     # Before pandas sees them: it takes only what UTF-8 can write.
-    bad = [path for path, _ in rows if find_name_problem(path)]
+    bad = [path for path, _ in rows if not is_usable(path)]
     require_none(bad, name, "files whose names are not UTF-8, or hold `\\` or control characters", "rename them")
     index = pd.DataFrame(rows, columns=["path", "label"])
     twice = index["path"][index["path"].duplicated()].unique()

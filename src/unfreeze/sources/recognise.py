@@ -8,10 +8,9 @@ from dataclasses import replace
 import pandas as pd
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.sources.archives import find_name_problem
 from unfreeze.sources.comparison import choose
 from unfreeze.sources.file_types import get_suffix
-from unfreeze.sources.inventory import Listing
+from unfreeze.sources.inventory import Listing, is_usable
 from unfreeze.sources.layout import DoesNotFitError, Layout, load_readings
 from unfreeze.sources.messages import require_none, show_examples
 
@@ -138,10 +137,7 @@ def fold_text(text: str) -> str:
 
 
 def _require_names(listing: Listing) -> None:
-    paths = (*listing.images, *listing.others)
-    # Names on disk that are plain text have none of the other problems.
-    unsure = (path for path in paths if not (path.isascii() and path.isprintable()) or "\\" in path)
-    bad = [path for path in unsure if find_name_problem(path)]
+    bad = [path for path in (*listing.images, *listing.others) if not is_usable(path)]
     problem = "files whose names are not UTF-8, or hold `\\` or control characters"
     require_none(bad, listing.name, problem, "rename them")
 
