@@ -150,7 +150,7 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
     label = {folder: split.rest[folder][level] for folder in labelled}
     if unclear := sorted({name for name in label.values() if name.casefold() in NO_CLASSES}):
         raise DoesNotFitError(
-            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders, such as '*', if it is"
+            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders='*' if it is one"
         )
     rows = [(path, label[folder], split.fold[folder]) for folder in labelled for path in tree.folders[folder]]
     unlabelled = [path for folder in tree.folders if folder not in label for path in tree.folders[folder]]

@@ -58,7 +58,9 @@ def read_candidates(file: Path) -> Iterator[Table]:
     """
     suffix = get_suffix(file.name)
     if suffix in PARQUET:
-        yield Table(make_text(read_parquet(file)))
+        # Those with images in them are read by a reading of their own.
+        if not list_image_columns(file):
+            yield Table(make_text(read_parquet(file)))
     elif suffix in SPREADSHEETS:
         yield Table(_make_frame(read_first_sheet(file)))
     elif suffix in LINES or suffix == ".json":
@@ -119,6 +121,27 @@ def split_rows(text: str, delimiter: str) -> list[list[str]]:
     return rows if width > 1 and all(len(row) == width for row in rows) else []
 
 
+def list_image_columns(file: Path) -> dict[str, bool]:
+    """Return the columns of a Parquet file that hold bytes, and whether each is a structure with `bytes` in it.
+
+    Args:
+        file: The file.
+
+    Raises:
+        ValueError: It is no Parquet file.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    found = {}
+    for column in pyarrow.parquet.read_schema(file):
+        if pyarrow.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            found[column.name] = True
+        elif pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type):
+            found[column.name] = False
+    return found
+
+
 def read_parquet(file: Path, *, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet file, whole numbers with gaps as such.
 
@@ -167,4 +190,4 @@ def _read_json(file: Path, *, lines: bool) -> Table:
 def _to_text(value: Any) -> str:
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)

@@ -17,7 +17,7 @@ from unfreeze.sources.inventory import Listing
 from unfreeze.sources.layout import DoesNotFitError, Layout, Reading, register
 from unfreeze.sources.messages import require_none
 from unfreeze.sources.table_columns import Columns, find_columns
-from unfreeze.sources.table_files import PARQUET, make_text, read_parquet
+from unfreeze.sources.table_files import PARQUET, list_image_columns, make_text, read_parquet
 
 # Rows in memory at a time when images are written.
 BATCH = 64
@@ -77,36 +77,28 @@ def read(listing: Listing) -> Layout | None:
 
 def _read_file(root: Path, path: str) -> Iterator[_File]:
     """Yield what a file holds, if it holds images."""
-    import pyarrow
     import pyarrow.parquet
 
     try:
+        images = list_image_columns(root / path)
         schema = pyarrow.parquet.read_schema(root / path)
     except (OSError, ValueError):
         return
-    structs = [
-        field.name
-        for field in schema
-        if pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    ]
-    plain = [
-        field.name
-        for field in schema
-        if pyarrow.types.is_binary(field.type) or pyarrow.types.is_large_binary(field.type)
-    ]
-    images = structs or plain
     if not images:
         return
+    # A structure says itself that it is an image; other bytes beside it are not.
+    if any(images.values()):
+        images = {name: is_struct for name, is_struct in images.items() if is_struct}
     if len(images) > 1:
         raise DoesNotFitError(f"{path} holds several columns of images ({', '.join(images)})")
-    rest = [field.name for field in schema if field.name not in images]
+    column, is_struct = next(iter(images.items()))
+    rest = [name for name in schema.names if name != column]
     rows = make_text(read_parquet(root / path, columns=rest))
     classes = _read_class_names(schema.metadata or {})
-    for column in rest:
-        if column in classes:
-            rows[column] = [_name_class(text, classes[column]) for text in rows[column]]
-    columns = find_columns(rows, [])
-    yield _File(path, images[0], bool(structs), _name_images(root / path, path, images[0], bool(structs)), columns)
+    for name in rest:
+        if name in classes:
+            rows[name] = [_name_class(text, classes[name]) for text in rows[name]]
+    yield _File(path, column, is_struct, _name_images(root / path, path, column, is_struct), find_columns(rows, []))
 
 
 def _make_rows(file: _File) -> pd.DataFrame:
