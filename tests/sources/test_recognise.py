@@ -49,6 +49,8 @@ def of_folds(images: list[Image]) -> list[Image]:
 
 
 SPLIT = of_folds(IMAGES)
+CLASSED = spread("{label}/{n}.jpg")
+NUMBERED = [Image(f"img/{n + 5}.jpg", image.label) for n, image in enumerate(IMAGES)]
 ACCENTS = spread("Größe/{n} é.jpg")
 READ = {
     # Class folders
@@ -104,6 +106,7 @@ READ = {
     "German data": with_folds({"Trainingsdaten": "train", "Validierungsdaten": "val", "Testdaten": "test"}),
     "French folds": with_folds({"entraînement": "train", "validation": "val", "test": "test"}),
     "Portuguese folds": with_folds({"treino": "train", "validação": "val", "teste": "test"}),
+    "folds twice": with_folds(TWO, "set_{fold}/{fold}/{label}/{n}.jpg"),
     "one fold only is none": Tree(spread("train/{label}/{n}.jpg")),
     "a test fold without labels is left out": Tree(
         spread("train/{label}/{n}.jpg"), {f"test/{n}.jpg": b"" for n in range(4)}
@@ -193,6 +196,23 @@ READ = {
         {"sizes.csv": write_csv([("image", "width"), *((i.path, 40) for i in spread("{label}/{n}.jpg"))]).encode()},
     ),
     "a table inside a folder": table(write_csv(rows()), file="meta/labels.csv"),
+    "row numbers in front": table(
+        write_csv([("", "id", "label"), *((n, n + 5, i.label) for n, i in enumerate(NUMBERED))]), NUMBERED
+    ),
+    "folds in a table beside class folders": Tree(
+        of_folds(CLASSED), {"split.csv": write_csv(
+            [("path", "split"), *((i.path, i.fold) for i in of_folds(CLASSED))]).encode()}
+    ),
+    "a list a fold": Tree(
+        [Image(i.path, i.label, list(TWO)[n % 2]) for n, i in enumerate(CLASSED)],
+        {f"splits/{fold}.txt": "".join(f"{i.path}\n" for i in CLASSED[number::2]).encode()
+         for number, fold in enumerate(TWO)},
+    ),
+    "a list of training images alone is no fold": Tree(CLASSED, {"train.txt": f"{CLASSED[0].path}\n".encode()}),
+    "a list of test images leaves the others for training": Tree(
+        [Image(i.path, i.label, "train" if n else "test") for n, i in enumerate(CLASSED)],
+        {"testing_list.txt": f"{CLASSED[0].path}\n".encode()},
+    ),
     # Paths of tables
     "stems": with_paths(lambda path: path.split("/")[1][:-4]),
     "names without their folder": with_paths(lambda path: path.split("/")[1]),
@@ -310,6 +330,14 @@ REFUSED: dict[str, tuple[Tree, list[str]]] = {
     "names of two cameras": (Tree(spread("{label}_{n}.jpg", labels=("IMG", "DSC"))), ["may be no labels"]),
     "names on both sides": (
         Tree([*spread("{label}_{n}.jpg", ["cat"]), *spread("{n}_{label}.jpg", ["dog"])]), ["behind it"],
+    ),
+    "an image in two lists": (
+        Tree(CLASSED, {f"{fold}.txt": "".join(f"{i.path}\n" for i in CLASSED).encode() for fold in TWO}),
+        ["is in two folds, test and train"],
+    ),
+    "a list of images that are not there": (
+        Tree(CLASSED, {"train.txt": b"cat/0.jpg\ncat/1.jpg\ngone.jpg\n", "test.txt": b"dog/3.jpg\n"}),
+        ["train.txt has paths without a file (1): 'gone.jpg'"],
     ),
     "more loose images than others": (
         Tree(spread("{label}/{n}.jpg"), {f"loose {n}.jpg": b"" for n in range(9)}), ["9) than in them (6)"],

@@ -47,11 +47,13 @@ class FoldLevel:
 
     Args:
         level: Number of the part of each path, from 0; None if no level names folds.
+        again: Further levels that name the same fold for each path, as in train/train/cat.
         problem: Why it cannot be told which one does; empty if it can.
     """
 
     level: int | None
     problem: str = ""
+    again: tuple[int, ...] = ()
 
 
 def find_fold_level(folders: Iterable[tuple[str, ...]]) -> FoldLevel:
@@ -80,8 +82,8 @@ def find_fold_level(folders: Iterable[tuple[str, ...]]) -> FoldLevel:
             )
         else:
             levels.append(level)
-    if len(levels) > 1:
-        problems.append("folders at more than one level are called after folds")
+    if any(len({find_fold(folder[level]) for level in levels}) > 1 for folder in folders if folder):
+        problems.append("folders at several levels are called after different folds")
     if problems:
         return FoldLevel(None, problems[0])
-    return FoldLevel(levels[0] if levels else None)
+    return FoldLevel(levels[0], again=tuple(levels[1:])) if levels else FoldLevel(None)

@@ -89,10 +89,10 @@ def take_out_folds(tree: Tree) -> Split:
         raise DoesNotFitError(found.problem)
     if found.level is None:
         return Split(dict.fromkeys(tree.folders, ""), {folder: folder for folder in tree.folders})
-    level = found.level
+    taken = {found.level, *found.again}
     return Split(
-        {folder: find_fold(folder[level]) or "" for folder in tree.folders},
-        {folder: (*folder[:level], *folder[level + 1 :]) for folder in tree.folders},
+        {folder: find_fold(folder[found.level]) or "" for folder in tree.folders},
+        {folder: tuple(part for level, part in enumerate(folder) if level not in taken) for folder in tree.folders},
     )
 
 
@@ -204,5 +204,4 @@ def _make_glob(tree: Tree, split: Split, level: int) -> str:
     for place, part in enumerate(folder):
         if split.fold[folder] and find_fold(part) == split.fold[folder] and place <= skipped:
             skipped += 1
-            break
     return "/".join([*tree.prefix, *"*" * (skipped + 1)])

@@ -103,7 +103,7 @@ def read_labelled_table(listing: Listing, file: str) -> LabelledTable | None:
         UnfreezeError: Its paths fit several files, are no files or are there twice, or a label is missing.
     """
     fold = find_fold(PurePosixPath(file).stem)
-    for table, column, match in _list_readings(listing, file, fold):
+    for table, column, match in list_readings(listing, file, fold):
         if match.others:
             raise UnfreezeError(
                 f"{file} has paths that fit files in several folders ({match.template}, {match.others}): set "
@@ -115,7 +115,7 @@ def read_labelled_table(listing: Listing, file: str) -> LabelledTable | None:
     return None
 
 
-def _list_readings(listing: Listing, file: str, fold: str | None) -> Iterator[tuple[Table, Hashable, Match]]:
+def list_readings(listing: Listing, file: str, fold: str | None) -> Iterator[tuple[Table, Hashable, Match]]:
     """Yield the first way to read a file in which a column names images.
 
     Raises:
@@ -163,6 +163,13 @@ def _is_row(table: Table, column: Hashable, folder: str, listing: Listing) -> bo
 
 def _choose_path_column(rows: pd.DataFrame, matches: dict[Hashable, Match]) -> Hashable:
     """Return the column that names images best: by whole names rather than by stems, which numbers may be too."""
+    if len(matches) > 1:
+        # Row numbers, which programs write in front, are no names.
+        count = len(rows)
+        numbers = [[str(number + first) for number in range(count)] for first in (0, 1)]
+        matches = {
+            column: match for column, match in matches.items() if rows[column].tolist() not in numbers
+        } or matches
     if len(matches) == 1:
         return next(iter(matches))
     whole = {column: rows[column].map(has_image_suffix).mean() for column in matches}

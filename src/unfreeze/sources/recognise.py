@@ -12,6 +12,7 @@ from unfreeze.sources.comparison import choose
 from unfreeze.sources.file_types import get_suffix
 from unfreeze.sources.inventory import Listing, is_usable
 from unfreeze.sources.layout import DoesNotFitError, Layout, load_readings
+from unfreeze.sources.listed_folds import add_listed_folds
 from unfreeze.sources.messages import require_none, show_examples
 
 # What an ambiguous source can be told apart by, where no setting of the user's does.
@@ -44,7 +45,7 @@ def recognise(listing: Listing) -> Layout:
                 layouts.append(layout)
     if not layouts:
         raise UnfreezeError(_describe_failure(listing, reasons))
-    return finish(choose(layouts, listing.name), listing)
+    return finish(add_listed_folds(choose(layouts, listing.name), listing), listing)
 
 
 def finish(layout: Layout, listing: Listing) -> Layout:
@@ -150,6 +151,10 @@ def _describe_failure(listing: Listing, reasons: dict[str, str]) -> str:
             f"data.source {listing.name} is empty: expected one folder a class with images in it, or images and a "
             f"table of labels; there is {there}"
         )
+    reasons = {name: reason for name, reason in reasons.items() if listing.images or name != "labels in file names"}
+    folders = {path.rpartition("/")[0] for path in listing.images}
+    if len(folders) == 1 and "" not in folders:
+        reasons = {"class folders": f"all images lie in {folders.pop()!r}, so not at least two classes", **reasons}
     shown = "; ".join(f"no {name}: {reason}" for name, reason in reasons.items()) or "all images lie in one folder"
     return f"data.source {listing.name} has {len(listing.images)} images and no sure labels ({shown}): {REMEDY}"
 

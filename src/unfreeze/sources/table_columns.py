@@ -65,7 +65,7 @@ def find_columns(rows: pd.DataFrame, path_columns: list[Hashable]) -> Columns:
         DoesNotFitError: No column, or more than one, may be the label; the message names them.
     """
     rest: list[Hashable] = [column for column in rows.columns if column not in path_columns]
-    fold_column = _find_fold_column(rows, rest)
+    fold_column = find_fold_column(rows, rest)
     rest = [column for column in rest if column != fold_column]
     group_column = next((column for column in rest if GROUP.fullmatch(_plain(column))), None)
     with_group = rest
@@ -96,8 +96,12 @@ def _plain(column: Hashable) -> str:
     return re.sub(r"[\s\-]+", "_", str(column).strip().casefold())
 
 
-def _find_fold_column(rows: pd.DataFrame, columns: list[Hashable]) -> Hashable | None:
+def find_fold_column(rows: pd.DataFrame, columns: list[Hashable]) -> Hashable | None:
     """Return the column whose values are folds.
+
+    Args:
+        rows: The table as text.
+        columns: Those that may be it.
 
     Raises:
         DoesNotFitError: There are several.

@@ -53,7 +53,7 @@ def require_hashable(watch: str) -> None:
 
 
 def _find_problem(entry: "os.DirEntry[str]") -> str | None:
-    if any("\ud800" <= letter <= "\udfff" for letter in entry.name):
+    if entry.name.encode(errors="replace").decode() != entry.name:
         return "names that are not UTF-8"
     if entry.is_dir(follow_symlinks=False):
         return None
