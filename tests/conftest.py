@@ -76,6 +76,7 @@ SLOW_FILES = {
     "search/test_workers.py",
     "settings/test_oracles.py",
     "sources/test_fuzz.py",
+    "sources/test_with_dvc.py",
     "stages/test_check.py",
     "stages/test_corrections.py",
     "stages/test_evaluate.py",

@@ -300,10 +300,9 @@ def test_an_unknown_parameter_stops_dvc(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda images: shutil.rmtree(images / "blue"), "not at least two classes"),
         (lambda images: [path.unlink() for path in sorted((images / "blue").iterdir())[3:]], r"fewer than 10"),
         (lambda images: (images / "red/broken.png").write_bytes(b"\x89PNG\r\n"), "red/broken.png"),
-        (lambda images: (images / "red/notes.txt").write_text("hello"), "red/notes.txt"),
+        (lambda images: (images / "red/page.png").write_text("<html>"), "red/page.png"),
         (lambda images: shutil.copy(images / "red/001.png", images / "blue/copy.png"), "under two labels"),
     ],
 )
@@ -318,6 +317,16 @@ def test_bad_images_are_named(
     with pytest.raises(UnfreezeError, match=message) as caught:
         run_stage("check", params, checkout.paths)
     assert "\n" not in str(caught.value)
+
+
+def test_one_class_is_refused_before_images_are_copied(
+    checkout: Checkout, tmp_path: Path, make_images: Callable[..., Path]
+) -> None:
+    images = make_images(tmp_path / "images", classes=1)
+    params = checkout.compose("data=folder", f"data.source={images}")
+    with pytest.raises(UnfreezeError, match="all images lie in 'red', so not at least two classes"):
+        run_stage("download", params, checkout.paths)
+    assert not checkout.paths.raw.exists()
 
 
 def test_a_bad_image_ends_the_run_and_keeps_what_was_done(

@@ -17,11 +17,27 @@ from unfreeze.errors import UnfreezeError
 
 # How git marks the two sides of a conflict; between them stands a line of equals signs.
 CONFLICT_MARKERS = ("<<<<<<< ", ">>>>>>> ")
+# Bytes of a file's name on all usual file systems.
+MAX_NAME = 255
 
 
 def name_partial(path: Path) -> Path:
     """Return the name a file has until it is whole: always the same, so that what a killed process left is found."""
-    return path.with_name(f".partial-{path.name}")
+    return with_short_name(path.with_name(f".partial-{path.name}"))
+
+
+def with_short_name(path: Path) -> Path:
+    """Return a path whose last part no file system refuses: a longer one is cut, and a digest keeps it apart.
+
+    >>> with_short_name(Path("set/cat.jpg"))
+    PosixPath('set/cat.jpg')
+    >>> len(with_short_name(Path("c" * 300 + ".jpg")).name)
+    74
+    """
+    if len(path.name.encode(errors="surrogateescape")) <= MAX_NAME:
+        return path
+    suffix = path.suffix if len(path.suffix) < 16 else ""
+    return path.with_name(f".long-{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{suffix}")
 
 
 @contextmanager

@@ -411,6 +411,22 @@ def test_a_folder_comes_through_fsspec(memory: fsspec.AbstractFileSystem, tmp_pa
     assert changed != digest
 
 
+def test_names_as_long_as_they_may_be_are_fetched_and_resumed(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each has a file beside it while it comes, with a longer name.
+    content = {f"cat/{'d' * (size - 4)}.jpg": b"%d" % size for size in (230, 232, 241, 242, 246, 250, 255)}
+    content |= {f"cat/{'é' * 125}{end}.jpg": end.encode() for end in "ab"}
+    for name, value in content.items():
+        memory.pipe(f"/bucket/set/{name}", value)
+    folder, _ = fetch.download_folder("memory://bucket/set", tmp_path)
+    assert tree(folder) == content
+    assert max(len(path.name.encode()) for path in folder.rglob("*")) == 255
+    # What has come is known by the notes beside it.
+    monkeypatch.setattr(fetch, "_receive", lambda answer, partial: [*answer.chunks] and pytest.fail("fetched again"))
+    fetch.download_folder("memory://bucket/set", tmp_path)
+
+
 def test_what_left_a_remote_folder_leaves_here_too(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     memory.pipe("/set/cat/1.png", b"1")
     memory.pipe("/set/cat/2.png", b"2")

@@ -1,5 +1,6 @@
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,7 +245,7 @@ def test_any_label_comes_back_as_it_was_written(values: list[str]) -> None:
         ("path,label\na.png,x\nnone.png,x\n", {}, "paths without a file (1): 'none.png'"),
         ("path,label\na.png,x\n../b.png,x\n", {}, "paths that leave its folder or cannot be used (1): '../b.png'"),
         ("path,label\n/etc/passwd,x\n", {}, "'/etc/passwd'"),
-        ("path,label\nimages\\a.png,x\n", {}, "parted by `/`"),
+        ("path,label\nimages\\d.png,x\n", {}, r"paths without a file (1): 'images\\d.png'"),
         ("path,label\na.png,x\n./a.png,y\n", {}, "paths that are there twice (1): 'a.png'"),
         ("path,label\na.png,\nb.png, \n", {}, "images without a label (2): 'a.png', 'b.png'"),
         ("path,label\na.png\nb.png,x\n", {}, "images without a label (1): 'a.png'"),
@@ -255,14 +256,14 @@ def test_any_label_comes_back_as_it_was_written(values: list[str]) -> None:
         ("path,label\na.png,x,y\nb.png,x,y\n", {}, "more columns than its header"),
         ("file,class\na.png,x\n", {}, "no column 'path', it has 'file', 'class'"),
         ("a.png,x\n", {"path_column": 0, "label_column": 5}, "no column 5, it has '0', '1'"),
-        (b"path,label\na.png,caf\xe9\n", {}, "not UTF-8 (byte 0xe9): save it as UTF-8"),
+        (b"path,label\na.png,caf\0e\n", {}, "NUL characters, so it is no text"),
         ("path,label\na.png,7\nb.png,0\n", {"label_map": {"0": "cat"}}, "label_map lacks (1): '7'"),
         ("path,label\na.png,x\n", {"threshold": 0.5, "classes": ("a", "b")}, "labels that are no numbers (1): 'x'"),
         ("path,label\na.png,x\n", {"fold_column": "set"}, "no column 'set'"),
         (
-            "path,label,set\na.png,x,dev\n",
+            "path,label,set\na.png,x,held out\n",
             {"fold_column": "set"},
-            "unknown folds (1): 'dev': use train, val and test",
+            "unknown folds (1): 'held out': use train, val and test",
         ),
         ('path,label,group\na.png,x,"p\n1"\n', {"group_column": "group"}, "a group with control characters (1)"),
         ("path,label\na.png,x\n", {"delimiter": "(("}, "data.labels.delimiter"),
@@ -312,3 +313,94 @@ def test_a_path_through_a_linked_folder_is_found(images: Path, tmp_path: Path) -
     (images / "linked").symlink_to(fill(tmp_path / "elsewhere", "d.png"))
     _, index = table(images, "path,label\nlinked/d.png,x\na.png,y\n")
     assert index["path"].tolist() == ["a.png", "linked/d.png"]
+
+
+# What tables of others are like
+
+
+def test_a_wrong_delimiter_is_named_with_the_right_one(images: Path) -> None:
+    message = refused_table(images, "path;label\na.png;x\nb.png;y\nc.png;y\n")
+    assert "no column 'path', it has 'path;label'" in message
+    assert "data.labels.delimiter seems to be ';', it is set to ','" in message
+    message = refused_table(images, "a.png,x\nb.png,y\n", delimiter="whitespace", path_column=0, label_column=1)
+    assert "seems to be ','" in message
+
+
+def test_latin_1_is_read_and_told(images: Path, warnings: pytest.LogCaptureFixture) -> None:
+    _, index = table(images, b"path,label\na.png,L\xf6we\nb.png,x\nc.png,x\n")
+    assert index["label"][0] == "Löwe"
+    assert warnings.messages == ["labels.csv is not UTF-8 (byte 0xf6): read as Latin-1"]
+
+
+@pytest.mark.parametrize("mark", ["utf-16", "utf-8-sig"])
+def test_a_marked_encoding_is_read(images: Path, mark: str) -> None:
+    _, index = table(images, "path,label\na.png,Löwe\nb.png,x\nc.png,x\n".encode(mark))
+    assert index["label"][0] == "Löwe"
+
+
+def test_json_lines_are_read_as_csv_is(images: Path) -> None:
+    (images / "metadata.jsonl").write_text(
+        '{"file_name": "a.png", "label": 1}\n{"file_name": "b.png", "label": 0}\n{"file_name": "c.png", "label": 1}\n'
+    )
+    settings = LabelTable(file="metadata.jsonl", path_column="file_name", label_column="label")
+    assert labels.index_table(images, settings)[1]["label"].tolist() == ["1", "0", "1"]
+
+
+def write_spreadsheet(file: Path, rows: list[list[str]]) -> None:
+    """Write an Excel file as Excel does, with its texts in a list of their own."""
+    texts = list(dict.fromkeys(text for row in rows for text in row))
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    cells = "".join(
+        f'<row r="{number}">'
+        + "".join(
+            f'<c r="{"ABC"[place]}{number}" t="s"><v>{texts.index(text)}</v></c>' for place, text in enumerate(row)
+        )
+        + "</row>"
+        for number, row in enumerate(rows, 1)
+    )
+    with zipfile.ZipFile(file, "w") as packed:
+        strings = "".join(f"<si><t>{text}</t></si>" for text in texts)
+        packed.writestr("xl/sharedStrings.xml", f"<sst {main}>{strings}</sst>")
+        packed.writestr("xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData>{cells}</sheetData></worksheet>")
+
+
+def test_excel_is_read_as_csv_is(images: Path) -> None:
+    write_spreadsheet(images / "labels.xlsx", [["path", "label"], ["a.png", "x"], ["b.png", "ü"], ["c.png", "x"]])
+    settings = LabelTable(file="labels.xlsx", path_column="path", label_column="label")
+    assert labels.index_table(images, settings)[1]["label"].tolist() == ["x", "ü", "x"]
+    (images / "labels.xlsx").write_bytes(b"PK none")
+    assert "no Excel file" in refused(lambda: labels.index_table(images, settings))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [str.upper, lambda path: path[:-4], lambda path: f"D:\\set\\{path}", lambda path: f"http://x.org/{path}"],
+)
+def test_paths_that_differ_are_completed_and_told(
+    images: Path, change: Callable[[str], str], warnings: pytest.LogCaptureFixture
+) -> None:
+    _, index = table(images, "path,label\n" + "".join(f"{change(name)},x\n" for name in ("a.png", "b.png", "c.png")))
+    assert index["path"].tolist() == ["a.png", "b.png", "c.png"]
+    assert all("were completed" in message for message in warnings.messages)
+
+
+def test_a_template_says_where_the_images_of_a_table_are(tmp_path: Path) -> None:
+    root = fill(tmp_path, "train/b000.jpg", "train/b001.jpg", "test/b000.jpg", "test/b001.jpg")
+    text = "path,label\nb000,x\nb001,y\n"
+    assert "several folders" in refused_table(root, text)
+    base, index = table(root, text, path="test/{}.jpg")
+    assert [(base / path).relative_to(root).as_posix() for path in index["path"]] == [
+        "test/b000.jpg",
+        "test/b001.jpg",
+    ]
+
+
+def test_a_template_without_a_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="must hold"):
+        LabelTable(file="labels.csv", path="train/.jpg")
+
+
+@pytest.mark.parametrize(("word", "fold"), [("dev", "val"), ("Validación", "val"), ("teste", "test")])
+def test_folds_have_names_in_several_languages(images: Path, word: str, fold: str) -> None:
+    text = f"path,label,set\na.png,x,{word}\nb.png,x,train\nc.png,x,\n"
+    assert table(images, text, fold_column="set")[1]["fold"].tolist() == [fold, "train", ""]

@@ -53,7 +53,19 @@ def _check_files(options: argparse.Namespace) -> None:
     corrections.read(paths.corrections)
     for path in paths.json_files:
         files.read_json(path)
+    _check_watched(paths)
     dvc_repo.require_lock(paths)
+
+
+def _check_watched(paths: Paths) -> None:
+    """Look at the images' folder too: `validate` does so only when it is run, and DVC each time."""
+    from unfreeze.sources.watched import require_hashable
+
+    values = files.read_yaml(paths.params) if paths.params.exists() else None
+    data = values.get("data") if isinstance(values, dict) else None
+    watch = data.get("watch") if isinstance(data, dict) else None
+    if isinstance(watch, str) and (paths.root / watch).exists():
+        require_hashable(watch)
 
 
 def _verify(_: argparse.Namespace) -> None:

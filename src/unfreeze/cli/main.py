@@ -97,13 +97,14 @@ def _run(arguments: list[str] | None) -> None:
 def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
-    from unfreeze.cli import ci, corrections, experiment, registry, stages, study
+    from unfreeze.cli import ci, corrections, experiment, inspect, registry, stages, study
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
     stages.add(commands)
     experiment.add(commands)
+    inspect.add(commands)
     study.add(commands)
     corrections.add(commands)
     registry.add(commands)

@@ -36,7 +36,7 @@ def _describe_comparison(of: Comparison) -> list[str]:
     if not of.effects:
         return [f"The study before, with {before}, had none of these backbones."]
     sentences = [
-        f"Compared with the study before, which had {before}, on the {format_count(of.images)} images that are in both "
+        f"Compared with the study before, which had {before}, on the {format_count(of.images)} images in both "
         f"test folds, by the labels of now; {format_count(of.relabelled)} of these had another label then."
     ]
     if not of.same_settings:

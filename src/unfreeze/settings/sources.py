@@ -1,8 +1,9 @@
 """Where images and weights come from."""
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from unfreeze.runtime.plugins import load_entries
 from unfreeze.settings.base import Section, Sha256
@@ -12,8 +13,22 @@ Label = Annotated[str, BeforeValidator(str)]
 Column = Annotated[int, Field(ge=0)] | str
 
 
+def _require_one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error})") from error
+    if groups < 1:
+        raise ValueError(r"has no group: put the part of the path that counts in brackets, such as '(patient\d+)_'")
+    return pattern
+
+
+# A regular expression on an image's path, whose first group is what counts.
+PathPattern = Annotated[str, AfterValidator(_require_one_group)]
+
+
 class LabelTable(Section):
-    """A table of paths and labels inside the source: CSV, or Parquet by its suffix.
+    """A table of paths and labels inside the source: CSV, or JSON Lines, JSON, Excel or Parquet by its suffix.
 
     Columns are named, or numbered from 0; a CSV file has a header if any of them is named.
 
@@ -21,6 +36,8 @@ class LabelTable(Section):
         file: The table's path inside the source; image paths are relative to its folder.
         delimiter: What separates columns of a CSV file; `whitespace` for runs of blanks.
         path_column: Column of the image's path.
+        path: What a path becomes, with `{}` for the path as the table has it, such as `train/{}.jpg`; null lets it be
+            found where paths are no files as they are.
         label_column: Column of the label.
         weight_column: Column of how much an image counts in training; null lets all count the same.
         group_column: Column of what must stay in one fold, such as the patient; null for no such groups.
@@ -34,6 +51,7 @@ class LabelTable(Section):
     file: str
     delimiter: str = "whitespace"
     path_column: Column = 0
+    path: str | None = None
     label_column: Column = 1
     weight_column: Column | None = None
     group_column: Column | None = None
@@ -50,11 +68,17 @@ class LabelTable(Section):
             raise ValueError("threshold and label_map exclude each other: give one of them")
         return self
 
+    @model_validator(mode="after")
+    def _path_has_a_place(self) -> "LabelTable":
+        if self.path is not None and self.path.count("{}") != 1:
+            raise ValueError(f"path {self.path!r} must hold {{}} once, where the table's own path goes")
+        return self
+
 
 class Source(Section):
-    """What every source of labelled images has. A kind is a subclass with `kind: Literal["its name"]`.
+    r"""What every source of labelled images has. A kind is a subclass with `kind: Literal["its name"]`.
 
-    It leads to one folder a class, found by the glob `class_folders`, or to a table of labels.
+    How labels are given is recognised, unless one of `class_folders`, `labels` and `label` says it.
 
     Args:
         kind: Name of the kind.
@@ -62,15 +86,28 @@ class Source(Section):
         source: Where it comes from; its form depends on the kind.
         watch: A file or folder that changes when the data does; DVC depends on it.
         class_folders: Glob of the class folders; not used where there is a table.
-        labels: The table of labels, if there is one.
+        labels: The table of labels.
+        label: Regular expression on an image's path, whose first group is the label.
+        group: Regular expression on an image's path, whose first group is what must stay in one fold, such as
+            `(patient\d+)_`; images that it does not fit have no group.
     """
 
     kind: str
     name: str
     source: str
     watch: str
-    class_folders: str = "*"
+    class_folders: str | None = None
     labels: LabelTable | None = None
+    label: PathPattern | None = None
+    group: PathPattern | None = None
+
+    @model_validator(mode="after")
+    def _labels_come_from_one_place(self) -> "Source":
+        if self.label is not None and (self.labels is not None or self.class_folders is not None):
+            raise ValueError("label excludes labels and class_folders: give one of them")
+        if self.group is not None and self.labels is not None and self.labels.group_column is not None:
+            raise ValueError("group and labels.group_column exclude each other: give one of them")
+        return self
 
 
 class FolderSource(Source):

@@ -193,7 +193,7 @@ def _measure_size(path: Path) -> int:
 
 
 def _name_version_file(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.json")
+    return files.with_short_name(partial.with_name(f"{partial.name}.json"))
 
 
 def _read_version(partial: Path, address: str) -> Version:

@@ -6,7 +6,7 @@ from unfreeze.models.table import Row, check_size, check_weights, find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.params import Params
-from unfreeze.sources import collect
+from unfreeze.sources import collect, watched
 
 # All of params.yaml: DVC compares the file as one.
 Settings = Params
@@ -22,6 +22,8 @@ def run(settings: Params, paths: Paths) -> None:
         for name in set(values.root) - {"default"}:
             find_row(name)
     collect.check_reachable(settings.data)
+    # The next stage depends on it, and DVC hashes it before the stage runs.
+    watched.require_hashable(settings.data.watch)
     for row in rows:
         if row.is_own:
             _build(row, settings)

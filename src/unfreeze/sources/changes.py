@@ -1,0 +1,61 @@
+"""Whether a folder of the user's stayed as it was while it was read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.sources.inventory import walk
+from unfreeze.sources.messages import show_examples
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The visible files of a folder.
+
+    Args:
+        files: Size in bytes and time of the last change in nanoseconds of each, by path.
+    """
+
+    files: dict[str, tuple[int, int]]
+
+
+def take_snapshot(root: Path) -> Snapshot:
+    """Note size and time of each visible file.
+
+    Args:
+        root: The folder, or a file.
+    """
+    files = {}
+    for path in [""] if root.is_file() else walk(root).files:
+        # One that went away since the walk is noticed as missing.
+        try:
+            found = (root / path).stat()
+        except OSError:
+            continue
+        files[path] = found.st_size, found.st_mtime_ns
+    return Snapshot(files)
+
+
+def require_unchanged(before: Snapshot, root: Path, name: str) -> None:
+    """Refuse a folder that changed since it was looked at: DVC would note the new state for a copy of the old one.
+
+    Args:
+        before: What it held.
+        root: The folder.
+        name: How messages call it.
+
+    Raises:
+        UnfreezeError: Names files that came, went or changed.
+    """
+    after = take_snapshot(root)
+    changes = {
+        "came": after.files.keys() - before.files.keys(),
+        "went": before.files.keys() - after.files.keys(),
+        "changed": {path for path, state in before.files.items() if after.files.get(path, state) != state},
+    }
+    told = [f"{len(paths)} {what} ({show_examples(sorted(paths))})" for what, paths in changes.items() if paths]
+    if told:
+        raise UnfreezeError(
+            f"data.source {name} changed while it was copied: {', '.join(told)}: stop what writes to it, and run "
+            "`dvc repro` again"
+        )

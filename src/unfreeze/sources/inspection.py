@@ -1,0 +1,189 @@
+"""What `unfreeze inspect` tells of a source, found without copying an image."""
+
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unfreeze.errors import UnfreezeError
+from unfreeze.settings.base import FOLDS
+from unfreeze.settings.overrides import quote_for_shell, quote_override
+from unfreeze.sources import addresses, archives, arrays, patterns
+from unfreeze.sources.file_types import ARCHIVES, IMAGES, TABLES, find_format, get_suffix
+from unfreeze.sources.inventory import Listing, list_source
+from unfreeze.sources.layout import Layout
+from unfreeze.sources.recognise import describe_links, recognise
+
+# Images a class that are shown, and a suffix whose first bytes are looked at.
+EXAMPLES = 3
+LOOKED_AT = 5
+# What neither a shell nor Hydra takes for anything but itself.
+PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds, and how to run the study on it.
+
+    Args:
+        source: Its path.
+        reading: Short name of the layout.
+        explanation: The layout in one sentence.
+        seen: Number of files, and of images in files of several.
+        images: Number of images.
+        classes: Number of images of each class, or of each class and fold where folds are given.
+        folds: Number of images of each fold; empty where none are given.
+        groups: Number of different groups; None where none are given.
+        formats: Number of images by suffix, and the formats that the first bytes of a few tell.
+        left_out: Number of files that are left out and examples, by reason.
+        examples: Paths of a few images of each class.
+        notes: What people should know.
+        settings: Overrides of settings that run the study, as `-S` takes them.
+        command: The command for a shell.
+    """
+
+    source: str
+    reading: str
+    explanation: str
+    seen: int
+    images: int
+    classes: dict[str, dict[str, int]]
+    folds: dict[str, int]
+    groups: int | None
+    formats: dict[str, dict[str, Any]]
+    left_out: dict[str, dict[str, Any]]
+    examples: dict[str, list[str]]
+    notes: list[str]
+    settings: list[str]
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as values of JSON."""
+        return asdict(self)
+
+
+def inspect(source: str, group: str | None = None) -> Found:
+    """Find out what a source holds.
+
+    Args:
+        source: Path of a folder, an archive, a table or arrays.
+        group: Regular expression on an image's path, whose first group is what must stay in one fold; None for none.
+
+    Raises:
+        UnfreezeError: There is no such path, it is an address, or what it holds cannot be read in one way.
+    """
+    path = _find_source(source)
+    with _list_files(path) as listing:
+        layout = recognise(listing)
+        notes = [*layout.notes, *describe_links(listing)]
+        if group is not None:
+            index, note = patterns.add_groups(layout.index, group, source)
+            layout = replace(layout, index=index)
+            notes += [note] if note else []
+        formats = _count_formats(layout, listing)
+    settings = _list_settings(path, layout, group)
+    index = layout.index
+    folds = Counter(index["fold"].tolist()) if "fold" in index else Counter()
+    return Found(
+        source=str(path),
+        reading=layout.reading,
+        explanation=layout.explanation,
+        seen=layout.seen,
+        images=len(index),
+        classes=_count_classes(layout),
+        folds={fold or "none": folds[fold] for fold in (*FOLDS, "") if folds[fold]},
+        groups=int(index["group"][index["group"] != ""].nunique()) if "group" in index else None,
+        formats=formats,
+        left_out={
+            reason: {"files": len(paths), "examples": list(paths[:EXAMPLES])}
+            for reason, paths in layout.left_out.items()
+        },
+        examples={str(label): rows["path"].head(EXAMPLES).tolist() for label, rows in index.groupby("label")},
+        notes=notes,
+        settings=settings,
+        command=" ".join([".venv/bin/dvc exp run", *(f"-S {quote_for_shell(setting)}" for setting in settings)]),
+    )
+
+
+def _find_source(source: str) -> Path:
+    if addresses.is_remote(source):
+        raise UnfreezeError(
+            f"{addresses.hide_secrets(source)!r} is an address, and `inspect` looks at what is on this machine: "
+            "fetch it first, or let `dvc exp run -S data=archive -S data.source=ADDRESS` recognise it"
+        )
+    path = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100 (keeps links, unlike resolve)
+    if not path.exists():
+        raise UnfreezeError(f"{source!r} does not exist: give a folder, an archive, a table or arrays of images")
+    suffix = get_suffix(path.name)
+    if path.is_file() and suffix not in ARCHIVES | TABLES and not arrays.is_array_source(path):
+        raise UnfreezeError(
+            f"{source!r} is a file of an unknown kind ({suffix or 'no suffix'}): give a folder, an archive, a table "
+            "or arrays of images"
+        )
+    return path
+
+
+@contextmanager
+def _list_files(path: Path) -> Iterator[Listing]:
+    """Yield the files of a source; those of an archive are listed, and only what is no image is unpacked."""
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+        folder = path
+        if path.is_file() and get_suffix(path.name) in ARCHIVES:
+            folder = Path(scratch) / "unpacked"
+            archives.unpack(path, folder, name=str(path), wanted=lambda name: get_suffix(name) not in IMAGES)
+        if arrays.is_array_source(folder):
+            images = Path(scratch) / "images"
+            images.mkdir()
+            arrays.write_images(folder, images)
+            folder = images
+        if folder.is_file():
+            beside = list_source(folder.parent, str(path))
+            # A table alone: the images beside it, and no other table.
+            yield replace(beside, others=(folder.name,), hidden=(), broken=())
+        else:
+            yield list_source(folder, str(path))
+
+
+def _count_classes(layout: Layout) -> dict[str, dict[str, int]]:
+    index = layout.index
+    folds = index["fold"].tolist() if "fold" in index else [""] * len(index)
+    counts: dict[str, dict[str, int]] = {label: {} for label in sorted(index["label"].unique())}
+    for (label, fold), number in sorted(Counter(zip(index["label"].tolist(), folds, strict=True)).items()):
+        counts[label][fold or "images"] = number
+    return counts
+
+
+def _count_formats(layout: Layout, listing: Listing) -> dict[str, dict[str, Any]]:
+    """Return the number of images by suffix, and the formats of a few spread over each."""
+    by_suffix: dict[str, list[str]] = {}
+    for path in layout.paths:
+        by_suffix.setdefault(get_suffix(path) or "none", []).append(path)
+    found = {}
+    for suffix, paths in sorted(by_suffix.items(), key=lambda item: -len(item[1])):
+        few = paths[:: max(len(paths) // LOOKED_AT, 1)][:LOOKED_AT]
+        files = [listing.root / path for path in few]
+        # In an archive images are listed and not unpacked.
+        formats = {find_format(file) or "unknown" for file in files if file.exists() and file.stat().st_size}
+        found[suffix] = {"images": len(paths), "formats": sorted(formats)}
+    return found
+
+
+def _list_settings(path: Path, layout: Layout, group: str | None) -> list[str]:
+    suffix = get_suffix(path.name)
+    if path.is_file() and suffix in ARCHIVES:
+        settings = ["data=archive", _set("data.source", str(path)), _set("data.watch", str(path))]
+    elif path.is_file() and suffix in TABLES and layout.unpack is None:
+        settings = ["data=folder", _set("data.source", str(path.parent))]
+        settings += [quote_override(key, value) for key, value in layout.settings.items()]
+    else:
+        settings = ["data=folder", _set("data.source", str(path))]
+    return settings + ([quote_override("data.group", group)] if group is not None else [])
+
+
+def _set(key: str, value: str) -> str:
+    return f"{key}={value}" if PLAIN.fullmatch(value) else quote_override(key, value)

@@ -1,0 +1,1 @@
+"""Ways to read a source, one file each."""
