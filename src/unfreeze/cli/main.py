@@ -97,12 +97,13 @@ def _run(arguments: list[str] | None) -> None:
 def _parser() -> "argparse.ArgumentParser":
     import argparse
 
-    from unfreeze.cli import ci, registry, stages, study
+    from unfreeze.cli import ci, plan, registry, stages, study
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
     stages.add(commands)
+    plan.add(commands)
     study.add(commands)
     registry.add(commands)
     ci.add(commands)
