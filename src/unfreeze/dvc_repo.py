@@ -219,11 +219,12 @@ def push(root: Path) -> None:
 
 
 @contextmanager
-def open_repository(root: Path) -> Iterator[Any]:
+def open_repository(root: Path, *, asks_git: bool = True) -> Iterator[Any]:
     """Yield DVC's repository.
 
     Args:
         root: Its folder.
+        asks_git: Whether DVC looks for git's repository, and refuses a folder without one.
 
     Raises:
         UnfreezeError: DVC cannot read it.
@@ -232,7 +233,7 @@ def open_repository(root: Path) -> Iterator[Any]:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with Repo(str(root), config=None if asks_git else {"core": {"no_scm": True}}) as repo:
             yield repo
     except DvcException as error:
         reason = redact(" ".join(str(error).split()))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,9 @@ from typing import Any
 
 from unfreeze.dvc_repo import open_repository
 from unfreeze.paths import Paths
+
+# What stands for a parameter that is not there: null is a value.
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,47 @@ def list_steps(paths: Paths, params: Path) -> list[Step]:
     """
     from dvc.dependency import ParamsDependency
     from dvc.repo.reproduce import plan_repro
+    from dvc.utils.serialize import load_yaml
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copyfile(paths.pipeline, Path(folder) / "dvc.yaml")
         shutil.copyfile(params, Path(folder) / "params.yaml")
         (Path(folder) / ".dvc").mkdir()
-        # Nothing in that folder is asked of git.
-        (Path(folder) / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
-        with open_repository(Path(folder)) as repo:
+        with open_repository(Path(folder), asks_git=False) as repo:
+            # Once: DVC reads all of it anew for each stage.
+            values = load_yaml(str(params))
             stages = plan_repro(repo.index.graph, list(repo.index.stages))
             return [
                 Step(
                     name=stage.name,
                     command=stage.cmd,
                     deps=tuple(dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)),
-                    params={dep.def_path: dep.read_params() for dep in stage.params},
+                    params={dep.def_path: pick_values(values, dep.params) for dep in stage.params},
                     outs=tuple(out.def_path for out in stage.outs),
                     restorable=not any(out.persist for out in stage.outs),
                 )
                 for stage in stages
             ]
+
+
+def pick_values(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters that a stage names; those that are not there are left out, as DVC does.
+
+    Args:
+        values: All of params.yaml.
+        names: Dotted names.
+
+    >>> pick_values({"split": {"train": 0.6, "val": 0.2}}, ["split.train", "split.none"])
+    {'split.train': 0.6}
+    """
+    found = {}
+    for name in names:
+        value: Any = values
+        for part in name.split("."):
+            value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
+        if value is not _MISSING:
+            found[name] = value
+    return found
 
 
 class Workspace:
@@ -118,5 +142,5 @@ class Workspace:
 @contextmanager
 def open_workspace(root: Path) -> Iterator[Workspace]:
     """Yield the files of a checkout and DVC's cache."""
-    with open_repository(root) as repo, repo.lock:
+    with open_repository(root, asks_git=False) as repo, repo.lock:
         yield Workspace(repo)

@@ -96,7 +96,7 @@ def _tabulate(plan: "Plan") -> Any:
 
 def _describe_stage(stage: "PlannedStage") -> list[str]:
     if stage.action == "restore":
-        return [stage.name, "0.0", "", "", f"from DVC's cache: {'; '.join(stage.reasons)}"]
+        return [stage.name, "0.0", "", "", f"from DVC's cache: {stage.why}"]
     numbers = [
         "?" if value is None else f"{value / unit:.{digits}f}"
         for value, unit, digits in (
@@ -105,7 +105,7 @@ def _describe_stage(stage: "PlannedStage") -> list[str]:
             (stage.peak_mb, 1e9 / 2**20, 1),
         )
     ]
-    return [stage.name, *numbers, "; ".join(stage.reasons)]
+    return [stage.name, *numbers, stage.why]
 
 
 def describe_sum(plan: "Plan") -> str:

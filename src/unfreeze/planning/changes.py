@@ -21,7 +21,7 @@ class Reason:
 
     Args:
         kind: What is not as dvc.lock has it.
-        text: The reason for people, such as `seed: 0 -> 1`.
+        text: The reason for people, such as `seed: 0 -> 1`; of kind `upstream` the name of a stage that runs.
     """
 
     kind: Kind
@@ -129,7 +129,7 @@ def _find_reasons(step: Step, lock: Any, known: _Known, place: Place) -> list[Re
     for path in step.deps:
         writers = _writers_of(path, known)
         if writers:
-            reasons += [Reason("upstream", f"{name} runs") for name in writers]
+            reasons += [Reason("upstream", name) for name in writers]
         elif _digest(path, known, place, before) != before.get(path):
             reasons.append(_describe_dependency(path, before))
     reasons += [Reason("file", f"{path} is no longer read") for path in before if path not in step.deps]

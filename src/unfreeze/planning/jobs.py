@@ -79,14 +79,14 @@ class Job:
 
     stage: str
     scale: Scale
-    size: int
-    train: int
-    val: int
-    test: int
-    corruption_images: int
-    value_bytes: int
-    half: bool
-    training: Training | None
+    size: int = 0
+    train: int = 0
+    val: int = 0
+    test: int = 0
+    corruption_images: int = 0
+    value_bytes: int = 2
+    half: bool = False
+    training: Training | None = None
 
 
 def describe_job(
@@ -103,7 +103,7 @@ def describe_job(
     Args:
         stage: Name of the stage.
         backbone: The backbone, for a stage that runs once a backbone.
-        settings: Sections of params.yaml as JSON values.
+        settings: Sections of params.yaml as JSON values; empty for a stage without settings.
         scale: The study.
         network: The backbone's layers; None for a stage that runs once.
         free_mb: Room on the disk for a backbone's activations, MB of 10^6 bytes.
@@ -111,6 +111,8 @@ def describe_job(
     Raises:
         ValueError: The settings are those of another version.
     """
+    if not settings:
+        return Job(stage=stage, scale=scale)
     split = Split.model_validate(settings["split"])
     extract = Extract.model_validate(settings["extract"])
     train = round(scale.images * split.train) * Augment.model_validate(settings["augment"]).views

@@ -39,7 +39,7 @@ class Measurement(Record):
         raw_bytes: Size of the images as they came; None where the stage does not read them.
         backbones: Number of backbones of the study.
         seeds: Number of further seeds.
-        settings: The sections of params.yaml that decide how much there is to do.
+        settings: The sections of params.yaml that decide how much there is to do; empty for a stage without settings.
     """
 
     stage: str
@@ -70,11 +70,11 @@ def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params
     """
     resumed = _is_begun(paths, stage, backbone)
     yield
-    if params is None or resumed:
+    if resumed:
         return
     process = psutil.Process()
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    values = params.model_dump(mode="json")
+    values = params.model_dump(mode="json") if params else {}
     measured = Measurement(
         stage=stage,
         backbone=backbone,
@@ -85,9 +85,9 @@ def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params
         peak_mb=sum(peaks) / 1024,
         images=_count_images(paths),
         raw_bytes=_measure_size(paths.raw) if stage in READS_RAW else None,
-        backbones=len(params.study.backbones),
-        seeds=len(params.study.seeds),
-        settings={name: values[name] for name in SECTIONS},
+        backbones=len(params.study.backbones) if params else 0,
+        seeds=len(params.study.seeds) if params else 0,
+        settings={name: value for name, value in values.items() if name in SECTIONS},
     )
     with suppress(OSError):
         keep(paths.measurements, measured)
@@ -130,7 +130,7 @@ def _is_begun(paths: Paths, stage: str, backbone: str | None) -> bool:
 
 
 def _count_images(paths: Paths) -> int | None:
-    """Return the number of images, without the quarantined ones' part."""
+    """Return the number of images that were brought here; None before that."""
     if not paths.raw_index.exists():
         return None
     with paths.raw_index.open("rb") as stream:
@@ -142,4 +142,4 @@ def _measure_size(folder: Path) -> int | None:
     """Return the bytes of all files below a folder; None if it is not there."""
     if not folder.exists():
         return None
-    return sum((Path(place) / name).lstat().st_size for place, _, names in os.walk(folder) for name in names)
+    return sum((Path(place) / name).stat().st_size for place, _, names in os.walk(folder) for name in names)

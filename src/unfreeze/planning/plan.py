@@ -27,7 +27,8 @@ class PlannedStage(Record):
     Args:
         name: The stage, with its backbone, such as `extract@xception`.
         action: `run`, `restore` if DVC's cache has the results, or `keep`.
-        reasons: Why it is not kept.
+        reasons: What has changed.
+        follows: The stages that run and write what it reads.
         seconds: How long it takes with DVC's own work; None where that is unknown.
         disk_mb: What it leaves on the disk with DVC's copy, MB of 10^6 bytes.
         scratch_mb: What it takes on the disk while it runs, besides.
@@ -38,11 +39,19 @@ class PlannedStage(Record):
     name: str
     action: str
     reasons: tuple[str, ...]
+    follows: tuple[str, ...] = ()
     seconds: float | None = 0.0
     disk_mb: float | None = 0.0
     scratch_mb: float | None = 0.0
     peak_mb: float | None = 0.0
     measured: bool = False
+
+    @property
+    def why(self) -> str:
+        """The reasons for people; stages that run once a backbone are named once."""
+        follows = list(dict.fromkeys(split_name(name)[0] for name in self.follows))
+        because = [f"{', '.join(follows)} {'run' if len(self.follows) > 1 else 'runs'}"] if follows else []
+        return "; ".join([*self.reasons, *because])
 
 
 class Plan(Record):
@@ -105,7 +114,8 @@ def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], 
         planned = PlannedStage(
             name=outlook.step.name,
             action=outlook.action,
-            reasons=tuple(reason.text for reason in outlook.reasons),
+            reasons=tuple(reason.text for reason in outlook.reasons if reason.kind != "upstream"),
+            follows=tuple(reason.text for reason in outlook.reasons if reason.kind == "upstream"),
         )
         if outlook.action == "run":
             job = describe(stage, backbone, study, room)

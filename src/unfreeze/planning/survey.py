@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from unfreeze import dvc_repo, dvc_workspace, files
+from unfreeze import dvc_repo, dvc_workspace, files, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.planning import machine, measurements, networks
-from unfreeze.planning.changes import Outlook, foresee
+from unfreeze.planning.changes import Outlook, Reason, foresee
 from unfreeze.planning.forecast import Past, recall
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
 from unfreeze.planning.measurements import Measurement
@@ -22,6 +23,8 @@ from unfreeze.settings.params import Params
 from unfreeze.settings.training import Unfreeze
 
 Validate = Callable[[Params, Paths], None]
+# Where the code of stages is.
+CODE_FOLDERS = ("src", "plugins", "conf/backbones")
 # The file of all parameters, on which some stages depend as a whole.
 PARAMS = "params.yaml"
 
@@ -74,7 +77,38 @@ def _look_ahead(paths: Paths, params: Params, file: Path, validate: Validate) ->
         )
         if code and not here:
             predicted |= _predict_code(paths)
-        return foresee(steps, locked, place, predicted), locked
+        outlooks = foresee(steps, locked, place, predicted)
+    return _name_code(paths, outlooks), locked
+
+
+def _name_code(paths: Paths, outlooks: list[Outlook]) -> list[Outlook]:
+    """Name the files behind a changed digest of code: those that changed since dvc.lock was committed."""
+    if not any(reason.kind == "code" for outlook in outlooks for reason in outlook.reasons):
+        return outlooks
+    changed = git.list_changed_since_commit_of(paths.root, paths.dvc_lock.name, *CODE_FOLDERS)
+    if not changed:
+        return outlooks
+    source = Source(paths.root)
+
+    def name(outlook: Outlook, reason: Reason) -> Reason:
+        if reason.kind != "code":
+            return reason
+        used = _list_files(source, split_name(outlook.step.name)[0])
+        named = [file for file in changed if file in used]
+        return replace(reason, text=f"{reason.text} ({', '.join(named)})") if named else reason
+
+    return [
+        replace(outlook, reasons=tuple(name(outlook, reason) for reason in outlook.reasons)) for outlook in outlooks
+    ]
+
+
+def _list_files(source: Source, stage: str) -> set[str]:
+    """Return the files of the code that a stage can reach, relative to the root."""
+    keys, templates = source.reach(stage)
+    modules = {
+        f"{'' if module.startswith('plugins.') else 'src/'}{module.replace('.', '/')}.py" for module, _ in keys
+    }
+    return modules | {f"src/unfreeze/templates/{template}" for template in templates}
 
 
 def _keeps(lock: Any, path: str, digest: str | None) -> bool:
