@@ -171,7 +171,7 @@ def _flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(values, Mapping) and values:
         for key, value in values.items():
             yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
+    elif prefix:
         yield prefix, values
 
 

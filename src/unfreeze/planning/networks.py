@@ -18,6 +18,8 @@ from unfreeze.settings.training import Unfreeze
 
 # Keras builds networks with it in two seconds, TensorFlow takes seven.
 LIGHT_BACKEND = "openvino"
+# Begins the line in which a process says what the user can correct.
+REFUSED = "error: "
 
 
 class Wish(Record):
@@ -139,7 +141,7 @@ def _read(path: Path) -> Network | None:
 def _build_all(paths: Paths, wishes: list[Wish]) -> list[Network]:
     """Build networks in a process of their own, since Keras takes one backend a process."""
     asked = json.dumps([wanted.to_json() for wanted in wishes])
-    done: subprocess.CompletedProcess[str] | None = None
+    reason = ""
     # A network of one's own may need TensorFlow.
     for backend in (LIGHT_BACKEND, "tensorflow"):
         done = subprocess.run(
@@ -153,9 +155,10 @@ def _build_all(paths: Paths, wishes: list[Wish]) -> list[Network]:
         )
         if done.returncode == 0:
             return [Network.model_validate(values) for values in json.loads(done.stdout.splitlines()[-1])]
-    assert done is not None
-    reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
-    raise UnfreezeError(reason.removeprefix("error: "))
+        reason = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
+        if reason.startswith(REFUSED):
+            raise UnfreezeError(reason.removeprefix(REFUSED))
+    raise UnfreezeError(f"the networks cannot be built ({reason}): `unfreeze backbones` tells more")
 
 
 def describe(wanted: Wish) -> Network:
@@ -225,7 +228,7 @@ def _main() -> None:
         wishes = [Wish.model_validate(values) for values in json.load(sys.stdin)]
         sys.stdout.write(json.dumps([describe(wanted).to_json() for wanted in wishes]) + "\n")
     except UnfreezeError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"{REFUSED}{error}")
 
 
 if __name__ == "__main__":
