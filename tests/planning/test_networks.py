@@ -8,8 +8,6 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.planning.networks import Wish, describe_networks
 
-pytestmark = pytest.mark.slow
-
 VGG = Wish(backbone="vgg16", size=32, point="block5_conv1", candidates=("none", {"blocks": 2}))
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Where the output is not a terminal each reason has one line.
 WIDTH = 200
 MB_A_GB = 1000
+REPEATS = (
+    "What is missing here is expected to come out as dvc.lock has it, as it does on the same kind of processor; "
+    "where it does not, what follows on it runs too."
+)
 SECONDS_A_MINUTE = 60
 
 
@@ -78,8 +82,11 @@ def _show(plan: "Plan", *, short: bool) -> None:
     out = Console(width=None if sys.stdout.isatty() else WIDTH)
     if not short:
         out.print(_tabulate(plan))
-    for line in (describe_sum(plan), *plan.does_not_fit):
-        out.print(Text(line, style="" if line not in plan.does_not_fit else "bold red"))
+    out.print(Text(describe_sum(plan)))
+    if plan.repeats and not short:
+        out.print(Text(REPEATS))
+    for line in plan.does_not_fit:
+        out.print(Text(line, style="bold red"))
 
 
 def _tabulate(plan: "Plan") -> Any:

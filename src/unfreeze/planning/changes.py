@@ -42,6 +42,11 @@ class Outlook:
     action: Literal["run", "restore", "keep"]
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def repeats(self) -> bool:
+        """Whether it runs only to make again what the lock knows."""
+        return self.action == "run" and all(reason.kind == "output" for reason in self.reasons)
+
 
 class Place(Protocol):
     """What is on the disk."""
@@ -63,7 +68,8 @@ class _Known:
     Args:
         digests: Digests of outputs, by path.
         writers: The stages that write outputs which nobody knows yet, by path.
-        brought: Outputs that DVC brings from its cache, by path: the stage if they differ from those of the lock.
+        brought: Outputs that are made again or brought from DVC's cache, by path: the stage if they will differ from
+            those of the lock.
     """
 
     digests: dict[str, str]
@@ -77,7 +83,8 @@ def foresee(
     """Return what `dvc repro` will do with each stage.
 
     A stage that follows on one that runs is expected to run as well, since nobody knows what that one will write;
-    where it writes the same as before, DVC keeps what follows.
+    where it writes the same as before, DVC keeps what follows. A stage that runs only because its outputs are not
+    here is expected to write the same: what follows on it is kept.
 
     Args:
         steps: The stages in the order in which they run.
@@ -112,7 +119,7 @@ def _decide(step: Step, lock: Any, reasons: list[Reason], known: _Known, place: 
             known.digests.setdefault(path, outputs[path])
         elif path not in known.digests:
             known.writers[path] = step.name
-        if action == "restore" and outputs is not None:
+        if action != "keep" and outputs is not None:
             same = lock is not None and _digests(lock["outs"]).get(path) == outputs.get(path)
             known.brought[path] = None if same else step.name
     return Outlook(step, action, tuple(reasons))
@@ -181,11 +188,14 @@ def _show(values: Mapping[str, Any], key: str) -> str:
 
 
 def _find_damaged(lock: Any, place: Place) -> Iterator[Reason]:
-    """Yield the outputs that are not here as the lock has them."""
-    for path, digest in _digests(lock["outs"]).items():
-        found = place.digest(path)
-        if found != digest:
-            yield Reason("output", f"{path} is missing here" if found is None else f"{path} was changed here")
+    """Yield why outputs are not here as the lock has them."""
+    found = {path: (place.digest(path), digest) for path, digest in _digests(lock["outs"]).items()}
+    missing = [path for path, (here, _) in found.items() if here is None]
+    changed = [path for path, (here, digest) in found.items() if here not in (None, digest)]
+    for paths, what in ((missing, "missing"), (changed, "changed")):
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            yield Reason("output", f"{paths[0]}{more} {what} here")
 
 
 def _find_run(step: Step, known: _Known, place: Place) -> dict[str, str] | None:
@@ -211,7 +221,7 @@ def _digest(path: str, known: _Known, place: Place, before: Mapping[str, str]) -
     brought = [stage for written, stage in known.brought.items() if _overlap(path, written)]
     if not brought:
         return place.digest(path)
-    # A folder of which DVC brings a part: the same one, or another that no lock knows.
+    # A folder of which a part comes back: the same one, or another that no lock knows.
     return None if any(brought) else before.get(path)
 
 

@@ -6,24 +6,26 @@ that has no measurement of its own machine; with one they only tell how time gro
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unfreeze.planning.jobs import Job, Training
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.networks import Cut
 
-# Frozen layers in OpenVINO, seconds: arithmetic of convolutions, and moving of what layers put out. Solved from the
-# extraction with MobileNetV2, ResNet50 and Xception, whose layers differ the most in both.
-SECONDS_PER_MAC = 4.0e-12
-SECONDS_PER_VALUE = 6.0e-11
-# Training of a layer takes its forward pass in TensorFlow and twice that for its gradients.
-TRAINING_FACTOR = 4.0
-VALIDATION_FACTOR = 1.3
-# A step and an epoch of Keras, whatever the layers; tracing and compiling of a training.
-SECONDS_A_STEP = 0.004
+# Frozen layers in OpenVINO, seconds: multiplying, and moving of what layers put out.
+SECONDS_PER_MAC = 5.3e-12
+SECONDS_PER_VALUE = 6e-11
+# Training in TensorFlow, forward and twice backward, seconds. The CNN from scratch begins with large maps of few
+# channels, whose values take as long as their arithmetic.
+SECONDS_PER_TRAINED_MAC = 1.4e-11
+SECONDS_PER_TRAINED_VALUE = 1.6e-9
+# An image of the validation fold takes a third: forward alone.
+VALIDATION_SHARE = 1 / 3
+# A step and an epoch of Keras, whatever the layers; tracing of a model that is trained.
+SECONDS_A_STEP = 0.003
 SECONDS_AN_EPOCH = 0.15
 SECONDS_A_TRAINING = 5.0
-# Python, TensorFlow and the libraries of a stage until its work begins.
+# Python and the libraries of a stage until its work begins, without and with TensorFlow.
 START = 1.0
 START_TENSORFLOW = 6.0
 # Between two stages DVC digests what was written, copies it into its cache, and writes the lock.
@@ -31,9 +33,17 @@ SECONDS_A_STAGE_OF_DVC = 1.0
 SECONDS_PER_MB_OF_DVC = 0.004
 # Corruptions times strengths, see images/corruptions.py.
 CORRUPTED_SETS = 30
-MEMORY_START_MB = 330
-MEMORY_TENSORFLOW_MB = 900
 FLOAT_BYTES = 4
+# Memory of each stage without its networks: libraries, one helper process, and rows that wait to be shuffled.
+MEMORY_MB = {
+    "code": 150, "validate": 130, "download": 280, "check": 580, "preprocess": 520, "split": 340, "pretrained": 1190,
+    "extract": 990, "suspects": 530, "learning_curve": 420, "search": 1870, "finetune": 1870, "evaluate": 1740,
+    "verdict": 220, "figures": 390, "report": 790,
+}  # fmt: skip
+# Of a stage that has no formula.
+LEAST_MEMORY_MB = 130
+# How many times the weights are held at most: by Keras, by what builds the engine, by its three sizes, by Grad-CAM.
+WEIGHTS_HELD = {"pretrained": 6.0, "extract": 5.0, "evaluate": 8.0}
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Cost:
         decoding: Seconds of decoding images.
         disk_mb: What it leaves on the disk, MB of 10^6 bytes.
         scratch_mb: What it takes on the disk while it runs, besides.
-        peak_mb: Most memory, MB of 2^20 bytes.
+        peak_mb: Most memory, MB of 2^20 bytes: its process and the largest that it starts.
     """
 
     python: float
@@ -54,7 +64,7 @@ class Cost:
     decoding: float = 0.0
     disk_mb: float = 0.0
     scratch_mb: float = 0.0
-    peak_mb: float = MEMORY_START_MB
+    peak_mb: float = 0.0
 
     def work(self, speed: Speed) -> float:
         """Return the seconds of the stage on a machine."""
@@ -71,7 +81,10 @@ def estimate(job: Job) -> Cost:
     Args:
         job: The work.
     """
-    return FORMULAS[job.stage](job) if job.stage in FORMULAS else Cost(python=START)
+    cost = FORMULAS[job.stage](job) if job.stage in FORMULAS else Cost(python=START)
+    weights = job.training.end.parameters * FLOAT_BYTES / 2**20 if job.training else 0.0
+    held = MEMORY_MB.get(job.stage, LEAST_MEMORY_MB) + WEIGHTS_HELD.get(job.stage, 0.0) * weights
+    return replace(cost, peak_mb=cost.peak_mb + held)
 
 
 def _fetch(job: Job) -> Cost:
@@ -93,7 +106,7 @@ def _split(job: Job) -> Cost:
 
 def _pretrained(job: Job) -> Cost:
     stored = _training(job).end.parameters * FLOAT_BYTES / 1e6
-    return Cost(python=START_TENSORFLOW + 0.05 * stored, disk_mb=stored, peak_mb=MEMORY_TENSORFLOW_MB + stored)
+    return Cost(python=START_TENSORFLOW + 0.04 * stored, disk_mb=stored)
 
 
 def _extract(job: Job) -> Cost:
@@ -101,10 +114,10 @@ def _extract(job: Job) -> Cost:
     rows = job.train + job.val
     stored = _row_mb(job, cached) if _training(job).stored else 0.0
     return Cost(
-        python=START_TENSORFLOW + 0.003 * stored,
+        # The features that are stored are probed.
+        python=START_TENSORFLOW + 0.003 * stored + (3.0 if cached.position else 0.0),
         arithmetic=rows * _infer(job, cached),
         disk_mb=stored,
-        peak_mb=MEMORY_TENSORFLOW_MB + 2 * cached.parameters * FLOAT_BYTES / 2**20,
     )
 
 
@@ -148,11 +161,10 @@ def _evaluate(job: Job) -> Cost:
     end = _training(job).end
     scored = job.test * (1 + job.scale.seeds) + CORRUPTED_SETS * min(job.corruption_images, job.test)
     return Cost(
-        # Two latencies of a second each, explanations of the shown images, intervals.
-        python=START_TENSORFLOW + 4.0,
+        # Latencies, explanations of the shown images, intervals; engines are compiled for three sizes of batch.
+        python=START_TENSORFLOW + 4.0 + 0.1 * end.parameters * FLOAT_BYTES / 1e6,
         arithmetic=scored * _infer(job, end),
         disk_mb=1,
-        peak_mb=MEMORY_TENSORFLOW_MB + 4 * end.parameters * FLOAT_BYTES / 2**20,
     )
 
 
@@ -165,7 +177,7 @@ def _figures(job: Job) -> Cost:
 
 
 def _report(job: Job) -> Cost:
-    return Cost(python=6.0 + 0.5 * job.scale.backbones, disk_mb=job.scale.backbones)
+    return Cost(python=9.0 + 0.5 * job.scale.backbones, disk_mb=job.scale.backbones)
 
 
 FORMULAS: dict[str, Callable[[Job], Cost]] = {
@@ -213,8 +225,9 @@ def _train_head(job: Job) -> float:
 def _fit(job: Job, cut: Cut, epochs: int) -> float:
     """Return the seconds of training from a cut on."""
     training = _training(job)
-    row = _infer(job, training.end, cut)
-    rows = TRAINING_FACTOR * job.train + VALIDATION_FACTOR * job.val
+    macs, values = training.end.macs - cut.macs, training.end.values - cut.values
+    row = macs * SECONDS_PER_TRAINED_MAC + values * SECONDS_PER_TRAINED_VALUE
+    rows = job.train + VALIDATION_SHARE * job.val
     # What could not be stored is computed from pixels in every epoch.
     again = 0.0 if training.stored else (job.train + job.val) * _infer(job, training.cached)
     steps = job.train / training.batch_size
@@ -227,13 +240,13 @@ def _row_mb(job: Job, cut: Cut) -> float:
 
 
 def _training_memory(job: Job) -> float:
-    """Return the memory of training: weights with their gradients and moments, and what a batch's layers put out."""
+    """Return the memory of training, MB of 2^20 bytes: weights with their gradients and moments, and what a batch's layers put out."""
     training = _training(job)
     first = training.cuts[0]
     trained = training.end.parameters - first.parameters
     batch = training.batch_size * (training.end.values - first.values) * FLOAT_BYTES * 2
-    weights = (training.end.parameters * 2 + trained * 3) * FLOAT_BYTES
-    return MEMORY_TENSORFLOW_MB + (batch + weights) / 2**20
+    weights = (training.end.parameters * 4 + trained * 3) * FLOAT_BYTES
+    return (batch + weights) / 2**20
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,5 +1,6 @@
 """The machine that a study runs on: its name, its room, and how fast it is beside the reference machine."""
 
+import math
 import os
 import platform
 import shutil
@@ -16,6 +17,10 @@ CPUINFO = Path("/proc/cpuinfo")
 INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # Where containers are told how much memory they may use, in both versions of control groups.
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+PROBE_SECONDS = 0.3
+# The reference machine is that of the constants in costs.py.
+REFERENCE_CORES = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Speed:
     python: float = 1.0
 
 
+# What a piece of each kind of work takes on the reference machine, seconds.
+REFERENCE_SECONDS = Speed(arithmetic=0.00133, decoding=0.00094, python=0.00074)
+
+
 @cache
 def name_machine() -> str:
     """Return what times depend on: the processor, the cores this process may use, and its instruction sets."""
@@ -73,32 +82,40 @@ def measure_room(root: Path) -> Room:
 
 
 def probe_speed() -> Speed:
-    """Measure in about a second how fast this machine is beside the one that the reference costs were measured on."""
+    """Measure in about a second how fast this machine is beside the reference machine.
+
+    The work is done by one thread in pieces of a millisecond, and the fastest piece counts, so that other programs
+    that run meanwhile do not. Networks and decoding are divided among the cores.
+    """
     # Imported here: a plan with measured times needs no probe.
     import cv2
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     random = np.random.default_rng(0)
-    matrix = random.standard_normal((1024, 1024)).astype(np.float32)
-    encoded = cv2.imencode(".jpg", random.integers(0, 256, (480, 640, 3)).astype(np.uint8))[1]
+    matrix = random.standard_normal((512, 512)).astype(np.float32)
+    smooth = cv2.GaussianBlur(random.integers(0, 256, (480, 640, 3)).astype(np.uint8), (0, 0), 3)
+    encoded = cv2.imencode(".jpg", smooth)[1]
+    with threadpool_limits(1):
+        taken = Speed(
+            arithmetic=_fastest(lambda: matrix @ matrix),
+            decoding=_fastest(lambda: cv2.imdecode(encoded, cv2.IMREAD_COLOR)),
+            python=_fastest(lambda: sum(number * number for number in range(20_000))),
+        )
+    shared = REFERENCE_CORES / count_cores()
     return Speed(
-        arithmetic=_fastest(lambda: matrix @ matrix) / REFERENCE_SECONDS.arithmetic,
-        decoding=_fastest(lambda: cv2.imdecode(encoded, cv2.IMREAD_COLOR)) / REFERENCE_SECONDS.decoding,
-        python=_fastest(lambda: sum(number * number for number in range(100_000))) / REFERENCE_SECONDS.python,
+        arithmetic=taken.arithmetic / REFERENCE_SECONDS.arithmetic * shared,
+        decoding=taken.decoding / REFERENCE_SECONDS.decoding * shared,
+        python=taken.python / REFERENCE_SECONDS.python,
     )
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of some calls: what else runs on the machine only makes them slower."""
+    """Return the seconds of the fastest of many calls."""
     work()
-    taken: list[float] = []
-    begun = time.perf_counter()
-    while len(taken) < 5 or time.perf_counter() - begun < 0.25:
+    fastest, begun = math.inf, time.perf_counter()
+    while time.perf_counter() - begun < PROBE_SECONDS:
         start = time.perf_counter()
         work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
-# What the probe's three pieces of work take on the reference machine, seconds: the one of costs.py.
-REFERENCE_SECONDS = Speed(arithmetic=0.0105, decoding=0.0095, python=0.0064)
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest

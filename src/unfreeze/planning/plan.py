@@ -66,6 +66,7 @@ class Plan(Record):
         memory_gb: Most memory, GB of 10^9 bytes.
         free_memory_gb: What is free.
         does_not_fit: What there is no room for, one sentence each.
+        repeats: Whether stages run only to make again what dvc.lock knows.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -76,6 +77,7 @@ class Plan(Record):
     memory_gb: float | None
     free_memory_gb: float
     does_not_fit: tuple[str, ...]
+    repeats: bool = False
 
     @property
     def running(self) -> tuple[PlannedStage, ...]:
@@ -123,7 +125,8 @@ def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], 
                 moved += list(_tell_move(str(backbone), job))
             planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
         stages.append(planned)
-    return _sum_up(tuple(stages), study.scale.images if study.scale else None, room, tuple(moved))
+    plan = _sum_up(tuple(stages), study.scale.images if study.scale else None, room, tuple(moved))
+    return plan.model_copy(update={"repeats": any(outlook.repeats for outlook in outlooks)})
 
 
 def describe(stage: str, backbone: str | None, study: Study, room: Room) -> Job | None:

@@ -33,7 +33,7 @@ def find_extent(
         Images and bytes: of the lock if it is of the same settings, else counted in a local folder or archive, else
         of the last run with the same settings; None if nobody knows.
     """
-    if locked and locked.get("params", {}).get("params.yaml", {}).get("data") == data:
+    if locked and _names(locked, source):
         for out in locked["outs"]:
             if out["path"] == RAW and "nfiles" in out:
                 return int(out["nfiles"]), int(out["size"])
@@ -44,6 +44,14 @@ def find_extent(
         if measured.settings.get("data") == data and measured.images and measured.raw_bytes:
             return measured.images, measured.raw_bytes
     return None
+
+
+def _names(locked: Any, source: Source) -> bool:
+    """Tell whether dvc.lock holds the same settings of the source; it leaves out what is left at its default."""
+    try:
+        return type(source).model_validate(locked["params"]["params.yaml"]["data"]) == source
+    except (KeyError, ValueError):
+        return False
 
 
 def _count(source: Source) -> Extent | None:
