@@ -33,9 +33,11 @@ help: ## List the targets
 install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 	@"$(FOUND)" install.py $(if $(filter file,$(origin PYTHON)),--keep-version)
 
-repro: install ## Run the study of params.yaml: dvc repro, then log what MLflow lacks
+repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
 	@unfreeze check-files
+	@# What the plan cannot say, or refuses, `dvc repro` says again with all that belongs to it.
+	@unfreeze plan --short
 	dvc repro
 	@# The study is done whatever MLflow's server says; what is missing there is sent by the next sync.
 	-@unfreeze sync

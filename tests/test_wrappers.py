@@ -20,10 +20,12 @@ def importers(package: str) -> set[str]:
     return found
 
 
-def test_dvc_is_imported_in_one_module() -> None:
-    assert importers("dvc") == {"dvc_repo.py"}
+def test_dvc_is_imported_by_its_wrappers_alone() -> None:
+    # The second one asks what a plan needs.
+    assert importers("dvc") == {"dvc_repo.py", "dvc_workspace.py"}
 
 
 def test_programs_are_run_by_the_wrappers_alone() -> None:
     # Wheels are fetched by pip, whatever package index the user has set.
-    assert importers("subprocess") == {"dvc_repo.py", "git.py", "sources/wheels.py"}
+    # Keras takes one backend a process, and networks are counted with another one than TensorFlow.
+    assert importers("subprocess") == {"dvc_repo.py", "git.py", "planning/networks.py", "sources/wheels.py"}

@@ -30,12 +30,14 @@ def read_lock(paths: Paths) -> dict[str, Any]:
     """
     if not paths.dvc_lock.exists():
         raise UnfreezeError("there is no dvc.lock, so no study has run here: run `dvc repro`")
-    content = files.read_yaml(paths.dvc_lock)
+    files.read_yaml(paths.dvc_lock)
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import load_yaml
     from voluptuous import Invalid
 
     try:
-        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(content)
+        # DVC's reader: to PyYAML 1e-05 is text.
+        lock: dict[str, Any] = COMPILED_LOCKFILE_SCHEMA(load_yaml(str(paths.dvc_lock)))
     except Invalid as error:
         raise UnfreezeError(
             f"dvc.lock is not what DVC writes ({error}), as if it was cut short: take the committed one with "
@@ -63,7 +65,7 @@ def list_stages_to_run(root: Path) -> list[str]:
     A file that is missing here is no reason where the lock knows its digest. That is what `dvc repro --dry
     --allow-missing` answers, which ends with an error where a stage has changed whose dependencies are missing.
     """
-    with _repository(root) as repo, repo.lock:
+    with open_repository(root) as repo, repo.lock:
         graph = repo.index.graph
         return [
             stage.addressing
@@ -75,13 +77,13 @@ def list_stages_to_run(root: Path) -> list[str]:
 
 def is_complete(root: Path) -> bool:
     """Tell whether every output is here as the lock has it."""
-    with _repository(root) as repo, repo.lock:
+    with open_repository(root) as repo, repo.lock:
         return not any(stage.changed() for stage in repo.index.stages)
 
 
 def list_outputs_in_git(root: Path) -> list[str]:
     """Return the outputs of the pipeline that git holds, relative to the root."""
-    with _repository(root) as repo:
+    with open_repository(root) as repo:
         return [os.path.relpath(out.fs_path, root) for out in repo.index.outs if not out.use_cache]
 
 
@@ -91,7 +93,7 @@ def require_remote(root: Path) -> str | None:
     Raises:
         UnfreezeError: It does not answer, refuses the credentials, or its package is missing.
     """
-    with _repository(root) as repo:
+    with open_repository(root) as repo:
         name = repo.config["core"].get("remote")
         if not name:
             return None
@@ -151,22 +153,32 @@ def read_version(paths: Paths, path: Path, revision: str) -> str:
         ) from error
 
 
-def compose_params(paths: Paths, *overrides: str) -> None:
+def compose_params(paths: Paths, *overrides: str, target: Path | None = None) -> None:
     """Write params.yaml from `conf/`, as `dvc exp run -S` does.
 
     Args:
         paths: The checkout.
         *overrides: Settings that differ, such as `study=tiny`.
+        target: Another file to write.
 
     Raises:
-        UnfreezeError: A file in `conf/` is no YAML, or holds a merge conflict.
+        UnfreezeError: A file in `conf/` is no YAML, or holds a merge conflict; or there is no such setting.
     """
     from dvc.utils.hydra import compose_and_dump
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     for path in sorted(paths.conf.rglob("*.yaml")):
         files.read_yaml(path)
-    with files.atomic(paths.params) as partial:
-        compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
+    with files.atomic(target or paths.params) as partial:
+        try:
+            compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            reason = redact(" ".join(str(error).split()))
+            raise UnfreezeError(
+                f"-S {' -S '.join(overrides)} cannot be composed ({reason}): name settings as conf/config.yaml does, "
+                "with + before one that it lacks"
+            ) from error
 
 
 def pull(root: Path) -> None:
@@ -210,7 +222,7 @@ def run_experiment(root: Path, overrides: Sequence[str], *options: str) -> None:
 
 def pull_inputs(root: Path) -> None:
     """Bring the files that no stage makes: those DVC tracks by a file of their own."""
-    with _repository(root) as repo:
+    with open_repository(root) as repo:
         inputs = [out.fs_path for stage in repo.index.stages if stage.is_data_source for out in stage.outs]
     if inputs:
         _run_dvc(root, "pull", *inputs)
@@ -222,12 +234,21 @@ def push(root: Path) -> None:
 
 
 @contextmanager
-def _repository(root: Path) -> Iterator[Any]:
+def open_repository(root: Path, *, asks_git: bool = True) -> Iterator[Any]:
+    """Yield DVC's repository.
+
+    Args:
+        root: Its folder.
+        asks_git: Whether DVC looks for git's repository, and refuses a folder without one.
+
+    Raises:
+        UnfreezeError: DVC cannot read it.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with Repo(str(root), config=None if asks_git else {"core": {"no_scm": True}}) as repo:
             yield repo
     except DvcException as error:
         reason = redact(" ".join(str(error).split()))

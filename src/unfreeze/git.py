@@ -119,6 +119,24 @@ def list_commits_of(root: Path, name: str) -> list[str]:
     return _run(root, "log", "--all", "--format=%H", "--", name).stdout.decode().split()
 
 
+def list_changed_since_commit_of(root: Path, name: str, *folders: str) -> list[str] | None:
+    """Return the files in some folders that differ from the commit that last changed a file.
+
+    Args:
+        root: The checkout.
+        name: The file, relative to the root.
+        *folders: Relative to the root.
+
+    Returns:
+        Relative to the root; None outside git, or if the file itself differs from that commit.
+    """
+    commit = _run(root, "log", "-1", "--format=%H", "--", name).stdout.decode().strip()
+    if not commit or list_changed(root, name):
+        return None
+    done = _run(root, "diff", "--name-only", "--relative", commit, "--", *folders)
+    return done.stdout.decode(errors="surrogateescape").splitlines()
+
+
 def hash_file(root: Path, commit: str, name: str) -> str:
     """Return the SHA-256 of a file as a commit has it.
 

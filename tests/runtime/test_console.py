@@ -12,6 +12,15 @@ from unfreeze.runtime import console
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 UNWANTED = {VARIABLE: "0"}
+BAR = """
+from rich.console import Console
+from unfreeze.runtime import console
+console._console = Console(force_terminal=True, width=200)
+console.count_down(own=30, after=570)
+with console.progress("training xception", 2) as advance:
+    advance()
+"""
+
 PROGRAM = """
 import sys
 from unfreeze.runtime import console
@@ -71,3 +80,25 @@ def test_a_note_ends_the_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "unfreeze"), console.progress("training xception", 2) as advance:
         advance(2, note="validation loss 0.5000")
     assert caplog.messages[0].endswith(", validation loss 0.5000")
+
+
+def test_a_planned_study_counts_down_as_a_whole(caplog: pytest.LogCaptureFixture) -> None:
+    script = "import logging\nlogging.basicConfig(level=logging.INFO)\nfrom unfreeze.runtime import console\n"
+    script += "console.count_down(own=30, after=570)\nlist(console.track('a', 'measuring', 1))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("0 s left, study: about 10 min left")
+    bar = subprocess.run([sys.executable, "-c", BAR], capture_output=True, text=True, check=True).stdout
+    assert "study: about 10 min left" in bar
+    # Nobody has planned the study of this process.
+    with caplog.at_level(logging.INFO, "unfreeze"):
+        list(console.track("a", "measuring", 1))
+    assert "study" not in caplog.messages[0]
+
+
+def test_a_stage_that_takes_longer_than_planned_counts_by_its_own_pace() -> None:
+    script = (
+        "from unfreeze.runtime import console\nconsole.count_down(own=0, after=60)\n"
+        "print(console.describe_study(3600.0))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "study: about 61 min left"

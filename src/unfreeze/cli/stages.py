@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import inspect
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import unfreeze
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.planning import measurements
+from unfreeze.planning.measurements import measure_stage
+from unfreeze.runtime import console
 from unfreeze.runtime.imports import pause_collector
 from unfreeze.settings.params import Params, load
 from unfreeze.settings.stage_settings import select
@@ -55,14 +58,26 @@ def _read_descriptions(paths: Paths) -> dict[str, dict[str, str]]:
 def _run(options: argparse.Namespace) -> None:
     paths = Paths.here()
     require_own_code(paths)
-    run_stage(
-        options.stage,
-        # The digest of the code needs no settings: what is wrong with them is said by `validate`.
-        None if options.stage == "code" else load(paths.params),
-        paths,
-        backbone=getattr(options, "backbone", None),
-        processes=getattr(options, "workers", 1),
-    )
+    # The digest of the code needs no settings: what is wrong with them is said by `validate`.
+    params = None if options.stage == "code" else load(paths.params)
+    backbone, processes = getattr(options, "backbone", None), getattr(options, "workers", 1)
+    # With several processes a search takes another time, and its chief waits for machines that nobody knows.
+    _count_down(paths, options.stage, backbone, params)
+    measured = measure_stage(paths, options.stage, backbone, params) if processes == 1 else nullcontext()
+    with measured:
+        run_stage(options.stage, params, paths, backbone=backbone, processes=processes)
+
+
+def _count_down(paths: Paths, name: str, backbone: str | None, params: Params | None) -> None:
+    """Let progress bars show what is left of the study, if it was planned."""
+    if params is None or not paths.plan.exists():
+        return
+    from unfreeze.planning.rest import read_rest
+
+    planned = f"{name}@{backbone}" if backbone else name
+    rest = read_rest(paths, planned, params.model_dump(mode="json"), measurements.read(paths.measurements))
+    if rest is not None:
+        console.count_down(rest.own, rest.after)
 
 
 def run_stage(

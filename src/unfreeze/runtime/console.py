@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -16,11 +17,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from unfreeze.runtime import redaction
 from unfreeze.runtime.imports import pause_collector
@@ -30,8 +34,28 @@ log = logging.getLogger("unfreeze")
 # Without a terminal a line now and then shows that work goes on.
 SECONDS_BETWEEN_LINES = 10.0
 
+# From so many seconds on what is left is told in minutes, and from so many on in hours.
+MINUTES_FROM = 90
+HOURS_FROM = 90 * 60
+
 T = TypeVar("T")
 _console = Console(stderr=True)
+
+
+@dataclass
+class _Study:
+    """What is left of the study that this process runs a stage of.
+
+    Args:
+        ends: When this stage is expected to end, on the clock of `time.monotonic`.
+        after: Seconds of the stages after it; None if nobody has planned the study.
+    """
+
+    ends: float = 0.0
+    after: float | None = None
+
+
+_study = _Study()
 
 
 class Advance(Protocol):
@@ -55,6 +79,38 @@ def configure_logging() -> None:
     log.propagate = False
     # TensorFlow warns of several models in one process, which a search needs.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def count_down(own: float, after: float) -> None:
+    """Let each progress bar also show what is left of the whole study.
+
+    Args:
+        own: Seconds that this stage is expected to take from now on.
+        after: Seconds of the stages after it.
+    """
+    _study.ends, _study.after = time.monotonic() + own, after
+
+
+def describe_study(left: float) -> str:
+    """Return what is left of the whole study, for the end of a line; nothing if nobody has planned it.
+
+    Args:
+        left: Seconds that the work at hand still takes by its own pace.
+    """
+    if _study.after is None:
+        return ""
+    return f"study: about {describe_seconds(_study.after + max(_study.ends - time.monotonic(), left, 0.0))} left"
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time for people.
+
+    >>> describe_seconds(40), describe_seconds(130), describe_seconds(3 * 3600)
+    ('40 s', '2 min', '3.0 h')
+    """
+    if seconds < MINUTES_FROM:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < HOURS_FROM else f"{seconds / 3600:.1f} h"
 
 
 def import_tensorflow() -> None:
@@ -85,6 +141,14 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         yield advance
 
 
+class _StudyColumn(ProgressColumn):
+    """What is left of the whole study."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text of a bar."""
+        return Text(describe_study(task.time_remaining or 0.0))
+
+
 @contextmanager
 def _show_bar(description: str, total: int) -> Iterator[Advance]:
     columns = (
@@ -95,6 +159,7 @@ def _show_bar(description: str, total: int) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        _StudyColumn(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=_console) as bar:
@@ -119,10 +184,8 @@ def _log_lines(description: str, total: int) -> Iterator[Advance]:
             return
         last = now
         left = (now - begun) / max(done, 1) * (total - done)
-        log.info(
-            "%s: %d of %d, %.0f s gone, %.0f s left%s",
-            description, done, total, now - begun, left, f", {note}" if note else "",
-        )  # fmt: skip
+        more = "".join(f", {part}" for part in (note, describe_study(left)) if part)
+        log.info("%s: %d of %d, %.0f s gone, %.0f s left%s", description, done, total, now - begun, left, more)
 
     yield advance
 

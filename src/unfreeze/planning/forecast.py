@@ -1,0 +1,111 @@
+"""How long a stage takes here: from what it took before, scaled by how much more there is to do."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unfreeze.planning.costs import Cost, estimate
+from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_job
+from unfreeze.planning.machine import Speed
+from unfreeze.planning.measurements import Measurement
+from unfreeze.planning.networks import Network
+
+# So many of the closest earlier runs are looked at: their median forgets the one during which the machine was busy.
+RUNS = 3
+# Work that differs by less counts as the same amount.
+ALIKE = 0.05
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier run of a stage on this machine.
+
+    Args:
+        backbone: The backbone, for a stage that runs once a backbone.
+        job: What it had to do.
+        seconds: What it took.
+        peak_mb: Most memory, MB of 2^20 bytes.
+    """
+
+    backbone: str | None
+    job: Job
+    seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage is expected to take.
+
+    Args:
+        seconds: With DVC's own work.
+        peak_mb: Most memory, MB of 2^20 bytes.
+        cost: What its formula says.
+        measured: Whether an earlier run was looked at.
+    """
+
+    seconds: float
+    peak_mb: float
+    cost: Cost
+    measured: bool
+
+
+def recall(measurements: Sequence[Measurement], networks: Sequence[Network | None]) -> list[Past]:
+    """Return earlier runs with what they had to do; those whose settings are another version's are left out.
+
+    Args:
+        measurements: What was measured on this machine.
+        networks: The backbone's layers for each measurement; None for a stage that runs once, or if they are unknown.
+    """
+    pasts = []
+    for measured, network in zip(measurements, networks, strict=True):
+        if measured.stage in OF_BACKBONE and network is None:
+            continue
+        scale = Scale(
+            images=measured.images or 0,
+            raw_mb=(measured.raw_bytes or 0) / 1e6,
+            backbones=measured.backbones,
+            seeds=measured.seeds,
+        )
+        try:
+            job = describe_job(measured.stage, measured.backbone, measured.settings, scale, network)
+        except (ValueError, KeyError):
+            continue
+        pasts.append(Past(measured.backbone, job, measured.seconds, measured.peak_mb))
+    return pasts
+
+
+def forecast(job: Job, backbone: str | None, pasts: Sequence[Past], speed: Speed) -> Forecast:
+    """Return what a stage is expected to take.
+
+    Args:
+        job: What it has to do.
+        backbone: The backbone, for a stage that runs once a backbone.
+        pasts: Earlier runs on this machine, oldest first.
+        speed: How fast this machine is, where there is no earlier run of the stage.
+    """
+    cost = estimate(job)
+    closest = find_closest(job, backbone, pasts)
+    if not closest:
+        return Forecast(cost.work(speed) + cost.overhead(speed), cost.peak_mb, cost, measured=False)
+    slowness = statistics.median(past.seconds / estimate(past.job).work(Speed()) for past in closest)
+    heaviness = statistics.median(past.peak_mb / estimate(past.job).peak_mb for past in closest)
+    return Forecast(
+        cost.work(Speed()) * slowness + cost.overhead(Speed()), cost.peak_mb * heaviness, cost, measured=True
+    )
+
+
+def find_closest(job: Job, backbone: str | None, pasts: Sequence[Past]) -> list[Past]:
+    """Return the latest of the runs of the same stage that are the most alike: same backbone, then amount of work."""
+    wanted = estimate(job).work(Speed())
+
+    def distance(past: Past) -> tuple[bool, int]:
+        apart = abs(math.log(estimate(past.job).work(Speed()) / wanted))
+        return past.backbone != backbone, round(apart / ALIKE)
+
+    same = [past for past in pasts if past.job.stage == job.stage]
+    if not same:
+        return []
+    nearest = min(map(distance, same))
+    return [past for past in same if distance(past) == nearest][-RUNS:]

@@ -1,0 +1,164 @@
+"""How much a stage has to do: the numbers that its time, disk and memory follow from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unfreeze.planning.networks import Cut, Network
+from unfreeze.settings.images import Augment, Preprocess, Split
+from unfreeze.settings.study import Evaluate
+from unfreeze.settings.training import Extract, Phase
+
+# Stages that run once a backbone.
+OF_BACKBONE = ("pretrained", "extract", "learning_curve", "search", "finetune", "evaluate")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of a study.
+
+    Args:
+        images: Number of images.
+        raw_mb: Size of the images as they come, MB of 10^6 bytes.
+        backbones: Number of backbones.
+        seeds: Number of further seeds.
+    """
+
+    images: int
+    raw_mb: float
+    backbones: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a backbone is trained.
+
+    Args:
+        trials: Trials of the search; 0 if it is off.
+        trial_epochs: Epochs of a trial.
+        head_epochs: Epochs of the head.
+        epochs: Epochs of fine-tuning.
+        batch_size: Images a step of fine-tuning.
+        wanted: Where activations are to be stored: before the deepest point.
+        cached: Where they are stored, if there is room.
+        stored: Whether there is room at all; if not they are computed in every epoch.
+        cuts: Where the points lie that the search may choose from; without a search the configured one alone.
+        end: The backbone's end.
+    """
+
+    trials: int
+    trial_epochs: int
+    head_epochs: int
+    epochs: int
+    batch_size: int
+    wanted: Cut
+    cached: Cut
+    stored: bool
+    cuts: tuple[Cut, ...]
+    end: Cut
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a stage.
+
+    Args:
+        stage: Name of the stage.
+        scale: The study.
+        size: Image side, pixels.
+        train: Rows of the training fold, all stored views.
+        val: Rows of the validation fold.
+        test: Rows of the test fold.
+        corruption_images: Test images that are corrupted, 30 times each.
+        value_bytes: Size of a stored activation.
+        half: Whether frozen layers run in bfloat16.
+        training: How the backbone is trained; None for a stage that runs once.
+    """
+
+    stage: str
+    scale: Scale
+    size: int = 0
+    train: int = 0
+    val: int = 0
+    test: int = 0
+    corruption_images: int = 0
+    value_bytes: int = 2
+    half: bool = False
+    training: Training | None = None
+
+
+def describe_job(
+    stage: str,
+    backbone: str | None,
+    settings: Mapping[str, Any],
+    scale: Scale,
+    network: Network | None,
+    *,
+    free_mb: float = math.inf,
+) -> Job:
+    """Return what a stage has to do.
+
+    Args:
+        stage: Name of the stage.
+        backbone: The backbone, for a stage that runs once a backbone.
+        settings: Sections of params.yaml as JSON values; empty for a stage without settings.
+        scale: The study.
+        network: The backbone's layers; None for a stage that runs once.
+        free_mb: Room on the disk for a backbone's activations, MB of 10^6 bytes.
+
+    Raises:
+        ValueError: The settings are those of another version.
+    """
+    if not settings:
+        return Job(stage=stage, scale=scale)
+    split = Split.model_validate(settings["split"])
+    extract = Extract.model_validate(settings["extract"])
+    train = round(scale.images * split.train) * Augment.model_validate(settings["augment"]).views
+    val = round(scale.images * split.val)
+    value_bytes = 2 if extract.dtype == "float16" else 4
+    most = min(extract.max_gb * 1000, free_mb) * 1e6 / (max(train + val, 1) * value_bytes)
+    return Job(
+        stage=stage,
+        scale=scale,
+        size=Preprocess.model_validate(settings["preprocess"]).image_size,
+        train=train,
+        val=val,
+        test=round(scale.images * split.test),
+        corruption_images=Evaluate.model_validate(settings["evaluate"]).corruption_images,
+        value_bytes=value_bytes,
+        half=extract.precision == "bfloat16",
+        training=_describe_training(backbone, settings, network, most) if backbone and network else None,
+    )
+
+
+def _describe_training(backbone: str, settings: Mapping[str, Any], network: Network, most_values: float) -> Training:
+    """Return how a backbone is trained, if so many numbers an image can be stored."""
+    head, tuned = (
+        Phase.model_validate(_of_backbone(settings["train"][name], backbone)) for name in ("head", "finetune")
+    )
+    search = settings["search"]
+    enabled = search["enabled"].get(backbone, search["enabled"]["default"])
+    positions = {network.point, *(network.candidates if enabled else ())}
+    wanted = network.at(min(positions))
+    # As `choose_plan` in features/extraction.py: the last cut that fits; if none does, the wanted one unstored.
+    before = [cut for cut in network.cuts if 0 < cut.position <= wanted.position or cut is wanted]
+    fitting = [cut for cut in before if cut.row_values <= most_values]
+    return Training(
+        trials=search["max_trials"] if enabled else 0,
+        trial_epochs=search["epochs"],
+        head_epochs=head.epochs,
+        epochs=tuned.epochs,
+        batch_size=tuned.batch_size,
+        wanted=wanted,
+        cached=fitting[-1] if fitting else wanted,
+        stored=bool(fitting),
+        cuts=tuple(network.at(position) for position in sorted(positions)),
+        end=network.end,
+    )
+
+
+def _of_backbone(values: Mapping[str, Any], backbone: str) -> dict[str, Any]:
+    """Return a group of settings with the backbone's exceptions."""
+    return {**values["default"], **values.get(backbone, {})}

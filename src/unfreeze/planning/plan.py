@@ -1,0 +1,232 @@
+"""The plan of a study: what will become of each stage, what it takes, and what does not fit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unfreeze.planning.changes import Outlook
+from unfreeze.planning.costs import estimate
+from unfreeze.planning.forecast import Forecast, Past, forecast
+from unfreeze.planning.jobs import Job, Scale, describe_job
+from unfreeze.planning.machine import Room, Speed
+from unfreeze.planning.networks import Network
+from unfreeze.records.record import Record
+
+# DVC keeps a copy of each output where the file system cannot share one: features/cache.py reckons with it, too.
+COPIES = 2
+MB = 1e6
+# Memory that the rest of the system needs while a stage runs.
+SPARE_GB = 0.3
+# They take the same time whatever the images are.
+NEED_NO_IMAGES = ("code", "validate", "pretrained")
+
+
+class PlannedStage(Record):
+    """A stage of the plan.
+
+    Args:
+        name: The stage, with its backbone, such as `extract@xception`.
+        action: `run`, `restore` if DVC's cache has the results, or `keep`.
+        reasons: What has changed.
+        follows: The stages that run and write what it reads.
+        seconds: How long it takes with DVC's own work; None where that is unknown.
+        disk_mb: What it leaves on the disk with DVC's copy, MB of 10^6 bytes.
+        scratch_mb: What it takes on the disk while it runs, besides.
+        peak_mb: Most memory, MB of 2^20 bytes.
+        measured: Whether the time follows from earlier runs on this machine.
+    """
+
+    name: str
+    action: str
+    reasons: tuple[str, ...]
+    follows: tuple[str, ...] = ()
+    seconds: float | None = 0.0
+    disk_mb: float | None = 0.0
+    scratch_mb: float | None = 0.0
+    peak_mb: float | None = 0.0
+    measured: bool = False
+
+    @property
+    def why(self) -> str:
+        """The reasons for people; stages that run once a backbone are named once."""
+        follows = list(dict.fromkeys(split_name(name)[0] for name in self.follows))
+        because = [f"{', '.join(follows)} {'run' if len(self.follows) > 1 else 'runs'}"] if follows else []
+        return "; ".join([*self.reasons, *because])
+
+
+class Plan(Record):
+    """The plan of a study.
+
+    Args:
+        stages: All stages in the order in which they run.
+        images: Number of images; None if nobody knows before they are fetched.
+        seconds: How long all takes; None where a stage's time is unknown.
+        disk_gb: What it leaves on the disk, with what a stage takes besides while it runs, GB of 10^9 bytes.
+        free_disk_gb: What is free.
+        memory_gb: Most memory, GB of 10^9 bytes.
+        free_memory_gb: What is free.
+        does_not_fit: What there is no room for, one sentence each.
+        repeats: Whether stages run only to make again what dvc.lock knows.
+    """
+
+    stages: tuple[PlannedStage, ...]
+    images: int | None
+    seconds: float | None
+    disk_gb: float | None
+    free_disk_gb: float
+    memory_gb: float | None
+    free_memory_gb: float
+    does_not_fit: tuple[str, ...]
+    repeats: bool = False
+
+    @property
+    def running(self) -> tuple[PlannedStage, ...]:
+        """The stages that run."""
+        return tuple(stage for stage in self.stages if stage.action == "run")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What costs follow from.
+
+    Args:
+        settings: Sections of params.yaml as JSON values.
+        scale: Its size; None if nobody knows how many images there are.
+        networks: The layers of its backbones, by name.
+    """
+
+    settings: Mapping[str, Any]
+    scale: Scale | None
+    networks: Mapping[str, Network]
+
+
+def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], speed: Speed, room: Room) -> Plan:
+    """Return the plan.
+
+    Args:
+        outlooks: What will become of each stage.
+        study: What costs follow from.
+        pasts: What stages took on this machine.
+        speed: How fast it is, for stages that it has not run yet.
+        room: What is free.
+    """
+    stages, moved = [], []
+    for outlook in outlooks:
+        stage, backbone = split_name(outlook.step.name)
+        planned = PlannedStage(
+            name=outlook.step.name,
+            action=outlook.action,
+            reasons=tuple(reason.text for reason in outlook.reasons if reason.kind != "upstream"),
+            follows=tuple(reason.text for reason in outlook.reasons if reason.kind == "upstream"),
+        )
+        if outlook.action == "run":
+            job = describe(stage, backbone, study, room)
+            if job is not None and job.training is not None and stage == "extract":
+                moved += list(_tell_move(str(backbone), job))
+            planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
+        stages.append(planned)
+    plan = _sum_up(tuple(stages), study.scale.images if study.scale else None, room, tuple(moved))
+    return plan.model_copy(update={"repeats": any(outlook.repeats for outlook in outlooks)})
+
+
+def describe(stage: str, backbone: str | None, study: Study, room: Room) -> Job | None:
+    """Return what a stage has to do; None if the number of images is unknown and matters.
+
+    Args:
+        stage: Name of the stage.
+        backbone: The backbone, for a stage that runs once a backbone.
+        study: What costs follow from.
+        room: What is free: activations take half of the disk at most.
+    """
+    if study.scale is None and stage not in NEED_NO_IMAGES:
+        return None
+    scale = study.scale or Scale(images=0, raw_mb=0.0, backbones=1, seeds=0)
+    network = study.networks[backbone] if backbone else None
+    return describe_job(stage, backbone, study.settings, scale, network, free_mb=room.disk_gb * 1000 / COPIES)
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Return stage and backbone of a stage's name.
+
+    >>> split_name("extract@xception"), split_name("check")
+    (('extract', 'xception'), ('check', None))
+    """
+    stage, _, backbone = name.partition("@")
+    return stage, backbone or None
+
+
+def _add_forecast(planned: PlannedStage, expected: Forecast | None) -> PlannedStage:
+    if expected is None:
+        return planned.model_copy(update=dict.fromkeys(("seconds", "disk_mb", "scratch_mb", "peak_mb")))
+    return planned.model_copy(
+        update={
+            "seconds": expected.seconds,
+            "disk_mb": expected.cost.disk_mb * COPIES,
+            "scratch_mb": expected.cost.scratch_mb,
+            "peak_mb": expected.peak_mb,
+            "measured": expected.measured,
+        }
+    )
+
+
+def _tell_move(backbone: str, job: Job) -> list[str]:
+    training = job.training
+    assert training is not None
+    if training.stored and training.cached.position == training.wanted.position:
+        return []
+    wanted = estimate(replace(job, training=replace(training, cached=training.wanted, stored=True))).disk_mb / 1000
+    instead = (
+        f"they are cut behind {training.cached.name} instead, {estimate(job).disk_mb / 1000:.1f} GB"
+        if training.stored
+        else "they are computed in every epoch, which takes longer"
+    )
+    return [f"activations of {backbone} behind {training.wanted.name} take {wanted:.1f} GB: {instead}"]
+
+
+def _sum_up(stages: tuple[PlannedStage, ...], images: int | None, room: Room, moved: tuple[str, ...]) -> Plan:
+    running = [stage for stage in stages if stage.action == "run"]
+    unknown = any(stage.seconds is None for stage in running)
+    seconds = None if unknown else sum(stage.seconds or 0.0 for stage in running)
+    disk = None if unknown else _most_disk(running) * MB / 1e9
+    memory = None if unknown else max((stage.peak_mb or 0.0 for stage in running), default=0.0) * 2**20 / 1e9
+    return Plan(
+        stages=stages,
+        images=images,
+        seconds=seconds,
+        disk_gb=disk,
+        free_disk_gb=room.disk_gb,
+        memory_gb=memory,
+        free_memory_gb=room.memory_gb,
+        does_not_fit=(*moved, *_find_what_does_not_fit(running, room)),
+    )
+
+
+def _most_disk(running: Sequence[PlannedStage]) -> float:
+    """Return the most that is on the disk at one time, MB: what was left so far, and what a stage takes besides."""
+    left = most = 0.0
+    for stage in running:
+        left += stage.disk_mb or 0.0
+        most = max(most, left + (stage.scratch_mb or 0.0))
+    return most
+
+
+def _find_what_does_not_fit(running: Sequence[PlannedStage], room: Room) -> list[str]:
+    """Return a sentence for each stage from which on the disk is full, or that has too little memory."""
+    found, left = [], 0.0
+    for stage in running:
+        left += stage.disk_mb or 0.0
+        needed = (left + (stage.scratch_mb or 0.0)) / 1000
+        if needed > room.disk_gb:
+            found.append(
+                f"{stage.name} needs {needed:.1f} GB of disk with what comes before it, {room.disk_gb:.1f} GB are "
+                "free: free some, or lower preprocess.image_size or extract.max_gb"
+            )
+            break
+    for stage in running:
+        needed = (stage.peak_mb or 0.0) * 2**20 / 1e9
+        if needed > room.memory_gb - SPARE_GB:
+            found.append(
+                f"{stage.name} needs {needed:.1f} GB of memory, {room.memory_gb:.1f} GB are free: end other "
+                "programs, or lower the batch size or preprocess.image_size"
+            )
+    return found

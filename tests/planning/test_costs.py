@@ -1,0 +1,65 @@
+"""What stages cost: exact where bytes are counted, and in the right order where seconds are."""
+
+from typing import Any
+
+import pytest
+
+from tests.planning.studies import changed, job
+from unfreeze.planning.costs import FORMULAS, Cost, estimate
+from unfreeze.planning.machine import Speed
+
+
+def seconds(stage: str, **options: Any) -> float:
+    return estimate(job(stage, **options)).work(Speed())
+
+
+def test_activations_take_what_the_deepest_point_needs() -> None:
+    # 1,600 images before the point two blocks down, in float16.
+    assert estimate(job("extract")).disk_mb == 1600 * 50_000 * 2 / 1e6
+    # Without a search the configured point is higher up.
+    assert estimate(job("extract", backbone="off")).disk_mb == 1600 * 40_000 * 2 / 1e6
+
+
+def test_a_full_disk_moves_the_cut_to_a_smaller_tensor_or_stores_nothing() -> None:
+    moved = job("extract", free_mb=1600 * 30_000 * 2 / 1e6).training
+    assert moved is not None
+    assert (moved.cached.name, moved.stored) == ("early", True)
+    none = job("extract", free_mb=1.0)
+    assert none.training is not None and not none.training.stored
+    assert estimate(none).disk_mb == 0
+    assert seconds("finetune", free_mb=1.0) > 2 * seconds("finetune")
+
+
+def test_images_take_three_bytes_a_pixel() -> None:
+    assert estimate(job("preprocess")).disk_mb == 2000 * 160 * 160 * 3 / 1e6
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("check", {"images": 4000}),
+        ("extract", {"images": 4000}),
+        ("extract", {"settings": changed(augment={"views": 2})}),
+        ("search", {"settings": changed(search={"max_trials": 8})}),
+        ("search", {"settings": changed(search={"epochs": 2})}),
+        ("finetune", {"seeds": 2}),
+        ("evaluate", {"settings": changed(evaluate={"corruption_images": 200})}),
+    ],
+)
+def test_more_work_takes_longer(stage: str, change: dict[str, Any]) -> None:
+    assert seconds(stage, **change) > 1.2 * seconds(stage)
+
+
+def test_a_search_that_is_off_takes_no_time() -> None:
+    assert seconds("search", backbone="off") < seconds("search") / 5
+
+
+def test_every_stage_has_a_cost() -> None:
+    for stage in FORMULAS:
+        cost = estimate(job(stage))
+        assert cost.work(Speed()) > 0 and cost.peak_mb > 0, stage
+
+
+def test_each_kind_of_work_follows_the_speed_that_was_probed() -> None:
+    cost = Cost(python=1, arithmetic=10, decoding=100)
+    assert cost.work(Speed(python=2, arithmetic=3, decoding=4)) == 2 + 30 + 400

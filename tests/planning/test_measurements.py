@@ -1,0 +1,60 @@
+"""What is kept of a stage that ran."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import compose
+from tests.planning.test_forecast import measured
+from unfreeze.paths import Paths
+from unfreeze.planning import measurements
+from unfreeze.planning.machine import name_machine
+from unfreeze.planning.measurements import keep, measure_stage, read
+
+
+def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    params = compose(tmp_path / "params.yaml")
+    paths.raw.mkdir(parents=True)
+    (paths.raw / "a.png").write_bytes(b"12345")
+    paths.raw_index.write_text("path,label\na.png,cat\n")
+    with measure_stage(paths, "check", None, params):
+        pass
+    (found,) = read(paths.measurements)
+    assert (found.stage, found.images, found.raw_bytes, found.machine) == ("check", 1, 5, name_machine())
+    assert found.seconds > 0 and found.peak_mb > 1
+    assert found.settings["preprocess"] == {"image_size": 160}
+
+
+def test_nothing_is_kept_of_a_stage_that_failed_or_goes_on_from_a_killed_one(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    params = compose(tmp_path / "params.yaml")
+    with pytest.raises(RuntimeError), measure_stage(paths, "check", None, params):
+        raise RuntimeError
+    paths.search_folder("xception").mkdir(parents=True)
+    with measure_stage(paths, "search", "xception", params):
+        paths.search_folder("xception").rmdir()
+    assert not paths.measurements.exists()
+
+
+def test_a_folder_that_cannot_be_written_stops_no_stage(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").write_text("a file where a folder should be")
+    with measure_stage(Paths(tmp_path), "code", None, None):
+        pass
+
+
+def test_lines_of_another_version_and_half_lines_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "measurements.jsonl"
+    file.write_text('{"stage": "check"}\n')
+    keep(file, measured())
+    with file.open("a") as stream:
+        stream.write('{"stage": "ext')
+    assert read(file) == [measured()]
+
+
+def test_a_long_file_forgets_its_oldest_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "MOST_KEPT", 2)
+    file = tmp_path / "measurements.jsonl"
+    for number in range(5):
+        keep(file, measured(seconds=float(number)))
+    assert [found.seconds for found in read(file)] == [3.0, 4.0]

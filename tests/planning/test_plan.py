@@ -1,0 +1,62 @@
+"""The plan as a whole: its sums, and what does not fit."""
+
+from tests.planning.studies import NETWORK, SETTINGS
+from unfreeze.dvc_workspace import Step
+from unfreeze.planning.changes import Outlook, Reason
+from unfreeze.planning.jobs import Scale
+from unfreeze.planning.machine import Room, Speed
+from unfreeze.planning.plan import Plan, Study, make_plan
+
+PLENTY = Room(disk_gb=1000.0, memory_gb=100.0)
+SCALE = Scale(images=2000, raw_mb=100.0, backbones=1, seeds=0)
+NAMES = ("preprocess", "extract@a", "finetune@a", "verdict")
+
+
+def plan(*, room: Room = PLENTY, scale: Scale | None = SCALE, kept: str = "") -> Plan:
+    outlooks = [
+        Outlook(
+            Step(name, "", (), {}, (), restorable=True),
+            "keep" if name == kept else "run",
+            (Reason("parameter", "seed: 0 -> 1"), Reason("upstream", "evaluate@a"), Reason("upstream", "evaluate@b")),
+        )
+        for name in NAMES
+    ]
+    return make_plan(outlooks, Study(SETTINGS, scale, {"a": NETWORK}), [], Speed(), room)
+
+
+def test_sums_are_those_of_the_stages_that_run() -> None:
+    whole, part = plan(), plan(kept="extract@a")
+    extract = whole.stages[1]
+    assert whole.seconds and part.seconds and extract.seconds and whole.disk_gb and part.disk_gb and extract.disk_mb
+    assert round(whole.seconds - part.seconds, 6) == round(extract.seconds, 6)
+    # Finetuning takes room besides, in either plan.
+    assert round(whole.disk_gb - part.disk_gb, 6) == round(extract.disk_mb / 1000, 6)
+    assert whole.does_not_fit == ()
+    assert [stage.name for stage in part.running] == ["preprocess", "finetune@a", "verdict"]
+
+
+def test_reasons_name_stages_that_run_once_a_backbone_once() -> None:
+    assert plan().stages[3].why == "seed: 0 -> 1; evaluate run"
+
+
+def test_a_disk_that_is_too_small_names_the_stage_on_which_it_fills_up() -> None:
+    # Images take 0.15 GB, DVC's copy as much.
+    (line,) = plan(room=Room(disk_gb=0.2, memory_gb=100.0), kept="extract@a").does_not_fit
+    assert line.startswith("preprocess needs 0.3 GB of disk with what comes before it, 0.2 GB are free")
+
+
+def test_too_little_memory_names_the_stages_that_lack_it() -> None:
+    lines = plan(room=Room(disk_gb=1000.0, memory_gb=1.0)).does_not_fit
+    assert [line.split()[0] for line in lines] == ["extract@a", "finetune@a"]
+    assert "1.0 GB are free" in lines[0]
+
+
+def test_activations_that_do_not_fit_are_told_with_what_is_done_instead() -> None:
+    line = plan(room=Room(disk_gb=0.25, memory_gb=100.0)).does_not_fit[0]
+    assert line == "activations of a behind late take 0.2 GB: they are cut behind early instead, 0.1 GB"
+
+
+def test_before_the_images_are_known_so_is_no_time() -> None:
+    unknown = plan(scale=None)
+    assert unknown.seconds is None and unknown.images is None
+    assert [stage.seconds for stage in unknown.stages] == [None] * 4
