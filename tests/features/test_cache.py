@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -224,6 +224,7 @@ def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path) -> No
 
 @settings(max_examples=60)
 @given(position=st.integers(0, 3000), byte=st.integers(0, 255))
+@example(position=696, byte=0)
 def test_any_damaged_byte_is_refused_or_does_not_matter(position: int, byte: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.h5"

@@ -24,7 +24,7 @@ def test_the_report_says_what_the_corrections_changed() -> None:
     for shown in (page.build_page(of), text.format_report(of)):
         assert "3 images relabelled, 1 excluded, 2 kept; 1 corrections no longer fit." in shown
         assert "the image is gone" in shown
-        assert "on the 500 images that are in both test folds" in shown
+        assert "on the 500 images in both test folds" in shown
         assert "2 of these had another label then" in shown
         assert "+5.0" in shown and "+1.0 to +9.0" in shown
         assert "not the only reason" not in shown

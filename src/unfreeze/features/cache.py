@@ -263,10 +263,14 @@ def _allocate(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -
 def _is_begun(partial: Path, plan: Plan) -> bool:
     """Tell whether a partial file follows the plan and can be read."""
     try:
-        # In the mode in which it will be opened: some damage shows only when a writable file is closed.
-        with h5py.File(partial, "r+") as store:
-            return _build_features(store, partial).plan.is_same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
+        # In both modes in which it will be opened: some damage shows only to readers, some when a writer closes it.
+        return all(_follows(partial, mode, plan) for mode in ("r", "r+"))
     except BlockingIOError as error:
         raise UnfreezeError(f"{partial} is being written by another process: let that one end first") from error
     except DAMAGED:
         return False
+
+
+def _follows(partial: Path, mode: str, plan: Plan) -> bool:
+    with h5py.File(partial, mode) as store:
+        return _build_features(store, partial).plan.is_same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
