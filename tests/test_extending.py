@@ -16,6 +16,7 @@ from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.figures.registry import load_charts
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.sources import kind
+from unfreeze.sources.layout import load_readings
 from unfreeze.runtime.plugins import load_entries
 load_entries("sources", "unfreeze.sources.kinds")
 print(json.dumps({
@@ -24,6 +25,7 @@ print(json.dumps({
     "charts": list(load_charts().of_backbone),
     "oracles": [find_oracle("mine").name],
     "sources": [settings.__name__ for settings in kind._KINDS],
+    "layouts": [reading.name for reading in load_readings()],
 }))
 """
 
@@ -45,5 +47,6 @@ def test_one_entry_of_each_kind_is_added_from_outside(tmp_path: Path) -> None:
         "charts": "classes",
         "oracles": "mine",
         "sources": "PrefixedSource",
+        "layouts": "labels behind dashes",
     }
     assert {kind: name for kind, name in added.items() if name in found[kind]} == added

@@ -148,10 +148,7 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
     if level is None:
         return None
     label = {folder: split.rest[folder][level] for folder in labelled}
-    if unclear := sorted({name for name in label.values() if name.casefold() in NO_CLASSES}):
-        raise DoesNotFitError(
-            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders='*' if it is one"
-        )
+    _require_classes(set(label.values()))
     rows = [(path, label[folder], split.fold[folder]) for folder in labelled for path in tree.folders[folder]]
     unlabelled = [path for folder in tree.folders if folder not in label for path in tree.folders[folder]]
     if len(tree.loose) > len(rows):
@@ -171,6 +168,18 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
             "lies in a fold without class folders": tuple(unlabelled),
         },
     )
+
+
+def _require_classes(names: set[str]) -> None:
+    """Refuse folders that are classes in no set that is known.
+
+    Raises:
+        DoesNotFitError: Names one and the remedy.
+    """
+    if unclear := sorted(name for name in names if name.casefold() in NO_CLASSES):
+        raise DoesNotFitError(
+            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders='*' if it is one"
+        )
 
 
 def _list_folds(rows: list[tuple[str, str, str]]) -> set[str]:
