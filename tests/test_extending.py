@@ -16,6 +16,7 @@ from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.figures.registry import load_charts
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.sources import kind
+from unfreeze.sources.layout import load_readings
 from unfreeze.runtime.plugins import load_entries
 from unfreeze.sources.array_kind import load_array_kinds
 load_entries("sources", "unfreeze.sources.kinds")
@@ -26,6 +27,7 @@ print(json.dumps({
     "oracles": [find_oracle("mine").name],
     "sources": [settings.__name__ for settings in kind._KINDS],
     "array_kinds": [kind.name for kind in load_array_kinds()],
+    "layouts": [reading.name for reading in load_readings()],
 }))
 """
 
@@ -48,5 +50,6 @@ def test_one_entry_of_each_kind_is_added_from_outside(tmp_path: Path) -> None:
         "oracles": "mine",
         "sources": "PrefixedSource",
         "array_kinds": "MATLAB",
+        "layouts": "labels behind dashes",
     }
     assert {kind: name for kind, name in added.items() if name in found[kind]} == added

@@ -11,11 +11,13 @@ import fsspec
 import pandas as pd
 import pytest
 
+from tests.conftest import draw
 from tests.sources.http_server import Server
 from tests.sources.test_zip_names import write_zip
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
 from unfreeze.settings.sources import ArchiveSource, FolderSource, LabelTable, WheelSource
 from unfreeze.sources import collect, wheels
 from unfreeze.stages import download
@@ -116,6 +118,70 @@ def test_an_archive_on_this_machine_stays_as_it_is(
     assert collected.index["label"].tolist() == ["blue", "blue", "red", "red"]
     assert (tmp_path / "pets.tar.gz").read_bytes() == before
     assert collected.sha256 == hashlib.sha256(before).hexdigest()
+
+
+def test_an_archive_s_path_is_a_source_like_a_folder_s(
+    tmp_path: Path, downloads: Path, make_images: Callable[..., Path]
+) -> None:
+    (tmp_path / "pets.zip").write_bytes(zipped(make_images(tmp_path / "images", images=2)))
+    for source in (folder(tmp_path / "pets.zip"), archive(tmp_path / "pets.zip")):
+        collect.check_reachable(source)
+        collected = collect.collect(source, tmp_path / f"raw of {source.kind}", downloads=downloads)
+        # One folder on top, and folds in it.
+        assert collected.index.values.tolist() == [
+            ["train/blue/001.png", "blue", "train"], ["train/red/001.png", "red", "train"],
+            ["validation/blue/000.png", "blue", "val"], ["validation/red/000.png", "red", "val"],
+        ]  # fmt: skip
+        assert collected.sha256 == hashlib.sha256((tmp_path / "pets.zip").read_bytes()).hexdigest()
+
+
+def test_groups_come_from_paths(tmp_path: Path, downloads: Path, make_images: Callable[..., Path]) -> None:
+    images = make_images(tmp_path / "images", images=2)
+    source = folder(images).model_copy(update={"group": r"/00(\d)"})
+    collected = collect.collect(source, tmp_path / "raw", downloads=downloads)
+    assert collected.index["group"].tolist() == ["0", "1", "0", "1"]
+    wrong = folder(images).model_copy(update={"group": "(patient)"})
+    with pytest.raises(UnfreezeError, match=r"no image whose path data.group '\(patient\)' fits \(4\)"):
+        collect.collect(wrong, tmp_path / "raw", downloads=downloads)
+
+
+def test_labels_come_from_paths_by_a_pattern(tmp_path: Path, downloads: Path) -> None:
+    for name in ("cat_black_1.png", "cat_white_2.png", "dog_black_3.png"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        draw((9, 9, 9), 0).save(tmp_path / "images" / name)
+    with pytest.raises(UnfreezeError, match="no sure labels"):
+        collect.collect(folder(tmp_path / "images"), tmp_path / "raw", downloads=downloads)
+    source = folder(tmp_path / "images").model_copy(update={"label": "^([a-z]+)_"})
+    collected = collect.collect(source, tmp_path / "raw", downloads=downloads)
+    assert collected.index["label"].tolist() == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [({"group": "patient"}, "has no group"), ({"group": "(("}, "no regular expression"),
+     ({"label": "(a)", "class_folders": "*"}, "label excludes"),
+     ({"group": "(a)", "labels": {"file": "a.csv", "group_column": "p"}}, "exclude each other")],
+)  # fmt: skip
+def test_settings_of_paths_are_checked(values: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        FolderSource.model_validate({"kind": "folder", "name": "x", "source": "x", "watch": "x", **values})
+
+
+def test_what_is_left_out_is_told(
+    tmp_path: Path, downloads: Path, make_images: Callable[..., Path], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(log, "propagate", True)
+    images = make_images(tmp_path / "images", images=3)
+    for name in ("unsorted_1.jpg", "red/clip.mp4", "red/.DS_Store"):
+        (images / name).touch()
+    for class_folders in (None, "*"):
+        caplog.clear()
+        source = folder(images).model_copy(update={"class_folders": class_folders})
+        assert len(collect.collect(source, tmp_path / "raw", downloads=downloads).index) == (
+            6 if class_folders is None else 7
+        )
+        assert any("1 left out" in message and "'unsorted_1.jpg'" in message for message in caplog.messages)
 
 
 def test_a_wrong_digest_is_refused(

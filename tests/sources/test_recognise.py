@@ -191,6 +191,13 @@ READ = {
             [("image", "label"), *((i.path, ANIMALS.index(i.label)) for i in spread("{label}/{n}.jpg"))]
         ).encode()},
     ),
+    "tables of GTSRB": Tree(
+        spread("{label}/{n}.ppm", labels=("00000", "00012")),
+        {f"{label}/GT-{label}.csv": write_csv([("Filename", "Width", "Height", "Roi.X1", "ClassId"), *(
+            (i.path[6:], 40, 40, 5, int(label))
+            for i in spread("{label}/{n}.ppm", labels=("00000", "00012")) if i.label == label
+        )], ";").encode() for label in ("00000", "00012")},
+    ),
     "a table without labels beside class folders": Tree(
         spread("{label}/{n}.jpg"),
         {"sizes.csv": write_csv([("image", "width"), *((i.path, 40) for i in spread("{label}/{n}.jpg"))]).encode()},
@@ -259,6 +266,14 @@ REFUSED: dict[str, tuple[Tree, list[str]]] = {
     "two levels of classes": (
         Tree([*spread("mammal/{label}/{n}.jpg"), *spread("bird/{label}/{n}.jpg", labels=("owl", "emu"))]),
         ["two ways", "(bird, mammal)", "data.class_folders='*'", "(cat, dog, emu, owl)", "data.class_folders='*/*'"],
+    ),
+    "images and masks": (
+        Tree([*spread("{label}/images/{n}.png"), *spread("{label}/masks/{n}.png")]), ["folder 'masks' may hold no"],
+    ),
+    "a table of images in folds and other folders": (
+        Tree(spread("{fold}/i{n}.jpg", folds={**TWO, "extra": ""}), {"labels.csv": write_csv(
+            rows(spread("{fold}/i{n}.jpg", folds={**TWO, "extra": ""}))).encode()}),
+        ["stand others (extra)"],
     ),
     "places or classes": (
         Tree([*spread("indoor/{label}/{n}.jpg"), *spread("outdoor/{label}/{n}.jpg")]), ["two ways"],

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from unfreeze.cli.study import tell
+from unfreeze.runtime.imports import pause_collector
 
 if TYPE_CHECKING:
     from unfreeze.sources.inspection import Found
@@ -30,9 +31,11 @@ def add(commands: Any) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> None:
-    from unfreeze.sources.inspection import inspect
+    # It looks in vain at millions of small objects.
+    with pause_collector():
+        from unfreeze.sources.inspection import inspect
 
-    found = inspect(options.source, options.group)
+        found = inspect(options.source, options.group)
     tell(options, found.to_json(), lambda: show(found))
 
 

@@ -49,7 +49,7 @@ def _contains(whole: Layout, part: Layout) -> bool:
     )
     if not second.keys() <= first.keys():
         return False
-    if all(first[path] == row for path, row in second.items()):
+    if all(_is_same(first[path], row) for path, row in second.items()):
         return True
     if len(second) < len(first) or any(first[path][1:] != row[1:] for path, row in second.items()):
         return False
@@ -59,6 +59,14 @@ def _contains(whole: Layout, part: Layout) -> bool:
     if not one_to_one:
         return False
     return part.rank < whole.rank or [_are_numbers(layout) for layout in (whole, part)] == [False, True]
+
+
+def _is_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether two rows say the same: 00012 and 12 are one class."""
+    if one == other:
+        return True
+    numbers = [row[0].isdecimal() for row in (one, other)]
+    return all(numbers) and int(one[0]) == int(other[0]) and one[1:] == other[1:]
 
 
 def _are_numbers(layout: Layout) -> bool:

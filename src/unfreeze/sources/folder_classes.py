@@ -16,9 +16,11 @@ BATCH = re.compile(
     re.IGNORECASE,
 )
 # Folders of images that are no class in any set that is known, in lower case.
-NO_CLASSES = frozenset(
-    {"unsorted", "unlabeled", "unlabelled", "docs", "doc", "thumbnails", "thumbs", "previews", "masks", "annotations"}
+NOT_OF_CLASSES = (
+    "unsorted unlabeled unlabelled docs doc thumbnails thumbs previews masks annotations assets figures figs icons "
+    "screenshots examples samples backup backups tmp temp trash deleted duplicates unused ignored"
 )
+NO_CLASSES = frozenset(NOT_OF_CLASSES.split())
 Folder = tuple[str, ...]
 
 
@@ -148,10 +150,7 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
     if level is None:
         return None
     label = {folder: split.rest[folder][level] for folder in labelled}
-    if unclear := sorted({name for name in label.values() if name.casefold() in NO_CLASSES}):
-        raise DoesNotFitError(
-            f"the folder {unclear[0]!r} may be no class: move it out, or set data.class_folders='*' if it is one"
-        )
+    _require_classes({part for folder in labelled for part in split.rest[folder]})
     rows = [(path, label[folder], split.fold[folder]) for folder in labelled for path in tree.folders[folder]]
     unlabelled = [path for folder in tree.folders if folder not in label for path in tree.folders[folder]]
     if len(tree.loose) > len(rows):
@@ -171,6 +170,19 @@ def read_classes(listing: Listing, name: str, choose: Callable[[list[int]], int 
             "lies in a fold without class folders": tuple(unlabelled),
         },
     )
+
+
+def _require_classes(names: set[str]) -> None:
+    """Refuse folders that hold something else than images of classes, such as masks.
+
+    Raises:
+        DoesNotFitError: Names one and the remedy.
+    """
+    if unclear := sorted(name for name in names if name.casefold() in NO_CLASSES):
+        raise DoesNotFitError(
+            f"the folder {unclear[0]!r} may hold no images of a class: move it out, or set data.class_folders='*' if "
+            "it does"
+        )
 
 
 def _list_folds(rows: list[tuple[str, str, str]]) -> set[str]:

@@ -23,6 +23,7 @@ MOST_TABLES = 50
 MOST_BYTES = 2_000_000_000
 # Share of a table's rows that must name images before it is taken for one of them.
 LEAST_SHARE = 0.5
+WITHOUT_IT = "move the table out of the source to do without it"
 # What a table's name says where it holds guesses for a contest.
 GUESSES = ("submission", "predictions")
 
@@ -195,17 +196,20 @@ def _find_twins(rows: pd.DataFrame, column: Hashable, match: Match, listing: Lis
 
 def _require_usable(file: str, paths: "pd.Series[str]", match: Match, labels: list[str]) -> None:
     missing = [text for text, path in zip(paths, match.files, strict=True) if path is None]
-    require_none(missing, file, "paths without a file", "correct them, or take the rows out")
+    require_none(missing, file, "paths without a file", f"correct them, take the rows out, or {WITHOUT_IT}")
     twice = [path for path, count in Counter(match.files).items() if count > 1]
-    require_none(twice, file, "paths that are there twice", "leave one row each")
+    require_none(twice, file, "paths that are there twice", f"leave one row each, or {WITHOUT_IT}")
     blank = [text for text, label in zip(paths, labels, strict=True) if not label.strip()]
     require_none(blank, file, "images without a label", "give each one, or take its row out")
+    odd = [label for label in dict.fromkeys(labels) if any(ord(letter) < 32 for letter in label)]
+    require_none(odd, file, "a label with control characters", "correct it")
 
 
 def join_folds(tables: list[LabelledTable]) -> tuple[dict[str, str], str]:
     """Return each image's fold, and what gives it: a column, the tables' names, or folders; empty if nothing does.
 
     Raises:
+        DoesNotFitError: Only some folders are called after folds.
         UnfreezeError: Two of these give an image different folds.
     """
     sources: dict[str, dict[str, str]] = defaultdict(dict)
@@ -219,6 +223,8 @@ def join_folds(tables: list[LabelledTable]) -> tuple[dict[str, str], str]:
     paths = [path for table in tables for path in table.match.files if path is not None]
     folders = {path: tuple(path.split("/")[:-1]) for path in paths}
     found = find_fold_level(set(folders.values()))
+    if found.problem and not sources:
+        raise DoesNotFitError(found.problem)
     if found.level is not None:
         sources["folders"] = {path: find_fold(folder[found.level]) or "" for path, folder in folders.items()}
     sources = {name: folds for name, folds in sources.items() if len({*folds.values()} - {""}) > 1}

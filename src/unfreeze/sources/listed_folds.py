@@ -38,7 +38,9 @@ def add_listed_folds(layout: Layout, listing: Listing) -> Layout:
     Raises:
         UnfreezeError: An image is in two folds, or a list names files that are not there.
     """
-    listed = read_listed_folds(listing)
+    # What is taken out of the source already, such as the table of labels, lists no folds of its own.
+    used = {path for paths in layout.left_out.values() for path in paths}
+    listed = read_listed_folds(replace(listing, others=tuple(path for path in listing.others if path not in used)))
     if not listed.files or layout.unpack is not None:
         return layout
     paths = layout.paths

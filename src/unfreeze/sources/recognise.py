@@ -138,8 +138,8 @@ def fold_text(text: str) -> str:
 
 
 def _require_names(listing: Listing) -> None:
-    bad = [path for path in (*listing.images, *listing.others) if not is_usable(path)]
-    problem = "files whose names are not UTF-8, or hold `\\` or control characters"
+    bad = [path for path in listing.images if not is_usable(path)]
+    problem = "images whose names are not UTF-8, or hold `\\` or control characters"
     require_none(bad, listing.name, problem, "rename them")
 
 

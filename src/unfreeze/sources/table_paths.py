@@ -14,6 +14,9 @@ from unfreeze.sources.fold_words import find_fold
 # Rows from which ways to complete a path are learnt, and ways that are tried.
 SAMPLE = 30
 MOST_WAYS = 200
+# How an address and an absolute path of Windows begin.
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,9 @@ def clean_path(text: str) -> str:
     ('set/a b.png', 'set/a.png', 'a.png')
     """
     text = text.strip()
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+    if ADDRESS.match(text):
         text = unquote(urlsplit(text).path)
-    text = re.sub(r"^[A-Za-z]:(?=[\\/])", "", text).replace("\\", "/")
+    text = DRIVE.sub("", text).replace("\\", "/")
     return posixpath.normpath(text).lstrip("/") if text else ""
 
 
