@@ -478,6 +478,16 @@ def test_records_that_are_not_clear_are_refused(tmp_path: Path, content: bytes, 
     assert re.search(expected, text), text
 
 
+def test_the_target_may_be_an_empty_folder_in_the_source(tmp_path: Path) -> None:
+    path = save_npz(tmp_path, X=X, y=Y)
+    (tmp_path / "images").mkdir()
+    arrays.write_images(tmp_path, tmp_path / "images")
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 3
+    path.write_bytes(b"")
+    with pytest.raises(UnfreezeError, match=r"data.source pets.zip was not read as arrays"):
+        arrays.write_images(path, tmp_path / "other", name="pets.zip")
+
+
 @pytest.mark.parametrize("kind", ["class folders", "images and arrays", "tables", "nothing", "missing"])
 def test_other_sources_are_no_arrays(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "set"

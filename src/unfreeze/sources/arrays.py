@@ -28,11 +28,12 @@ def is_array_source(path: Path) -> bool:
     return bool(_find_kinds(path))
 
 
-def describe_images(path: Path) -> pd.DataFrame:
+def describe_images(path: Path, *, name: str | None = None) -> pd.DataFrame:
     """Return what `write_images` would write.
 
     Args:
         path: A file or folder for which `is_array_source` holds.
+        name: How messages call the source; the path by default.
 
     Returns:
         One row an image, sorted: `path` and `label`; and `fold` (train, val or test), if the source names folds.
@@ -41,15 +42,15 @@ def describe_images(path: Path) -> pd.DataFrame:
         UnfreezeError: It is no such source, or its arrays are not clear.
     """
     rows = [
-        (name, label, part.fold)
-        for part in _read_parts(path)
-        for name, label in zip(_name_files(part), part.labels, strict=True)
+        (file, label, part.fold)
+        for part in _read_parts(path, name or str(path))
+        for file, label in zip(_name_files(part), part.labels, strict=True)
     ]
     index = pd.DataFrame(sorted(rows), columns=["path", "label", "fold"])
     return index if (index["fold"] != "").any() else index.drop(columns="fold")
 
 
-def write_images(path: Path, target: Path) -> None:
+def write_images(path: Path, target: Path, *, name: str | None = None) -> None:
     """Write each image as a file: `FOLD/CLASS/NUMBER.png`, or `CLASS/NUMBER.png` where no folds are named.
 
     The class is the label's number, or the name that the source gives it. The number is the image's place in its
@@ -58,12 +59,16 @@ def write_images(path: Path, target: Path) -> None:
 
     Args:
         path: A file or folder for which `is_array_source` holds.
-        target: The folder to make; an old one is replaced.
+        target: The folder to make; an old one is replaced. It may lie in the source, if it is empty.
+        name: How messages call the source; the path by default.
 
     Raises:
         UnfreezeError: It is no such source, or its arrays are not clear. Then nothing is written.
     """
-    parts = _read_parts(path)
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    name = name or str(path)
+    parts = _read_parts(path, name)
     try:
         with files.atomic(target) as folder:
             folder.mkdir()
@@ -71,10 +76,10 @@ def write_images(path: Path, target: Path) -> None:
                 for label in set(part.labels):
                     (folder / part.fold / label).mkdir(parents=True, exist_ok=True)
                 named = zip(_name_files(part), part.encode(), strict=True)
-                for name, content in console.track(named, f"unpacking {path.name}", len(part.labels)):
-                    (folder / name).write_bytes(content)
+                for file, content in console.track(named, f"unpacking {path.name}", len(part.labels)):
+                    (folder / file).write_bytes(content)
     except UnclearError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(name, error) from error
 
 
 def _name_files(part: Part) -> list[str]:
@@ -85,11 +90,11 @@ def _name_files(part: Part) -> list[str]:
     ]
 
 
-def _read_parts(path: Path) -> Sequence[Part]:
+def _read_parts(path: Path, name: str) -> Sequence[Part]:
     found = _find_kinds(path)
     if not found:
         raise UnfreezeError(
-            f"data.source {path} holds no arrays of images: expected .npz, .npy, HDF5, TFRecord, MNIST's idx files "
+            f"data.source {name} holds no arrays of images: expected .npz, .npy, HDF5, TFRecord, MNIST's idx files "
             "or the folder of CIFAR's batches"
         )
     try:
@@ -99,11 +104,11 @@ def _read_parts(path: Path) -> Sequence[Part]:
         kind, paths = found[0]
         return kind.read(paths)
     except UnclearError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(name, error) from error
 
 
-def _refusal(path: Path, error: UnclearError) -> UnfreezeError:
-    return UnfreezeError(f"data.source {path} was not read as arrays of images: {error}, {SELF_HELP}")
+def _refusal(name: str, error: UnclearError) -> UnfreezeError:
+    return UnfreezeError(f"data.source {name} was not read as arrays of images: {error}, {SELF_HELP}")
 
 
 def _find_kinds(path: Path) -> list[tuple[ArrayKind, Sequence[Path]]]:
