@@ -66,7 +66,7 @@ def test_a_later_correction_replaces_an_earlier_one(paths: Paths, capsys: pytest
     assert lines(paths) == {sha256: ("keep", "blue")}
     assert "the label blue of blue/000.png is kept, instead of exclude" in capsys.readouterr().err
     assert corrections.read(paths.corrections)[0].by
-    correct("blue/000.png", "--withdraw")
+    correct(sha256[:12], "--withdraw")
     assert lines(paths) == {}
     assert paths.corrections.read_text() == "sha256,action,label,reason,by,date\n"
 

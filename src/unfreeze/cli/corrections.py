@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from unfreeze.runtime import console
 if TYPE_CHECKING:
     from unfreeze.checks.corrections import Correction
     from unfreeze.checks.raw_images import RawImage
+
+BEGIN_OF_DIGEST = re.compile("[0-9a-f]{12,64}")
 
 
 def add(commands: Any) -> None:
@@ -72,11 +75,11 @@ def _merge(options: argparse.Namespace, known: "list[Correction]") -> "tuple[lis
 def _withdraw(options: argparse.Namespace, known: "list[Correction]", paths: Paths) -> "tuple[list[Correction], str]":
     from unfreeze.checks import raw_images
 
-    # An image that is gone has a digest alone.
+    # An image that is gone has a digest alone, of which `check` logs the first digits.
     digest = options.image
-    if not raw_images.DIGEST.fullmatch(digest):
+    if not BEGIN_OF_DIGEST.fullmatch(digest):
         digest = raw_images.find_image(options.image, paths).sha256
-    rest = [one for one in known if one.sha256 != digest]
+    rest = [one for one in known if not one.sha256.startswith(digest)]
     if len(rest) == len(known):
         raise UnfreezeError(
             f"{options.image!r} has no correction in checks/corrections.csv: there is none to withdraw"

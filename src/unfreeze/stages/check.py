@@ -257,7 +257,7 @@ def tell_corrections(rows: pd.DataFrame, corrected: list[Correction]) -> list[Ta
     title = f"Corrections: {describe_counts(counts)}"
     log.info("%s", title)
     for line in counts.unfit[:MOST_NAMED]:
-        log.warning("checks/corrections.csv: %s: `unfreeze correct` with --withdraw removes the line", line)
+        log.warning("checks/corrections.csv: %s: `unfreeze correct DIGITS --withdraw` removes the line", line)
     if len(counts.unfit) > MOST_NAMED:
         log.warning("checks/corrections.csv: %d more corrections no longer fit", len(counts.unfit) - MOST_NAMED)
     return [Table.of(title, corrections.tabulate(rows, corrected))]

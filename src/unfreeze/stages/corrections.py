@@ -12,44 +12,32 @@ from unfreeze.paths import Paths
 from unfreeze.records.corrections import PREDICTED, Corrections, StoredStudy, StudyRecord, describe_counts
 from unfreeze.records.predictions import Predictions
 from unfreeze.runtime.console import log
-from unfreeze.settings.base import ByBackbone, PixelScaling
-from unfreeze.settings.images import Augment, Preprocess, Split
-from unfreeze.settings.sources import DataSource, WeightsSource
 from unfreeze.settings.stage_settings import declare_param
-from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the stage uses of params.yaml: besides the backbones all that decides about a model, to compare it."""
+    """What the stage uses of params.yaml, besides the sections that it digests."""
 
     seed: int
-    pixels: PixelScaling
-    data: DataSource
-    preprocess: Preprocess
-    split: Split
-    weights: ByBackbone[WeightsSource]
-    augment: Augment
-    extract: Extract
-    unfreeze: Unfreeze
-    head: Head
-    train: Train
-    search: Search
+    data_name: str = declare_param("data.name")
     backbones: tuple[str, ...] = declare_param("study.backbones")
 
-    def digest(self, code: str) -> str:
-        """Return a digest of the settings that decide about a model, and of the code that trains it.
 
-        Args:
-            code: Digest of that code.
-        """
-        deciding: dict[str, Any] = {
-            name: getattr(self, name).model_dump(mode="json")
-            for name in (
-                "preprocess", "split", "weights", "augment", "extract", "unfreeze", "head", "train", "search",
-            )
-        }  # fmt: skip
-        return files.digest([self.seed, self.pixels, deciding, code])
+# Sections of params.yaml that decide about a model.
+DECIDING = (
+    "seed", "pixels", "preprocess", "split", "weights", "augment", "extract", "unfreeze", "head", "train", "search",
+)  # fmt: skip
+
+
+def digest_settings(values: dict[str, Any], code: str) -> str:
+    """Return a digest of the settings that decide about the models, and of the code that trains them.
+
+    Args:
+        values: The content of params.yaml.
+        code: Digest of that code.
+    """
+    return files.digest([code, {name: values[name] for name in DECIDING}])
 
 
 def record_study(settings: Settings, rows: pd.DataFrame, paths: Paths) -> StudyRecord:
@@ -60,6 +48,7 @@ def record_study(settings: Settings, rows: pd.DataFrame, paths: Paths) -> StudyR
         rows: The manifest.
         paths: Where the predictions are.
     """
+    values = files.read_yaml(paths.params)
     said = {name: Predictions.read(paths.predictions(name)).table for name in settings.backbones}
     first = said[settings.backbones[0]]
     digests = rows.set_index("path")["sha256"]
@@ -71,10 +60,10 @@ def record_study(settings: Settings, rows: pd.DataFrame, paths: Paths) -> StudyR
     changed = rows[rows[corrections.GIVEN] != ""] if corrections.GIVEN in rows else rows.iloc[:0]
     return StudyRecord.of(
         table.assign(**predicted),
-        data=settings.data.name,
+        data=settings.data_name,
         # The source may be a path of this machine.
-        source=files.digest(settings.data.source),
-        settings=settings.digest(files.read_text(paths.code / "finetune.txt")),
+        source=files.digest(values["data"]["source"]),
+        settings=digest_settings(values, files.read_text(paths.code / "finetune.txt")),
         corrections={*excluded, *(changed["sha256"] + " " + changed["label"])},
     )
 
