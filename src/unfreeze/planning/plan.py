@@ -33,7 +33,7 @@ class PlannedStage(Record):
         disk_mb: What it leaves on the disk with DVC's copy, MB of 10^6 bytes.
         scratch_mb: What it takes on the disk while it runs, besides.
         peak_mb: Most memory, MB of 2^20 bytes.
-        measured: Whether the time follows from earlier runs on this machine.
+        measured: Whether the time follows from earlier runs of the stage on this machine.
     """
 
     name: str
