@@ -68,13 +68,11 @@ class Network(Record):
         cuts: From the pixels to its end.
         point: Position of the cut of the configured unfreeze point.
         candidates: Positions of the cuts of the search's points.
-        features: Channels of its output.
     """
 
     cuts: tuple[Cut, ...]
     point: int
     candidates: tuple[int, ...]
-    features: int
 
     def at(self, position: int) -> Cut:
         """Return the cut at a position."""
@@ -204,7 +202,6 @@ def describe(wanted: Wish) -> Network:
         cuts=tuple(cuts),
         point=network.cut(unfreeze.point.of(wanted.backbone)),
         candidates=tuple(network.cut(point) for point in candidates),
-        features=int(network.feature_shape[-1]),
     )
 
 
