@@ -36,7 +36,7 @@ install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
 	@unfreeze check-files
-	@# What the plan cannot say, or refuses, `dvc repro` says again with all that belongs to it.
+	@# Stops here where `dvc repro` would: at parameters or a lock that cannot be used.
 	@unfreeze plan --short
 	dvc repro
 	@# The study is done whatever MLflow's server says; what is missing there is sent by the next sync.

@@ -61,19 +61,24 @@ class Paths:
         return self.root / "dvc.lock"
 
     @property
+    def planning(self) -> Path:
+        """What plans keep on this machine; git ignores all of .dvc/tmp."""
+        return self.ledger_root / ".dvc/tmp/unfreeze"
+
+    @property
     def plan(self) -> Path:
-        """The last plan, from which progress bars count down; git ignores all of .dvc/tmp."""
-        return self.ledger_root / ".dvc/tmp/unfreeze/plan.json"
+        """The last plan, from which progress bars count down."""
+        return self.planning / "plan.json"
 
     @property
     def measurements(self) -> Path:
         """What stages took on this machine, one JSON object a line."""
-        return self.ledger_root / ".dvc/tmp/unfreeze/measurements.jsonl"
+        return self.planning / "measurements.jsonl"
 
     @property
     def networks(self) -> Path:
         """Layers and costs of the networks that were planned with, one file each."""
-        return self.ledger_root / ".dvc/tmp/unfreeze/networks"
+        return self.planning / "networks"
 
     @property
     def lock(self) -> Path:

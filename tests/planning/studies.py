@@ -41,7 +41,6 @@ NETWORK = Network(
     ),
     point=9,
     candidates=(9, 8),
-    features=2048,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.planning.studies import NETWORK, SETTINGS, changed, job
 from unfreeze.planning.costs import estimate
-from unfreeze.planning.forecast import Past, forecast, recall
+from unfreeze.planning.forecast import Past, forecast, measure_speed, recall
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.measurements import Measurement
 
@@ -39,6 +39,14 @@ def test_without_an_earlier_run_the_probed_speed_scales_the_formula() -> None:
     )
     assert slow.seconds == pytest.approx(3 * fast.seconds)
     assert not slow.measured
+
+
+def test_a_stage_that_has_not_run_yet_is_as_slow_as_those_that_have() -> None:
+    slow = Past("a", job("extract"), 3 * estimate(job("extract")).work(Speed()), 900.0)
+    (few,) = [Past("a", job("extract", images=100), 30.0, 900.0)]
+    assert measure_speed([few]) is None
+    found = measure_speed([slow] * 3)
+    assert found is not None and found.arithmetic == found.python == pytest.approx(3.0)
 
 
 def test_the_median_of_the_last_runs_forgets_one_on_a_busy_machine() -> None:

@@ -14,6 +14,7 @@ from unfreeze.planning.measurements import keep, measure_stage, read
 
 def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
+    (tmp_path / ".dvc").mkdir()
     params = compose(tmp_path / "params.yaml")
     paths.raw.mkdir(parents=True)
     (paths.raw / "a.png").write_bytes(b"12345")
@@ -28,6 +29,7 @@ def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
 
 def test_nothing_is_kept_of_a_stage_that_failed_or_goes_on_from_a_killed_one(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
+    (tmp_path / ".dvc").mkdir()
     params = compose(tmp_path / "params.yaml")
     with pytest.raises(RuntimeError), measure_stage(paths, "check", None, params):
         raise RuntimeError
@@ -37,14 +39,20 @@ def test_nothing_is_kept_of_a_stage_that_failed_or_goes_on_from_a_killed_one(tmp
     assert not paths.measurements.exists()
 
 
-def test_a_folder_that_cannot_be_written_stops_no_stage(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").write_text("a file where a folder should be")
+def test_a_folder_that_cannot_be_written_stops_no_stage_and_none_is_made_where_dvc_is_not(tmp_path: Path) -> None:
     with measure_stage(Paths(tmp_path), "code", None, None):
         pass
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/tmp").write_text("a file where a folder should be")
+    with measure_stage(Paths(tmp_path), "code", None, None):
+        pass
+    assert read(Paths(tmp_path).measurements) == []
 
 
 def test_lines_of_another_version_and_half_lines_are_passed_over(tmp_path: Path) -> None:
-    file = tmp_path / "measurements.jsonl"
+    file = tmp_path / ".dvc/measurements.jsonl"
+    file.parent.mkdir()
     file.write_text('{"stage": "check"}\n')
     keep(file, measured())
     with file.open("a") as stream:
@@ -54,7 +62,8 @@ def test_lines_of_another_version_and_half_lines_are_passed_over(tmp_path: Path)
 
 def test_a_long_file_forgets_its_oldest_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "MOST_KEPT", 2)
-    file = tmp_path / "measurements.jsonl"
+    file = tmp_path / ".dvc/measurements.jsonl"
+    file.parent.mkdir()
     for number in range(5):
         keep(file, measured(seconds=float(number)))
     assert [found.seconds for found in read(file)] == [3.0, 4.0]

@@ -13,6 +13,7 @@ VGG = Wish(backbone="vgg16", size=32, point="block5_conv1", candidates=("none", 
 
 def test_a_network_is_counted_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = Paths(tmp_path)
+    (tmp_path / ".dvc").mkdir()
     (found,) = describe_networks(paths, [VGG])
     # Without its top VGG16 has 14,714,688 parameters (Keras), and each convolution multiplies at each place.
     assert found.end.parameters == 14_714_688

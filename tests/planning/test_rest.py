@@ -1,5 +1,6 @@
 """What is left of a study when a stage begins."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,22 @@ PLANNED = HandedOver(params="p", made=1000.0, stages=(("check", 60.0), ("extract
 
 
 def test_a_stage_counts_down_itself_and_what_follows() -> None:
-    assert compute_rest(PLANNED, "extract@a", []) == Rest(own=100.0, after=10.0)
+    assert compute_rest(PLANNED, "extract@a", [], 1100.0) == Rest(own=100.0, after=10.0)
 
 
 def test_stages_that_took_longer_since_the_plan_stretch_what_is_left() -> None:
     slow = measured(stage="check", backbone=None, begun=1001.0, seconds=90.0)
-    assert compute_rest(PLANNED, "extract@a", [slow]) == Rest(own=150.0, after=15.0)
+    assert compute_rest(PLANNED, "extract@a", [slow], 1100.0) == Rest(own=150.0, after=15.0)
     before = slow.model_copy(update={"begun": 999.0})
-    assert compute_rest(PLANNED, "extract@a", [before]) == Rest(own=100.0, after=10.0)
+    assert compute_rest(PLANNED, "extract@a", [before], 1100.0) == Rest(own=100.0, after=10.0)
+
+
+def test_a_stage_that_begins_long_after_its_plan_belongs_to_another_run() -> None:
+    assert compute_rest(PLANNED, "extract@a", [], 1000.0 + 60.0 + 24 * 3600) is None
 
 
 def test_a_stage_that_nobody_planned_counts_nothing_down() -> None:
-    assert compute_rest(PLANNED, "extract@b", []) is None
+    assert compute_rest(PLANNED, "extract@b", [], 1100.0) is None
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,8 @@ def test_a_stage_that_nobody_planned_counts_nothing_down() -> None:
 )
 def test_a_plan_is_handed_over_to_studies_with_its_parameters(tmp_path: Path, params: Any, found: bool) -> None:
     made = plan()
-    hand_over(Paths(tmp_path), made, {"seed": 0}, 1000.0)
+    (tmp_path / ".dvc").mkdir()
+    hand_over(Paths(tmp_path), made, {"seed": 0}, time.time())
     rest = read_rest(Paths(tmp_path), "finetune@a", params, [])
     assert rest == (Rest(made.stages[2].seconds or 0, made.stages[3].seconds or 0) if found else None)
 

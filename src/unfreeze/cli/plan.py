@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unfreeze import dvc_repo
 from unfreeze.cli.study import tell
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 from unfreeze.settings.params import Params, load
@@ -44,6 +45,18 @@ def add(commands: Any) -> None:
 
 
 def _print_plan(options: argparse.Namespace) -> None:
+    try:
+        _make_plan(options)
+    except UnfreezeError:
+        raise
+    except Exception as error:
+        # `make repro` prints the sum before a study, which no fault of a plan may stop.
+        if not options.short:
+            raise
+        console.log.warning("no plan: %s: %s", type(error).__name__, error)
+
+
+def _make_plan(options: argparse.Namespace) -> None:
     from unfreeze.planning.rest import hand_over
     from unfreeze.planning.survey import survey
 
@@ -131,13 +144,9 @@ def describe_sum(plan: "Plan") -> str:
             f"{head}; how long is unknown until the images are here: `dvc repro download`, then `unfreeze plan` again"
         )
     measured = sum(stage.measured for stage in running)
-    basis = (
-        "from what earlier runs took here"
-        if measured == len(running)
-        else "from a probe of this machine"
-        if not measured
-        else f"{measured} stages from what earlier runs took here, the others from a probe"
-    )
+    basis = "from what earlier runs took here" if measured else "from this machine's speed"
+    if 0 < measured < len(running):
+        basis = f"{measured} stages {basis}, the others from this machine's speed"
     return (
         f"{head}: about {console.describe_seconds(plan.seconds)} for {plan.images} images; "
         f"{plan.disk_gb:.1f} GB of disk ({plan.free_disk_gb:.0f} free), "

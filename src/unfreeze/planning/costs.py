@@ -242,7 +242,7 @@ def _row_mb(job: Job, cut: Cut) -> float:
 def _training_memory(job: Job) -> float:
     """Return the memory of training, MB of 2^20 bytes.
 
-    It holds weights with their gradients and moments, and what a batch's layers put out.
+    It holds weights with their gradients and moments, and what the layers put out for a batch.
     """
     training = _training(job)
     first = training.cuts[0]

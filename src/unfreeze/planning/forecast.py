@@ -15,6 +15,8 @@ from unfreeze.planning.networks import Network
 RUNS = 3
 # Work that differs by less counts as the same amount.
 ALIKE = 0.05
+# Stages that take so many seconds together tell how fast a machine is, better than a probe does.
+LEAST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def forecast(job: Job, backbone: str | None, pasts: Sequence[Past], speed: Speed
         job: What it has to do.
         backbone: The backbone, for a stage that runs once a backbone.
         pasts: Earlier runs on this machine, oldest first.
-        speed: How fast this machine is, where there is no earlier run of the stage.
+        speed: How fast this machine is, for a stage that it has not run yet.
     """
     cost = estimate(job)
     closest = find_closest(job, backbone, pasts)
@@ -94,6 +96,19 @@ def forecast(job: Job, backbone: str | None, pasts: Sequence[Past], speed: Speed
     return Forecast(
         cost.work(Speed()) * slowness + cost.overhead(Speed()), cost.peak_mb * heaviness, cost, measured=True
     )
+
+
+def measure_speed(pasts: Sequence[Past]) -> Speed | None:
+    """Return how fast this machine was beside the reference machine; None if it has not done enough to tell.
+
+    Args:
+        pasts: Earlier runs on this machine, of any stage.
+    """
+    expected = sum(estimate(past.job).work(Speed()) for past in pasts)
+    if expected < LEAST_SECONDS:
+        return None
+    factor = sum(past.seconds for past in pasts) / expected
+    return Speed(factor, factor, factor)
 
 
 def find_closest(job: Job, backbone: str | None, pasts: Sequence[Past]) -> list[Past]:

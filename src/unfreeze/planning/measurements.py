@@ -97,12 +97,14 @@ def keep(path: Path, measured: Measurement) -> None:
     """Add a measurement to a file, and drop the oldest ones of a long file.
 
     Args:
-        path: The file.
+        path: The file. Where there is no `.dvc` nothing is kept: a folder of that name would be DVC's.
         measured: What is added.
 
     Raises:
         OSError: The file cannot be written.
     """
+    if not is_kept(path):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # One write at the end of the file, so that stages that run at the same time do not mix their lines.
     with path.open("a", encoding="utf-8") as stream:
@@ -114,11 +116,22 @@ def keep(path: Path, measured: Measurement) -> None:
 
 def read(path: Path) -> list[Measurement]:
     """Return what was measured, oldest first; lines of another version, or cut short, count as not there."""
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        with suppress(ValidationError):
-            found.append(Measurement.model_validate_json(line))
+    found: list[Measurement] = []
+    # A file that cannot be read tells nothing either.
+    with suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValidationError):
+                found.append(Measurement.model_validate_json(line))
     return found
+
+
+def is_kept(path: Path) -> bool:
+    """Tell whether what plans keep on this machine has a place.
+
+    Args:
+        path: A file or folder below `.dvc`.
+    """
+    return any(parent.name == ".dvc" and parent.is_dir() for parent in path.parents)
 
 
 def _is_begun(paths: Paths, stage: str, backbone: str | None) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.planning.measurements import is_kept
 from unfreeze.records.record import Record
 from unfreeze.settings.training import Unfreeze
 
@@ -67,13 +68,11 @@ class Network(Record):
         cuts: From the pixels to its end.
         point: Position of the cut of the configured unfreeze point.
         candidates: Positions of the cuts of the search's points.
-        features: Channels of its output.
     """
 
     cuts: tuple[Cut, ...]
     point: int
     candidates: tuple[int, ...]
-    features: int
 
     def at(self, position: int) -> Cut:
         """Return the cut at a position."""
@@ -121,7 +120,8 @@ def describe_networks(paths: Paths, wishes: Sequence[Wish]) -> list[Network]:
             network = next(built)
             # Without the right to write it is counted again.
             with suppress(OSError):
-                network.write(_file(paths, wanted))
+                if is_kept(paths.networks):
+                    network.write(_file(paths, wanted))
         found.append(network)
     return found
 
@@ -156,8 +156,8 @@ def _build_all(paths: Paths, wishes: list[Wish]) -> list[Network]:
         if done.returncode == 0:
             return [Network.model_validate(values) for values in json.loads(done.stdout.splitlines()[-1])]
         reason = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
-        if reason.startswith(REFUSED):
-            raise UnfreezeError(reason.removeprefix(REFUSED))
+    if reason.startswith(REFUSED):
+        raise UnfreezeError(reason.removeprefix(REFUSED))
     raise UnfreezeError(f"the networks cannot be built ({reason}): `unfreeze backbones` tells more")
 
 
@@ -202,7 +202,6 @@ def describe(wanted: Wish) -> Network:
         cuts=tuple(cuts),
         point=network.find_cut(unfreeze.point.get(wanted.backbone)),
         candidates=tuple(network.find_cut(point) for point in candidates),
-        features=int(network.feature_shape[-1]),
     )
 
 

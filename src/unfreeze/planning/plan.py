@@ -7,7 +7,7 @@ from typing import Any
 from unfreeze.planning.changes import Outlook
 from unfreeze.planning.costs import estimate
 from unfreeze.planning.forecast import Forecast, Past, forecast
-from unfreeze.planning.jobs import Job, Scale, describe_job
+from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_job
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
 from unfreeze.records.record import Record
@@ -33,7 +33,7 @@ class PlannedStage(Record):
         disk_mb: What it leaves on the disk with DVC's copy, MB of 10^6 bytes.
         scratch_mb: What it takes on the disk while it runs, besides.
         peak_mb: Most memory, MB of 2^20 bytes.
-        measured: Whether the time follows from earlier runs on this machine.
+        measured: Whether the time follows from earlier runs of the stage on this machine.
     """
 
     name: str
@@ -141,7 +141,7 @@ def describe(stage: str, backbone: str | None, study: Study, room: Room) -> Job 
     if study.scale is None and stage not in NEED_NO_IMAGES:
         return None
     scale = study.scale or Scale(images=0, raw_mb=0.0, backbones=1, seeds=0)
-    network = study.networks[backbone] if backbone else None
+    network = study.networks.get(backbone or "") if stage in OF_BACKBONE else None
     return describe_job(stage, backbone, study.settings, scale, network, free_mb=room.disk_gb * 1000 / COPIES)
 
 

@@ -1,5 +1,6 @@
 """What is left of a study while one of its stages runs: handed over from the plan in a file that decides no bytes."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.planning.measurements import Measurement
+from unfreeze.planning.measurements import Measurement, is_kept
 from unfreeze.planning.plan import Plan
 from unfreeze.records.record import Record
 
@@ -16,6 +17,9 @@ from unfreeze.records.record import Record
 LEAST_SECONDS = 20.0
 # Measured stages correct what is left by this factor at most.
 MOST_CORRECTION = 3.0
+# A study is begun so soon after its plan, seconds. A stage that begins later, even for a slow machine, belongs to
+# another run.
+SECONDS_TO_BEGIN = 900.0
 
 
 class HandedOver(Record):
@@ -56,6 +60,8 @@ def hand_over(paths: Paths, plan: Plan, params: Any, made: float) -> None:
     """
     stages = tuple((stage.name, stage.seconds) for stage in plan.running if stage.seconds is not None)
     with suppress(OSError):
+        if not is_kept(paths.planning):
+            return
         HandedOver(params=files.digest(params), made=made, stages=stages).write(paths.plan)
 
 
@@ -75,19 +81,26 @@ def read_rest(paths: Paths, name: str, params: Any, measurements: Sequence[Measu
     # Of another version, or cut short.
     except (UnfreezeError, OSError):
         return None
-    return compute_rest(handed, name, measurements) if handed.params == files.digest(params) else None
+    return compute_rest(handed, name, measurements, time.time()) if handed.params == files.digest(params) else None
 
 
-def compute_rest(handed: HandedOver, name: str, measurements: Sequence[Measurement]) -> Rest | None:
+def compute_rest(handed: HandedOver, name: str, measurements: Sequence[Measurement], now: float) -> Rest | None:
     """Return what is left when a stage begins, corrected by how long the stages since the plan took.
 
     Args:
         handed: The plan.
         name: The stage, with its backbone.
         measurements: What was measured on this machine.
+        now: Seconds since 1970.
+
+    Returns:
+        None if the plan lacks the stage, or is too old.
     """
     names = [planned for planned, _ in handed.stages]
     if name not in names:
+        return None
+    before = sum(seconds for _, seconds in handed.stages[: names.index(name)])
+    if now > handed.made + SECONDS_TO_BEGIN + MOST_CORRECTION * before:
         return None
     taken = {
         f"{measured.stage}@{measured.backbone}" if measured.backbone else measured.stage: measured.seconds

@@ -12,7 +12,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.planning import machine, measurements, networks
 from unfreeze.planning.changes import Outlook, Reason, foresee
-from unfreeze.planning.forecast import Past, recall
+from unfreeze.planning.forecast import Past, measure_speed, recall
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
 from unfreeze.planning.measurements import Measurement
 from unfreeze.planning.networks import Network, Wish
@@ -59,8 +59,10 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
     )
     pasts = _recall(paths, known) if running else []
     ran = {past.job.stage for past in pasts}
-    speed = machine.probe_speed() if any(stage not in ran for stage, _ in running) else machine.Speed()
-    return make_plan(outlooks, study, pasts, speed, machine.measure_room(paths.root))
+    speed = measure_speed(pasts)
+    if speed is None and any(stage not in ran for stage, _ in running):
+        speed = machine.probe_speed()
+    return make_plan(outlooks, study, pasts, speed or machine.Speed(), machine.measure_room(paths.root))
 
 
 def _look_ahead(paths: Paths, params: Params, file: Path, validate: Validate) -> tuple[list[Outlook], dict[str, Any]]:
