@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import PROJECT, SETTINGS, Checkout, draw
+from tests.conftest import INSTALLED, PROJECT, SETTINGS, Checkout, draw
 from unfreeze import files
 from unfreeze.cli.stages import run_stage
 from unfreeze.errors import UnfreezeError
@@ -66,8 +66,8 @@ def test_where_nothing_changed_no_stage_runs(studied: Checkout) -> None:
 
 def test_a_forced_run_changes_nothing(studied: Checkout) -> None:
     before = lock_without_times(studied)
-    # One backbone's whole chain: the other goes through the same code.
-    studied.run("dvc", "repro", "--force", "evaluate@mobilenetv2")
+    # One backbone's whole chain: the other goes through the same code. In processes that share nothing.
+    studied.run("dvc", "repro", "--force", "evaluate@mobilenetv2", PATH=INSTALLED)
     assert lock_without_times(studied) == before
 
 
