@@ -225,7 +225,10 @@ class Checkout:
 
 def checkout_with_images(folder: Path, images: int, *overrides: str) -> Checkout:
     """Return a checkout whose parameters name a folder of two classes with so many images each."""
+    from tests.tracking.empty_store import put_empty_store
+
     made = Checkout(folder / "checkout")
+    put_empty_store(made.paths.mlflow_database)
     source = fill_with_images(folder / "images", images=images)
     made.compose("data=folder", f"data.source={source}", *overrides)
     return made

@@ -390,7 +390,7 @@ def test_a_second_run_at_the_same_time_is_refused(
 def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_goes_on(
     checkout: Checkout, tmp_path: Path, make_images: Callable[..., Path]
 ) -> None:
-    images = make_images(tmp_path / "images", images=300, side=200)
+    images = make_images(tmp_path / "images", images=150, side=200)
     checkout.compose("data=folder", f"data.source={images}", "preprocess.image_size=160")
     checkout.run("dvc", "repro", "check")
     with subprocess.Popen(

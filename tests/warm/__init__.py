@@ -49,7 +49,8 @@ def _write_programs(folder: Path) -> None:
 
 
 def _start_server(folder: Path, owner: int) -> None:
-    without = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    # Those that decide what each process does at its start.
+    without = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, str(HERE / "server.py"), str(folder), str(owner)],
