@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import warm
 from unfreeze.paths import Paths
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 pytest_plugins = ["tests.allowed_skips"]
 
 PROJECT = Path(__file__).parents[1]
+
+# The PATH of a user who has activated the environment: its programs start as they are installed.
+INSTALLED = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 # Seconds that a command may take: minutes of work, on a machine three times slower, with other tests beside it.
 PATIENCE = 1500
@@ -182,9 +186,10 @@ class Checkout:
         return compose(self.paths.params, *SMALL, *overrides)
 
     def try_run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as a user would, with the environment's programs first on the PATH."""
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        """Run a command as a user would, with programs that start at once (`tests.warm`) first on the PATH."""
+        without = {"MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"}
+        inherited = {name: value for name, value in os.environ.items() if name not in without}
+        path = f"{warm.find_programs()}:{INSTALLED}"
         return subprocess.run(
             command,
             cwd=self.root,
@@ -225,7 +230,10 @@ class Checkout:
 
 def checkout_with_images(folder: Path, images: int, *overrides: str) -> Checkout:
     """Return a checkout whose parameters name a folder of two classes with so many images each."""
+    from tests.tracking.empty_store import put_empty_store
+
     made = Checkout(folder / "checkout")
+    put_empty_store(made.paths.mlflow_database)
     source = fill_with_images(folder / "images", images=images)
     made.compose("data=folder", f"data.source={source}", *overrides)
     return made

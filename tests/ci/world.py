@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from pathlib import Path
 import mlflow
 
 from tests.ci.github import GitHub, github
-from tests.conftest import PROJECT, Checkout, draw
+from tests.conftest import INSTALLED, PROJECT, Checkout, draw
 from tests.tracking.stores import free, serving
+from tests.warm import find_programs
 from unfreeze.paths import Paths
 
-PROGRAMS = Path(sys.executable).parent
 COLOURS = {"red": (170, 80, 80), "blue": (80, 80, 170)}
 IMAGES = 60
 # Seconds instead of minutes, folds that stay as the data grows, and no error where labels are wrong on purpose.
@@ -92,7 +91,7 @@ class World:
 
     def killed_at(self, checkout: Checkout, step: str) -> None:
         """Run the loop and kill it with all it has started when it says that a step begins."""
-        path = f"{PROGRAMS}:{os.environ['PATH']}"
+        path = f"{find_programs()}:{INSTALLED}"
         with subprocess.Popen(
             ["unfreeze", "ci", "retrain"], cwd=checkout.root,
             env={**os.environ, **self.environment, "PATH": path, "PYTHONPATH": str(checkout.root / "src")},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Checkout
+from tests.tracking.empty_store import put_empty_store
 from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import Promotion
 from unfreeze.release import promotion
@@ -53,6 +54,7 @@ class Released:
 def copied(studied: Checkout, target: Path) -> Released:
     """Copy a finished study without what was logged of it."""
     shutil.copytree(studied.root, target, symlinks=True, ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
+    put_empty_store(target / "mlflow.db")
     return Released(Paths(target), load(target / "params.yaml"))
 
 

@@ -105,7 +105,7 @@ run_stage("search", load(paths.params), paths, backbone="mobilenetv2")
 def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
     before = searchable.paths.search("mobilenetv2").read_bytes()
     # A trial reports four times: the second dies after its first epoch.
-    assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
+    assert searchable.try_run("python", "-c", KILLED, "6").returncode == -signal.SIGKILL
     folder = searchable.paths.search_folder("mobilenetv2")
     assert [path.name for path in folder.glob("*/*.json")] == ["trial-0000.json"]
     said = searchable.run("dvc", "repro", "--force", "--single-item", "search@mobilenetv2")
@@ -117,7 +117,7 @@ def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
 
 def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkout) -> None:
     before = searchable.paths.search("mobilenetv2").read_bytes()
-    assert searchable.try_run(sys.executable, "-c", KILLED, "6").returncode == -signal.SIGKILL
+    assert searchable.try_run("python", "-c", KILLED, "6").returncode == -signal.SIGKILL
     with searchable.changed_params(search={"epochs": 1}):
         done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     assert done.returncode == 1

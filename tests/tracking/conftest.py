@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Checkout
+from tests.tracking.empty_store import put_empty_store
 from tests.tracking.stores import free, serving
 from unfreeze.paths import Paths
 
@@ -28,6 +29,7 @@ def copy_of(studied: Checkout, tmp_path: Path) -> Callable[[str], Paths]:
 
     def copied(name: str) -> Paths:
         shutil.copytree(studied.root, tmp_path / name, ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
+        put_empty_store(tmp_path / name / "mlflow.db")
         return Paths(tmp_path / name)
 
     return copied

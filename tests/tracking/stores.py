@@ -18,6 +18,7 @@ from typing import Any
 
 import mlflow
 
+from tests.tracking.empty_store import put_empty_store
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.tracking.ledger import Ledger
@@ -36,7 +37,11 @@ def free() -> int:
 def serving(folder: Path, port: int, *options: str, **environment: str) -> Iterator[str]:
     """Run `mlflow server` while the block does, and give its address."""
     address = f"http://127.0.0.1:{port}"
-    store = [] if "--backend-store-uri" in options else ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    store = []
+    if "--backend-store-uri" not in options:
+        store = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+        if not (folder / "server.db").exists():
+            put_empty_store(folder / "server.db")
     command = [
         sys.executable, "-m", "mlflow", "server", "--port", str(port), *store, "--workers", "1",
         "--artifacts-destination", str(folder / "artifacts"), *options,

@@ -1,15 +1,15 @@
 """The ledger against stores that are there, that come back, and that are not there."""
 
 import json
+import os
 import platform
 import resource
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import Checkout
 from tests.tracking.stores import Captured, answering, backbone_run, contents, names
+from tests.warm import find_programs
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -155,7 +156,8 @@ def test_a_sync_that_is_killed_again_and_again_ends_as_one_that_never_was(copy_o
     attempts = 0
     # About fifty calls write; those made before are not made again.
     for calls in (1, 2, 3, 5, 7, 8, 9, 11, 100):
-        done = subprocess.run([sys.executable, "-c", KILLED, str(killed.root), str(calls)], capture_output=True)
+        program = [find_programs() / "python", "-c", KILLED, str(killed.root), str(calls)]
+        done = subprocess.run(program, capture_output=True)
         attempts += 1
         if done.returncode == 0:
             break
@@ -196,18 +198,33 @@ def test_a_server_out_of_reach_costs_no_result(
 def test_a_server_that_never_answers_costs_a_stage_less_than_a_minute(
     studied: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    # How long a stage waits for each answer; here it is a second, and what counts is how often it waits.
+    seconds = int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         ledger = Ledger(studied.paths, "unfreeze")
-        begun = time.monotonic()
         with Captured() as lines:
             ledger.log_search("mobilenetv2")
             ledger.log_training("mobilenetv2")
             ledger.log_evaluation("mobilenetv2")
-        assert time.monotonic() - begun < 60
+        waits = count_connections(silent)
+    assert waits
+    assert waits * seconds < 60
     assert [line.split(": ")[1].split(" (")[0] for line in lines] == [
         "search mobilenetv2", "training mobilenetv2", "evaluation mobilenetv2",
     ]  # fmt: skip
+
+
+def count_connections(silent: socket.socket) -> int:
+    """Count the connections that wait to be accepted."""
+    silent.setblocking(False)
+    found = 0
+    with suppress(BlockingIOError):
+        while True:
+            silent.accept()[0].close()
+            found += 1
+    return found
 
 
 @pytest.mark.parametrize("status", [500, 507])
@@ -238,7 +255,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, resource.RLIM_INFINITY))
 ledger.log_study(["mobilenetv2", "from_scratch"])
 sys.exit(not ledger.out_of_reach)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(paths.root)], capture_output=True, text=True)
+    done = subprocess.run([find_programs() / "python", "-c", code, str(paths.root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "not logged in MLflow: study" in done.stderr
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

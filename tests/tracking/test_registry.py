@@ -10,6 +10,7 @@ import mlflow
 import pytest
 
 from tests.tracking import registered
+from tests.tracking.empty_store import put_empty_store
 from tests.tracking.registered import MODEL, register, registry
 from unfreeze.errors import UnfreezeError
 from unfreeze.tracking.registry import Registry
@@ -18,11 +19,12 @@ from unfreeze.tracking.transitions import Transition, list_champions
 ROUNDS = 12
 # Its children start with MLflow imported, and share no connection with the test.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.tracking.registered", "mlflow.store.tracking.sqlalchemy_store"])
+PROCESSES.set_forkserver_preload(["__main__", "tests.tracking.registered", "mlflow.store.tracking.sqlalchemy_store"])
 
 
 @pytest.fixture
 def where(tmp_path: Path) -> Registry:
+    put_empty_store(tmp_path / "mlflow.db")
     return registry(tmp_path)
 
 
@@ -249,8 +251,9 @@ def killed_at_each_call(
     Returns:
         How many calls it makes.
     """
-    prepare(registry(root))
     database, kept = root / "mlflow.db", root / "kept.db"
+    put_empty_store(database)
+    prepare(registry(root))
     shutil.copy(database, kept)
     for calls in range(60):
         shutil.copy(kept, database)

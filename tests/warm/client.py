@@ -1,0 +1,74 @@
+"""Asks the server for a process that is this program, and ends as that process does."""
+
+import marshal
+import os
+import signal
+import socket
+import sys
+
+HERE = os.path.dirname(os.path.abspath(sys.argv[0]))  # noqa: PTH100, PTH120
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# What `multiprocessing` starts beside a process, and what loads next to nothing.
+SMALL = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def run_real_if_small() -> None:
+    """Become the real interpreter where that starts as soon."""
+    given = [argument for argument in sys.argv[1:] if argument != "-B"]
+    if given[:1] != ["-c"] or any(name in given[1] for name in SMALL):
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    sys.argv[1:] = given
+
+
+def list_descriptors() -> list[int]:
+    """Return the open files that this process was started with."""
+    found = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    there = []
+    for number in found:
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        if number <= 2 or os.get_inheritable(number):
+            there.append(number)
+    return there
+
+
+def main() -> None:
+    """Ask, wait, and pass on signals meanwhile."""
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119
+    if name == "python":
+        run_real_if_small()
+    descriptors = list_descriptors()
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(f"{HERE}/socket")
+    request = marshal.dumps(
+        {
+            "name": name,
+            "arguments": sys.argv[1:],
+            "environment": dict(os.environb),
+            "folder": os.getcwd(),  # noqa: PTH109
+            "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+            "umask": os.umask(0),
+            "descriptors": descriptors,
+        }
+    )
+    for number in FORWARDED:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: server.send(bytes([number])))
+    socket.send_fds(server, [len(request).to_bytes(8, "big")], descriptors)
+    server.sendall(request)
+    # Who reads what this process has written hears of its end when the other one ends.
+    for number in descriptors:
+        os.close(number)
+    status = server.recv(4)
+    if len(status) < 4:
+        os._exit(70)
+    code = os.waitstatus_to_exitcode(int.from_bytes(status, "big"))
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+main()
