@@ -255,7 +255,7 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> _Pixels:
             _verify_png(data)
         _refuse_ambiguous(image)
         # Loading the pixels forgets how they were stored.
-        is_deep, is_scaled = deep_pixels.is_deep(image), deep_pixels.states_white(image)
+        is_deep, is_scaled = deep_pixels.is_deep(image), deep_pixels.has_stated_white(image)
         image.load()
         pixels = _deep_to_rgb(image, data, is_scaled=is_scaled) if is_deep else _to_rgb(image)
     # Read the orientation last: loading a TIFF's pixels applies and removes it; PNG may store it behind the pixels.
@@ -293,7 +293,7 @@ def _verify_png(data: bytes) -> None:
 
 def _refuse_ambiguous(image: ImageFile.ImageFile) -> None:
     """Refuse pixels that Pillow would load, but only by a guess at what they mean."""
-    raw_mode = deep_pixels.raw_mode_of(image)
+    raw_mode = deep_pixels.read_raw_mode(image)
     # Values of a PGM file reach from 0 to 65,535 in this mode.
     is_signed = image.mode == "I" and image.format != "PPM"
     if is_signed or image.mode == "F" or raw_mode == "I;12":

@@ -83,7 +83,7 @@ def write_images(path: Path, target: Path, *, name: str | None = None) -> None:
                 for file, content in console.track(named, f"unpacking {path.name}", len(part.labels)):
                     (folder / file).write_bytes(content)
     except UnclearError as error:
-        raise _refusal(name, error) from error
+        raise _make_refusal(name, error) from error
 
 
 def _name_files(part: Part) -> list[str]:
@@ -108,7 +108,7 @@ def _read_parts(path: Path, name: str) -> Sequence[Part]:
         kind, paths = found[0]
         return kind.read(paths)
     except UnclearError as error:
-        raise _refusal(name, error) from error
+        raise _make_refusal(name, error) from error
 
 
 def _list_unused(path: Path) -> str:
@@ -119,7 +119,7 @@ def _list_unused(path: Path) -> str:
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def _refusal(name: str, error: UnclearError) -> UnfreezeError:
+def _make_refusal(name: str, error: UnclearError) -> UnfreezeError:
     return UnfreezeError(f"data.source {name} was not read as arrays of images: {error}, {SELF_HELP}")
 
 
