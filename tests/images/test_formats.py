@@ -32,6 +32,7 @@ KNOWN = {
     "zeros": (bytes(5000), "only zeros.*copy it again"),
     "cut PNG": (b"\x89PNG\r\n\x1a\n\0\0", "PNG image whose header is damaged"),
     "cut AVIF": (b"\0\0\0\x20ftypavif\0\0", "AVIF image, damaged"),
+    "a byte": (b"\xff", "no JPEG, PNG, .* image"),
     "noise": (bytes(range(128, 256)), "no JPEG, PNG, .* image, or one whose header is damaged: replace or remove it"),
 }  # fmt: skip
 

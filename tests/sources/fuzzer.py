@@ -32,6 +32,9 @@ KINDS: list[tuple[str, str, dict[str, Any]]] = [
     *(("TIFF", "1", {"compression": name}) for name in ("group3", "group4")),
     *(("GIF", mode, {}) for mode in ("L", "P")),
     ("GIF", "P", {"interlace": 1}),
+    *(("PPM", mode, {}) for mode in ("1", "L", "RGB", "I;16")),
+    *(("AVIF", mode, {}) for mode in ("L", "RGB", "RGBA")),
+    *(("JPEG2000", mode, {"no_jp2": bare}) for mode in ("L", "LA", "RGB", "I;16") for bare in (False, True)),
 ]
 
 

@@ -507,6 +507,23 @@ def test_other_sources_are_no_arrays(tmp_path: Path, kind: str) -> None:
         arrays.write_images(path, tmp_path / "written")
 
 
+def test_files_beside_the_arrays_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = save_npy(tmp_path, X=X, y=Y)
+    (path / "more.csv").touch()
+    assert written(path) == PLAIN
+    assert "files that hold none of its images are not used: more.csv" in caplog.text
+
+
+def test_a_data_set_that_is_stored_in_another_file_is_refused(tmp_path: Path) -> None:
+    save_hdf5(tmp_path, X=X, y=Y)
+    layout = h5py.VirtualLayout(X.shape, "uint8")
+    layout[:] = h5py.VirtualSource(tmp_path / "set.h5", "X", X.shape)
+    with h5py.File(tmp_path / "other.h5", "w") as stored:
+        stored.create_virtual_dataset("X", layout)
+        stored["y"] = Y
+    assert "'X' in other.h5 is stored in other files: copy it with `h5repack`" in refused(tmp_path / "other.h5")
+
+
 def test_a_kind_from_outside_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guide = (PROJECT / "docs/architecture.md").read_text().split("plugins/array_kinds/mat.py")[1]
     (tmp_path / "plugins/array_kinds").mkdir(parents=True)

@@ -14,19 +14,19 @@ What a file's pixels become:
 """
 
 import contextlib
+import io
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from unfreeze.images import deep_pixels, formats
+from unfreeze.images import completeness, deep_pixels, formats
 from unfreeze.images.jpeg_decoding import LARGEST_JPEG_FACTOR, decode_jpeg
 from unfreeze.images.jpeg_decoding import Undecodable as Undecodable
 
@@ -40,8 +40,6 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# PNG, 5.2: the signature; 5.3: of each chunk the length, the type, the data and the CRC.
-PNG_SIGNATURE_BYTES = 8
 WHITE_IS_ZERO = 0
 
 # Callers pass their own limit on pixels; Pillow's would override a higher one.
@@ -201,12 +199,22 @@ def _explain_failure(path: Path) -> Iterator[None]:
 @contextmanager
 def _open_file(path: Path, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
     """Yield a file's header, checked against the limit, and its bytes; pixels are not decoded yet."""
-    with path.open("rb") as stream, Image.open(stream, formats=_list_decoders()) as header:
+    with _open_stream(path) as stream, Image.open(stream, formats=_list_decoders()) as header:
         if header.width * header.height > max_pixels:
             raise Undecodable(f"{header.width} x {header.height} pixels are more than {max_pixels:,}")
         stream.seek(0)
-        is_needed = _format_of(header) in ("JPEG", "PNG") or deep_pixels.is_deep(header)
+        is_needed = _format_of(header) in ("JPEG", "PNG", "JPEG2000") or deep_pixels.is_deep(header)
         yield header, stream.read() if is_needed else b""
+
+
+def _open_stream(path: Path) -> BinaryIO:
+    stream = path.open("rb")
+    if stream.read(len(completeness.JP2_SIGNATURE)) != completeness.JP2_SIGNATURE:
+        stream.seek(0)
+        return stream
+    # Pillow reads as many bytes as a box says it has; a file would reserve memory for gigabytes that are not there.
+    with stream:
+        return io.BytesIO(completeness.JP2_SIGNATURE + stream.read())
 
 
 def _list_decoders() -> list[str]:
@@ -245,17 +253,19 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> _Pixels:
 
     Args:
         image: The file's header.
-        data: The file's bytes; used for JPEG, PNG and 16-bit colours alone.
+        data: The file's bytes; used for JPEG, PNG, JPEG 2000 and 16-bit colours alone.
     """
     kind = _format_of(image)
     if kind == "JPEG":
         pixels = _Pixels(_decode_jpeg(data, image))
     else:
         if kind == "PNG":
-            _verify_png(data)
+            completeness.verify_png(data)
+        if kind == "JPEG2000":
+            completeness.verify_jpeg2000(data)
         _refuse_ambiguous(image)
         # Loading the pixels forgets how they were stored.
-        is_deep, is_scaled = deep_pixels.is_deep(image), deep_pixels.states_white(image)
+        is_deep, is_scaled = deep_pixels.is_deep(image), deep_pixels.has_stated_white(image)
         image.load()
         pixels = _deep_to_rgb(image, data, is_scaled=is_scaled) if is_deep else _to_rgb(image)
     # Read the orientation last: loading a TIFF's pixels applies and removes it; PNG may store it behind the pixels.
@@ -276,24 +286,9 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
     return image if orientation == 1 else image.transpose(UPRIGHT[orientation])
 
 
-def _verify_png(data: bytes) -> None:
-    """Check each chunk's CRC up to the last chunk; Pillow leaves out those of the pixels and of the end."""
-    position = PNG_SIGNATURE_BYTES
-    kind = b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[position : position + 4], "big")
-        kind = data[position + 4 : position + 8]
-        end = position + 8 + length
-        if end + 4 > len(data):
-            raise Undecodable("the file breaks off")
-        if zlib.crc32(memoryview(data)[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            raise Undecodable(f"damaged: the checksum of a PNG chunk of type {kind!r} is wrong")
-        position = end + 4
-
-
 def _refuse_ambiguous(image: ImageFile.ImageFile) -> None:
     """Refuse pixels that Pillow would load, but only by a guess at what they mean."""
-    raw_mode = deep_pixels.raw_mode_of(image)
+    raw_mode = deep_pixels.read_raw_mode(image)
     # Values of a PGM file reach from 0 to 65,535 in this mode.
     is_signed = image.mode == "I" and image.format != "PPM"
     if is_signed or image.mode == "F" or raw_mode == "I;12":

@@ -38,10 +38,10 @@ def is_deep(header: Image.Image) -> bool:
     """
     if header.mode == "I" or header.mode.startswith("I;16"):
         return True
-    return header.mode in ("RGB", "RGBA", "LA") and (";16" in raw_mode_of(header) or _white_of(header) == WHITE)
+    return header.mode in ("RGB", "RGBA", "LA") and (";16" in read_raw_mode(header) or _read_white(header) == WHITE)
 
 
-def raw_mode_of(header: Image.Image) -> str:
+def read_raw_mode(header: Image.Image) -> str:
     """Return Pillow's name for how pixels are stored, such as RGB;16B; '' where it has none."""
     tiles = getattr(header, "tile", None)
     arguments = tiles[0].args if tiles else None
@@ -63,9 +63,9 @@ def reduce_grey(image: Image.Image, *, is_scaled: bool) -> tuple[np.ndarray, int
     return (values >> (bits - 8)).astype(np.uint8), bits
 
 
-def states_white(header: Image.Image) -> bool:
+def has_stated_white(header: Image.Image) -> bool:
     """Tell whether a PGM or PPM file of more than 8 bits names another largest value than 65,535."""
-    return _white_of(header) not in (0, WHITE)
+    return _read_white(header) not in (0, WHITE)
 
 
 def restore_colours(image: Image.Image, data: bytes) -> tuple[Image.Image, int]:
@@ -110,11 +110,11 @@ def _decode_deep(data: bytes, image: Image.Image) -> np.ndarray | None:
     return values if values.shape == np.asarray(image).shape else None
 
 
-def _white_of(header: Image.Image) -> int:
+def _read_white(header: Image.Image) -> int:
     """Return the largest value that a PPM or PGM file names; 0 for other formats and for 8 bits."""
     if header.format != "PPM":
         return 0
-    if raw_mode_of(header) == "I;16B":
+    if read_raw_mode(header) == "I;16B":
         return WHITE
     tiles = getattr(header, "tile", None)
     arguments = tiles[0].args if tiles else ()

@@ -184,12 +184,11 @@ def _name_content(start: bytes) -> tuple[str, str]:
 
 
 def _is_text(start: bytes) -> bool:
-    """Tell whether all is UTF-8 without control characters; a character may be cut at the end."""
+    """Tell whether all is UTF-8 without control characters; the last character of a long text may be cut."""
     try:
-        text = start.decode() if len(start) < BEGINNING else start[:-3].decode(errors="strict")
+        text = start.decode()
     except UnicodeDecodeError as error:
-        # Cut inside of a character.
-        if error.start < len(start) - 8:
+        if len(start) < BEGINNING or error.start < BEGINNING - 3:
             return False
         text = start[: error.start].decode()
     return all(character.isprintable() or character in "\r\n\t\f" for character in text)

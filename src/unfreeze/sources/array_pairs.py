@@ -60,14 +60,14 @@ def pair_arrays(stored: Sequence[Stored]) -> list[Part]:
     roles: dict[str, list[Stored]] = defaultdict(list)
     for array in stored:
         roles[find_role(array)].append(array)
-    images, labels = _by_fold(roles["images"], stored), _by_fold(roles["labels"], stored)
+    images, labels = _group_by_fold(roles["images"], stored), _group_by_fold(roles["labels"], stored)
     if not images or set(images) != set(labels) or (len(images) > 1 and "" in images):
         raise UnclearError(_describe(stored))
     if len(roles["names"]) > 1:
         raise UnclearError(f"several arrays may be the names of the classes; {_describe(stored)}")
     if roles[""]:
         log.warning("arrays that are not used: %s", ", ".join(map(str, roles[""][:MOST_NAMED])))
-    names = [_to_text(value) for value in roles["names"][0].load()] if roles["names"] else None
+    names = [_convert_to_text(value) for value in roles["names"][0].load()] if roles["names"] else None
     for fold, array in images.items():
         if len(array.shape) not in (3, 4) or array.shape[0] != labels[fold].shape[0]:
             raise UnclearError(_describe(stored))
@@ -161,7 +161,7 @@ def read_labels(labels: Stored, names: Sequence[str] | None) -> list[str]:
     # Column vectors.
     values = values.reshape(len(values)) if values.size == len(values) else values
     if values.dtype.kind in "USO" and values.ndim == 1:
-        return check_labels([_to_text(value) for value in values])
+        return check_labels([_convert_to_text(value) for value in values])
     if values.ndim == 2 and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
         values = values.argmax(axis=1)
     if values.ndim != 1 or values.dtype.kind not in "biuf" or not (values == np.floor(values)).all():
@@ -215,7 +215,7 @@ def _find_axes(images: Stored) -> tuple[int, ...]:
     return (0, 1, 2, 3) if last else (0, 2, 3, 1)
 
 
-def _by_fold(arrays: Sequence[Stored], stored: Sequence[Stored]) -> dict[str, Stored]:
+def _group_by_fold(arrays: Sequence[Stored], stored: Sequence[Stored]) -> dict[str, Stored]:
     folds: dict[str, Stored] = {}
     for array in arrays:
         fold = find_fold(array.name) or find_fold(array.place)
@@ -238,7 +238,7 @@ def _describe(stored: Sequence[Stored]) -> str:
     return f"found {named}{more}; {EXPECTED}: rename or convert them"
 
 
-def _to_text(value: object) -> str:
+def _convert_to_text(value: object) -> str:
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -16,6 +16,8 @@ from unfreeze.runtime import console
 from unfreeze.sources.archives import find_top, is_named_as_image, is_visible
 from unfreeze.sources.array_kind import ArrayKind, Part, UnclearError, load_array_kinds
 
+# Files that a message names.
+MOST_NAMED = 12
 SELF_HELP = "or save each image as a PNG in a folder of its class"
 
 
@@ -69,6 +71,8 @@ def write_images(path: Path, target: Path, *, name: str | None = None) -> None:
         target.rmdir()
     name = name or str(path)
     parts = _read_parts(path, name)
+    if unused := _list_unused(path):
+        console.log.warning("data.source %s: files that hold none of its images are not used: %s", name, unused)
     try:
         with files.atomic(target) as folder:
             folder.mkdir()
@@ -79,7 +83,7 @@ def write_images(path: Path, target: Path, *, name: str | None = None) -> None:
                 for file, content in console.track(named, f"unpacking {path.name}", len(part.labels)):
                     (folder / file).write_bytes(content)
     except UnclearError as error:
-        raise _refusal(name, error) from error
+        raise _make_refusal(name, error) from error
 
 
 def _name_files(part: Part) -> list[str]:
@@ -104,22 +108,32 @@ def _read_parts(path: Path, name: str) -> Sequence[Part]:
         kind, paths = found[0]
         return kind.read(paths)
     except UnclearError as error:
-        raise _refusal(name, error) from error
+        raise _make_refusal(name, error) from error
 
 
-def _refusal(name: str, error: UnclearError) -> UnfreezeError:
+def _list_unused(path: Path) -> str:
+    """Return the names of files that are of no kind, as people read them; empty for none."""
+    used = {file for _, paths in _find_kinds(path) for file in paths}
+    names = [file.name for file in _list_files(path) if file not in used]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _make_refusal(name: str, error: UnclearError) -> UnfreezeError:
     return UnfreezeError(f"data.source {name} was not read as arrays of images: {error}, {SELF_HELP}")
 
 
 def _find_kinds(path: Path) -> list[tuple[ArrayKind, Sequence[Path]]]:
     """Return the kinds of which there are files, with these files."""
-    if path.is_file():
-        there = [path]
-    elif path.is_dir():
-        there = sorted(item for item in find_top(path).iterdir() if is_visible(item))
-        if any(item.is_dir() or is_named_as_image(item) for item in there):
-            return []
-    else:
+    there = _list_files(path)
+    if any(item.is_dir() or is_named_as_image(item) for item in there):
         return []
     found = [(kind, kind.find(there)) for kind in load_array_kinds()]
     return [(kind, paths) for kind, paths in found if paths]
+
+
+def _list_files(path: Path) -> list[Path]:
+    """Return a file itself, or what a folder holds, below folders that hold one folder and nothing else."""
+    if path.is_dir():
+        return sorted(item for item in find_top(path).iterdir() if is_visible(item))
+    return [path] if path.is_file() else []

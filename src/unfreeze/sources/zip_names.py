@@ -39,7 +39,7 @@ def read_names(entries: Sequence[zipfile.ZipInfo], code_page: str | None) -> tup
     Raises:
         AmbiguousNamesError: Two code pages give good names; the message holds both readings.
     """
-    stated = [_stated_name(entry) for entry in entries]
+    stated = [_read_stated_name(entry) for entry in entries]
     raw = [entry.orig_filename.encode("cp437") for entry, name in zip(entries, stated, strict=True) if name is None]
     odd = sorted({name for name in raw if not name.isascii()})
     chosen = code_page or _choose_code_page(odd)
@@ -50,18 +50,18 @@ def read_names(entries: Sequence[zipfile.ZipInfo], code_page: str | None) -> tup
     return names, f"names do not say how they are encoded, and were read as {chosen} ({_show(odd, chosen)})"
 
 
-def _stated_name(entry: zipfile.ZipInfo) -> str | None:
+def _read_stated_name(entry: zipfile.ZipInfo) -> str | None:
     """Return a name of which the entry says how it is encoded; None where it does not."""
     if entry.flag_bits & UTF8_FLAG:
         return entry.orig_filename
     raw = entry.orig_filename.encode("cp437")
-    for kind, data in _extra_fields(entry.extra):
+    for kind, data in _iterate_extra_fields(entry.extra):
         if kind == UNICODE_PATH and data[:1] == b"\1" and int.from_bytes(data[1:5], "little") == zlib.crc32(raw):
             return data[5:].decode(errors="surrogateescape")
     return None
 
 
-def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+def _iterate_extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
     while len(extra) >= 4:
         kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
         yield kind, extra[4 : 4 + size]
@@ -76,7 +76,7 @@ def _choose_code_page(names: Sequence[bytes]) -> str:
     for page in CODE_PAGES:
         if _decodes(names, page):
             decoded = tuple(name.decode(page) for name in names)
-            if all(map(reads_well, decoded)):
+            if all(map(is_well_read, decoded)):
                 # Code pages that agree on these names are one reading.
                 good.setdefault(decoded, page)
     if len(good) > 1:
@@ -85,10 +85,10 @@ def _choose_code_page(names: Sequence[bytes]) -> str:
     return next(iter(good.values()), STANDARD)
 
 
-def reads_well(name: str) -> bool:
+def is_well_read(name: str) -> bool:
     """Tell whether a name is made of words as people write them.
 
-    >>> [reads_well(name) for name in ("Übung/Größe 1.jpg", "öL/1.jpg", "猫/1.jpg", "кот.jpg", "├¿.jpg", "ФL.jpg")]
+    >>> [is_well_read(name) for name in ("Übung/Größe 1.jpg", "öL/1.jpg", "猫/1.jpg", "кот.jpg", "├¿.jpg", "ФL.jpg")]
     [True, False, True, True, False, False]
     """
     if any(unicodedata.category(character)[0] not in "LMN" for character in name if not character.isascii()):
@@ -98,7 +98,7 @@ def reads_well(name: str) -> bool:
 
 
 def _is_word(word: str) -> bool:
-    scripts = {_script_of(character) for character in word}
+    scripts = {_find_script(character) for character in word}
     if len(scripts) > 1:
         return False
     # Katakana of half width was for machines that had no other, and is what other code pages look like in Shift-JIS.
@@ -107,7 +107,7 @@ def _is_word(word: str) -> bool:
     return scripts == {"EAST ASIAN"} or word in (word.lower(), word.upper(), word.capitalize())
 
 
-def _script_of(character: str) -> str:
+def _find_script(character: str) -> str:
     script = unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]
     return "EAST ASIAN" if script in EAST_ASIAN else script
 

@@ -54,18 +54,20 @@ def read_cifar(paths: Sequence[Path]) -> list[Part]:
         found = [form.read(paths[0].with_name(name)) for name in files_of]
         images = np.concatenate([pixels for pixels, _ in found]).reshape(-1, *SHAPE)
         labels = name_labels(np.concatenate([numbers for _, numbers in found]), names)
-        parts.append(make_part(fold, Stored(fold, images.shape, images.dtype, partial(_yield, images)), labels, 1.0))
+        parts.append(
+            make_part(fold, Stored(fold, images.shape, images.dtype, partial(_iterate_once, images)), labels, 1.0)
+        )
     return parts
 
 
-def _yield(images: np.ndarray) -> Any:
+def _iterate_once(images: np.ndarray) -> Any:
     return iter([images])
 
 
 def _read_pickle(path: Path, *, labels_key: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels, uint8 of shape (images, 3072), and class numbers, int64."""
     content = _load(path)
-    stored, numbers = _field(content, b"data", path), _field(content, labels_key, path)
+    stored, numbers = _get_field(content, b"data", path), _get_field(content, labels_key, path)
     if not isinstance(stored, _PickledArray) or not all(type(number) is int for number in numbers):
         raise UnclearError(f"{path.name} holds other things than an array of pixels and a list of labels")
     pixels = stored.to_array(path)
@@ -83,14 +85,14 @@ def _read_binary(path: Path, *, label_bytes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _read_pickled_names(path: Path, *, key: bytes) -> list[str]:
-    return [_to_text(name) for name in _field(_load(path), key, path)]
+    return [_convert_to_text(name) for name in _get_field(_load(path), key, path)]
 
 
 def _read_lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split()
 
 
-def _field(content: Any, key: bytes, path: Path) -> Any:
+def _get_field(content: Any, key: bytes, path: Path) -> Any:
     found = content.get(key, content.get(key.decode())) if isinstance(content, dict) else None
     if not isinstance(found, list | _PickledArray):
         raise UnclearError(f"{path.name} lacks {key.decode()!r}: it is no batch of CIFAR's")
@@ -164,7 +166,7 @@ def _load(path: Path) -> Any:
         raise UnclearError(f"{path.name} is damaged, or no batch of CIFAR's ({type(error).__name__})") from error
 
 
-def _to_text(name: Any) -> str:
+def _convert_to_text(name: Any) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
