@@ -28,6 +28,9 @@ CODE_FOLDERS = ("src", "plugins", "conf/backbones")
 # The file of all parameters, on which some stages depend as a whole.
 PARAMS = "params.yaml"
 
+# Changed files of code that a line names.
+MOST_NAMED = 3
+
 
 def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan:
     """Return the plan of a study.
@@ -97,7 +100,8 @@ def _name_code(paths: Paths, outlooks: list[Outlook]) -> list[Outlook]:
             return reason
         used = _list_files(source, split_name(outlook.step.name)[0])
         named = [file for file in changed if file in used]
-        return replace(reason, text=f"{reason.text} ({', '.join(named)})") if named else reason
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        return replace(reason, text=f"{reason.text} ({', '.join(named[:MOST_NAMED])}{more})") if named else reason
 
     return [
         replace(outlook, reasons=tuple(name(outlook, reason) for reason in outlook.reasons)) for outlook in outlooks

@@ -71,7 +71,7 @@ def collect(source: Source, target: Path, *, downloads: Path, recorded: str | No
         brought = kind.bring(source, place)
         is_own = brought.sha256 is None
         before = take_snapshot(brought.folder) if is_own else None
-        folder = open_arrays(brought.folder, place.unpacked / "images")
+        folder = open_arrays(brought.folder, place.unpacked / "images", f"data.source {name}")
         layout = read_layout(source, folder)
         _tell(layout)
         if layout.unpack is not None:
@@ -89,17 +89,18 @@ def collect(source: Source, target: Path, *, downloads: Path, recorded: str | No
     return Collected(layout.index, brought.sha256, size)
 
 
-def open_arrays(folder: Path, target: Path) -> Path:
+def open_arrays(folder: Path, target: Path, name: str) -> Path:
     """Return a folder of image files: that one, or another that holds the images of its arrays.
 
     Args:
         folder: What a source holds, a folder or a file.
         target: Where images of arrays are written; it does not exist yet.
+        name: How messages call the source, without secrets.
     """
     if not arrays.is_array_source(folder):
         return folder
     target.mkdir(parents=True)
-    arrays.write_images(folder, target)
+    arrays.write_images(folder, target, name=name)
     return target
 
 
