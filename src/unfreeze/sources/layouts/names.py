@@ -9,8 +9,8 @@ from unfreeze.sources.inventory import Listing
 from unfreeze.sources.layout import DoesNotFitError, Layout, Reading, make_index, register
 
 # The label, without digits, before or behind a number at the end of a path.
-BEFORE = r"(?:^|/)([^/\d]*[^\W\d_])[\s._-]*\(?\d+\)?\.[^./]+$"
-BEHIND = r"(?:^|/)\d+[\s._-]+([^\W\d_](?:[^/\d.]*[^\W\d_])?)\.[^./]+$"
+BEFORE = r"(?:^|/)([^/\d]*[^\W\d_])[\s._-]?\(?\d+\)?\.[^./]+$"
+BEHIND = r"(?:^|/)\d+[\s._-]([^\W\d_](?:[^/\d.]*[^\W\d_])?)\.[^./]+$"
 # What cameras, programs and people call any image.
 GENERAL_WORDS = (
     "img image images dsc dscn dscf dcim pxl mvi gopr gh wa pic picture photo foto bild scan frame screenshot cell "

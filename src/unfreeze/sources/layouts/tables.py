@@ -61,7 +61,7 @@ def _make_layout(tables: list[LabelledTable], listing: Listing) -> Layout:
         _explain(tables, given_by),
         base,
         index.sort_values("path", ignore_index=True),
-        {"data.labels": _make_settings(tables[0])} if len(tables) == 1 else {},
+        _make_settings(tables),
         {"is the table of labels": tuple(table.file for table in tables)},
         notes + tuple(note for table in tables for note in _describe_paths(table)),
         rank=2 if all(table.columns.is_named for table in tables) else 1,
@@ -86,7 +86,11 @@ def _name(column: object) -> str:
     return f"column {column}" if isinstance(column, int) else f"column {column!r}"
 
 
-def _make_settings(table: LabelledTable) -> dict[str, Any]:
+def _make_settings(tables: list[LabelledTable]) -> dict[str, Any]:
+    """Return the settings that name a table and its columns; none for several, or where each class has a column."""
+    table = tables[0]
+    if len(tables) > 1 or table.columns.label_column is None:
+        return {}
     settings: dict[str, Any] = {"file": table.file, "path_column": table.path_column}
     if table.table.delimiter:
         settings["delimiter"] = table.table.delimiter
@@ -94,7 +98,7 @@ def _make_settings(table: LabelledTable) -> dict[str, Any]:
         column = getattr(table.columns, f"{name}_column")
         if column is not None:
             settings[f"{name}_column"] = column
-    return settings
+    return {"data.labels": settings}
 
 
 def _describe_paths(table: LabelledTable) -> list[str]:
