@@ -31,6 +31,7 @@ def test_everything_found_is_told(seed_notebook: Path) -> None:
     assert found.reading == "class folders" and "folds train, val" in found.explanation
     assert found.classes == {"cat": {"train": 3, "val": 3}, "dog": {"train": 3, "val": 3}}
     assert found.folds == {"train": 6, "val": 6} and found.groups is None
+    assert "no fold test is given: it will be drawn from the training images" in found.notes
     assert found.formats == {".jpg": {"images": 12, "formats": ["JPEG"]}}
     assert {reason: paths["files"] for reason, paths in found.left_out.items()} == {
         "is no image (.mp4)": 1, "is no image (.txt)": 1, "lies in a fold without class folders": 1,

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from unfreeze.settings.base import FOLDS
+
 # Without accents and in lower case.
 WORDS = {
     "train": "train training trainings trn entrenamiento trainieren entrainement apprentissage treino treinamento",
@@ -87,3 +89,19 @@ def find_fold_level(folders: Iterable[tuple[str, ...]]) -> FoldLevel:
     if problems:
         return FoldLevel(None, problems[0])
     return FoldLevel(levels[0], again=tuple(levels[1:])) if levels else FoldLevel(None)
+
+
+def list_missing_folds(folds: Iterable[str]) -> list[str]:
+    """Return the folds that a source lacks although it gives one to every image: they are drawn from its training.
+
+    Args:
+        folds: The fold that the source gives each image, empty for none.
+
+    Example:
+        >>> list_missing_folds(["train", "test", "train"])
+        ['val']
+        >>> list_missing_folds(["train", ""])
+        []
+    """
+    there = set(folds)
+    return [fold for fold in FOLDS if fold not in there] if "" not in there and "train" in there else []

@@ -15,6 +15,7 @@ from unfreeze.settings.base import FOLDS
 from unfreeze.settings.overrides import quote_for_shell, quote_override
 from unfreeze.sources import addresses, archives, arrays, patterns
 from unfreeze.sources.file_types import ARCHIVES, IMAGES, TABLES, find_format, get_suffix
+from unfreeze.sources.fold_words import list_missing_folds
 from unfreeze.sources.inventory import Listing, list_source
 from unfreeze.sources.layout import Layout
 from unfreeze.sources.recognise import describe_links, recognise
@@ -89,6 +90,9 @@ def inspect(source: str, group: str | None = None) -> Found:
     settings = _list_settings(path, layout, group)
     index = layout.index
     folds = Counter(index["fold"].tolist()) if "fold" in index else Counter()
+    notes += [
+        f"no fold {fold} is given: it will be drawn from the training images" for fold in list_missing_folds(folds)
+    ]
     return Found(
         source=str(path),
         reading=layout.reading,

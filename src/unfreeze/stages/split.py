@@ -13,6 +13,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import FOLDS
 from unfreeze.settings.images import Split
+from unfreeze.sources.fold_words import list_missing_folds
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,6 @@ def read_given_folds(rows: pd.DataFrame) -> "pd.Series[str]":
     folds = rows["fold"].copy()
     of_cluster = folds[folds != ""].groupby(rows["cluster"]).first()
     return folds.where(folds != "", rows["cluster"].map(of_cluster).fillna(""))
-
-
-def list_missing_folds(folds: "pd.Series[str]") -> list[str]:
-    """Return the folds that a source lacks although it gives one to every image: they are drawn from its training.
-
-    Args:
-        folds: The fold that the source gives each image, empty for none.
-
-    Example:
-        >>> list_missing_folds(pd.Series(["train", "test", "train"]))
-        ['val']
-        >>> list_missing_folds(pd.Series(["train", ""]))
-        []
-    """
-    there = set(folds)
-    return [fold for fold in FOLDS if fold not in there] if "" not in there and "train" in there else []
 
 
 def require_all_folds(rows: pd.DataFrame, folds: "pd.Series[str]", settings: Split, *, is_given: bool) -> None:
