@@ -141,11 +141,10 @@ def _list_files(path: Path) -> Iterator[Listing]:
             folder = Path(scratch) / "unpacked"
             archives.unpack(path, folder, name=str(path), wanted=lambda name: get_suffix(name) not in IMAGES)
         if arrays.is_array_source(folder):
-            images = Path(scratch) / "images"
-            images.mkdir()
-            arrays.write_images(folder, images)
-            folder = images
-        if folder.is_file():
+            # Images of arrays are listed and not written.
+            images = arrays.describe_images(folder, name=str(path))["path"]
+            yield Listing(Path(scratch), str(path), tuple(images))
+        elif folder.is_file():
             beside = list_source(folder.parent, str(path))
             # A table alone: the images beside it, and no other table.
             yield replace(beside, others=(folder.name,), hidden=(), broken=())
