@@ -49,6 +49,15 @@ SMALL = (
     "search.epochs=1",
 )
 
+# The study of the fixture `studied`.
+STUDIED = (
+    *SMALL,
+    "study.backbones=[mobilenetv2,from_scratch]",
+    "+weights.mobilenetv2=random",
+    "unfreeze.candidates.default=[none,{blocks: 1}]",
+    "search.enabled.from_scratch=true",
+)
+
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
 STUDIES = {"studied", "six", "extracted", "searchable", "seen", "corrected"}
@@ -250,10 +259,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made = checkout_with_images(
         tmp_path_factory.mktemp("studied"),
         24,
-        "study.backbones=[mobilenetv2,from_scratch]",
-        "+weights.mobilenetv2=random",
-        "unfreeze.candidates.default=[none,{blocks: 1}]",
-        "search.enabled.from_scratch=true",
+        *STUDIED[len(SMALL) :],
     )
     made.run("dvc", "repro")
     made.commit()
