@@ -15,6 +15,7 @@ import yaml
 
 from tests.conftest import PROJECT, Checkout, checkout_with_images
 from tests.trackers import NoTracker
+from unfreeze.cli.stages import run_stage
 from unfreeze.records.code import WITHOUT_EFFECT, Key, Source
 from unfreeze.report.write import write_reports
 from unfreeze.settings.params import Params, load
@@ -91,6 +92,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[Key]]:
         "unfreeze.candidates.default=[none,{blocks: 1}]", "augment.views=2", "evaluate.corruption_images=4",
     )  # fmt: skip
     stages = yaml.safe_load(made.paths.pipeline.read_text())["stages"]
+    # Other stages read what it writes.
+    run_stage("code", None, made.paths)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(made.root)
         return {name: run(made, name, "mobilenetv2") for name in stages if name != "code"}
