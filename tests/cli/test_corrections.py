@@ -113,6 +113,14 @@ def test_what_cannot_be_is_refused_and_the_file_stays(paths: Paths, arguments: l
     assert paths.corrections.read_bytes() == before
 
 
+@pytest.mark.parametrize("named", ["red/000.png", "f" * 64])
+def test_without_the_images_the_remedy_is_said(paths: Paths, named: str) -> None:
+    (paths.raw / "red/000.png").unlink()
+    ended = correct(named, "--exclude", *BY)
+    assert ended is not None
+    assert "red/000.png is missing: bring the images here with `dvc repro download`" in ended
+
+
 def test_a_malformed_file_is_said_before_it_is_overwritten(paths: Paths) -> None:
     paths.corrections.write_text(paths.corrections.read_text() + "abc,keep,red,seen,Ann,2030-01-01\n")
     ended = correct("red/000.png", "--exclude", *BY)

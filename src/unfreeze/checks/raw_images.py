@@ -58,13 +58,13 @@ def _hash(text: str, index: pd.DataFrame, paths: Paths) -> str:
     """Return the SHA-256 of the image that a path means."""
     name = text.replace("\\", "/").removeprefix("./")
     if name in set(index["path"]):
-        return files.hash_file(paths.raw / name)
+        return _hash_file(paths.raw / name)
     if Path(text).is_file():
         return files.hash_file(Path(text))
     # The source's folder may have stood above that of the classes, or a person has left out the folders.
     meant = [path for path in index["path"] if name.endswith(f"/{path}") or path.endswith(f"/{name}")]
     if len(meant) == 1:
-        return files.hash_file(paths.raw / meant[0])
+        return _hash_file(paths.raw / meant[0])
     if not meant:
         raise UnfreezeError(
             f"{text!r} is no image of data/raw and no file: give a path as in data/raw_index.csv, or a SHA-256"
@@ -81,4 +81,15 @@ def _list_files(digest: str, index: pd.DataFrame, paths: Paths) -> list[str]:
         rows = pd.read_parquet(paths.manifest, columns=["path", "sha256"])
         if rows["path"].tolist() == index["path"].tolist():
             return rows.loc[rows["sha256"] == digest, "path"].tolist()
-    return [name for name in index["path"] if files.hash_file(paths.raw / name) == digest]
+    return [name for name in index["path"] if _hash_file(paths.raw / name) == digest]
+
+
+def _hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file below data/raw.
+
+    Raises:
+        UnfreezeError: It is missing.
+    """
+    if not path.is_file():
+        raise UnfreezeError(f"{path} is missing: bring the images here with `dvc repro download` or `dvc pull`")
+    return files.hash_file(path)
