@@ -34,3 +34,6 @@ def test_make_study_takes_any_path_as_it_is(tmp_path: Path) -> None:
     params = yaml.safe_load(checkout.paths.params.read_text())
     assert (params["seed"], params["data"]["source"]) == (3, str(source))
     assert len(list((checkout.root / "data/raw").rglob("*.png"))) == 6
+    # A worker would fail there, and `--run-all` would wait for it.
+    refused = checkout.try_run("dvc", "exp", "run", "--queue", "-S", "seed=4")
+    assert "whose path has letters beyond ASCII: move it" in refused.stderr

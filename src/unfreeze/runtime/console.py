@@ -79,6 +79,8 @@ def configure_logging() -> None:
     log.propagate = False
     # TensorFlow warns of several models in one process, which a search needs.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Matplotlib warns where the home cannot be written, and takes a temporary folder.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def count_down(own: float, after: float) -> None:
