@@ -33,7 +33,7 @@ pytest_plugins = ["tests.allowed_skips"]
 PROJECT = Path(__file__).parents[1]
 
 # The PATH of a user who has activated the environment: its programs start as they are installed.
-INSTALLED = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+INSTALLED = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
 # Seconds that a command may take: minutes of work, on a machine three times slower, with other tests beside it.
 PATIENCE = 1500

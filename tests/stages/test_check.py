@@ -229,7 +229,7 @@ def test_labels_are_corrected_and_images_left_out_with_their_reason(paths: Paths
     assert set(rows.loc[rows["verdict"] == "excluded", "reason"]) == {"excluded: seen"}
     assert (rows["label_given"] != "").sum() == 1
     text = paths.findings_page.read_text()
-    assert "23 images of 2 classes, 23 of them readable." in text
+    assert "23 images of 2 classes, 23 of them usable." in text
     assert "Corrections: 1 image relabelled, 2 excluded, 0 kept; 1 corrections no longer fit" in text
     assert "does not fit: the source&#39;s label is blue already" in text
 

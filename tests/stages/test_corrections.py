@@ -89,7 +89,7 @@ def test_the_report_says_what_they_changed_on_the_whole_test_fold(corrected: Cor
     images = int((corrected.folds == "test").sum())
     assert "1 image relabelled, 1 excluded, 0 kept" in corrected.told
     assert "## Corrections" in corrected.report
-    assert f"on the {images} images that are in both test folds" in corrected.report
+    assert f"on the {images} images in both test folds" in corrected.report
     assert "1 of these had another label then" in corrected.report
     assert "not the only reason" not in corrected.report
     assert re.search(r"\| from_scratch \|.* %.*\([-+]\S+ to [-+]\S+\)", corrected.report)

@@ -17,6 +17,7 @@ from unfreeze.evaluation import calibration, scores
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
 from unfreeze.records import study_report, test_evaluations
+from unfreeze.records.corrections import Corrections, Counts
 from unfreeze.records.costs import TrainingCost
 from unfreeze.records.interval import Interval
 from unfreeze.records.test_evaluations import ScoredModel
@@ -43,6 +44,8 @@ def made_up(
     random = np.random.default_rng(0)
     ids = [f"{number:05}.png" for number in range(len(labels))]
     files.write_text(paths.params, (PROJECT / "params.yaml").read_text())
+    none = Counts(relabelled=0, excluded=0, kept=0, unfit=())
+    Corrections(counts=none, comparison=None).write(paths.correction_effects)
     paths.manifest.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(
         {
