@@ -8,6 +8,7 @@ from unfreeze import dvc_repo
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.overrides import check_override, quote_override
+from unfreeze.sources.file_types import ARCHIVES, get_suffix
 
 
 def add(commands: Any) -> None:
@@ -17,7 +18,7 @@ def add(commands: Any) -> None:
         commands: What `ArgumentParser.add_subparsers` returned.
     """
     study = commands.add_parser("study", help="run a study on your own images: `dvc exp run` with their path quoted")
-    study.add_argument("source", help="a folder with one folder a class, or an archive, or an address of one")
+    study.add_argument("source", help="a folder, an archive, a table of labels, arrays, or an archive's address")
     study.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     study.add_argument("-n", "--name", help="the experiment's name")
     study.add_argument("--queue", action="store_true", help="only queue it: `dvc exp run --run-all` runs the queue")
@@ -28,7 +29,7 @@ def name_source(source: str) -> list[str]:
     """Return the overrides that make a study take its images from a place.
 
     Args:
-        source: A folder, an archive, or an archive's address; `~` is the home.
+        source: A folder, an archive, a table, arrays, or an archive's address; `~` is the home.
 
     Raises:
         UnfreezeError: It is missing, or its path holds what no setting can.
@@ -38,6 +39,11 @@ def name_source(source: str) -> list[str]:
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         return ["data=folder", quote_override("data.source", str(path))]
+    if path.is_file() and get_suffix(path.name) not in ARCHIVES:
+        from unfreeze.sources import inspection
+
+        # A table of labels or arrays of images: as `inspect` says it.
+        return inspection.inspect(str(path)).settings
     if path.is_file():
         return ["data=archive", quote_override("data.source", str(path)), quote_override("data.watch", str(path))]
     raise UnfreezeError(
