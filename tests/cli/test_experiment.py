@@ -19,7 +19,7 @@ def test_the_source_decides_the_kind(tmp_path: Path) -> None:
     assert name_source("https://host/a b.zip") == ["data=archive", "data.source='https://host/a b.zip'"]
     fill_with_images(tmp_path / "set", images=2)
     table = tmp_path / "set/labels.csv"
-    table.write_text("image,class\nred/000.png,a\nred/001.png,a\nblue/000.png,b\nblue/001.png,b\n")
+    table.write_text("image,class\nred/000.png,red\nred/001.png,red\nblue/000.png,blue\nblue/001.png,blue\n")
     assert name_source(str(table))[0] == "data=folder"
     with pytest.raises(UnfreezeError, match="neither a folder nor a file"):
         name_source(str(tmp_path / "gone"))
