@@ -52,6 +52,7 @@ def test_a_database_keeps_runs_and_the_checkout_their_files(
     postgres: str, copy_of: Callable[[str], Paths], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = copy_of("direct")
+    (paths.root / "mlflow.db").unlink()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres)
     Ledger(paths, "unfreeze").sync(["from_scratch"])
     server = Server(paths, "unfreeze")
