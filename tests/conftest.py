@@ -80,6 +80,7 @@ SLOW_FILES = {
     "evaluation/test_metric_registry.py",
     "features/test_extraction.py",
     "figures/test_draw.py",
+    "images/test_augment.py",
     "models",
     "planning/test_networks.py",
     "release/test_promotion.py",
@@ -282,8 +283,8 @@ def is_slow(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import no file whose tests are all slow where slow tests are not wanted."""
-    unwanted = config.getoption("markexpr") == "not slow" and collection_path.suffix == ".py"
+    """Import no file whose tests are all slow, and no fixtures of such a folder, where slow tests are not wanted."""
+    unwanted = config.getoption("markexpr") == "not slow" and collection_path.is_relative_to(PROJECT / "tests")
     return True if unwanted and is_slow(collection_path) else None
 
 

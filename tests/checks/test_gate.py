@@ -13,6 +13,9 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.images import Split
 
+# One worker loads Great Expectations, which takes longer than these tests.
+pytestmark = pytest.mark.xdist_group("great_expectations")
+
 FEW = LIMITS.model_copy(update={"min_images_per_class": 5})
 SPLIT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 GOOD = pd.DataFrame(
