@@ -70,7 +70,7 @@ def test_an_environment_is_made_again_where_it_was_moved_or_another_python_is_na
     (after / ".venv/lib").rename(after / ".venv/lib of another version")
     assert install(after).stderr == ""
     assert (after / ".venv/kept").exists()
-    command = ["make", "--dry-run", "install", "PYTHON=python3"]
+    command = ["make", "--no-print-directory", "--dry-run", "install", "PYTHON=python3"]
     shown = subprocess.run(command, cwd=after, capture_output=True, text=True, check=True).stdout
     assert shown.split() == ['"python3"', "install.py"]
 

@@ -1,6 +1,7 @@
 """`unfreeze plan` on real checkouts, compared with what DVC does."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,15 +81,17 @@ def test_a_result_that_was_removed_comes_back_from_the_cache(studied: Checkout) 
     assert changes(plan(studied)) == {}
 
 
-def test_a_setting_that_was_run_before_comes_from_the_cache(studied: Checkout) -> None:
+def test_a_setting_that_was_run_before_comes_from_the_cache(studied: Checkout, tmp_path: Path) -> None:
     lock = studied.paths.dvc_lock.read_text()
+    # The study's own store keeps one study.
+    store = f"sqlite:///{tmp_path}/mlflow.db"
     with studied.changed_params(evaluate={"pictures": 2}):
         assert changes(plan(studied))["evaluate@from_scratch"] == "run"
-        studied.run("dvc", "repro", "evaluate@from_scratch")
+        studied.run("dvc", "repro", "evaluate@from_scratch", MLFLOW_TRACKING_URI=store)
     # The lock is now of the run with fewer pictures.
     back = changes(plan(studied))
     assert back["evaluate@from_scratch"] == "restore"
-    studied.run("dvc", "repro", "evaluate@from_scratch")
+    studied.run("dvc", "repro", "evaluate@from_scratch", MLFLOW_TRACKING_URI=store)
     assert studied.paths.dvc_lock.read_text() == lock
 
 

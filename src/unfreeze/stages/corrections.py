@@ -9,7 +9,7 @@ from unfreeze import files
 from unfreeze.checks import corrections
 from unfreeze.evaluation import corrected_studies
 from unfreeze.paths import Paths
-from unfreeze.records.corrections import PREDICTED, Corrections, StoredStudy, StudyRecord, describe_counts
+from unfreeze.records.corrections import PREDICTED, Corrections, StoredStudy, StudyRecord
 from unfreeze.records.predictions import Predictions
 from unfreeze.runtime.console import log
 from unfreeze.settings.stage_settings import declare_param
@@ -79,4 +79,4 @@ def run(settings: Settings, paths: Paths) -> None:
     Corrections(counts=counts, comparison=compared).write(paths.correction_effects)
     # Last: a run that ends before has the same study to compare with again.
     StoredStudy(**dict(now), earlier=earlier).write(paths.study_record)
-    log.info("%s", describe_counts(counts))
+    log.info("corrections: %d relabelled, %d excluded, %d kept", counts.relabelled, counts.excluded, counts.kept)
