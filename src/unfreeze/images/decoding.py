@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
@@ -41,6 +40,10 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 WHITE_IS_ZERO = 0
+# Pillow halves a picture that is larger than this many times the square before it scales; its documentation finds the
+# result at 3 all but the same as without.
+REDUCING_GAP = 3.0
+RESIZE = "JPEG halved by its decoder while no smaller than the square, then Pillow's bicubic to it, aspect ignored"
 
 # Callers pass their own limit on pixels; Pillow's would override a higher one.
 Image.MAX_IMAGE_PIXELS = None
@@ -51,8 +54,6 @@ with contextlib.suppress(ImportError):
     import pillow_heif
 
     pillow_heif.register_heif_opener(thumbnails=False)
-# Images are decoded in parallel already; threads of OpenCV would only compete with that.
-cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,11 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
 def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
     """Decode an image to upright RGB and scale it to a square, ignoring its aspect, as Keras' loaders do.
 
-    It refuses what `open_image` refuses. Bicubic keeps more of what a backbone looks for than Keras' bilinear. A JPEG
-    is first halved, by its decoder and then side by side, as often as it stays no smaller than the square: that
-    averages pixels, as Pillow's antialiasing does, in a third of the time. For a linear classifier on Xception's
-    features of 4,000 cats and dogs at 160 pixels the cross-validated log-loss is 0.065 so, 0.066 with Pillow's
-    bicubic and 0.071 with its bilinear.
+    It refuses what `open_image` refuses. Pillow's bicubic keeps more of what a backbone looks for than Keras'
+    bilinear: for a linear classifier on Xception's features of 4,000 cats and dogs at 160 pixels the cross-validated
+    log-loss is 0.066 so, and 0.071 with Pillow's bilinear. Pillow computes it in integers, so each processor gives
+    the same pixels, which OpenCV's does not. A JPEG is halved by its decoder as often as it stays no smaller than the
+    square, as Pillow's `draft` does, which saves decoding what the square does not show.
 
     Args:
         path: A file of a format of `formats.SUFFIXES`.
@@ -157,28 +158,13 @@ def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
         ((32, 32, 3), [255, 0, 0])
     """
     with _explain_failure(path), _open_file(path, max_pixels) as (header, data):
-        if _format_of(header) != "JPEG" or header.mode not in ("RGB", "L"):
-            rgb = _decode(header, data).rgb
-            return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
-        factor = min(_find_halving(side, size) for side in header.size)
-        pixels = decode_jpeg(data, header, "RGB", factor=min(factor, LARGEST_JPEG_FACTOR))
-        return _shrink(pixels, size, _read_orientation(header))
+        rgb = _decode(header, data, _find_factor(header, size)).rgb
+        return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP))
 
 
-def _shrink(pixels: np.ndarray, size: int, orientation: int) -> np.ndarray:
-    """Scale pixels of shape (height, width, 3) to an upright square."""
-    height, width = pixels.shape[:2]
-    smaller = (width // _find_halving(width, size), height // _find_halving(height, size))
-    if smaller != (width, height):
-        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
-    square = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)
-    # Turning a square afterwards gives the same pixels as turning the picture first, and is quicker.
-    return square if orientation == 1 else np.asarray(_turn(Image.fromarray(square), orientation))
-
-
-def _find_halving(side: int, size: int) -> int:
-    """Return the largest power of two by which a side can be divided without falling below a size."""
-    return 1 << max((side // size).bit_length() - 1, 0)
+def _find_factor(header: Image.Image, size: int) -> int:
+    """Return by how much a JPEG's decoder can divide its sides without falling below a size."""
+    return min(LARGEST_JPEG_FACTOR, *(1 << max((side // size).bit_length() - 1, 0) for side in header.size))
 
 
 @contextmanager
@@ -248,16 +234,17 @@ class _Pixels:
     partial_alpha: float = 0.0
 
 
-def _decode(image: ImageFile.ImageFile, data: bytes) -> _Pixels:
+def _decode(image: ImageFile.ImageFile, data: bytes, factor: int = 1) -> _Pixels:
     """Decode all pixels to upright RGB.
 
     Args:
         image: The file's header.
         data: The file's bytes; used for JPEG, PNG, JPEG 2000 and 16-bit colours alone.
+        factor: By what a JPEG's decoder divides its sides.
     """
     kind = _format_of(image)
     if kind == "JPEG":
-        pixels = _Pixels(_decode_jpeg(data, image))
+        pixels = _Pixels(_decode_jpeg(data, image, factor))
     else:
         if kind == "PNG":
             completeness.verify_png(data)
@@ -331,9 +318,9 @@ def _to_rgb(image: Image.Image) -> _Pixels:
     return _Pixels(rgb, partial_alpha=sum(counts[1:-1]) / sum(counts) if counts[-1] else 1.0)
 
 
-def _decode_jpeg(data: bytes, header: Image.Image) -> Image.Image:
+def _decode_jpeg(data: bytes, header: Image.Image, factor: int) -> Image.Image:
     """Decode all pixels of a JPEG to RGB."""
     if header.mode != "CMYK":
-        return Image.fromarray(decode_jpeg(data, header, "RGB"))
-    inks = decode_jpeg(data, header, "CMYK")
-    return Image.frombuffer("CMYK", header.size, inks, "raw", "CMYK;I", 0, 1).convert("RGB")
+        return Image.fromarray(decode_jpeg(data, header, "RGB", factor=factor))
+    inks = decode_jpeg(data, header, "CMYK", factor=factor)
+    return Image.frombuffer("CMYK", inks.shape[1::-1], inks, "raw", "CMYK;I", 0, 1).convert("RGB")

@@ -12,6 +12,8 @@ from PIL import Image
 
 from unfreeze.images.jpeg_decoding import Undecodable
 
+# Images are decoded in parallel already; threads of OpenCV would only compete with that.
+cv2.setNumThreads(1)
 DEPTHS = (8, 12, 16)
 # Of 16 bits; a format that names its largest value states what is white.
 WHITE = 65_535

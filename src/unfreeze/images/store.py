@@ -13,7 +13,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.images.decoding import Undecodable, load_rgb
+from unfreeze.images.decoding import RESIZE, Undecodable, load_rgb
 from unfreeze.runtime import console
 
 # Images a write: few enough that memory stays flat.
@@ -97,7 +97,7 @@ def write(
         store.create_dataset("classes", data=classes.tolist(), dtype=h5py.string_dtype())
         store.attrs["size"] = size
         store.attrs["manifest_sha256"] = manifest_sha256
-        store.attrs["resize"] = "JPEG halved by its decoder, then bicubic to a square, aspect ignored"
+        store.attrs["resize"] = RESIZE
 
 
 def _write_pixels(store: h5py.File, paths: list[Path], size: int, max_pixels: int) -> None:
