@@ -18,8 +18,8 @@ class Training(Record):
         fine_tuning_improved: Whether fine-tuning lowered the validation loss.
         trainable_parameters: Number of parameters that fine-tuning trained.
         head_parameters: Number of parameters of the head.
-        val_loss: Validation loss of the saved model.
-        temperature: What logits are divided by so that probabilities fit the validation fold best.
+        val_loss: Validation loss before the temperature.
+        temperature: What the saved model divides logits by, so that probabilities fit the validation fold best.
         model_sha256: Digest of the saved model.
     """
 

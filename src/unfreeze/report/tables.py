@@ -204,7 +204,7 @@ def tabulate_calibration(row: Row) -> Table:
         ["log-loss", format_decimal(of.log_loss), format_decimal(of.calibrated_log_loss)],
     ]
     divided = f"with temperature {format_digits(of.temperature)}"
-    return Table("Calibration", ["error", "as trained", divided], lines)
+    return Table("Calibration", ["error", "as trained", f"{divided}, as saved"], lines)
 
 
 def describe_seeds(row: Row) -> str:

@@ -179,15 +179,21 @@ def log_findings(settings: Settings, paths: Paths, backbone: str) -> None:
 
 
 def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
-    """Return how well probabilities tell how often the model is right, before and after scaling by a temperature."""
-    after = calibration.apply_temperature(probabilities, temperature)
+    """Return how well probabilities tell how often the model is right, before and after scaling by a temperature.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: The saved model's, which are scaled already; shape (images, classes).
+        temperature: By which they were.
+    """
+    before = calibration.apply_temperature(probabilities, 1 / temperature)
     classes = np.arange(probabilities.shape[1])
     return Calibration(
         temperature=temperature,
-        calibration_error=calibration.compute_calibration_error(labels, probabilities),
-        calibrated_error=calibration.compute_calibration_error(labels, after),
-        log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
-        calibrated_log_loss=float(metrics.log_loss(labels, after, labels=classes)),
+        calibration_error=calibration.compute_calibration_error(labels, before),
+        calibrated_error=calibration.compute_calibration_error(labels, probabilities),
+        log_loss=float(metrics.log_loss(labels, before, labels=classes)),
+        calibrated_log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
     )
 
 

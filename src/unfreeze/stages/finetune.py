@@ -67,7 +67,7 @@ def train(
     Raises:
         UnfreezeError: Training diverged, or had no epoch.
     """
-    from unfreeze.training import keras_file
+    from unfreeze.training import heads, keras_file
     from unfreeze.training.transfer import Transfer
 
     begun = time.monotonic()
@@ -85,6 +85,7 @@ def train(
             )
         probabilities = transfer.predict_validation().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
+    heads.apply_temperature(transfer.head, temperature)
     keras_file.save(transfer.backbone.build_classifier(transfer.head), model)
     epochs = history.join_phases([result.history for result in results])
     record = Training(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.training import DenseSpec, DropoutSpec, HeadLayer
@@ -62,6 +63,19 @@ def replace_dropout(head: keras.Model, rate: float) -> keras.Model:
     copied = keras.models.clone_model(head, clone_function=copy)
     copied.set_weights(head.get_weights())
     return copied
+
+
+def apply_temperature(head: keras.Model, temperature: float) -> None:
+    """Divide what a head's softmax or sigmoid is given by a temperature, in its last weights.
+
+    The file then needs no further layer, and whatever loads it gives calibrated probabilities.
+
+    Args:
+        head: From `build_head`; changed in place.
+        temperature: Above 0; 1 changes nothing.
+    """
+    last = [layer for layer in head.layers if isinstance(layer, keras.layers.Dense)][-1]
+    last.set_weights([weight / np.float32(temperature) for weight in last.get_weights()])
 
 
 def require_dropout(head: keras.Model, rate: float) -> None:
