@@ -102,7 +102,7 @@ readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme
 
 lock: install ## Resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold

@@ -228,6 +228,9 @@ class Paths:
     def model(self, backbone: str) -> Path:
         return self.root / f"models/{backbone}.keras"
 
+    def packed(self, backbone: str) -> Path:
+        return self.root / f"models/packed/{backbone}"
+
     def training(self, backbone: str) -> Path:
         return self.root / f"metrics/finetune/{backbone}.json"
 

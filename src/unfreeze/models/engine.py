@@ -47,7 +47,7 @@ class Engine:
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
             _refuse_telemetry()
             try:
-                self._converted = _convert(model)
+                self._converted = convert(model)
                 self.compiled = self._compile("throughput")
             except Exception as error:  # its converter raises many kinds
                 if kind == "openvino":
@@ -129,7 +129,13 @@ def _refuse_telemetry() -> None:
         )
 
 
-def _convert(model: keras.Model) -> Any:
+def convert(model: keras.Model) -> Any:
+    """Return a model as OpenVINO's; the number of rows stays open.
+
+    Args:
+        model: A functional model.
+    """
+    _refuse_telemetry()
     import openvino
     from openvino.frontend.tensorflow import utils
 

@@ -37,13 +37,13 @@ FLOAT_BYTES = 4
 # Memory of each stage without its networks: libraries, one helper process, and rows that wait to be shuffled.
 MEMORY_MB = {
     "code": 150, "validate": 130, "download": 280, "check": 580, "preprocess": 520, "split": 340, "pretrained": 1190,
-    "extract": 990, "suspects": 530, "learning_curve": 420, "search": 1870, "finetune": 1870, "evaluate": 1740,
-    "verdict": 220, "figures": 390, "report": 790,
+    "extract": 990, "suspects": 530, "learning_curve": 420, "search": 1870, "finetune": 1870, "package": 1200,
+    "evaluate": 1740, "verdict": 220, "figures": 390, "report": 790,
 }  # fmt: skip
 # Of a stage that has no formula.
 LEAST_MEMORY_MB = 130
 # How many times the weights are held at most: by Keras, by what builds the engine, by its three sizes, by Grad-CAM.
-WEIGHTS_HELD = {"pretrained": 6.0, "extract": 5.0, "evaluate": 8.0}
+WEIGHTS_HELD = {"pretrained": 6.0, "extract": 5.0, "package": 6.0, "evaluate": 8.0}
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,18 @@ def _evaluate(job: Job) -> Cost:
     )
 
 
+def _package(job: Job) -> Cost:
+    end = _training(job).end
+    # Training images to compare with, and the validation fold.
+    rows = min(job.train, job.reference_images) + job.val
+    stored = end.parameters * FLOAT_BYTES / 1e6
+    return Cost(
+        python=START_TENSORFLOW + 3.0 + 0.02 * stored,
+        arithmetic=rows * _infer(job, end),
+        disk_mb=stored + 0.006 * rows,
+    )
+
+
 def _verdict(job: Job) -> Cost:
     return Cost(python=2.0 + 1e-4 * job.test * job.scale.backbones)
 
@@ -193,6 +205,7 @@ FORMULAS: dict[str, Callable[[Job], Cost]] = {
     "learning_curve": _learning_curve,
     "search": _search,
     "finetune": _finetune,
+    "package": _package,
     "evaluate": _evaluate,
     "verdict": _verdict,
     "figures": _figures,

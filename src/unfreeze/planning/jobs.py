@@ -7,7 +7,7 @@ from typing import Any
 
 from unfreeze.planning.networks import Cut, Network
 from unfreeze.settings.images import Augment, Preprocess, Split
-from unfreeze.settings.study import Evaluate
+from unfreeze.settings.study import Evaluate, Serve
 from unfreeze.settings.training import Extract, Phase
 
 # Stages that run once a backbone.
@@ -72,6 +72,7 @@ class Job:
         val: Rows of the validation fold.
         test: Rows of the test fold.
         corruption_images: Test images that are corrupted, 30 times each.
+        reference_images: Training images that a model in use compares with, at most.
         value_bytes: Size of a stored activation.
         half: Whether frozen layers run in bfloat16.
         training: How the backbone is trained; None for a stage that runs once.
@@ -84,6 +85,7 @@ class Job:
     val: int = 0
     test: int = 0
     corruption_images: int = 0
+    reference_images: int = 0
     value_bytes: int = 2
     half: bool = False
     training: Training | None = None
@@ -127,6 +129,7 @@ def describe_job(
         val=val,
         test=round(scale.images * split.test),
         corruption_images=Evaluate.model_validate(settings["evaluate"]).corruption_images,
+        reference_images=Serve.model_validate(settings["serve"]).reference_images,
         value_bytes=value_bytes,
         half=extract.precision == "bfloat16",
         training=_describe_training(backbone, settings, network, most) if backbone and network else None,

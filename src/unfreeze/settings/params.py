@@ -15,7 +15,7 @@ from unfreeze.settings.checks import Checks, build_checks_model
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import DataSource, WeightsSource
-from unfreeze.settings.study import Evaluate, Promote, Study, Tracking
+from unfreeze.settings.study import Evaluate, Promote, Serve, Study, Tracking
 from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
 
 
@@ -40,6 +40,7 @@ class Params(Section):
     head: Head
     train: Train
     search: Search
+    serve: Serve
     evaluate: Evaluate
     study: Study
     tracking: Tracking

@@ -19,6 +19,20 @@ class Evaluate(Section):
     corruption_images: int = Field(ge=0)
 
 
+class Serve(Section):
+    """When a model in use does not commit itself.
+
+    Args:
+        error_rate: Share of wrong answers among the accepted ones, as measured on the validation fold.
+        false_alarms: Share of images like the training images that are called unlike them.
+        reference_images: How many training images new ones are compared with, at most.
+    """
+
+    error_rate: float = Field(gt=0, lt=1)
+    false_alarms: float = Field(gt=0, lt=1)
+    reference_images: int = Field(ge=1)
+
+
 class Study(Section):
     """What is compared.
 

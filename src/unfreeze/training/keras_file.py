@@ -21,8 +21,8 @@ def save(model: keras.Model, path: Path) -> None:
     """Save a model in Keras' own format, with the same bytes for the same model.
 
     Keras writes the time into the archive and into `metadata.json`, and memory addresses as
-    `shared_object_id` into `config.json`. It also writes arguments that its versions before 3.15 do not know, at their
-    defaults; those are left out, so that Keras 3.10 and later load what is saved here.
+    `shared_object_id` into `config.json`. It also writes arguments that its versions before 3.15 do not know, at
+    their defaults; those are left out, so that Keras 3.10 and later load what is saved here.
 
     Args:
         model: A model of standard layers.

@@ -1,0 +1,1 @@
+"""Models in use: packed after training with all that answers need, and run without TensorFlow."""

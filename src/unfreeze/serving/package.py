@@ -1,0 +1,212 @@
+"""Packs a trained model with all that its use needs; the one module here that loads TensorFlow."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.evaluation.scores import require_probabilities
+from unfreeze.images import jpeg, store
+from unfreeze.images.store import Images
+from unfreeze.records.packed_model import FORMAT, Example, PackedModel, Unlike, Unsure
+from unfreeze.runtime import console
+from unfreeze.serving import abstention
+from unfreeze.serving.abstention import NEIGHBOURS
+from unfreeze.serving.classifier import EXAMPLE, MODEL, NETWORK, REFERENCE, WEIGHTS
+from unfreeze.serving.network import FEATURES, PROBABILITIES, Network
+from unfreeze.serving.reference import Reference
+from unfreeze.settings.study import Serve
+from unfreeze.settings.training import Extract
+
+PICTURE_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a package is made of.
+
+    Args:
+        model: The `.keras` file.
+        images: The image store.
+        folds: The split: `id` and `fold` of each image.
+        backbone: Name of the backbone.
+        temperature: By which the model divides its logits.
+        max_pixels: Most pixels of an image file.
+        seed: Seed of the choice of reference images.
+    """
+
+    model: Path
+    images: Path
+    folds: pd.DataFrame
+    backbone: str
+    temperature: float
+    max_pixels: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network gives for a fold: rows of the store, probabilities and normalized features."""
+
+    rows: np.ndarray
+    probabilities: np.ndarray
+    features: np.ndarray
+
+
+def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> PackedModel:
+    """Convert a model for OpenVINO, find its thresholds on held-back images, and write all of it into a folder.
+
+    Args:
+        source: The model and the images.
+        folder: The package; an old one is replaced.
+        settings: Error rates, and how many training images to keep.
+        extract: Precision and batch size.
+
+    Returns:
+        What the package says of itself.
+
+    Raises:
+        UnfreezeError: OpenVINO cannot convert the model, or it gives no probabilities.
+    """
+    images = store.describe(source.images)
+    with files.atomic(folder) as partial:
+        partial.mkdir()
+        convert(source.model, partial / NETWORK)
+        network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.precision)
+        train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
+        reference = run(network, source.images, train, f"{source.backbone}: training images to compare with")
+        # The held-back images that neither the weights nor the thresholds below were fitted to.
+        held_back = run(
+            network, source.images, images.find_rows(source.folds, "val"), f"{source.backbone}: held-back images"
+        )
+        calibration = images.find_rows(source.folds, "calibration")
+        scores = score_calibration(network, source, images, calibration)
+        write_reference(partial / REFERENCE, source, images, reference, scores)
+        model = PackedModel(
+            format=FORMAT,
+            unfreeze=version("unfreeze"),
+            backbone=source.backbone,
+            classes=tuple(images.classes),
+            size=images.size,
+            resize=images.resize,
+            max_pixels=source.max_pixels,
+            temperature=source.temperature,
+            precision=extract.precision,
+            unsure=find_unsure(held_back, images.labels, settings.error_rate),
+            unlike=find_unlike(reference.features, held_back.features, settings.false_alarms),
+            calibration_images=len(calibration),
+            example=write_example(partial / EXAMPLE, source.images, held_back),
+            model_sha256=files.hash_file(source.model),
+            network_sha256=files.hash_file(partial / WEIGHTS),
+            data_sha256=images.manifest_sha256,
+        )
+        model.write(partial / MODEL)
+    return model
+
+
+def convert(model: Path, target: Path) -> None:
+    """Convert a `.keras` file to OpenVINO's format, in float32, with the pooled features as a second output.
+
+    Args:
+        model: From pixels to probabilities.
+        target: model.xml; the weights go beside it.
+    """
+    import keras
+    import openvino
+
+    from unfreeze.models import engine
+    from unfreeze.models.backbone import find_input
+
+    whole = keras.models.load_model(model, compile=False)
+    features = find_input(whole.output)
+    if len(features.shape) > 2:
+        features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    converted = engine.convert(keras.Model(whole.input, [whole.output, features]))
+    for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
+        output.get_tensor().set_names({name})
+    # OpenVINO halves weights unless it is told not to.
+    openvino.save_model(converted, target, compress_to_fp16=False)
+
+
+def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return the training images to compare with, ascending: all of them, or so many of a random order."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def run(network: Network, images: Path, rows: np.ndarray, what: str) -> Output:
+    """Run the network over rows of the store.
+
+    Args:
+        network: The packed network.
+        images: The image store.
+        rows: Rows, ascending, at least one.
+        what: What is run, for the progress shown and for errors.
+    """
+    probabilities, features = [], []
+    with console.progress(what, len(rows)) as advance:
+        for some, channels in network.run(store.read_batches(images, rows, network.batch_size)):
+            probabilities.append(some)
+            features.append(abstention.normalize(channels))
+            advance(len(some))
+    whole = np.concatenate(probabilities)
+    require_probabilities(whole, what)
+    return Output(rows, whole, np.concatenate(features))
+
+
+def score_calibration(network: Network, source: Source, images: Images, rows: np.ndarray) -> np.ndarray:
+    """Return one minus the probability of the right class, ascending, for each image of the calibration fold."""
+    if not len(rows):
+        return np.zeros(0)
+    said = run(network, source.images, rows, f"{source.backbone}: calibration images").probabilities
+    return np.sort(1 - said[np.arange(len(rows)), images.labels[rows]])
+
+
+def find_unsure(held_back: Output, labels: np.ndarray, error_rate: float) -> Unsure:
+    """Return the threshold on the probability of the predicted class."""
+    confidence = held_back.probabilities.max(axis=1)
+    correct = held_back.probabilities.argmax(axis=1) == labels[held_back.rows]
+    lowest = abstention.find_lowest_confidence(confidence, correct, error_rate)
+    return Unsure(
+        lowest=lowest,
+        error_rate=error_rate,
+        accepted=float((confidence >= lowest).mean()),
+        images=len(correct),
+    )
+
+
+def find_unlike(reference: np.ndarray, held_back: np.ndarray, false_alarms: float) -> Unlike:
+    """Return the threshold on the distance to the training images."""
+    # Compared as they are stored.
+    nearest = abstention.find_nearest(reference.astype(np.float16).astype(np.float32), held_back)
+    return Unlike(
+        farthest=abstention.find_farthest_distance(nearest.farthest, false_alarms),
+        false_alarms=false_alarms,
+        neighbours=min(NEIGHBOURS, len(reference)),
+        images=len(held_back),
+    )
+
+
+def write_reference(path: Path, source: Source, images: Images, reference: Output, scores: np.ndarray) -> None:
+    """Write features and pictures of the reference images, and the scores of the calibration fold."""
+    pictures = (
+        jpeg.encode(picture, side=PICTURE_SIDE)
+        for batch in store.read_batches(source.images, reference.rows, store.BLOCK)
+        for picture in batch
+    )
+    ids = [images.ids[row] for row in reference.rows]
+    Reference(reference.features, ids, images.labels[reference.rows], list(pictures), scores).write(path)
+
+
+def write_example(path: Path, images: Path, held_back: Output) -> Example:
+    """Write the first held-back image, and return it with its probabilities."""
+    if not len(held_back.rows):
+        raise UnfreezeError("there is no held-back image to pack a model with: give split.val a share")
+    (pixels,) = store.read_pixels(images, held_back.rows[:1])
+    with files.atomic(path) as partial:
+        Image.fromarray(pixels).save(partial)
+    return Example(file=path.name, probabilities=tuple(held_back.probabilities[0].tolist()))
