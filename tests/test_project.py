@@ -65,7 +65,8 @@ def test_the_matrix_runs_over_the_studys_backbones(stage: str) -> None:
 
 def test_the_test_fold_is_read_by_evaluate_alone() -> None:
     readers = {name for name, stage in PIPELINE.items() if "data/split.csv" in stage["deps"]}
-    assert readers == {"extract", "evaluate"}  # extract takes training and validation images: see its test
+    # The others take training and validation images, and those of calibration: see their tests.
+    assert readers == {"extract", "package", "evaluate"}
 
 
 def test_packages_import_nothing_by_themselves() -> None:

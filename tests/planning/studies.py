@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "head": {"layers": {"default": "auto"}, "output": "softmax"},
     "train": {"head": {"default": {**PHASE, "epochs": 40}}, "finetune": {"default": PHASE}},
     "search": {"enabled": {"default": True, "off": False}, "max_trials": 4, "epochs": 1},
+    "serve": {"error_rate": 0.05, "false_alarms": 0.01, "reference_images": 1000},
     "evaluate": {"pictures": 12, "corruption_images": 0},
 }  # fmt: skip
 NETWORK = Network(

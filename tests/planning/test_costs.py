@@ -43,6 +43,7 @@ def test_images_take_three_bytes_a_pixel() -> None:
         ("search", {"settings": changed(search={"max_trials": 8})}),
         ("search", {"settings": changed(search={"epochs": 2})}),
         ("finetune", {"seeds": 2}),
+        ("package", {"images": 8000}),
         ("evaluate", {"settings": changed(evaluate={"corruption_images": 200})}),
     ],
 )

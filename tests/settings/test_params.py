@@ -64,7 +64,7 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
         ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
         (
-            "views: null\nevaluate",
+            "views: null\nserve",
             "views: [1, 4]\nevaluate",
             "views 4 in train or search is more than augment.views 1",
         ),

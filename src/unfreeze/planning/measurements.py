@@ -20,7 +20,9 @@ from unfreeze.settings.params import Params
 # Enough for ten studies of six backbones; older ones tell of older code.
 MOST_KEPT = 500
 # Sections of params.yaml that decide how much a stage has to do.
-SECTIONS = ("data", "preprocess", "split", "augment", "extract", "unfreeze", "head", "train", "search", "evaluate")
+SECTIONS = (
+    "data", "preprocess", "split", "augment", "extract", "unfreeze", "head", "train", "search", "serve", "evaluate",
+)  # fmt: skip
 # Stages that read the images as they came: how many bytes these have decides how long they take.
 READS_RAW = ("download", "check", "preprocess")
 
