@@ -65,7 +65,7 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
         (
             "views: null\nserve",
-            "views: [1, 4]\nevaluate",
+            "views: [1, 4]\nserve",
             "views 4 in train or search is more than augment.views 1",
         ),
         (
