@@ -51,6 +51,6 @@ def find_package(paths: Paths, name: str | None) -> Located:
     packed = sorted(folder.name for folder in paths.packed("x").parent.glob("*") if folder.is_dir())
     known = f"this study has {', '.join(packed)}" if packed else "there is no model yet, run `make repro`"
     raise UnfreezeError(
-        f"no model {name}: {known}; expected a backbone, a folder that holds a packed model (model.json and the files "
-        f"beside it), or {REGISTERED}NAME@ALIAS"
+        f"no model {name}: {known}; expected a backbone, a folder that holds model.json and the files of a packed "
+        f"model, or {REGISTERED}NAME@ALIAS"
     )

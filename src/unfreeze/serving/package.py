@@ -129,6 +129,9 @@ def convert(model: Path, target: Path) -> None:
     converted = engine.convert(keras.Model(whole.input, [whole.output, features]))
     for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
         output.get_tensor().set_names({name})
+    # OpenVINO numbers them from the beginning of the process on.
+    for number, operation in enumerate(converted.get_ordered_ops()):
+        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     # OpenVINO halves weights unless it is told not to.
     openvino.save_model(converted, target, compress_to_fp16=False)
 
