@@ -36,7 +36,7 @@ def test_an_image_farther_than_the_threshold_is_unlike_the_training_images(packe
     (answers,) = Classifier(folder).classify(pixels)
     assert answers.reasons != ["unlike training"]
     described = files.read_json(folder / "model.json")
-    described["unlike"]["farthest"] = answers.nearest.farthest[0] / 2
+    described["unlike"]["farthest"] = float(answers.nearest.farthest[0]) / 2
     files.write_json(folder / "model.json", described)
     assert [one.reasons for one in Classifier(folder).classify(pixels)] == [["unlike training"]]
 
