@@ -5,6 +5,7 @@ Every run of pytest imports this file, that of a single test too: it imports wha
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -57,6 +58,16 @@ STUDIED = (
     "unfreeze.candidates.default=[none,{blocks: 1}]",
     "search.enabled.from_scratch=true",
 )
+
+
+@pytest.fixture(autouse=True)
+def _forget_how_to_log() -> Iterator[None]:
+    """Let pytest see what is logged, whatever a command that ran in this process before made of the log."""
+    yield
+    log = logging.getLogger("unfreeze")
+    log.handlers.clear()
+    log.setLevel(logging.NOTSET)
+    log.propagate = True
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.

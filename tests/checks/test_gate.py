@@ -61,10 +61,7 @@ def test_quarantine_lets_unreadable_images_pass(tmp_path: Path) -> None:
     gate.enforce("manifest", GOOD.assign(unreadable=[False, True]), wanted, Paths(tmp_path))
 
 
-def test_a_warning_is_told_and_a_check_that_is_off_is_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gate.log, "propagate", True)
+def test_a_warning_is_told_and_a_check_that_is_off_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blurred = GOOD.assign(blurry=[True, False])
     gate.enforce("manifest", blurred, rules.guard_manifest(CHECKS), Paths(tmp_path))
     assert "images are blurred (a): look at them" in caplog.text

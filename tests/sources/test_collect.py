@@ -17,7 +17,6 @@ from tests.sources.test_zip_names import write_zip
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.runtime.console import log
 from unfreeze.settings.sources import ArchiveSource, FolderSource, LabelTable, WheelSource
 from unfreeze.sources import collect, wheels
 from unfreeze.stages import download
@@ -169,9 +168,7 @@ def test_settings_of_paths_are_checked(values: dict[str, object], problem: str) 
 
 def test_what_is_left_out_is_told(
     tmp_path: Path, downloads: Path, make_images: Callable[..., Path], caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(log, "propagate", True)
     images = make_images(tmp_path / "images", images=3)
     for name in ("unsorted_1.jpg", "red/clip.mp4", "red/.DS_Store"):
         (images / name).touch()

@@ -309,7 +309,6 @@ def test_progress_is_shown_in_megabytes(
 ) -> None:
     monkeypatch.setattr(fetch, "SHOWN_FROM", 1)
     monkeypatch.setattr(fetch, "MEGABYTE", 1000)
-    monkeypatch.setattr("unfreeze.runtime.console.log.propagate", True)
     monkeypatch.setattr("unfreeze.runtime.console.SECONDS_BETWEEN_LINES", 0.0)
     server.add("set.zip", CONTENT)
     with caplog.at_level("INFO", "unfreeze"):

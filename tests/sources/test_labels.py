@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.conftest import processor_time
 from unfreeze.errors import UnfreezeError
-from unfreeze.runtime.console import log
 from unfreeze.settings.sources import LabelTable
 from unfreeze.sources import labels
 
@@ -50,9 +49,8 @@ def refused_table(root: Path, text: str | bytes, **settings: object) -> str:
 
 
 @pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """Collect what is logged as a warning."""
-    monkeypatch.setattr(log, "propagate", True)
     caplog.set_level("WARNING", "unfreeze")
     return caplog
 

