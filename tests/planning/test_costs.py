@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.conftest import PROJECT
 from tests.planning.studies import changed, job
 from unfreeze.planning.costs import FORMULAS, Cost, estimate
+from unfreeze.planning.jobs import OF_BACKBONE
 from unfreeze.planning.machine import Speed
 
 
@@ -53,6 +56,11 @@ def test_more_work_takes_longer(stage: str, change: dict[str, Any]) -> None:
 
 def test_a_search_that_is_off_takes_no_time() -> None:
     assert seconds("search", backbone="off") < seconds("search") / 5
+
+
+def test_a_stage_that_runs_once_a_backbone_is_planned_with_its_network() -> None:
+    pipeline = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    assert set(OF_BACKBONE) == {name for name, stage in pipeline.items() if "matrix" in stage}
 
 
 def test_every_stage_has_a_cost() -> None:

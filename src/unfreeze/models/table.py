@@ -6,6 +6,7 @@ from typing import Literal
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.own_backbones import list_own_backbones, read_own_backbone
 from unfreeze.models.pixels import detect_pixels
+from unfreeze.runtime import console
 from unfreeze.settings.base import Pixels
 from unfreeze.settings.sources import WeightsSource
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
@@ -100,6 +101,7 @@ def find_row(name: str) -> Row:
 
 def _find_builder(name: str) -> Row:
     """Return the row of a builder of keras.applications that is not in the table."""
+    console.import_keras()
     import keras
 
     builders = {

@@ -11,7 +11,7 @@ from unfreeze.settings.study import Evaluate, Serve
 from unfreeze.settings.training import Extract, Phase
 
 # Stages that run once a backbone.
-OF_BACKBONE = ("pretrained", "extract", "learning_curve", "search", "finetune", "evaluate")
+OF_BACKBONE = ("pretrained", "extract", "learning_curve", "search", "finetune", "package", "evaluate")
 
 
 @dataclass(frozen=True)

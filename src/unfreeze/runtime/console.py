@@ -117,12 +117,21 @@ def describe_seconds(seconds: float) -> str:
 
 def import_tensorflow() -> None:
     """Import TensorFlow without the two notices on the processor that no log level suppresses."""
+    _import_silently("tensorflow")
+
+
+def import_keras() -> None:
+    """Import Keras with whatever backend this process has chosen, without that one's notices."""
+    _import_silently("keras")
+
+
+def _import_silently(name: str) -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nothing, pause_collector():
             os.dup2(nothing.fileno(), 2)
-            importlib.import_module("tensorflow")
+            importlib.import_module(name)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
