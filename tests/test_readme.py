@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import PROJECT
+from unfreeze.images.decoding import load_rgb
 
 # EXIF's tag of the orientation, and its value for a camera turned by a quarter.
 ORIENTATION, QUARTER_TURN = 0x0112, 6
@@ -33,7 +34,9 @@ def test_a_photograph_taken_upright_is_predicted_as_the_upright_one(tmp_path: Pa
         output="softmax",
     )  # fmt: skip
     (tmp_path / "models").mkdir()
-    backbone.build_classifier(head).save(tmp_path / "models/xception.keras")
+    model = backbone.build_classifier(head)
+    model.save(tmp_path / "models/xception.keras")
+    assert "unfreeze" not in python_lines()
     # Dark on one side: lying down it is another image.
     upright = Image.fromarray(np.tile(np.linspace(0, 255, 60, dtype="uint8")[None, :, None], (80, 1, 3)))
     exif = Image.Exif()
@@ -50,3 +53,11 @@ def test_a_photograph_taken_upright_is_predicted_as_the_upright_one(tmp_path: Pa
     assert re.fullmatch(r"\[\[0?\.\d+ +0?\.\d+ *\]\]\n", of_upright)
     assert predict(turned, exif=exif) == of_upright
     assert predict(turned) != of_upright
+    # A real JPEG, larger than the decoder has to give.
+    smooth = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    Image.fromarray(smooth).resize((900, 700)).save(tmp_path / "photo.jpg", "JPEG", exif=exif)
+    command = [sys.executable, "-c", python_lines()]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300).stdout
+    pixels = load_rgb(tmp_path / "photo.jpg", 32, max_pixels=10**6)
+    expected = model.predict(pixels[None], verbose=0)[0]
+    assert [float(value) for value in re.findall(r"[\d.e-]+", said)] == pytest.approx(expected, abs=1e-6)
