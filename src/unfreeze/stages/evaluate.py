@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.evaluation import calibration, diagnosis, intervals, scores
+from unfreeze.evaluation import calibration, diagnosis, intervals, scores, selective
 from unfreeze.features import pooled
 from unfreeze.features.pooled import Pooled
 from unfreeze.images import corruptions, jpeg, store
@@ -22,6 +22,9 @@ from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluatio
 from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
+from unfreeze.serving import rejection
+from unfreeze.serving.classifier import Classifier
+from unfreeze.serving.rejection import Scored
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.stage_settings import declare_param
@@ -106,6 +109,12 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
             calibration=measure_calibration(labels, probabilities, temperature),
+            abstention=rejection.measure(
+                Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size),
+                paths.images,
+                Scored(rows, probabilities.argmax(axis=1) == labels, probabilities),
+                settings.seed,
+            ),
             corruptions=tuple(measure_corruptions(scorer, rows, labels, probabilities, settings)),
             seeds={
                 str(seed): score_repeat(
@@ -179,7 +188,7 @@ def log_findings(settings: Settings, paths: Paths, backbone: str) -> None:
 
 
 def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
-    """Return how well probabilities tell how often the model is right, before and after scaling by a temperature.
+    """Return how well probabilities tell how often the model is right, with the temperature and without.
 
     Args:
         labels: Class numbers, shape (images,).
@@ -190,10 +199,10 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperatu
     classes = np.arange(probabilities.shape[1])
     return Calibration(
         temperature=temperature,
-        calibration_error=calibration.compute_calibration_error(labels, before),
-        calibrated_error=calibration.compute_calibration_error(labels, probabilities),
-        log_loss=float(metrics.log_loss(labels, before, labels=classes)),
-        calibrated_log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        calibration_error=calibration.compute_calibration_error(labels, probabilities),
+        log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        uncalibrated_error=calibration.compute_calibration_error(labels, before),
+        uncalibrated_log_loss=float(metrics.log_loss(labels, before, labels=classes)),
     )
 
 
@@ -310,7 +319,7 @@ def find_neighbours(
 def write_curves(
     paths: Paths, backbone: str, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> None:
-    """Write the tables that ROC, precision-recall, reliability and confusion are drawn from.
+    """Write the tables that ROC, precision-recall, reliability, risk and confusion are drawn from.
 
     Args:
         paths: Where they go.
@@ -325,3 +334,7 @@ def write_curves(
     files.write_csv(paths.roc(backbone), scores.compute_roc(labels, probabilities, classes))
     files.write_csv(paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes))
     files.write_csv(paths.reliability(backbone), calibration.compute_reliability(labels, probabilities))
+    correct = probabilities.argmax(axis=1) == labels
+    files.write_csv(
+        paths.risk_coverage(backbone), selective.compute_risk_coverage(probabilities.max(axis=1), correct)
+    )

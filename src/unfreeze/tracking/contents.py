@@ -89,7 +89,7 @@ def list_test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
         scores |= {f"{group}_{key}": value for key, value in averages if key != "support"}
     for name, values in result.classes.items():
         scores |= {f"{key}/{clean_metric_name(name)}": value for key, value in values if value is not None}
-    scores |= {key: value for key, value in result.calibration if key != "log_loss"}
+    scores |= dict(result.calibration)
     for name, value in scores.items():
         yield f"test_{name}", _round(value), 0
     yield "parameters", float(result.size.parameters), 0

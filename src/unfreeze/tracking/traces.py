@@ -90,9 +90,9 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
 
     Returns:
         One mapping a model, the newest first: `run`, `backbone`, `study`, `fold` (train: it learnt from it; val: it
-        was chosen by it; test: it was scored on it; calibration: its conformal sets were), `label`, `label_given` (the source's, where a correction
-        replaced it; else None), `model_sha256`, and `versions`, each with `name`, `version` and `aliases`, of those
-        in the registry.
+        was chosen by it; test: it was scored on it; calibration: its conformal sets are made with it), `label`,
+        `label_given` (the source's, where a correction replaced it; else None), `model_sha256`, and `versions`, each
+        with `name`, `version` and `aliases`, of those in the registry.
     """
     with server.in_one_line():
         runs = _list_backbones(server)
