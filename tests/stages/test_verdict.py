@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import PROJECT
-from tests.report.conftest import row
+from tests.report import conftest as reported
 from tests.trackers import NoTracker
 from unfreeze import files
 from unfreeze.checks import gate
@@ -68,7 +68,7 @@ def made_up(
         result |= {
             "majority": float(np.bincount(labels).max() / len(labels)),
             "calibration": measure_calibration(labels, probabilities, 1.0).to_json(),
-            "abstention": row("", 0.9, classes=classes, images=len(labels))["abstention"],
+            "abstention": reported.row("", 0.9, classes=classes, images=len(labels))["abstention"],
             "corruptions": [],
             "seeds": {},
             "size": {"parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0},

@@ -2,8 +2,8 @@
 
 El-Yaniv and Wiener 2010 ("On the Foundations of Noise-free Selective Classification") define risk and coverage.
 Geifman and El-Yaniv 2017 ("Selective Classification for Deep Neural Networks") take the largest softmax output as
-confidence. Geifman, Uziel and El-Yaniv 2019 ("Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers") measure
-the area.
+confidence. Geifman, Uziel and El-Yaniv 2019 ("Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers")
+measure the area.
 """
 
 import numpy as np
