@@ -5,6 +5,7 @@ python -m benchmarks.unlike BACKBONE FOLDER [--most 1000]
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,8 @@ def main() -> None:
     some = [found[place] for place in np.linspace(0, len(found) - 1, min(options.most, len(found))).astype(int)]
     other = _measure(classifier, _load(classifier, some))
     result = rejection.compare(str(options.folder), like, other)
-    print(
-        json.dumps({**result.to_json(), "test images": len(like), "rejected test images": float((like > 1).mean())})
-    )
+    shares = {"test_images": len(like), "rejected_test_images": float((like > 1).mean())}
+    sys.stdout.write(json.dumps({**result.to_json(), **shares}) + "\n")
 
 
 def _measure(classifier: Classifier, batches: Iterator[np.ndarray]) -> np.ndarray:

@@ -23,15 +23,16 @@ def test_shares_are_those_of_the_packed_thresholds(classifier: Classifier, monke
     monkeypatch.setattr(rejection, "DRAWN", 5)
     images, rows = classifier.folder.parents[1] / "images.h5", np.arange(0, 36, 2)
     (answers,) = Classifier(classifier.folder, batch_size=18).classify([store.read_pixels(images, rows)])
-    correct = np.arange(18) % 3 > 0
-    found = rejection.measure(classifier, images, Scored(rows, correct, answers.probabilities), seed=0)
+    labels = np.arange(18) % 3
+    correct = answers.probabilities.argmax(axis=1) == labels
+    found = rejection.measure(classifier, images, Scored(rows, labels, answers.probabilities), seed=0)
     accepted = np.array([not reason for reason in answers.reasons])
     assert found.accepted == accepted.mean()
     assert found.error == (pytest.approx((~correct[accepted]).mean()) if accepted.any() else None)
     assert found.accepted + found.unsure + found.unlike == pytest.approx(1)
     assert [of.kind for of in found.unlike_images] == list(unlike.KINDS)
     assert {of.images for of in found.unlike_images} == {5}
-    again = rejection.measure(classifier, images, Scored(rows, correct, answers.probabilities), seed=0)
+    again = rejection.measure(classifier, images, Scored(rows, labels, answers.probabilities), seed=0)
     assert again == found
 
 
@@ -60,7 +61,7 @@ def test_imagenet_features_tell_solar_cells_from_all_that_is_drawn(
     source = package.Source(paths[1], paths[0], folds, "xception", temperature=1.0, max_pixels=10**6, seed=0)
     package.pack(source, tmp_path / "packed", SERVE, EXTRACT)
     test = store.describe(paths[0]).find_rows(folds, "test")
-    scored = Scored(test, np.ones(len(test), bool), np.full((len(test), 2), 0.5))
+    scored = Scored(test, np.zeros(len(test), int), np.full((len(test), 2), 0.5))
     found = rejection.measure(Classifier(tmp_path / "packed"), paths[0], scored, seed=0)
     auroc = {of.kind: of.auroc for of in found.unlike_images}
     # The photographs are coloured, of things: as near to cats and dogs as the package index has them.

@@ -24,13 +24,18 @@ class Scored:
 
     Args:
         rows: Their rows in the store, ascending, at least one.
-        correct: Whether each prediction is right.
+        labels: Class numbers, shape (images,).
         probabilities: Shape (images, classes).
     """
 
     rows: np.ndarray
-    correct: np.ndarray
+    labels: np.ndarray
     probabilities: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each prediction is right, shape (images,)."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
 
 
 def measure(classifier: Classifier, images: Path, scored: Scored, seed: int) -> Abstention:

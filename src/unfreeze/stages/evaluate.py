@@ -18,7 +18,7 @@ from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Latency, ModelSize
 from unfreeze.records.test_evaluations import ScoredModel
-from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
+from unfreeze.records.test_scores import Abstention, Calibration, CorruptionScore, Evaluation
 from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
@@ -109,19 +109,9 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
             calibration=measure_calibration(labels, probabilities, temperature),
-            abstention=rejection.measure(
-                Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size),
-                paths.images,
-                Scored(rows, probabilities.argmax(axis=1) == labels, probabilities),
-                settings.seed,
-            ),
+            abstention=measure_abstention(settings, paths, backbone, Scored(rows, labels, probabilities)),
             corruptions=tuple(measure_corruptions(scorer, rows, labels, probabilities, settings)),
-            seeds={
-                str(seed): score_repeat(
-                    Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels
-                )
-                for seed in settings.seeds
-            },
+            seeds=score_repeats(settings, paths, backbone, rows, labels),
             size=measure_size(paths, backbone, scorer),
             test_evaluations=evaluations,
         )
@@ -206,10 +196,24 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperatu
     )
 
 
-def score_repeat(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy of a model that was trained again with another seed."""
-    probabilities = scorer.predict(rows, f"{len(rows)} test images, another seed")
-    return float((probabilities.argmax(axis=1) == labels).mean())
+def measure_abstention(settings: Settings, paths: Paths, backbone: str, scored: Scored) -> Abstention:
+    """Return what the thresholds of the packed model reject of the test fold and of unlike images."""
+    classifier = Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size)
+    return rejection.measure(classifier, paths.images, scored, settings.seed)
+
+
+def score_repeats(
+    settings: Settings, paths: Paths, backbone: str, rows: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Return the accuracy of each model that was trained again, by its seed."""
+    from unfreeze.models.scorer import Scorer
+
+    found = {}
+    for seed in settings.seeds:
+        scorer = Scorer(paths.repeat(backbone, seed), paths.images, settings.extract)
+        probabilities = scorer.predict(rows, f"{len(rows)} test images, seed {seed}")
+        found[str(seed)] = float((probabilities.argmax(axis=1) == labels).mean())
+    return found
 
 
 def measure_corruptions(
