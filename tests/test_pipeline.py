@@ -157,8 +157,8 @@ def test_a_rate_or_a_head_never_extracts_again(studied: Checkout) -> None:
 
 
 PICTURES = (
-    "confusion", "corruptions", "history", "learning_curve", "mistakes", "precision_recall", "reliability", "roc",
-    "search",
+    "confusion", "corruptions", "history", "learning_curve", "mistakes", "precision_recall", "reliability",
+    "risk_coverage", "roc", "search",
 )  # fmt: skip
 
 

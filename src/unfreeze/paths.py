@@ -290,6 +290,9 @@ class Paths:
     def reliability(self, backbone: str) -> Path:
         return self.root / f"plots/reliability/{backbone}.csv"
 
+    def risk_coverage(self, backbone: str) -> Path:
+        return self.root / f"plots/risk_coverage/{backbone}.csv"
+
     def mistakes_picture(self, backbone: str) -> Path:
         return self.root / f"plots/pictures/{backbone}_mistakes.png"
 

@@ -144,6 +144,16 @@ def test_the_split_is_guarded(tmp_path: Path, change: dict[str, list[object]], m
     assert message is None or any(re.search(message, problem) for problem in problems)
 
 
+@pytest.mark.parametrize(("share", "fails"), [(0.1, False), (0.0, True)])
+def test_a_calibration_fold_is_expected_only_where_it_was_asked_for(
+    tmp_path: Path, share: float, fails: bool
+) -> None:
+    split = SPLIT.model_copy(update={"calibration": share})
+    frame = FOLDS.assign(fold=["train"] * 4 + ["calibration"] * 2 + ["val"] * 2 + ["test"] * 2)
+    problems = gate.validate("split", frame, rules.guard_split(split, given=False), Paths(tmp_path))["error"]
+    assert bool(problems) == fails
+
+
 def test_untrained_weights_may_fail_their_checks_in_the_open(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": [1, 2], "predicted": ["x", "x"], "correct": [True, False]})
     wanted = rules.guard_predictions(2, 0.5, CHECKS)

@@ -22,6 +22,11 @@ def test_what_stayed_moved_came_and_went_is_counted() -> None:
     }
 
 
+def test_a_calibration_fold_is_counted_where_there_is_one() -> None:
+    result = split_diff.summarize(split_diff.compare(folds(a="train"), folds(a="train", b="calibration")))
+    assert result["added"] == {"train": 0, "val": 0, "test": 0, "calibration": 1}
+
+
 @pytest.mark.xdist_group("studied")
 def test_versions_that_dvc_holds_are_compared(studied: Checkout) -> None:
     same = json.loads(studied.run("unfreeze", "split-diff", "--json"))

@@ -40,6 +40,7 @@ def write_study(paths: Paths, classes: list[str]) -> None:
         files.write_csv(paths.roc(name), data.roc)
         files.write_csv(paths.precision_recall(name), data.precision_recall)
         files.write_csv(paths.reliability(name), data.reliability)
+        files.write_csv(paths.risk_coverage(name), data.risk_coverage)
         mistake = {
             "kind": "mistake", "id": "a", "label": classes[0], "predicted": classes[1], "probability": 0.9,
             "picture": grey, "heatmap": grey, "neighbours": [],
@@ -66,8 +67,8 @@ def paths(tmp_path: Path) -> Paths:
 def test_every_chart_is_drawn_to_the_same_bytes_each_time(paths: Paths) -> None:
     first = draw_all(paths)
     of_backbone = {
-        "confusion", "corruptions", "history", "learning_curve", "mistakes", "precision_recall", "reliability", "roc",
-        "search",
+        "confusion", "corruptions", "history", "learning_curve", "mistakes", "precision_recall", "reliability",
+        "risk_coverage", "roc", "search",
     }  # fmt: skip
     of_all = {"accuracy", "class_curves", "pairs", "training"}
     assert set(first) == {

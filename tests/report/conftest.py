@@ -79,10 +79,22 @@ def row(
         ],
         "calibration": {
             "temperature": 1.3,
-            "calibration_error": 0.03,
-            "calibrated_error": 0.01,
-            "log_loss": 0.1,
-            "calibrated_log_loss": 0.09,
+            "calibration_error": 0.01,
+            "log_loss": 0.09,
+            "uncalibrated_error": 0.03,
+            "uncalibrated_log_loss": 0.1,
+        },
+        "abstention": {
+            "risk_area": (1 - accuracy) / 4,
+            "lowest": 0.8,
+            "error_rate": 0.05,
+            "accepted": 0.85,
+            "error": (1 - accuracy) / 2,
+            "unsure": 0.14,
+            "unlike": 0.01,
+            "unlike_images": [
+                {"kind": kind, "images": 60, "auroc": 0.99, "rejected": 0.95} for kind in ("text pages", "noise")
+            ],
         },
         "cost": {
             "parameters": 20_865_578,
@@ -290,8 +302,9 @@ def backbone_data(row: dict[str, Any], of: dict[str, Any], head: int) -> Backbon
         scores=Evaluation.model_validate(
             {
                 **values, **row["averages"], "classes": of_classes, "confusion": row["confusion"],
-                "calibration": row["calibration"], "corruptions": row["corruptions"], "seeds": {},
-                "images": of["test_images"], "majority": of["majority"], "size": row["cost"], "test_evaluations": [],
+                "calibration": row["calibration"], "abstention": row["abstention"], "corruptions": row["corruptions"],
+                "seeds": {}, "images": of["test_images"],
+                "majority": of["majority"], "size": row["cost"], "test_evaluations": [],
             }
         ),
         search=SearchResult.model_validate(trials()),
@@ -300,6 +313,7 @@ def backbone_data(row: dict[str, Any], of: dict[str, Any], head: int) -> Backbon
         roc=pd.concat(roc, ignore_index=True),
         precision_recall=pd.concat(precision, ignore_index=True),
         reliability=pd.DataFrame(bins),
+        risk_coverage=pd.DataFrame({"coverage": along, "risk": along**3 / 5, "threshold": 1 - along / 2})[1:],
     )  # fmt: skip
 
 

@@ -54,6 +54,14 @@ def test_the_report_holds_pairs_findings_and_lineage() -> None:
     assert "5 models were evaluated on this test fold, 2 of them before this study." in written
 
 
+def test_the_report_says_what_each_model_accepts_and_rejects() -> None:
+    of = verdict()
+    of["rows"][1]["abstention"] |= {"accepted": 0.0, "error": None, "lowest": 1.1}
+    written = text.format_report(study(of))
+    assert "| xception | 85.0 % | 2.0 % | 0.010 | 1.0 % | 95.0 % | 95.0 % |" in written
+    assert "| vgg16 | 0.0 % | – |" in written
+
+
 def test_a_fold_that_no_other_study_used_is_looked_at_first() -> None:
     of = verdict() | {"test_evaluations": {"models": 3, "earlier": 0}}
     assert "First look at this test fold" in text.format_report(study(of))

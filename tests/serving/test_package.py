@@ -30,13 +30,16 @@ def test_an_image_of_the_training_fold_is_its_own_nearest(packed: Path) -> None:
     assert answers.nearest.distances[0, 0] == pytest.approx(0, abs=1e-3)
 
 
-def test_an_image_farther_than_the_threshold_is_unlike_the_training_images(packed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_an_image_farther_than_a_threshold_is_unlike_the_training_images(
+    packed: Path, tmp_path: Path, distance: str
+) -> None:
     folder = Path(shutil.copytree(packed, tmp_path / "copy"))
     pixels = [np.asarray(draw_image("red", 50).resize((32, 32)))[None]]
     (answers,) = Classifier(folder).classify(pixels)
     assert answers.reasons != ["unlike training"]
     described = files.read_json(folder / "model.json")
-    described["unlike"]["farthest"] = float(answers.nearest.farthest[0]) / 2
+    described["unlike"][distance] = described["unlike"][distance] * float(answers.unlikeness[0]) / 100
     files.write_json(folder / "model.json", described)
     assert [one.reasons for one in Classifier(folder).classify(pixels)] == [["unlike training"]]
 

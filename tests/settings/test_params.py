@@ -53,6 +53,11 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("max_trials: 4", "max_trials: 1", "search.max_trials: Input should be greater than or equal to 2"),
         ("train: 0.6", "train: 0.9", "split: train, val and test add up to 1.3, expected 1"),
         (
+            "calibration: 0",
+            "calibration: 0.1",
+            "split: train, val, test and calibration add up to 1.1, expected 1",
+        ),
+        (
             "kind: wheel",
             "kind: flopy",
             "data: unknown kind 'flopy': use archive, folder, ",

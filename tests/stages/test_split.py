@@ -11,6 +11,7 @@ from unfreeze.stages import split
 
 EXACT = Split(train=0.6, val=0.2, test=0.2, method="exact", tolerance=0.05)
 STABLE = EXACT.model_copy(update={"method": "stable"})
+HELD_OUT = {"train": 0.45, "calibration": 0.15}
 
 
 def images(counts: dict[str, int], copies: int = 1) -> pd.DataFrame:
@@ -122,6 +123,45 @@ def test_a_fold_that_the_source_lacks_is_drawn_from_its_training_images(
     # Three parts to one, as in the settings.
     assert 0.15 < (drawn == missing).mean() < 0.35
     assert (split.describe_folds(folds.reset_index(), rows, method)["folds_of_cluster"] == 1).all()
+
+
+@pytest.mark.parametrize("method", [EXACT, STABLE])
+def test_calibration_images_come_from_training_alone_and_by_cluster(method: Split) -> None:
+    rows = images({"a": 400, "b": 400}, copies=9)
+    held_out = method.model_copy(update=HELD_OUT)
+    before = split.assign_folds(rows, method, 0).set_index("id")["fold"]
+    after = split.assign_folds(rows, held_out, 0)
+    calibration = after.set_index("id")["fold"] == "calibration"
+    assert set(before[calibration]) == {"train"}
+    assert after.set_index("id")["fold"].where(~calibration, "train").equals(before)
+    table = split.describe_folds(after, rows, held_out)
+    assert (table["folds_of_cluster"] == 1).all()
+    assert table["share_off"].max() < 0.01
+    assert (table["classes_of_fold"] == 2).all()
+
+
+@pytest.mark.parametrize("given_folds", [["train", "val", "test"], ["train", "test"], ["train", "", "test"]])
+@pytest.mark.parametrize("method", [EXACT, STABLE])
+def test_where_the_source_gives_folds_calibration_images_come_from_its_training(
+    given_folds: list[str], method: Split
+) -> None:
+    rows = images({"a": 300, "b": 300})
+    rows["fold"] = (given_folds * len(rows))[: len(rows)]
+    held_out = method.model_copy(update=HELD_OUT)
+    before = split.assign_folds(rows, method, 0).set_index("id")["fold"]
+    after = split.assign_folds(rows, held_out, 0).set_index("id")["fold"]
+    calibration = after == "calibration"
+    assert after[~calibration].equals(before[~calibration])
+    assert set(before[calibration]) == {"train"}
+    # One part to three, as in the settings.
+    assert calibration.sum() / (before == "train").sum() == pytest.approx(0.25, abs=0.07)
+
+
+def test_a_class_without_calibration_images_is_named() -> None:
+    rows = images({"a": 60, "b": 3})
+    rows["fold"] = ["train", "val", "test"] * 21
+    with pytest.raises(UnfreezeError, match=r"class 'b' .* none of them in fold (train|calibration): .*add images"):
+        split.assign_folds(rows, EXACT.model_copy(update=HELD_OUT), 0)
 
 
 def test_too_few_images_are_named() -> None:

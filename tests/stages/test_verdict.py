@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from tests.conftest import PROJECT
+from tests.report import conftest as reported
 from tests.trackers import NoTracker
 from unfreeze import files
 from unfreeze.checks import gate
 from unfreeze.errors import UnfreezeError
-from unfreeze.evaluation import calibration, scores
+from unfreeze.evaluation import calibration, scores, selective
 from unfreeze.images import jpeg
 from unfreeze.paths import Paths
 from unfreeze.records import study_report, test_evaluations
@@ -67,6 +68,7 @@ def made_up(
         result |= {
             "majority": float(np.bincount(labels).max() / len(labels)),
             "calibration": measure_calibration(labels, probabilities, 1.0).to_json(),
+            "abstention": reported.row("", 0.9, classes=classes, images=len(labels))["abstention"],
             "corruptions": [],
             "seeds": {},
             "size": {"parameters": 10, "multiply_accumulates": 100, "size_mb": 1.0},
@@ -79,6 +81,10 @@ def made_up(
             paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes)
         )
         files.write_csv(paths.reliability(backbone), calibration.compute_reliability(labels, probabilities))
+        files.write_csv(
+            paths.risk_coverage(backbone),
+            selective.compute_risk_coverage(probabilities.max(axis=1), said == labels),
+        )
         files.write_csv(
             paths.history(backbone),
             pd.DataFrame(

@@ -1,7 +1,8 @@
-"""A trial as MLflow has it, from literal values."""
+"""Trials and scores as MLflow has them, from literal values."""
 
+from unfreeze.records.test_scores import Abstention, UnlikeImages
 from unfreeze.records.trial import Trial
-from unfreeze.tracking.contents import list_trial_metrics, list_trial_params
+from unfreeze.tracking.contents import list_abstention_scores, list_trial_metrics, list_trial_params
 
 RUNNING = {
     "trial": 3,
@@ -42,4 +43,25 @@ def test_the_settings_of_a_trial_come_with_its_backbone() -> None:
         "unfreeze_point": 15,
         "continues": None,
         "learning_rate": 1e-4,
+    }
+
+
+def test_rejected_answers_are_metrics_and_a_share_of_none_is_left_out() -> None:
+    of = Abstention(
+        risk_area=0.02,
+        lowest=1.1,
+        error_rate=0.05,
+        accepted=0.0,
+        error=None,
+        unsure=0.9,
+        unlike=0.1,
+        unlike_images=(UnlikeImages(kind="text pages", images=60, auroc=0.99, rejected=0.95),),
+    )
+    assert list_abstention_scores(of) == {
+        "risk_area": 0.02,
+        "accepted": 0.0,
+        "unsure": 0.9,
+        "unlike": 0.1,
+        "unlike_auroc/text pages": 0.99,
+        "unlike_rejected/text pages": 0.95,
     }

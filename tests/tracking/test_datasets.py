@@ -20,3 +20,10 @@ def test_another_image_or_label_changes_the_digest_of_its_fold_alone() -> None:
     for changed in ([*ROWS, ("e5", "cat", "train")], [("a1", "dog", "train"), *ROWS[1:]]):
         assert digests(changed)["train"] != digests(ROWS)["train"]
         assert digests(changed)["test"] == digests(ROWS)["test"]
+
+
+def test_a_calibration_fold_has_a_digest_where_there_is_one() -> None:
+    assert list(digests(ROWS)) == ["train", "val", "test"]
+    assert {**digests(ROWS), **digests([("f6", "cat", "calibration")])}.keys() == digests(ROWS).keys() | {
+        "calibration"
+    }

@@ -5,7 +5,6 @@ from typing import Any
 
 from unfreeze.checks.catalogue import EXPLANATIONS
 from unfreeze.checks.image_check import load_image_checks
-from unfreeze.settings.base import FOLDS
 from unfreeze.settings.checks import CheckSettings, Limits
 from unfreeze.settings.images import Split
 
@@ -180,7 +179,7 @@ def guard_split(split: Split, *, given: bool) -> list[Rule]:
         Rule("ExpectColumnValuesToBeUnique", {"column": "id"}, "images are in two folds", "run `dvc repro` again"),
         Rule(
             "ExpectColumnDistinctValuesToEqualSet",
-            {"column": "fold", "value_set": list(FOLDS)},
+            {"column": "fold", "value_set": list(split.shares)},
             "a fold is empty",
             "bring more images or change the shares in split",
         ),

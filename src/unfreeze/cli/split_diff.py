@@ -11,7 +11,7 @@ from rich.table import Table
 from unfreeze import dvc_repo, files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.settings.base import FOLDS
+from unfreeze.settings.base import CALIBRATION, FOLDS
 
 NOWHERE = "-"
 EXAMPLES = 20
@@ -34,12 +34,13 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
     """Return how many images stayed, moved, came and went, and which moved."""
     is_new, is_gone = table["before"] == NOWHERE, table["after"] == NOWHERE
+    folds = [*FOLDS, *([CALIBRATION] if table[["before", "after"]].isin([CALIBRATION]).any(axis=None) else [])]
     moved = table[(table["before"] != table["after"]) & ~is_new & ~is_gone]
     return {
         "stayed": int((table["before"] == table["after"]).sum()),
         "moved": moved.to_dict("records"),
-        "added": {fold: int((is_new & (table["after"] == fold)).sum()) for fold in FOLDS},
-        "removed": {fold: int((is_gone & (table["before"] == fold)).sum()) for fold in FOLDS},
+        "added": {fold: int((is_new & (table["after"] == fold)).sum()) for fold in folds},
+        "removed": {fold: int((is_gone & (table["before"] == fold)).sum()) for fold in folds},
     }
 
 
@@ -63,9 +64,9 @@ def read(paths: Paths, revision: str | None) -> pd.DataFrame:
 def show(result: dict[str, Any]) -> None:
     """Print the summary as tables."""
     console = Console()
-    counts = Table("", *FOLDS)
+    counts = Table("", *result["added"])
     for name in ("added", "removed"):
-        counts.add_row(name, *(f"{result[name][fold]:,}" for fold in FOLDS))
+        counts.add_row(name, *(f"{result[name][fold]:,}" for fold in result[name]))
     console.print(f"{result['stayed']:,} images stayed in their fold, {len(result['moved']):,} moved.")
     console.print(counts)
     if result["moved"]:

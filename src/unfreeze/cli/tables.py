@@ -47,6 +47,8 @@ def show_backbone(row: ReportedRow, verdict: ReportedVerdict) -> None:
         tables.tabulate_classes,
         tables.tabulate_confusions,
         tables.tabulate_calibration,
+        tables.tabulate_abstention,
+        tables.tabulate_unlike_images,
         tables.tabulate_slices,
     )
     for table in [*(tabulate(row) for tabulate in of_row), tables.tabulate_costs(verdict, [row])]:

@@ -30,6 +30,7 @@ class BackboneData:
         roc: One row a point: class, fpr, tpr.
         precision_recall: One row a point: class, recall, precision.
         reliability: One row a bin: low, high, images, confidence, accuracy; the last two NaN without images.
+        risk_coverage: One row a threshold, the highest first: coverage, risk, threshold.
     """
 
     name: str
@@ -41,6 +42,7 @@ class BackboneData:
     roc: pd.DataFrame
     precision_recall: pd.DataFrame
     reliability: pd.DataFrame
+    risk_coverage: pd.DataFrame
 
     @classmethod
     def read(cls, paths: Paths, backbone: str) -> "BackboneData":
@@ -61,6 +63,7 @@ class BackboneData:
             roc=_read_curves(paths.roc(backbone)),
             precision_recall=_read_curves(paths.precision_recall(backbone)),
             reliability=pd.read_csv(paths.reliability(backbone)),
+            risk_coverage=pd.read_csv(paths.risk_coverage(backbone)),
         )
 
 

@@ -16,7 +16,7 @@ def draw_backbone(paths: Paths, backbone: str) -> None:
 
     Args:
         paths: The checkout. Reads metrics/search, metrics/evaluate, metrics/learning_curve, plots/history, plots/roc,
-            plots/precision_recall, plots/reliability, data/predictions and data/mistakes; writes
+            plots/precision_recall, plots/reliability, plots/risk_coverage, data/predictions and data/mistakes; writes
             plots/pictures/<backbone>_<chart>.png.
         backbone: The backbone's name.
     """

@@ -33,6 +33,8 @@ SECONDS_A_STAGE_OF_DVC = 1.0
 SECONDS_PER_MB_OF_DVC = 0.004
 # Corruptions times strengths, see images/corruptions.py.
 CORRUPTED_SETS = 30
+# Kinds times images of a kind, see serving/rejection.py.
+UNLIKE_IMAGES = 360
 FLOAT_BYTES = 4
 # Memory of each stage without its networks: libraries, one helper process, and rows that wait to be shuffled.
 MEMORY_MB = {
@@ -162,6 +164,8 @@ def _finetune(job: Job) -> Cost:
 def _evaluate(job: Job) -> Cost:
     end = _training(job).end
     scored = job.test * (1 + job.scale.seeds) + CORRUPTED_SETS * min(job.corruption_images, job.test)
+    # Once more by the packed model, and the images unlike these.
+    scored += job.test + UNLIKE_IMAGES
     return Cost(
         # Latencies, explanations of the shown images, intervals; engines are compiled for three sizes of batch.
         python=START_TENSORFLOW + 4.0 + 0.1 * end.parameters * FLOAT_BYTES / 1e6,

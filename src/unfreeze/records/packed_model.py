@@ -5,7 +5,7 @@ from typing import Literal
 from unfreeze.records.record import Record
 
 # Raised when a change makes earlier packages unusable.
-FORMAT = 1
+FORMAT = 2
 
 
 class Unsure(Record):
@@ -28,13 +28,15 @@ class Unlike(Record):
     """When an image is too unlike the training images.
 
     Args:
-        farthest: Largest distance that is accepted, see `serving/abstention.py`.
+        cosine: Largest accepted cosine distance of features, see `serving/abstention.py`.
+        euclidean: Largest accepted Euclidean distance of features; an image that exceeds either is unlike.
         false_alarms: The share of images like the training images that is refused nevertheless.
         neighbours: To which nearest training image the distance is taken: 1 is the nearest.
         images: How many images were held back.
     """
 
-    farthest: float
+    cosine: float
+    euclidean: float
     false_alarms: float
     neighbours: int
     images: int

@@ -23,13 +23,62 @@ class Averages(Record):
 
 
 class Calibration(Record):
-    """Errors of the predicted probabilities before and after dividing logits by a temperature."""
+    """Errors of the predicted probabilities.
+
+    Args:
+        temperature: By which the saved model divides its logits.
+        calibration_error: Expected calibration error of the saved model's probabilities, 0 to 1.
+        log_loss: Of the same.
+        uncalibrated_error: Expected calibration error without the temperature.
+        uncalibrated_log_loss: Log-loss without it.
+    """
 
     temperature: float
     calibration_error: float
-    calibrated_error: float
     log_loss: float
-    calibrated_log_loss: float
+    uncalibrated_error: float
+    uncalibrated_log_loss: float
+
+
+class UnlikeImages(Record):
+    """Images that are unlike the training images, and how well the packed model tells them from the test fold.
+
+    Args:
+        kind: What they show.
+        images: How many.
+        auroc: Chance that one of them is farther from the training images than a test image, 0 to 1.
+        rejected: Share that is called unlike the training images.
+    """
+
+    kind: str
+    images: int
+    auroc: float
+    rejected: float
+
+
+class Abstention(Record):
+    """What the thresholds of the packed model reject.
+
+    Args:
+        risk_area: Mean share of wrong answers among the accepted ones as the threshold on the probability of the
+            predicted class falls from 1 to 0, see `evaluation/selective.py`.
+        lowest: The packed threshold on that probability; above 1 nothing is accepted.
+        error_rate: Share of wrong answers among the accepted ones that was asked for.
+        accepted: Share of test images whose answer is accepted.
+        error: Share of wrong answers among these; None if there are none.
+        unsure: Share of test images rejected as unsure.
+        unlike: Share of test images rejected as unlike the training images.
+        unlike_images: Other images.
+    """
+
+    risk_area: float
+    lowest: float
+    error_rate: float
+    accepted: float
+    error: float | None
+    unsure: float
+    unlike: float
+    unlike_images: tuple[UnlikeImages, ...]
 
 
 class CorruptionScore(Record):
@@ -80,6 +129,7 @@ class Evaluation(Scores):
     Args:
         majority: Share of the largest class, the accuracy of the majority-class baseline.
         calibration: Errors of the probabilities.
+        abstention: Which answers the packed model rejects.
         corruptions: One entry a corruption and strength.
         seeds: Accuracy of the models that were trained again, by seed.
         size: Size of the model.
@@ -88,6 +138,7 @@ class Evaluation(Scores):
 
     majority: float
     calibration: Calibration
+    abstention: Abstention
     corruptions: tuple[CorruptionScore, ...]
     seeds: dict[str, float]
     size: ModelSize

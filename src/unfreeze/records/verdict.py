@@ -7,7 +7,7 @@ from unfreeze.records.finding import Finding
 from unfreeze.records.interval import Interval, OptionalInterval
 from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.record import Record
-from unfreeze.records.test_scores import Averages, Calibration, CorruptionScore
+from unfreeze.records.test_scores import Abstention, Averages, Calibration, CorruptionScore
 
 
 class ClassScores(Record):
@@ -94,6 +94,7 @@ class Row(Record):
         confusion: Number of images, true classes as rows.
         confused: The pairs of classes confused most.
         calibration: Errors of the probabilities.
+        abstention: Which answers the packed model rejects.
         cost: Size of the model; times are in the report alone, since they differ from run to run.
         seeds: None where the study has one seed.
         corruptions: One entry a corruption and strength.
@@ -115,6 +116,7 @@ class Row(Record):
     confusion: tuple[tuple[int, ...], ...]
     confused: tuple[Confusion, ...]
     calibration: Calibration
+    abstention: Abstention
     cost: TrainedSize
     seeds: Spread | None
     corruptions: tuple[CorruptionScore, ...]

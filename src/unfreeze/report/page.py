@@ -103,6 +103,8 @@ def _describe_backbone(row: ReportedRow, study: Study) -> dict[str, Any]:
         tables.tabulate_classes(row),
         tables.tabulate_confusions(row),
         tables.tabulate_calibration(row),
+        tables.tabulate_abstention(row),
+        tables.tabulate_unlike_images(row),
     ]
     charts = [
         chart

@@ -197,14 +197,55 @@ def tabulate_slices(row: Row) -> Table:
 
 
 def tabulate_calibration(row: Row) -> Table:
-    """Return the errors of the probabilities before and after temperature scaling."""
+    """Return the errors of the saved model's probabilities, and those without its temperature."""
     of = row.calibration
     lines = [
-        ["calibration error", format_decimal(of.calibration_error), format_decimal(of.calibrated_error)],
-        ["log-loss", format_decimal(of.log_loss), format_decimal(of.calibrated_log_loss)],
+        ["calibration error", format_decimal(of.uncalibrated_error), format_decimal(of.calibration_error)],
+        ["log-loss", format_decimal(of.uncalibrated_log_loss), format_decimal(of.log_loss)],
     ]
-    divided = f"with temperature {format_digits(of.temperature)}"
-    return Table("Calibration", ["error", "as trained", f"{divided}, as saved"], lines)
+    saved = f"with temperature {format_digits(of.temperature)}, as saved"
+    return Table("Calibration", ["error", "without temperature", saved], lines)
+
+
+def tabulate_abstention(row: Row) -> Table:
+    """Return which answers on the test fold the packed model's thresholds accept, and how many of these are wrong."""
+    of = row.abstention
+    lines: list[list[Cell | str]] = [
+        ["least probability of an accepted answer", format_percent(of.lowest) if of.lowest <= 1 else "none accepted"],
+        ["accepted", format_percent(of.accepted)],
+        ["wrong among the accepted", Cell(format_percent(of.error), f"asked for: {format_percent(of.error_rate)}")],
+        ["rejected as unsure", format_percent(of.unsure)],
+        ["rejected as unlike training", format_percent(of.unlike)],
+        ["area under risk against coverage", format_decimal(of.risk_area)],
+    ]
+    return Table("Accepted answers on the test fold", ["", "value"], lines)
+
+
+def tabulate_unlike_images(row: Row) -> Table:
+    """Return how well images that are unlike the training images are rejected."""
+    lines = [
+        [of.kind, format_count(of.images), format_decimal(of.auroc), format_percent(of.rejected)]
+        for of in row.abstention.unlike_images
+    ]
+    return Table("Images unlike the training images", ["images of", "images", "AUROC", "rejected"], lines)
+
+
+def tabulate_all_abstentions(verdict: Verdict) -> Table:
+    """Return what the thresholds of each backbone's packed model accept and reject, in a line each."""
+    kinds = [of.kind for of in verdict.rows[0].abstention.unlike_images]
+    lines = [
+        [
+            row.backbone,
+            format_percent(row.abstention.accepted),
+            format_percent(row.abstention.error),
+            format_decimal(row.abstention.risk_area),
+            format_percent(row.abstention.unlike),
+            *(format_percent(of.rejected) for of in row.abstention.unlike_images),
+        ]
+        for row in verdict.rows
+    ]
+    header = ["backbone", "accepted", "wrong among them", "risk area", "test images called unlike", *kinds]
+    return Table("Accepted answers on the test fold, and images that are rejected as unlike training", header, lines)
 
 
 def describe_seeds(row: Row) -> str:

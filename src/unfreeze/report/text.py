@@ -36,7 +36,12 @@ def format_report(study: Study) -> str:
     verdict = study.verdict
     title = f"# {escape(verdict.study.name)} on {escape(verdict.study.data)}"
     parts = [title, escape(summarise(verdict)), format_results(verdict)]
-    parts += [*_format_pairs(verdict), *_format_findings(verdict), *_format_corrections(study.corrections)]
+    parts += [
+        *_format_pairs(verdict),
+        *_format_abstention(verdict),
+        *_format_findings(verdict),
+        *_format_corrections(study.corrections),
+    ]
     lineage = "\n".join(f"- {escape(name)}: {escape(value)}" for name, value in study.lineage.items())
     parts += [escape(tables.describe_test_evaluations(verdict)), *(["## Provenance", lineage] if lineage else [])]
     return "\n\n".join(parts) + "\n"
@@ -74,6 +79,11 @@ def _format_pairs(verdict: Verdict) -> list[str]:
     )
     closing = tables.describe_smallest_difference(verdict)
     return ["## Significant differences", shown, *([escape(closing)] if closing else [])]
+
+
+def _format_abstention(verdict: Verdict) -> list[str]:
+    of = tables.tabulate_all_abstentions(verdict)
+    return ["## Abstention", f"{escape(of.caption)}:", format_table(of)]
 
 
 def _format_corrections(of: Corrections) -> list[str]:

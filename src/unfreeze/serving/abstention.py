@@ -7,9 +7,24 @@ import numpy as np
 # Sun et al. 2022 ("Out-of-Distribution Detection with Deep Nearest Neighbors") take the distance to the k-th nearest
 # of normalized features; a few neighbours make up for single odd training images.
 NEIGHBOURS = 10
+# Keeps quotients finite where all held-back images lie on training images.
+LEAST_DISTANCE = 1e-6
 UNSURE, UNLIKE = "unsure", "unlike training"
 # No probability reaches it.
 NOTHING_ACCEPTED = 1.1
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Features as directions and lengths.
+
+    Args:
+        directions: Features of length 1, float32 of shape (images, channels); a row of zeros stays.
+        lengths: Of the features, float32 of shape (images,).
+    """
+
+    directions: np.ndarray
+    lengths: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -17,44 +32,75 @@ class Nearest:
     """The training images that are nearest to some images.
 
     Args:
-        rows: Their numbers among the reference images, nearest first; shape (images, neighbours).
+        rows: Their numbers among the reference images, nearest by cosine distance first; shape (images, neighbours).
         distances: Cosine distances, 0 to 2; same shape.
+        euclidean: Euclidean distance to the last of as many neighbours, shape (images,): these are the nearest by
+            that distance, so they may be others.
     """
 
     rows: np.ndarray
     distances: np.ndarray
+    euclidean: np.ndarray
 
     @property
     def farthest(self) -> np.ndarray:
-        """Distance of each image to the last of its neighbours, shape (images,)."""
+        """Cosine distance of each image to the last of its neighbours, shape (images,)."""
         return np.asarray(self.distances[:, -1])
 
 
-def normalize(features: np.ndarray) -> np.ndarray:
-    """Return features of length 1, float32; a row of zeros stays.
+def divide(features: np.ndarray) -> Vectors:
+    """Divide features into directions and lengths.
 
     Args:
         features: Shape (images, channels).
     """
     wide = features.astype("float32")
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(np.divide(wide, length, out=np.zeros_like(wide), where=length > 0))
+    lengths = np.linalg.norm(wide, axis=1)
+    column = lengths[:, None]
+    return Vectors(np.divide(wide, column, out=np.zeros_like(wide), where=column > 0), lengths)
 
 
-def find_nearest(reference: np.ndarray, features: np.ndarray, neighbours: int = NEIGHBOURS) -> Nearest:
+def find_nearest(reference: Vectors, asked: Vectors, neighbours: int = NEIGHBOURS) -> Nearest:
     """Return the nearest reference images of each image; all if there are fewer.
 
     Args:
-        reference: Normalized features of training images, shape (references, channels).
-        features: Normalized features of the images asked for, shape (images, channels).
+        reference: Features of training images.
+        asked: Features of the images asked for.
         neighbours: How many.
     """
-    count = min(neighbours, len(reference))
-    distances = 1 - features @ reference.T
+    count = min(neighbours, len(reference.lengths))
+    similarity = asked.directions @ reference.directions.T
+    distances = 1 - similarity
     some = np.argpartition(distances, count - 1, axis=1)[:, :count]
     order = np.take_along_axis(distances, some, axis=1).argsort(axis=1, kind="stable")
     rows = np.take_along_axis(some, order, axis=1)
-    return Nearest(rows, np.clip(np.take_along_axis(distances, rows, axis=1), 0, 2))
+    # Law of cosines.
+    squares = (
+        asked.lengths[:, None] ** 2
+        + reference.lengths**2
+        - 2 * asked.lengths[:, None] * reference.lengths * similarity
+    )
+    euclidean = np.sqrt(np.clip(np.partition(squares, count - 1, axis=1)[:, count - 1], 0, None))
+    return Nearest(rows, np.clip(np.take_along_axis(distances, rows, axis=1), 0, 2), euclidean)
+
+
+def measure_unlikeness(nearest: Nearest, *, cosine: float, euclidean: float) -> np.ndarray:
+    """Return how unlike the training images some images are: above 1 they count as unlike.
+
+    It is the larger of two distances, each as a multiple of its limit. Networks that were trained on photographs tell
+    foreign images by the direction of their features; small networks trained from scratch also need the length.
+
+    Args:
+        nearest: The images' distances.
+        cosine: Largest accepted cosine distance.
+        euclidean: Largest accepted Euclidean distance.
+
+    Returns:
+        Shape (images,), 0 or more.
+    """
+    return np.maximum(
+        nearest.farthest / max(cosine, LEAST_DISTANCE), nearest.euclidean / max(euclidean, LEAST_DISTANCE)
+    )
 
 
 def find_lowest_confidence(confidence: np.ndarray, correct: np.ndarray, error_rate: float) -> float:
@@ -97,15 +143,28 @@ def find_farthest_distance(distances: np.ndarray, false_alarms: float) -> float:
     return float(ranked[min(place, len(ranked) - 1)])
 
 
-def judge(probabilities: np.ndarray, distances: np.ndarray, *, lowest: float, farthest: float) -> list[str]:
+def find_limits(nearest: Nearest, false_alarms: float) -> tuple[float, float]:
+    """Return the largest accepted cosine and Euclidean distance, which a share of like images exceeds in either.
+
+    Args:
+        nearest: Distances of held-back images that are like the training images.
+        false_alarms: The share, 0 to 1.
+    """
+    cosine = max(find_farthest_distance(nearest.farthest, false_alarms), LEAST_DISTANCE)
+    euclidean = max(find_farthest_distance(nearest.euclidean, false_alarms), LEAST_DISTANCE)
+    # Each limit alone gives that share of false alarms, so both together give more.
+    both = find_farthest_distance(measure_unlikeness(nearest, cosine=cosine, euclidean=euclidean), false_alarms)
+    return cosine * both, euclidean * both
+
+
+def judge(probabilities: np.ndarray, unlikeness: np.ndarray, *, lowest: float) -> list[str]:
     """Return why each answer is not accepted; an empty text where it is.
 
     Args:
         probabilities: Shape (images, classes).
-        distances: Shape (images,).
+        unlikeness: As `measure_unlikeness` gives it, shape (images,).
         lowest: Least accepted probability of the predicted class.
-        farthest: Largest accepted distance.
     """
-    unlike = distances > farthest
+    unlike = unlikeness > 1
     unsure = probabilities.max(axis=1) < lowest
     return [UNLIKE if far else UNSURE if doubtful else "" for far, doubtful in zip(unlike, unsure, strict=True)]

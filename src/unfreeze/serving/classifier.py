@@ -14,7 +14,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding
 from unfreeze.records.packed_model import FORMAT, PackedModel
 from unfreeze.serving import abstention
-from unfreeze.serving.abstention import Nearest
+from unfreeze.serving.abstention import Nearest, Vectors
 from unfreeze.serving.network import Network
 from unfreeze.serving.reference import Reference
 
@@ -31,11 +31,13 @@ class Answers:
     Args:
         probabilities: Calibrated, float64 of shape (images, classes); rows add up to 1.
         nearest: The training images most alike.
+        unlikeness: How unlike the training images each image is, as a multiple of what is accepted; shape (images,).
         reasons: Why each answer is not accepted; empty where it is.
     """
 
     probabilities: np.ndarray
     nearest: Nearest
+    unlikeness: np.ndarray
     reasons: list[str]
 
     def __len__(self) -> int:
@@ -73,8 +75,8 @@ class Classifier:
         return Reference.read(self.folder / REFERENCE)
 
     @functools.cached_property
-    def _wide(self) -> np.ndarray:
-        return self.reference.features.astype("float32")
+    def _wide(self) -> Vectors:
+        return Vectors(self.reference.features.astype("float32"), self.reference.lengths)
 
     def load(self, path: Path) -> np.ndarray:
         """Decode an image file to the square that the network takes, as in training.
@@ -106,14 +108,11 @@ class Classifier:
             probabilities: Shape (images, classes).
             features: Shape (images, channels).
         """
-        nearest = abstention.find_nearest(self._wide, abstention.normalize(features), self.model.unlike.neighbours)
-        reasons = abstention.judge(
-            probabilities,
-            nearest.farthest,
-            lowest=self.model.unsure.lowest,
-            farthest=self.model.unlike.farthest,
-        )
-        return Answers(probabilities, nearest, reasons)
+        limits = self.model.unlike
+        nearest = abstention.find_nearest(self._wide, abstention.divide(features), limits.neighbours)
+        unlikeness = abstention.measure_unlikeness(nearest, cosine=limits.cosine, euclidean=limits.euclidean)
+        reasons = abstention.judge(probabilities, unlikeness, lowest=self.model.unsure.lowest)
+        return Answers(probabilities, nearest, unlikeness, reasons)
 
     def try_example(self) -> None:
         """Run the package's example.

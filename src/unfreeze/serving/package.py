@@ -16,7 +16,7 @@ from unfreeze.images.store import Images
 from unfreeze.records.packed_model import FORMAT, Example, PackedModel, Unlike, Unsure
 from unfreeze.runtime import console
 from unfreeze.serving import abstention
-from unfreeze.serving.abstention import NEIGHBOURS
+from unfreeze.serving.abstention import NEIGHBOURS, Vectors
 from unfreeze.serving.classifier import EXAMPLE, MODEL, NETWORK, REFERENCE, WEIGHTS
 from unfreeze.serving.network import FEATURES, PROBABILITIES, Network
 from unfreeze.serving.reference import Reference
@@ -51,11 +51,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Output:
-    """What the network gives for a fold: rows of the store, probabilities and normalized features."""
+    """What the network gives for a fold: rows of the store, probabilities and features."""
 
     rows: np.ndarray
     probabilities: np.ndarray
-    features: np.ndarray
+    features: Vectors
 
 
 def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> PackedModel:
@@ -154,11 +154,11 @@ def run(network: Network, images: Path, rows: np.ndarray, what: str) -> Output:
     with console.progress(what, len(rows)) as advance:
         for some, channels in network.run(store.read_batches(images, rows, network.batch_size)):
             probabilities.append(some)
-            features.append(abstention.normalize(channels))
+            features.append(channels)
             advance(len(some))
     whole = np.concatenate(probabilities)
     require_probabilities(whole, what)
-    return Output(rows, whole, np.concatenate(features))
+    return Output(rows, whole, abstention.divide(np.concatenate(features)))
 
 
 def score_calibration(network: Network, source: Source, images: Images, rows: np.ndarray) -> np.ndarray:
@@ -182,15 +182,17 @@ def find_unsure(held_back: Output, labels: np.ndarray, error_rate: float) -> Uns
     )
 
 
-def find_unlike(reference: np.ndarray, held_back: np.ndarray, false_alarms: float) -> Unlike:
-    """Return the threshold on the distance to the training images."""
+def find_unlike(reference: Vectors, held_back: Vectors, false_alarms: float) -> Unlike:
+    """Return the thresholds on the distances to the training images."""
     # Compared as they are stored.
-    nearest = abstention.find_nearest(reference.astype(np.float16).astype(np.float32), held_back)
+    stored = Vectors(reference.directions.astype(np.float16).astype(np.float32), reference.lengths)
+    cosine, euclidean = abstention.find_limits(abstention.find_nearest(stored, held_back), false_alarms)
     return Unlike(
-        farthest=abstention.find_farthest_distance(nearest.farthest, false_alarms),
+        cosine=cosine,
+        euclidean=euclidean,
         false_alarms=false_alarms,
-        neighbours=min(NEIGHBOURS, len(reference)),
-        images=len(held_back),
+        neighbours=min(NEIGHBOURS, len(reference.lengths)),
+        images=len(held_back.lengths),
     )
 
 
@@ -202,7 +204,10 @@ def write_reference(path: Path, source: Source, images: Images, reference: Outpu
         for picture in batch
     )
     ids = [images.ids[row] for row in reference.rows]
-    Reference(reference.features, ids, images.labels[reference.rows], list(pictures), scores).write(path)
+    features = reference.features
+    Reference(
+        features.directions, features.lengths, ids, images.labels[reference.rows], list(pictures), scores
+    ).write(path)
 
 
 def write_example(path: Path, images: Path, held_back: Output) -> Example:

@@ -18,6 +18,7 @@ class Reference:
 
     Args:
         features: Normalized, float16 array of shape (images, channels).
+        lengths: Of the features before that, float32 of shape (images,).
         ids: Each image's path.
         labels: Class numbers.
         pictures: Each image as a small JPEG.
@@ -26,6 +27,7 @@ class Reference:
     """
 
     features: np.ndarray
+    lengths: np.ndarray
     ids: list[str]
     labels: np.ndarray
     pictures: list[bytes]
@@ -36,6 +38,7 @@ class Reference:
         stream = io.BytesIO()
         arrays: dict[str, Any] = {
             "features": self.features.astype(np.float16),
+            "lengths": self.lengths.astype(np.float32),
             "labels": self.labels.astype(np.int32),
             "scores": self.scores.astype(np.float64),
             **_join("ids", [name.encode() for name in self.ids]),
@@ -56,6 +59,7 @@ class Reference:
             with np.load(path) as stored:
                 return cls(
                     stored["features"],
+                    stored["lengths"],
                     [name.decode() for name in _divide(stored, "ids")],
                     stored["labels"],
                     _divide(stored, "pictures"),

@@ -4,7 +4,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+# The folds of every study.
 FOLDS = ("train", "val", "test")
+# The fold that only conformal sets use; it is there if `split.calibration` is above 0.
+CALIBRATION = "calibration"
 
 T = TypeVar("T")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from unfreeze.settings.base import Section, Share
+from unfreeze.settings.base import CALIBRATION, FOLDS, Section, Share
 
 
 class Preprocess(Section):
@@ -14,12 +14,14 @@ class Preprocess(Section):
 
 
 class Split(Section):
-    """The three folds; their shares add up to 1. Folds that the source gives win over all of this.
+    """The folds; their shares add up to 1. Folds that the source gives win over all of this.
 
     Args:
         train: Share of the training fold.
         val: Share of the validation fold.
         test: Share of the test fold.
+        calibration: Share of the fold that conformal sets are calibrated on; 0 for none. Its images are taken from
+            the training fold, also where the source gives folds.
         method: `exact` gives the shares as closely as the clusters allow; `stable` places each cluster by the hash
             of its content, so that new images move none that was there, save those they are near copies of.
         tolerance: Most that a fold's share of any class may be off.
@@ -28,15 +30,23 @@ class Split(Section):
     train: Share
     val: Share
     test: Share
+    calibration: float = Field(default=0, ge=0, lt=1)
     method: Literal["exact", "stable"]
     tolerance: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Split":
-        total = self.train + self.val + self.test
+        total = sum(self.shares.values())
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, val and test add up to {total:g}, expected 1")
+            *others, last = self.shares
+            raise ValueError(f"{', '.join(others)} and {last} add up to {total:g}, expected 1")
         return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each fold's share, in the order of the folds; a calibration fold of 0 is left out."""
+        names = (*FOLDS, CALIBRATION) if self.calibration else FOLDS
+        return {name: getattr(self, name) for name in names}
 
 
 class Augment(Section):

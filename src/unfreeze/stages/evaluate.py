@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.evaluation import calibration, diagnosis, intervals, scores
+from unfreeze.evaluation import calibration, diagnosis, intervals, scores, selective
 from unfreeze.features import pooled
 from unfreeze.features.pooled import Pooled
 from unfreeze.images import corruptions, jpeg, store
@@ -18,10 +18,13 @@ from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Latency, ModelSize
 from unfreeze.records.test_evaluations import ScoredModel
-from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
+from unfreeze.records.test_scores import Abstention, Calibration, CorruptionScore, Evaluation
 from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
+from unfreeze.serving import rejection
+from unfreeze.serving.classifier import Classifier
+from unfreeze.serving.rejection import Scored
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.stage_settings import declare_param
@@ -106,13 +109,9 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
             calibration=measure_calibration(labels, probabilities, temperature),
+            abstention=measure_abstention(settings, paths, backbone, Scored(rows, labels, probabilities)),
             corruptions=tuple(measure_corruptions(scorer, rows, labels, probabilities, settings)),
-            seeds={
-                str(seed): score_repeat(
-                    Scorer(paths.repeat(backbone, seed), paths.images, settings.extract), rows, labels
-                )
-                for seed in settings.seeds
-            },
+            seeds=score_repeats(settings, paths, backbone, rows, labels),
             size=measure_size(paths, backbone, scorer),
             test_evaluations=evaluations,
         )
@@ -179,7 +178,7 @@ def log_findings(settings: Settings, paths: Paths, backbone: str) -> None:
 
 
 def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> Calibration:
-    """Return how well probabilities tell how often the model is right, before and after scaling by a temperature.
+    """Return how well probabilities tell how often the model is right, with the temperature and without.
 
     Args:
         labels: Class numbers, shape (images,).
@@ -190,17 +189,31 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperatu
     classes = np.arange(probabilities.shape[1])
     return Calibration(
         temperature=temperature,
-        calibration_error=calibration.compute_calibration_error(labels, before),
-        calibrated_error=calibration.compute_calibration_error(labels, probabilities),
-        log_loss=float(metrics.log_loss(labels, before, labels=classes)),
-        calibrated_log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        calibration_error=calibration.compute_calibration_error(labels, probabilities),
+        log_loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        uncalibrated_error=calibration.compute_calibration_error(labels, before),
+        uncalibrated_log_loss=float(metrics.log_loss(labels, before, labels=classes)),
     )
 
 
-def score_repeat(scorer: Any, rows: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy of a model that was trained again with another seed."""
-    probabilities = scorer.predict(rows, f"{len(rows)} test images, another seed")
-    return float((probabilities.argmax(axis=1) == labels).mean())
+def measure_abstention(settings: Settings, paths: Paths, backbone: str, scored: Scored) -> Abstention:
+    """Return what the thresholds of the packed model reject of the test fold and of unlike images."""
+    classifier = Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size)
+    return rejection.measure(classifier, paths.images, scored, settings.seed)
+
+
+def score_repeats(
+    settings: Settings, paths: Paths, backbone: str, rows: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Return the accuracy of each model that was trained again, by its seed."""
+    from unfreeze.models.scorer import Scorer
+
+    found = {}
+    for seed in settings.seeds:
+        scorer = Scorer(paths.repeat(backbone, seed), paths.images, settings.extract)
+        probabilities = scorer.predict(rows, f"{len(rows)} test images, seed {seed}")
+        found[str(seed)] = float((probabilities.argmax(axis=1) == labels).mean())
+    return found
 
 
 def measure_corruptions(
@@ -310,7 +323,7 @@ def find_neighbours(
 def write_curves(
     paths: Paths, backbone: str, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]
 ) -> None:
-    """Write the tables that ROC, precision-recall, reliability and confusion are drawn from.
+    """Write the tables that ROC, precision-recall, reliability, risk and confusion are drawn from.
 
     Args:
         paths: Where they go.
@@ -325,3 +338,7 @@ def write_curves(
     files.write_csv(paths.roc(backbone), scores.compute_roc(labels, probabilities, classes))
     files.write_csv(paths.precision_recall(backbone), scores.compute_precision_recall(labels, probabilities, classes))
     files.write_csv(paths.reliability(backbone), calibration.compute_reliability(labels, probabilities))
+    correct = probabilities.argmax(axis=1) == labels
+    files.write_csv(
+        paths.risk_coverage(backbone), selective.compute_risk_coverage(probabilities.max(axis=1), correct)
+    )

@@ -1,4 +1,4 @@
-"""Put every usable image into one of three folds, copies of one image and groups into the same."""
+"""Put every usable image into one fold, copies of one image and groups into the same."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from unfreeze.checks import corrections, manifest
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.base import FOLDS
+from unfreeze.settings.base import CALIBRATION
 from unfreeze.settings.images import Split
 from unfreeze.sources.fold_words import list_missing_folds
 
@@ -38,20 +38,29 @@ def assign_folds(rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame
         seed: Seed of the draw.
 
     Returns:
-        One row an image: `id` and `fold` (train, val or test), sorted by id.
+        One row an image: `id` and `fold` (train, val, test or calibration), sorted by id.
 
     Raises:
-        UnfreezeError: A class has too few images for three folds.
+        UnfreezeError: A class has too few images for the folds.
     """
     rows = rows.sort_values("path", ignore_index=True)
     place = _place_exactly if settings.method == "exact" else _place_by_content
     folds = read_given_folds(rows)
     is_given = bool((folds != "").any())
-    open_rows, shares = folds == "", list_shares(settings)
+    open_rows, shares = folds == "", settings.shares
+    held_out = shares.pop(CALIBRATION, 0)
+    # Rounded, as 0.5 + 0.1 must place images like 0.6.
+    shares["train"] = round(shares["train"] + held_out, 9)
     if missing := list_missing_folds(folds):
         open_rows = folds == "train"
         shares = {fold: share for fold, share in shares.items() if fold in {"train", *missing}}
     folds[open_rows] = rows.loc[open_rows, "cluster"].map(place(rows[open_rows], shares, seed))
+    if held_out:
+        # Taken from training images alone, so that the other folds stay those of a study without it.
+        is_train = folds == "train"
+        inner = {"train": settings.train, CALIBRATION: held_out}
+        # Another seed: the hash that put a cluster into training says nothing new.
+        folds[is_train] = rows.loc[is_train, "cluster"].map(place(rows[is_train], inner, seed + 1))
     require_all_folds(rows, folds, settings, is_given=is_given)
     return pd.DataFrame({"id": rows["path"], "fold": folds})
 
@@ -83,17 +92,18 @@ def require_all_folds(rows: pd.DataFrame, folds: "pd.Series[str]", settings: Spl
     Raises:
         UnfreezeError: Names a class, a fold, and what to do.
     """
-    counts = pd.crosstab(rows["label"], folds).reindex(columns=list(FOLDS), fill_value=0)
+    names = list(settings.shares)
+    counts = pd.crosstab(rows["label"], folds).reindex(columns=names, fill_value=0)
     if counts.empty or counts.to_numpy().min() > 0:
         return
     label = counts.min(axis=1).idxmin()
-    fold = FOLDS[int(counts.loc[[label]].to_numpy().argmin())]
+    fold = names[int(counts.loc[[label]].to_numpy().argmin())]
     of_class = rows[rows["label"] == label]
     images, clusters = len(of_class), of_class["cluster"].nunique()
     remedy = "add images or merge classes"
-    if is_given:
+    if is_given and fold != CALIBRATION:
         remedy = "correct the folds that the source gives"
-    elif clusters < len(FOLDS) <= images:
+    elif clusters < len(names) <= images:
         remedy = (
             f"its {images} images are near copies, or of one group, and stay together: add images of other scenes; "
             "if they are no copies, set checks.near_duplicates.level=off"
@@ -126,17 +136,13 @@ def assign_folds_as_before(rows: pd.DataFrame, settings: Split, seed: int) -> pd
         return None
     folds = folds[folds["id"].isin(usable["path"])].reset_index(drop=True)
     labels = folds["id"].map(usable.set_index("path")["label"])
-    every_class = pd.crosstab(labels, folds["fold"]).reindex(columns=list(FOLDS), fill_value=0).to_numpy().min() > 0
+    counts = pd.crosstab(labels, folds["fold"]).reindex(columns=list(settings.shares), fill_value=0)
+    every_class = counts.to_numpy().min() > 0
     off = describe_folds(folds, usable, settings)["share_off"].max()
     if every_class and ("fold" in rows or off <= settings.tolerance):
         return folds
     log.info("corrections took too many images of a class from a fold: folds are drawn again")
     return None
-
-
-def list_shares(settings: Split) -> dict[str, float]:
-    """Return each fold's share, in the order of the folds."""
-    return {fold: getattr(settings, fold) for fold in FOLDS}
 
 
 def _place_exactly(rows: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
@@ -188,7 +194,7 @@ def describe_folds(folds: pd.DataFrame, rows: pd.DataFrame, settings: Split) -> 
     table["classes_of_fold"] = table.groupby("fold")["label"].transform("nunique")
     of_class = table.groupby("label")["id"].transform("size")
     share = table.groupby(["label", "fold"])["id"].transform("size") / of_class
-    wanted = table["fold"].map(list_shares(settings))
+    wanted = table["fold"].map(settings.shares)
     table["share_off"] = (share - wanted).abs()
     if settings.method == "stable":
         by_chance = CHANCE * (wanted * (1 - wanted) / of_class) ** 0.5

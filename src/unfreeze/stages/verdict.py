@@ -75,6 +75,7 @@ def build_row(
         confusion=evaluation.confusion,
         confused=tuple(scores.list_confused(evaluation.confusion, predictions.classes)),
         calibration=evaluation.calibration,
+        abstention=evaluation.abstention,
         cost=TrainedSize(**dict(evaluation.size), trainable_parameters=training.trainable_parameters),
         seeds=measure_spread(settings.seed, evaluation.accuracy, evaluation.seeds),
         corruptions=evaluation.corruptions,

@@ -13,7 +13,7 @@ from unfreeze.records import lineage
 from unfreeze.records.corrections import Corrections
 from unfreeze.records.costs import Latency
 from unfreeze.records.pretrained_weights import PretrainedWeights
-from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.test_scores import Abstention, Evaluation
 from unfreeze.records.training import Training
 from unfreeze.records.trial import Trial
 from unfreeze.records.verdict import Row
@@ -89,13 +89,29 @@ def list_test_metrics(paths: Paths, backbone: str) -> Iterator[Point]:
         scores |= {f"{group}_{key}": value for key, value in averages if key != "support"}
     for name, values in result.classes.items():
         scores |= {f"{key}/{clean_metric_name(name)}": value for key, value in values if value is not None}
-    scores |= {key: value for key, value in result.calibration if key != "log_loss"}
+    scores |= dict(result.calibration)
+    scores |= list_abstention_scores(result.abstention)
     for name, value in scores.items():
         yield f"test_{name}", _round(value), 0
     yield "parameters", float(result.size.parameters), 0
     yield "multiply_adds", float(result.size.multiply_accumulates), 0
     yield "size_mb", _round(result.size.size_mb), 0
     yield "latency_ms", _round(Latency.read(paths.cost(backbone)).latency_ms["1"]), 0
+
+
+def list_abstention_scores(of: Abstention) -> dict[str, float]:
+    """Return what the packed thresholds accept on the test fold and reject of other images, by the metric's name."""
+    scores = {
+        "risk_area": of.risk_area,
+        "accepted": of.accepted,
+        "error_of_accepted": of.error,
+        "unsure": of.unsure,
+        "unlike": of.unlike,
+    }
+    for images in of.unlike_images:
+        name = clean_metric_name(images.kind)
+        scores |= {f"unlike_auroc/{name}": images.auroc, f"unlike_rejected/{name}": images.rejected}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def list_verdict_metrics(row: Row, known: Collection[str]) -> Iterator[Point]:

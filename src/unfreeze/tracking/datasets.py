@@ -9,7 +9,7 @@ from unfreeze import files
 from unfreeze.checks.corrections import GIVEN
 from unfreeze.paths import Paths
 from unfreeze.runtime.redaction import redact
-from unfreeze.settings.base import FOLDS
+from unfreeze.settings.base import CALIBRATION, FOLDS
 from unfreeze.settings.params import Params
 
 # MLflow takes no longer digest of a data set than 36 letters.
@@ -29,14 +29,15 @@ def read_folds_table(paths: Paths) -> pd.DataFrame:
 
 
 def hash_folds(table: pd.DataFrame) -> dict[str, str]:
-    """Return a digest of each fold's images and labels, by the fold's name.
+    """Return a digest of each fold's images and labels, by the fold's name; a calibration fold is not always there.
 
     Args:
         table: From `read_folds_table`.
     """
     return {
         fold: files.digest(sorted(table.loc[table["fold"] == fold, ["sha256", "label"]].values.tolist()))[:LETTERS]
-        for fold in FOLDS
+        for fold in (*FOLDS, CALIBRATION)
+        if fold in FOLDS or (table["fold"] == fold).any()
     }
 
 

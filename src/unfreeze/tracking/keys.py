@@ -34,7 +34,13 @@ CORRECTIONS_SHA256 = "corrections_sha256"
 MODEL_SHA256 = "model_sha256"
 CLASSES = "classes"
 IMAGE_SIZE = "image_size"
-FOLD_DIGEST = {"train": "train_digest", "val": "val_digest", "test": "test_digest"}
+FOLD_DIGEST = {
+    "train": "train_digest",
+    "val": "val_digest",
+    "test": "test_digest",
+    # Of studies that have such a fold.
+    "calibration": "calibration_digest",
+}
 
 # Artifact of a study: each image's SHA-256, label and fold.
 FOLDS = "data/folds.csv"

@@ -12,7 +12,6 @@ import pandas as pd
 from unfreeze import files, git
 from unfreeze.checks.corrections import GIVEN
 from unfreeze.errors import UnfreezeError
-from unfreeze.settings.base import FOLDS
 from unfreeze.tracking import keys
 from unfreeze.tracking.server import Server, iterate_pages
 
@@ -53,7 +52,7 @@ def trace_run(server: Server, run_id: str) -> dict[str, Any]:
         "study_run": tags.get(keys.PARENT, run.info.run_id),
         "commit": tags[keys.COMMIT],
         "lock_commit": holding,
-        "folds": {fold: tags[name] for fold, name in keys.FOLD_DIGEST.items()},
+        "folds": {fold: tags[name] for fold, name in keys.FOLD_DIGEST.items() if name in tags},
     }
     for name in (
         keys.DVC_LOCK, keys.DATA_SHA256, keys.WEIGHTS, keys.WEIGHTS_SHA256, keys.MODEL_SHA256, keys.REQUIREMENTS,
@@ -91,9 +90,9 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
 
     Returns:
         One mapping a model, the newest first: `run`, `backbone`, `study`, `fold` (train: it learnt from it; val: it
-        was chosen by it; test: it was scored on it), `label`, `label_given` (the source's, where a correction
-        replaced it; else None), `model_sha256`, and `versions`, each with `name`, `version` and `aliases`, of those
-        in the registry.
+        was chosen by it; test: it was scored on it; calibration: its conformal sets are made with it), `label`,
+        `label_given` (the source's, where a correction replaced it; else None), `model_sha256`, and `versions`, each
+        with `name`, `version` and `aliases`, of those in the registry.
     """
     with server.in_one_line():
         runs = _list_backbones(server)
@@ -110,7 +109,7 @@ def find_models_that_saw(server: Server, image_sha256: str) -> list[dict[str, An
     found = []
     for run in runs:
         tags = run.data.tags
-        digests = tuple(tags.get(keys.FOLD_DIGEST[fold]) for fold in FOLDS)
+        digests = tuple(map(tags.get, keys.FOLD_DIGEST.values()))
         row = place(digests, study_of.setdefault(digests, tags[keys.PARENT]))
         if row is not None:
             found.append(

@@ -1,4 +1,4 @@
-"""Expected calibration error: the mean gap between confidence and accuracy."""
+"""Expected calibration error of the saved model, temperature included: the mean gap of confidence and accuracy."""
 
 import numpy as np
 

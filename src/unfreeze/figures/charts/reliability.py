@@ -15,8 +15,8 @@ def draw_reliability(data: BackboneData) -> list[Chart]:
     """Return accuracy by confidence, the probability of the predicted class."""
     errors = data.scores.calibration
     note = (
-        f"Expected calibration error {format_decimal(errors.calibrated_error)}; "
-        f"{format_decimal(errors.calibration_error)} before dividing logits by the temperature "
+        f"Expected calibration error {format_decimal(errors.calibration_error)}; "
+        f"{format_decimal(errors.uncalibrated_error)} before dividing logits by the temperature "
         f"{format_decimal(errors.temperature)}, which the model does."
     )
     return [

