@@ -73,11 +73,12 @@ class Heatmaps:
         read = [prediction for prediction in predictions if prediction.probabilities is not None]
         if not read:
             return
+        explainer = self._load()
         from unfreeze.models.explanations import overlay
 
         pixels = np.stack([prediction.loaded.pixels for prediction in read if prediction.loaded.pixels is not None])
         classes = np.array([np.argmax(prediction.probabilities) for prediction in read])  # type: ignore[arg-type]
-        heat = self._load().explain(pixels, classes).heat
+        heat = explainer.explain(pixels, classes).heat
         for prediction, picture in zip(read, overlay(pixels, heat), strict=True):
             with files.atomic(self.find(prediction.loaded.number, prediction.loaded.input)) as partial:
                 Image.fromarray(picture).save(partial)

@@ -27,9 +27,9 @@ class Input:
     Args:
         source: What rows call it: a path, a path below an archive, an entry of a table, or an address without secrets.
         path: The file.
-        address: Where it is fetched from first; empty if the file is there.
+        address: Where it is fetched from first; empty if the file is there already.
         problem: Why there is no image; empty if nothing is known to be wrong.
-        stamp: Size and time of change of what the user named, so that a replaced file is noticed; empty if unknown.
+        stamp: Size and time of change of the file or its archive, to notice a replaced one; empty if unknown.
         is_temporary: Whether the file is removed after use.
     """
 
@@ -127,7 +127,7 @@ def _expand(source: str) -> Iterator[Path]:
         return
     found = False
     if glob.has_magic(source):
-        for name in sorted(glob.iglob(str(path), recursive=True)):
+        for name in sorted(glob.iglob(str(path), recursive=True)):  # noqa: PTH207 (takes absolute patterns)
             match = Path(name)
             # `**` names each folder and all that it holds.
             if (match.is_dir() and "**" not in source) or (match.is_file() and _is_image(match)):
@@ -167,7 +167,8 @@ def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
         names = sorted(name for name in os.listdir(folder) if not is_hidden(name))  # noqa: PTH208
     except OSError as error:
         raise UnfreezeError(
-            f"the folder {folder} could not be read ({error.strerror}): make it readable (`chmod u+rx`) or leave it out"
+            f"the folder {folder} could not be read ({error.strerror}): make it readable (`chmod u+rx`) or "
+            "leave it out"
         ) from error
     for name in names:
         path = folder / name
@@ -189,7 +190,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _open_archive(archive: Path, name: str, workplace: Path) -> Iterator[Input]:
-    found = os.stat(archive)
+    found = archive.stat()
     stamp = (found.st_size, found.st_mtime_ns)
     for entry, extracted in archive_files.extract_files(archive, workplace, wanted=_is_wanted):
         source = f"{name}/{entry}"
@@ -226,7 +227,7 @@ def _name(shown: str, entry: str, workplace: Path) -> Input:
 
 def _find(source: str, path: Path) -> Input:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return Input(source, path, problem=f"the file could not be read ({reason})")

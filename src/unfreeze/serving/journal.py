@@ -47,9 +47,7 @@ class Journal:
     ) -> None:
         self._stream.close()
 
-    def skip(
-        self, inputs: Iterator[tuple[int, Input]], done: Callable[[Row], None]
-    ) -> Iterator[tuple[int, Input]]:
+    def skip(self, inputs: Iterator[tuple[int, Input]], done: Callable[[Row], None]) -> Iterator[tuple[int, Input]]:
         """Yield the inputs from the first one on that has no row; rows behind that place are dropped.
 
         Args:

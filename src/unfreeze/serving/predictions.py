@@ -72,7 +72,7 @@ class Form:
     def make_row(self, prediction: Prediction) -> Row:
         """Return the row of a prediction."""
         source, probabilities = prediction.loaded.input.source, prediction.probabilities
-        no_set = None if self.quantile is None else []
+        no_set: list[str] | None = None if self.quantile is None else []
         if probabilities is None:
             return Row(source, "", [], False, prediction.reason, no_set)
         order = np.argsort(-probabilities, kind="stable")
@@ -133,7 +133,7 @@ class Form:
 
 
 def to_text(text: str) -> str:
-    r"""Return a text that every encoding of Unicode takes; bytes of file names that are none become `\x` and digits."""
+    r"""Return a text that every encoding of Unicode takes; other bytes of file names are escaped."""
     return text if _is_unicode(text) else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -141,7 +141,7 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def find_writer(path: Path) -> "Callable[[Path, Form, Iterable[Row]], None]":
+def find_writer(path: Path) -> Callable[[Path, Form, Iterable[Row]], None]:
     """Return the function that writes rows in the format that a file's suffix names.
 
     Raises:

@@ -75,6 +75,7 @@ def predict(
     further: list[Path],
     show: Callable[[Form, Row], None],
     standard_input: IO[bytes] | None = None,
+    classifier: Classifier | None = None,
 ) -> Summary:
     """Name the class of each image.
 
@@ -84,12 +85,13 @@ def predict(
         further: Where the `.keras` file may be, other than beside the package.
         show: Takes each row, in order, where no file is asked for.
         standard_input: Paths for the source `-`; the process's own by default.
+        classifier: The model, if it is loaded already.
 
     Raises:
         UnfreezeError: A source, the model or an option cannot be used.
     """
     _check_options(options)
-    classifier = Classifier(located.folder)
+    classifier = classifier or Classifier(located.folder)
     if options.coverage is not None:
         conformal.require_calibration(classifier.model)
     network = find_network(located.folder, classifier.model, *further) if options.explain else None

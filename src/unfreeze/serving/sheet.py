@@ -111,9 +111,7 @@ def _draw_bar(
         pen.rectangle((left, top + LINE - 4, left + end, top + LINE - 2), colour)
 
 
-def _place(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, picture: Image.Image | None, left: int, top: int
-) -> None:
+def _place(sheet: Image.Image, pen: ImageDraw.ImageDraw, picture: Image.Image | None, left: int, top: int) -> None:
     """Put a picture in the middle of its square."""
     pen.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), TRACK)
     if picture is not None:

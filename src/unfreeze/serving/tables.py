@@ -14,7 +14,10 @@ from unfreeze.sources.file_types import IMAGES, get_suffix, is_hidden
 SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".psv", ".txt", ".lst", ".list"})
 DELIMITERS = ",;\t|"
 # Names of the column, for tables whose first rows do not show it.
-NAMES = ("path", "file", "filename", "filepath", "file_name", "file_path", "image", "image_path", "img", "source", "url")
+NAMES = [
+    *("path", "file", "filename", "filepath", "file_name", "file_path"),
+    *("image", "image_path", "img", "source", "url"),
+]
 # Rows whose values show which column holds paths.
 SAMPLE = 30
 CHUNK = 1 << 16
@@ -45,7 +48,8 @@ def read_paths(table: Path) -> Iterator[str]:
         text.seek(0)
         delimiter = max(DELIMITERS, key=head.count)
         # A list of paths may hold any character; quotes around a path of a table do not belong to it.
-        rows = csv.reader(text, delimiter=delimiter) if delimiter in head else ([line.rstrip("\r\n")] for line in text)
+        lines = ([line.rstrip("\r\n")] for line in text)
+        rows = csv.reader(text, delimiter=delimiter) if delimiter in head else lines
         filled = (row for row in rows if any(row))
         sample = list(islice(filled, SAMPLE))
         column, has_header = _find_column(table, sample)
