@@ -25,7 +25,7 @@ class Input:
     """An image to predict.
 
     Args:
-        source: What rows call it: a path, a path below an archive, an entry of a table, or an address without secrets.
+        source: What rows call it: a path, one below an archive, an entry of a table, or an address without secrets.
         path: The file.
         address: Where it is fetched from first; empty if the file is there already.
         problem: Why there is no image; empty if nothing is known to be wrong.
@@ -41,7 +41,7 @@ class Input:
     is_temporary: bool = False
 
     def fetch(self) -> str:
-        """Fetch the file if it is to come from an address and is not there; return what is wrong with it, if anything.
+        """Fetch the file if it comes from an address and is not there; return what is wrong with it, if anything.
 
         Raises:
             OSError: There is no room for it.
