@@ -52,30 +52,46 @@ def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, posi
     Returns:
         The heat and the activations.
     """
-    before, after = _split(model, position)
-    size = pixels.shape[1:3]
+    return Explainer(model, position=position).explain(pixels, classes)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
-    def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        activations, at_position = before(batch, training=False)
-        with tf.GradientTape() as tape:
-            tape.watch(activations)
-            scores = tf.gather(after(activations, training=False), numbers, axis=1, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(scores, activations), axis=(1, 2), keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1, keepdims=True))
-        return tf.image.resize(heat, size)[..., 0], at_position
 
-    heats = [np.zeros((0, *size), "float32")]
-    given = [np.zeros((0, *before.output[1].shape[1:]), "float32")]
-    for start in range(0, len(pixels), BATCH):
-        some = slice(start, start + BATCH)
-        heat, at_position = look(tf.constant(pixels[some]), tf.constant(classes[some]))
-        heats.append(heat.numpy())
-        given.append(at_position.numpy())
-    heat = np.concatenate(heats)
-    hottest = heat.max(axis=(1, 2), keepdims=True, initial=0)
-    relative = np.divide(heat, hottest, out=np.zeros_like(heat), where=hottest > 0)
-    return Explained(relative, np.concatenate(given))
+class Explainer:
+    """Explains pictures in any number of calls; the model is taken apart and traced once.
+
+    Args:
+        model: As for `explain`.
+        position: As for `explain`.
+    """
+
+    def __init__(self, model: keras.Model, *, position: int = 0) -> None:
+        before, after = _split(model, position)
+        size = model.input.shape[1:3]
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
+        def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            activations, at_position = before(batch, training=False)
+            with tf.GradientTape() as tape:
+                tape.watch(activations)
+                scores = tf.gather(after(activations, training=False), numbers, axis=1, batch_dims=1)
+            weights = tf.reduce_mean(tape.gradient(scores, activations), axis=(1, 2), keepdims=True)
+            heat = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1, keepdims=True))
+            return tf.image.resize(heat, size)[..., 0], at_position
+
+        self._look = look
+        self._nothing = tuple(np.zeros((0, *shape), "float32") for shape in (size, before.output[1].shape[1:]))
+
+    def explain(self, pixels: np.ndarray, classes: np.ndarray) -> Explained:
+        """Return the heat and the activations of some pictures, as `explain` does."""
+        heats, given = ([nothing] for nothing in self._nothing)
+        for start in range(0, len(pixels), BATCH):
+            some = slice(start, start + BATCH)
+            heat, at_position = self._look(tf.constant(pixels[some]), tf.constant(classes[some]))
+            heats.append(heat.numpy())
+            given.append(at_position.numpy())
+        heat = np.concatenate(heats)
+        hottest = heat.max(axis=(1, 2), keepdims=True, initial=0)
+        relative = np.divide(heat, hottest, out=np.zeros_like(heat), where=hottest > 0)
+        return Explained(relative, np.concatenate(given))
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:

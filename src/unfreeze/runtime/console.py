@@ -138,12 +138,12 @@ def _import_silently(name: str) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Advance]:
+def progress(description: str, total: int | None) -> Iterator[Advance]:
     """Show a bar with the time left on a terminal, and plain lines where there is none.
 
     Args:
         description: The work, in a few words.
-        total: Number of steps.
+        total: Number of steps; None if nobody knows, and then no time left is shown.
 
     Yields:
         A function that takes the number of steps just done.
@@ -161,7 +161,7 @@ class _StudyColumn(ProgressColumn):
 
 
 @contextmanager
-def _show_bar(description: str, total: int) -> Iterator[Advance]:
+def _show_bar(description: str, total: int | None) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -183,7 +183,7 @@ def _show_bar(description: str, total: int) -> Iterator[Advance]:
 
 
 @contextmanager
-def _log_lines(description: str, total: int) -> Iterator[Advance]:
+def _log_lines(description: str, total: int | None) -> Iterator[Advance]:
     begun = last = time.monotonic()
     done = 0
 
@@ -191,9 +191,12 @@ def _log_lines(description: str, total: int) -> Iterator[Advance]:
         nonlocal done, last
         done += steps
         now = time.monotonic()
-        if now - last < SECONDS_BETWEEN_LINES and done < total:
+        if now - last < SECONDS_BETWEEN_LINES and (total is None or done < total):
             return
         last = now
+        if total is None:
+            log.info("%s: %d, %.0f s gone%s", description, done, now - begun, f", {note}" if note else "")
+            return
         left = (now - begun) / max(done, 1) * (total - done)
         more = "".join(f", {part}" for part in (note, describe_study(left)) if part)
         log.info("%s: %d of %d, %.0f s gone, %.0f s left%s", description, done, total, now - begun, left, more)

@@ -1,6 +1,8 @@
 """The training images that a packed model compares new images with."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,7 @@ class Reference:
                     _divide(stored, "pictures"),
                     stored["scores"],
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise UnfreezeError(f"{path} is damaged ({error}): `dvc repro` writes it again") from error
 
 

@@ -13,6 +13,19 @@ PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@|(?:(?<=http)|(?<=h
 ELSEWHERE = "download it elsewhere, unpack it and use -S data=folder -S data.source=PATH"
 
 
+class RefusedAddressError(UnfreezeError):
+    """A file at an address that another try will not bring.
+
+    Args:
+        message: The whole line, for a source of the study.
+        reason: What the server, or the package for its protocol, said.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def is_remote(source: str) -> bool:
     """Tell whether a source is an address, not a path.
 
@@ -83,16 +96,17 @@ def check_folder_address(address: str) -> None:
         )
 
 
-def make_refusal(address: str, reason: str) -> UnfreezeError:
+def make_refusal(address: str, reason: str) -> RefusedAddressError:
     """Return the error for a file that another try will not bring.
 
     Args:
         address: Where the file should come from.
         reason: What the server, or the package for its protocol, said.
     """
-    return UnfreezeError(
+    return RefusedAddressError(
         f"data.source {hide_secrets(address)} could not be fetched ({reason}): check the address and, if it "
-        f"needs a login, the credentials in the environment, or {ELSEWHERE}"
+        f"needs a login, the credentials in the environment, or {ELSEWHERE}",
+        reason,
     )
 
 

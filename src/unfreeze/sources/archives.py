@@ -9,7 +9,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -95,7 +96,7 @@ class Names:
         return None
 
 
-class _Budget:
+class Budget:
     """What an archive may still unpack to, with the archives in it.
 
     Args:
@@ -156,12 +157,26 @@ def unpack(
         UnfreezeError: The archive is refused; the message names the entry and what is wrong with it.
     """
     remedy = "use a sound copy, or unpack it yourself, look at it and use -S data=folder -S data.source=PATH"
+    with explain_refusal(name, remedy), files.atomic(folder) as partial:
+        budget = Budget(archive.stat().st_size, shutil.disk_usage(folder.parent).free)
+        unpacker = _Unpacker(budget, code_page, wanted)
+        unpacker.unpack(archive, partial)
+        unpacker.unpack_inner(partial)
+
+
+@contextmanager
+def explain_refusal(name: str, remedy: str) -> Iterator[None]:
+    """Turn what damaged and refused archives raise into one line.
+
+    Args:
+        name: How messages call the archive.
+        remedy: What to do about it.
+
+    Raises:
+        UnfreezeError: The archive is refused.
+    """
     try:
-        with files.atomic(folder) as partial:
-            budget = _Budget(archive.stat().st_size, shutil.disk_usage(folder.parent).free)
-            unpacker = _Unpacker(budget, code_page, wanted)
-            unpacker.unpack(archive, partial)
-            unpacker.unpack_inner(partial)
+        yield
     except (RefusedError, *DAMAGED) as error:
         raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
     except OSError as error:
@@ -175,7 +190,7 @@ def unpack(
 class _Unpacker:
     """Unpacks an archive and those in it; the arguments are those of `unpack`, and what both may unpack to."""
 
-    budget: _Budget
+    budget: Budget
     code_page: str | None
     wanted: Callable[[str], bool]
 
@@ -183,7 +198,7 @@ class _Unpacker:
         """Unpack one archive into a new folder."""
         packed = open_archive(archive, folder, code_page=self.code_page, most_bytes=self.budget.left)
         try:
-            entries = _check_entries(packed.entries(), self.budget)
+            entries = check_entries(packed.entries(), self.budget)
             folder.mkdir()
             for entry in console.track(entries, f"unpacking {archive.name}", len(entries)):
                 self._write_entry(packed, entry, folder / entry.name)
@@ -216,7 +231,7 @@ class _Unpacker:
             target.touch()
             return
         with packed.open(entry) as stream:
-            _write(stream, target, entry)
+            write_entry(stream, target, entry)
 
 
 def _place(unpacked: Path, target: Path, *, is_alone: bool) -> None:
@@ -272,7 +287,12 @@ def is_named_as_image(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
 
 
-def _check_entries(found: Iterable[Entry], budget: _Budget) -> list[Entry]:
+def check_entries(found: Iterable[Entry], budget: Budget) -> list[Entry]:
+    """Look at all entries before the first is written.
+
+    Raises:
+        RefusedError: One of them is unsafe or damaged, or they are too many or too large.
+    """
     names, entries = Names(), []
     for entry in found:
         problem = entry.problem or names.find_problem(entry.name, is_folder=entry.is_folder)
@@ -283,7 +303,7 @@ def _check_entries(found: Iterable[Entry], budget: _Budget) -> list[Entry]:
     return entries
 
 
-def _write(stream: IO[bytes], target: Path, entry: Entry) -> None:
+def write_entry(stream: IO[bytes], target: Path, entry: Entry) -> None:
     """Write one file and count: what a header says about its size may be a lie."""
     written = 0
     with target.open("xb") as copy:

@@ -8,8 +8,14 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from unfreeze.errors import UnfreezeError
-from unfreeze.sources.addresses import ELSEWHERE, describe_cause, find_protocol, hide_secrets, make_refusal
+from unfreeze.sources.addresses import (
+    ELSEWHERE,
+    RefusedAddressError,
+    describe_cause,
+    find_protocol,
+    hide_secrets,
+    make_refusal,
+)
 from unfreeze.sources.answers import CHUNK, Answer, TryAgainError, Version
 
 # Seconds without a byte after which a connection counts as dead. Stores that fetch from tape or another region take
@@ -39,9 +45,10 @@ class _Session(requests.Session):
             and find_protocol(response.url) == "https"
             and urlsplit(urljoin(response.url, target)).scheme == "http"
         ):
-            raise UnfreezeError(
+            raise RefusedAddressError(
                 f"data.source {hide_secrets(response.url)} redirects to {hide_secrets(target)}, which is not "
-                f"encrypted: give the address of a server that stays with https, or {ELSEWHERE}"
+                f"encrypted: give the address of a server that stays with https, or {ELSEWHERE}",
+                f"it redirects to {hide_secrets(target)}, which is not encrypted",
             )
         return target
 
@@ -82,9 +89,10 @@ def _read_answer(response: requests.Response, known: Version, begin: int) -> Ans
     if response.status_code == 200:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in WEB_PAGE and not re.search("[.]html?$", urlsplit(known.address).path):
-            raise UnfreezeError(
+            raise RefusedAddressError(
                 f"data.source {hide_secrets(known.address)} is a web page ({kind}), not a file: "
-                f"give the direct link, the one a browser saves instead of showing, or {ELSEWHERE}"
+                f"give the direct link, the one a browser saves instead of showing, or {ELSEWHERE}",
+                f"it is a web page ({kind}), not a file",
             )
         return Answer(version, 0, _read_chunks(response))
     ranges = response.headers.get("Content-Range", "")

@@ -1,0 +1,233 @@
+"""The command `unfreeze predict`, as it is installed."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import INSTALLED
+from tests.serving.packed import draw_image, pack_small
+from unfreeze.cli.main import main
+from unfreeze.serving.classifier import Classifier
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_small(tmp_path_factory.mktemp("packed"))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_small(tmp_path_factory.mktemp("calibrated"), seed=1, calibration=True)
+
+
+def predict(
+    folder: Path, *arguments: str | Path, text: str | None = None, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f'{before} exec unfreeze predict "$@"', "predict", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PATH": INSTALLED},
+        input=text,
+        capture_output=True,
+        text=True,
+    )
+
+
+def refuse(*arguments: str | Path) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *map(str, arguments)])
+    message = str(ended.value)
+    assert message.startswith("error: ") and "\n" not in message
+    return message
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def write_golden_images(folder: Path) -> None:
+    """Write an image of each kind that a careless reader gets wrong."""
+    folder.mkdir()
+    picture = draw_image("red", 1, size=(96, 64))
+    picture.paste("blue", (0, 0, 40, 20))
+    turned = Image.Exif()
+    turned[274] = 6
+    picture.save(folder / "turned.jpg", exif=turned, quality=95)
+    picture.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=32).save(folder / "palette.png")
+    clear = picture.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(picture.size))
+    clear.save(folder / "alpha.png")
+    deep = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(folder / "deep.png")
+    picture.convert("L").save(folder / "grey.jpg", quality=95)
+    others = [draw_image("green", number, size=(96, 64)) for number in range(2)]
+    picture.save(folder / "animated.gif", save_all=True, append_images=others)
+    picture.save(folder / "progressive.jpg", progressive=True, quality=95)
+    picture.save(folder / "web.webp", quality=95)
+    picture.save(folder / "pages.tiff", save_all=True, append_images=others)
+
+
+def test_each_kind_of_image_gets_the_probabilities_of_the_pixels_that_training_sees(
+    packed: Path, tmp_path: Path
+) -> None:
+    golden = tmp_path / "golden"
+    write_golden_images(golden)
+    (golden / "bad.jpg").write_bytes((golden / "grey.jpg").read_bytes()[:300])
+    done = predict(tmp_path, "golden", "--model", packed, "--out", "rows.csv", "--sheet", "sheet.png")
+    assert done.returncode == 3
+    assert "1 images could not be read; their rows say why" in done.stderr
+    rows = read(tmp_path / "rows.csv")
+    assert [row["source"] for row in rows] == [f"golden/{path.name}" for path in sorted(golden.iterdir())]
+    (bad,) = [row for row in rows if not row["predicted"]]
+    assert (bad["source"], bad["accepted"], bool(bad["reason"])) == ("golden/bad.jpg", "false", True)
+    good = [row for row in rows if row is not bad]
+    assert len(good) == 10
+    classifier = Classifier(packed)
+    pixels = [classifier.load(tmp_path / row["source"]) for row in good]
+    assert len({each.tobytes() for each in pixels}) == len(pixels)
+    answers = list(classifier.classify([np.stack(pixels[:8]), np.stack(pixels[8:])]))
+    expected = np.concatenate([each.probabilities for each in answers])
+    found = [[float(row[f"probability_{name}"]) for name in classifier.classes] for row in good]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert [row["reason"] for row in good] == [reason for each in answers for reason in each.reasons]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["golden", "rows.csv", "sheet.png"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(140):
+        draw_image("green", number).save(folder / f"{number:03}.png")
+    return folder
+
+
+def test_a_killed_run_goes_on_where_it_was(packed: Path, photos: Path, tmp_path: Path) -> None:
+    names = "".join(f"{path}\n" for path in sorted(photos.iterdir()))
+    command = ["unfreeze", "predict", "-", "--model", packed, "--out", "rows.csv"]
+    environment = {**os.environ, "PATH": INSTALLED}
+    journal = tmp_path / ".predicting-rows.csv.jsonl"
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        # The rest never comes, so it is in the middle when it is killed.
+        process.stdin.write("".join(names.splitlines(keepends=True)[:120]))
+        process.stdin.flush()
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "rows.csv").exists()
+    # Rows that are computed again would not say so.
+    lines = journal.read_text().splitlines(keepends=True)
+    row = json.loads(lines[3])
+    lines[3] = json.dumps({**row, "reason": "of the first run"}) + "\n"
+    journal.write_text("".join(lines[:20]) + lines[20][:9])
+    done = predict(tmp_path, "-", "--model", packed, "--out", "rows.csv", text=names)
+    assert done.returncode == 0, done.stderr
+    assert "140 images, 19 of them kept from an earlier run" in done.stderr
+    rows = read(tmp_path / "rows.csv")
+    assert [row["source"] for row in rows] == names.splitlines()
+    assert [number for number, row in enumerate(rows) if row["reason"] == "of the first run"] == [2]
+    assert not journal.exists()
+    assert predict(tmp_path, photos, "--model", packed, "--out", "whole.csv").returncode == 0
+    whole = read(tmp_path / "whole.csv")
+    assert [row["probability_red"] for row in rows] == [row["probability_red"] for row in whole]
+
+
+def test_a_full_disk_leaves_rows_to_go_on_from_and_no_file_that_looks_whole(
+    packed: Path, photos: Path, tmp_path: Path
+) -> None:
+    # 12 KB: less than the rows need.
+    done = predict(tmp_path, photos, "--model", packed, "--out", "rows.jsonl", before="ulimit -f 12;")
+    assert done.returncode == 1
+    assert "error: no space left to write rows.jsonl: free some and run the same command again" in done.stderr
+    assert not (tmp_path / "rows.jsonl").exists()
+    done = predict(tmp_path, photos, "--model", packed, "--out", "rows.jsonl")
+    assert done.returncode == 0 and "kept from an earlier run" in done.stderr
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 140
+
+
+def test_lines_of_json_go_to_a_pipe_and_its_reader_may_leave(packed: Path, photos: Path, tmp_path: Path) -> None:
+    done = predict(tmp_path, photos / "000.png", "--model", packed, "--top", "2")
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert row["source"] == str(photos / "000.png")
+    assert list(row["probabilities"].values()) == sorted(row["probabilities"].values(), reverse=True)
+    assert len(row["probabilities"]) == 2
+    left = predict(tmp_path, photos, "--model", packed, before="exec > >(head -1 >seen);")
+    assert "Traceback" not in left.stderr
+
+
+def test_overlays_of_grad_cam_are_written_and_kept(packed: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "001.png", tmp_path / "one.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    done = predict(tmp_path, "bad.png", "one.png", "--model", packed, "--explain", "heat", "--sheet", "sheet.png")
+    assert done.returncode == 3, done.stderr
+    assert [path.name for path in (tmp_path / "heat").iterdir()] == ["000002_one.png"]
+    classifier = Classifier(packed)
+    with Image.open(tmp_path / "heat/000002_one.png") as overlay:
+        assert overlay.size == (classifier.model.size,) * 2
+        assert not np.array_equal(np.asarray(overlay), classifier.load(tmp_path / "one.png"))
+
+
+def test_grad_cam_needs_the_network_that_was_packed(packed: Path, photos: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(packed, tmp_path / "packed/from_scratch")
+    asked = (photos / "000.png", "--model", folder, "--explain", tmp_path / "heat")
+    assert "there is no " in refuse(*asked)
+    (tmp_path / "from_scratch.keras").write_bytes(b"another one")
+    assert "has another digest" in refuse(*asked)
+    assert not (tmp_path / "heat").exists()
+
+
+def test_sets_are_those_of_the_calibration_fold(calibrated: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    main(["predict", str(photos / "000.png"), "--model", str(calibrated), "--sets", "0.5", "--out", str(out)])
+    row = json.loads(out.read_text())
+    scores = np.sort(Classifier(calibrated).reference.scores)
+    quantile = scores[int(np.ceil((len(scores) + 1) * 0.5)) - 1]
+    assert row["predicted"] in row["set"]
+    assert set(row["set"]) - {row["predicted"]} == {
+        name for name, value in row["probabilities"].items() if 1 - value <= quantile and name != row["predicted"]
+    }
+
+
+def test_bad_input_is_one_line_before_any_work(
+    packed: Path, calibrated: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, model = photos / "000.png", ("--model", packed)
+    assert "there is no model yet" in refuse(image)
+    assert "no model resnet9000" in refuse(image, "--model", "resnet9000")
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no images" in refuse("empty", *model)
+    assert "suffix '.xlsx'" in refuse(image, *model, "--out", "rows.xlsx")
+    assert "suffix '.jpg', expected .png" in refuse(image, *model, "--sheet", "sheet.jpg")
+    assert "split.calibration" in refuse(image, *model, "--sets", "0.95")
+    assert "--sets is 95" in refuse(image, "--model", calibrated, "--sets", "95")
+    assert "--top is 0" in refuse(image, *model, "--top", "0")
+    main(["predict", str(image), "--model", str(packed), "--out", "rows.csv"])
+    before = (tmp_path / "rows.csv").read_bytes()
+    assert "rows.csv holds predictions of model" in refuse(image, "--model", calibrated, "--out", "rows.csv")
+    damaged = shutil.copytree(packed, tmp_path / "damaged")
+    for name in ("reference.npz", "model.xml"):
+        data = (damaged / name).read_bytes()
+        (damaged / name).write_bytes(data[: len(data) // 2])
+        assert name in refuse(image, "--model", damaged, "--out", "rows.csv")
+        (damaged / name).write_bytes(data)
+    assert (tmp_path / "rows.csv").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "empty", "rows.csv"]
