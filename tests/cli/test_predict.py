@@ -145,7 +145,7 @@ def test_a_killed_run_goes_on_where_it_was(packed: Path, photos: Path, tmp_path:
     assert [row["source"] for row in rows] == names.splitlines()
     assert [number for number, row in enumerate(rows) if row["reason"] == "of the first run"] == [2]
     assert not journal.exists()
-    assert predict(tmp_path, photos, "--model", packed, "--out", "whole.csv").returncode == 0
+    main(["predict", str(photos), "--model", str(packed), "--out", str(tmp_path / "whole.csv")])
     whole = read(tmp_path / "whole.csv")
     assert [row["probability_red"] for row in rows] == [row["probability_red"] for row in whole]
 
@@ -163,21 +163,28 @@ def test_a_full_disk_leaves_rows_to_go_on_from_and_no_file_that_looks_whole(
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 140
 
 
-def test_lines_of_json_go_to_a_pipe_and_its_reader_may_leave(packed: Path, photos: Path, tmp_path: Path) -> None:
-    done = predict(tmp_path, photos / "000.png", "--model", packed, "--top", "2")
-    (row,) = map(json.loads, done.stdout.splitlines())
+def test_lines_of_json_go_to_a_pipe_and_its_reader_may_leave(
+    packed: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["predict", str(photos / "000.png"), "--model", str(packed), "--top", "2"])
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert row["source"] == str(photos / "000.png")
     assert list(row["probabilities"].values()) == sorted(row["probabilities"].values(), reverse=True)
     assert len(row["probabilities"]) == 2
     left = predict(tmp_path, photos, "--model", packed, before="exec > >(head -1 >seen);")
-    assert "Traceback" not in left.stderr
+    assert left.returncode == 0 and "Traceback" not in left.stderr
 
 
-def test_overlays_of_grad_cam_are_written_and_kept(packed: Path, photos: Path, tmp_path: Path) -> None:
-    shutil.copy(photos / "001.png", tmp_path / "one.png")
-    (tmp_path / "bad.png").write_bytes(b"")
-    done = predict(tmp_path, "bad.png", "one.png", "--model", packed, "--explain", "heat", "--sheet", "sheet.png")
-    assert done.returncode == 3, done.stderr
+def test_overlays_of_grad_cam_are_written(
+    packed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photos / "001.png", "one.png")
+    Path("bad.png").write_bytes(b"")
+    asked = ["bad.png", "one.png", "--model", str(packed), "--explain", "heat", "--sheet", "sheet.png"]
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *asked])
+    assert ended.value.code == 3
     assert [path.name for path in (tmp_path / "heat").iterdir()] == ["000002_one.png"]
     classifier = Classifier(packed)
     with Image.open(tmp_path / "heat/000002_one.png") as overlay:

@@ -53,12 +53,16 @@ def _predict(options: argparse.Namespace) -> None:
     asked = run.Options(options.sources, options.out, options.top, options.explain, options.sheet, options.sets)
     show = _Screen() if sys.stdout.isatty() else _write_json
     try:
-        done = run.predict(located, asked, further=_list_networks(paths, located.folder.name), show=show)
+        done = run.predict(located, asked, further=[paths.model(located.folder.name)], show=show)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads the rows has seen enough; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    except KeyboardInterrupt:
+        if options.out:
+            console.log.info("the rows so far are kept: the same command goes on from there")
+        raise
     for path in filter(None, (options.out, options.sheet, options.explain)):
         console.log.info("wrote %s", path)
     kept = f", {done.kept:,} of them kept from an earlier run" if done.kept else ""
@@ -68,10 +72,6 @@ def _predict(options: argparse.Namespace) -> None:
     if done.failed:
         console.log.warning("%s images could not be read; their rows say why", f"{done.failed:,}")
         sys.exit(STATUS_SOME_FAILED)
-
-
-def _list_networks(paths: Paths, backbone: str) -> list[Path]:
-    return [paths.model(backbone)]
 
 
 def _write_json(form: "Form", row: "Row") -> None:

@@ -189,9 +189,10 @@ def _is_wanted(name: str) -> bool:
     return not any(map(is_hidden, name.split("/"))) and (suffix in IMAGES or suffix not in OTHERS)
 
 
-def _open_archive(archive: Path, name: str, workplace: Path) -> Iterator[Input]:
+def _open_archive(archive: Path, name: str, workplace: Path, *, is_fetched: bool = False) -> Iterator[Input]:
     found = archive.stat()
-    stamp = (found.st_size, found.st_mtime_ns)
+    # When it was fetched says nothing of its age.
+    stamp = (found.st_size, 0 if is_fetched else found.st_mtime_ns)
     for entry, extracted in archive_files.extract_files(archive, workplace, wanted=_is_wanted):
         source = f"{name}/{entry}"
         if isinstance(extracted, Path):
@@ -211,7 +212,7 @@ def _open_address(address: str, workplace: Path) -> Iterator[Input]:
     if problem := remote.fetch(address, fetched, largest=shutil.disk_usage(workplace).free):
         yield Input(hide_secrets(address), fetched, problem=problem)
         return
-    yield from _open_archive(fetched, hide_secrets(address), workplace)
+    yield from _open_archive(fetched, hide_secrets(address), workplace, is_fetched=True)
     files.remove(fetched)
 
 

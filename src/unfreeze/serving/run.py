@@ -108,7 +108,8 @@ def predict(
         if options.out:
             run.to_file(options.out, inputs)
         else:
-            run.to_screen(inputs, show)
+            with _explain_full_disk(Path(folder)):
+                run.to_screen(inputs, show)
     if not run.summary.images:
         raise UnfreezeError("standard input named no images: give one path a line, or end each with NUL")
     if options.sheet:
