@@ -68,12 +68,12 @@ class Network:
         running: list[tuple[int, Any]] = []
         for index, batch in enumerate(batches):
             if len(running) == REQUESTS:
-                yield read_outputs(*running.pop(0))
+                yield _finish(*running.pop(0))
             request = requests[index % REQUESTS]
             request.start_async({0: self._fill(batch)})
             running.append((len(batch), request))
         for count, request in running:
-            yield read_outputs(count, request)
+            yield _finish(count, request)
 
     def _fill(self, batch: np.ndarray) -> np.ndarray:
         missing = self.batch_size - len(batch)
@@ -82,14 +82,18 @@ class Network:
         return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
 
 
+def _finish(count: int, request: Any) -> tuple[np.ndarray, np.ndarray]:
+    request.wait()
+    return read_outputs(count, request)
+
+
 def read_outputs(count: int, request: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Wait for a request of a compiled network, and return what `Network.run` yields of it.
+    """Return what `Network.run` yields of a request.
 
     Args:
         count: How many rows of its batch are images.
-        request: An inference request of OpenVINO that was started.
+        request: An inference request of OpenVINO that has ended.
     """
-    request.wait()
     probabilities = request.get_tensor(PROBABILITIES).data[:count].astype("float64")
     features = request.get_tensor(FEATURES).data[:count].copy()
     # Float32 rounding leaves rows that add up to 1 only nearly.

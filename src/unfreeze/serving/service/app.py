@@ -231,7 +231,7 @@ class _Page:
     def __init__(self) -> None:
         self._text = PAGE.read_text(encoding="utf-8")
         policy = [
-            "default-src 'none'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
+            "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'",
             "frame-ancestors 'none'",
             *(f"{kind}-src {_hash_parts(self._text, kind)}" for kind in ("script", "style")),
         ]
