@@ -76,11 +76,11 @@ class Classifier:
     def _wide(self) -> np.ndarray:
         return self.reference.features.astype("float32")
 
-    def load(self, path: Path) -> np.ndarray:
+    def load(self, path: Path | bytes) -> np.ndarray:
         """Decode an image file to the square that the network takes, as in training.
 
         Args:
-            path: The file.
+            path: The file, or its bytes.
 
         Returns:
             uint8 array of shape (size, size, 3).

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -115,6 +116,8 @@ def build_server(service: Service) -> uvicorn.Server:
     Args:
         service: The service.
     """
+    # It warns of each form that is broken.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         service.guarded,
         http=_build_protocol(2 * service.limits.seconds_to_send),
