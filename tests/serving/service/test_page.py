@@ -50,7 +50,7 @@ def test_a_dropped_file_is_answered(chromium: str, running: Running, image: Path
     assert (expected["reason"] or "accepted") in text
     for name, share in expected["probabilities"].items():
         assert f"{name}\n{100 * share:.1f} %" in text
-    assert pictures == [f"{near['label']}: {near['id']}" for near in expected["nearest"][:5]]
+    assert pictures == [f"{near['label']}: {near['id']}" for near in expected["nearest"][:6]]
     assert overflow <= 0
     assert seen.problems == []
     # Nothing comes from elsewhere.
@@ -84,7 +84,7 @@ def test_a_token_is_asked_for(chromium: str, packed: Path, image: Path) -> None:
         seen = look(chromium, running, image, enter, "new Promise(done => setTimeout(done, 50))", ANSWERED, PICTURES)
     assert "Token of this service" in seen.values[0]
     assert "Probabilities" in seen.values[3]
-    assert len(seen.values[4]) == 5
+    assert len(seen.values[4]) == 6
 
 
 def test_grad_cam_is_shown_where_the_keras_file_is(chromium: str, packed: Path, tmp_path: Path, image: Path) -> None:
