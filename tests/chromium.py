@@ -34,6 +34,19 @@ class Seen:
     dialogs: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Drop:
+    """A file that is dropped on a page, as from a file manager.
+
+    Args:
+        file: The file.
+        place: CSS selector of the element it is dropped on.
+    """
+
+    file: Path
+    place: str
+
+
 @contextmanager
 def browser(folder: Path) -> Iterator[str]:
     """Start a browser that reaches no network; gives the address of its protocol."""
@@ -71,6 +84,7 @@ def visit(
     pdf: Path | None = None,
     picture: Path | None = None,
     downloads: Path | None = None,
+    before: Drop | None = None,
 ) -> Seen:
     """Open a page, print it if asked to, evaluate scripts in it, and take its picture if asked to.
 
@@ -84,8 +98,9 @@ def visit(
         pdf: Where to print the page before the scripts.
         picture: Where to put a PNG of the window after the scripts.
         downloads: Folder for what the page hands out; the end of one download is waited for.
+        before: A file to drop on the page before the scripts.
     """
-    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture, downloads))
+    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture, downloads, before))
 
 
 async def _visit(
@@ -98,6 +113,7 @@ async def _visit(
     pdf: Path | None,
     picture: Path | None,
     downloads: Path | None,
+    before: Drop | None = None,
 ) -> Seen:
     async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
         tab = _Tab(socket)
@@ -118,6 +134,8 @@ async def _visit(
         if pdf:
             printed = await tab.call("Page.printToPDF")
             pdf.write_bytes(base64.b64decode(printed["data"]))
+        if before:
+            await _drop(tab, before)
         for script in scripts:
             answer = await tab.call(
                 "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
@@ -132,6 +150,17 @@ async def _visit(
         await tab.call("Target.closeTarget", targetId=target["targetId"])
         tab.seen.requests = [one for one in tab.seen.requests if one != page and not one.startswith("data:")]
         return tab.seen
+
+
+async def _drop(tab: "_Tab", dropped: Drop) -> None:
+    script = (
+        f"(r => [r.x + r.width / 2, r.y + 20])(document.querySelector({dropped.place!r}).getBoundingClientRect())"
+    )
+    answer = await tab.call("Runtime.evaluate", expression=script, returnByValue=True)
+    x, y = answer["result"]["value"]
+    data = {"items": [], "files": [str(dropped.file)], "dragOperationsMask": 1}
+    for event in ("dragEnter", "dragOver", "drop"):
+        await tab.call("Input.dispatchDragEvent", type=event, x=x, y=y, data=data)
 
 
 class _Tab:

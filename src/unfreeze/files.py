@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import pandas as pd
 import yaml
 
 from unfreeze.errors import UnfreezeError
+
+# Imported where a table is read: it takes a second, and commands that read no table need it not.
+if TYPE_CHECKING:
+    import pandas as pd
 
 # How git marks the two sides of a conflict; between them stands a line of equals signs.
 CONFLICT_MARKERS = ("<<<<<<< ", ">>>>>>> ")
@@ -203,20 +206,22 @@ def _find_remedy(path: Path) -> str:
     return f"correct it, or take the committed one with `git checkout {_shorten_path(path)}`; then run `dvc repro`"
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
     """Write a table with a header, without an index."""
     with atomic(path) as partial:
         frame.to_csv(partial, index=False, lineterminator="\n")
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+def write_parquet(path: Path, frame: "pd.DataFrame") -> None:
     """Write a table with the types of its columns, without an index."""
     with atomic(path) as partial:
         frame.to_parquet(partial, index=False)
 
 
-def read_csv(source: Path | TextIO) -> pd.DataFrame:
+def read_csv(source: Path | TextIO) -> "pd.DataFrame":
     """Read a table as text: a name such as 007 or NA stays what it is."""
+    import pandas as pd
+
     return pd.read_csv(source, dtype=str, keep_default_na=False)
 
 

@@ -56,7 +56,7 @@ def white_is_zero(tiff: bytes) -> bytes:
 
 
 def reason(path: Path, data: bytes) -> str:
-    """Return why both ways to read a file refuse it."""
+    """Return why both ways to read a file, and its bytes alone, are refused."""
     path.write_bytes(data)
     with pytest.raises(Undecodable) as caught:
         open_image(path, max_pixels=MEGAPIXEL)
@@ -64,6 +64,8 @@ def reason(path: Path, data: bytes) -> str:
     assert text and "\n" not in text and str(path) not in text
     with pytest.raises(Undecodable, match=re.escape(text)):
         load_rgb(path, 4, max_pixels=MEGAPIXEL)
+    with pytest.raises(Undecodable, match=re.escape(text)):
+        load_rgb(data, 4, max_pixels=MEGAPIXEL)
     return text
 
 
@@ -313,6 +315,16 @@ def test_further_formats_become_rgb(tmp_path: Path, kind: str) -> None:
     decoded = open_image(tmp_path / "image", max_pixels=MEGAPIXEL)
     assert (decoded.format, decoded.mode, decoded.rgb.getpixel((0, 0))) == (image_format, mode, expected)
     assert load_rgb(tmp_path / "image", 4, max_pixels=MEGAPIXEL)[0, 0].tolist() == list(expected)
+
+
+@pytest.mark.parametrize("kind", [*EXACT, *LOSSY, *PASSING, *FURTHER])
+def test_bytes_give_the_pixels_of_their_file(tmp_path: Path, kind: str) -> None:
+    given = {**EXACT, **LOSSY, **PASSING, **FURTHER}[kind]
+    data = given if isinstance(given, bytes) else given[0]
+    (tmp_path / "image").write_bytes(data)
+    expected = load_rgb(tmp_path / "image", 8, max_pixels=MEGAPIXEL)
+    assert np.array_equal(load_rgb(data, 8, max_pixels=MEGAPIXEL), expected)
+    assert np.array_equal(np.asarray(open_image(data, max_pixels=MEGAPIXEL).rgb), pixels_of(tmp_path / "image", data))
 
 
 TWO = {"save_all": True, "append_images": [flat("L", 200)]}

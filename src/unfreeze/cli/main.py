@@ -97,7 +97,7 @@ def _run(arguments: list[str] | None) -> None:
 def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
-    from unfreeze.cli import ci, corrections, experiment, inspect, plan, predict, registry, stages, study
+    from unfreeze.cli import ci, corrections, experiment, inspect, plan, predict, registry, serve, stages, study
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
@@ -109,6 +109,7 @@ def _build_parser() -> "argparse.ArgumentParser":
     plan.add(commands)
     study.add(commands)
     corrections.add(commands)
+    serve.add(commands)
     registry.add(commands)
     ci.add(commands)
     return parser

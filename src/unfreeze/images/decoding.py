@@ -88,7 +88,7 @@ class Decoded:
         return self.rgb.height
 
 
-def open_image(path: Path, *, max_pixels: int) -> Decoded:
+def open_image(path: Path | bytes, *, max_pixels: int) -> Decoded:
     """Decode a file to 8-bit RGB, or say what is wrong with it.
 
     Files that would make a decoder invent pixels are refused: a file that breaks off, in all formats; a chunk of a
@@ -101,7 +101,7 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
     gave that warning, and in the median one half of the picture was visibly wrong: the decoder had lost its place.
 
     Args:
-        path: A file of a format of `formats.SUFFIXES`.
+        path: A file of a format of `formats.SUFFIXES`, or its bytes.
         max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
 
     Returns:
@@ -127,7 +127,7 @@ def open_image(path: Path, *, max_pixels: int) -> Decoded:
         return Decoded(pixels.rgb, _format_of(header), mode, pictures, pixels.spare_bits, pixels.partial_alpha)
 
 
-def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
+def load_rgb(path: Path | bytes, size: int, *, max_pixels: int) -> np.ndarray:
     """Decode an image to upright RGB and scale it to a square, ignoring its aspect, as Keras' loaders do.
 
     It refuses what `open_image` refuses. Pillow's bicubic keeps more of what a backbone looks for than Keras'
@@ -137,7 +137,7 @@ def load_rgb(path: Path, size: int, *, max_pixels: int) -> np.ndarray:
     square, as Pillow's `draft` does, which saves decoding what the square does not show.
 
     Args:
-        path: A file of a format of `formats.SUFFIXES`.
+        path: A file of a format of `formats.SUFFIXES`, or its bytes.
         size: Side of the square, pixels.
         max_pixels: Most pixels, width times height; checked on the header, before anything is decoded.
 
@@ -168,7 +168,7 @@ def _find_factor(header: Image.Image, size: int) -> int:
 
 
 @contextmanager
-def _explain_failure(path: Path) -> Iterator[None]:
+def _explain_failure(path: Path | bytes) -> Iterator[None]:
     """Turn any error of a decoder into a reason of one line."""
     try:
         yield
@@ -183,7 +183,7 @@ def _explain_failure(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _open_file(path: Path, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
+def _open_file(path: Path | bytes, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
     """Yield a file's header, checked against the limit, and its bytes; pixels are not decoded yet."""
     with _open_stream(path) as stream, Image.open(stream, formats=_list_decoders()) as header:
         if header.width * header.height > max_pixels:
@@ -193,8 +193,8 @@ def _open_file(path: Path, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFil
         yield header, stream.read() if is_needed else b""
 
 
-def _open_stream(path: Path) -> BinaryIO:
-    stream = path.open("rb")
+def _open_stream(path: Path | bytes) -> BinaryIO:
+    stream: BinaryIO = io.BytesIO(path) if isinstance(path, bytes) else path.open("rb")
     if stream.read(len(completeness.JP2_SIGNATURE)) != completeness.JP2_SIGNATURE:
         stream.seek(0)
         return stream

@@ -136,11 +136,11 @@ def has_matching_suffix(path: Path, image_format: str) -> bool:
     return path.suffix.lower() in SUFFIXES[image_format]
 
 
-def explain_unknown(path: Path, *, reads_heic: bool = False) -> str:
+def explain_unknown(path: Path | bytes, *, reads_heic: bool = False) -> str:
     """Say what a file is that no decoder takes, and what to do about it.
 
     Args:
-        path: The file.
+        path: The file, or its bytes.
         reads_heic: Whether a decoder for HEIC is there.
 
     Returns:
@@ -154,8 +154,11 @@ def explain_unknown(path: Path, *, reads_heic: bool = False) -> str:
         ...     explain_unknown(path)[:36]
         'a Git LFS pointer, without the image'
     """
-    with path.open("rb") as stream:
-        start = stream.read(BEGINNING)
+    if isinstance(path, bytes):
+        start = path[:BEGINNING]
+    else:
+        with path.open("rb") as stream:
+            start = stream.read(BEGINNING)
     if not start:
         return "the file is empty"
     if not start.strip(b"\0"):

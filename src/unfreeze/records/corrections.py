@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Iterable
-from typing import Self
-
-import pandas as pd
+from typing import TYPE_CHECKING, Self
 
 from unfreeze import files
 from unfreeze.records.interval import Interval
 from unfreeze.records.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Counts(Record):
@@ -116,7 +117,7 @@ class StudyRecord(Record):
     test_fold: tuple[str, ...]
 
     @classmethod
-    def of(cls, table: pd.DataFrame, *, data: str, source: str, settings: str, corrections: Iterable[str]) -> Self:
+    def of(cls, table: "pd.DataFrame", *, data: str, source: str, settings: str, corrections: Iterable[str]) -> Self:
         """Return the record of a study.
 
         Args:
@@ -136,7 +137,7 @@ class StudyRecord(Record):
         )
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """The test fold as a table of text."""
         return files.read_csv(io.StringIO("\n".join(self.test_fold)))
 

@@ -78,11 +78,11 @@ class Classifier:
     def _wide(self) -> Vectors:
         return Vectors(self.reference.features.astype("float32"), self.reference.lengths)
 
-    def load(self, path: Path) -> np.ndarray:
+    def load(self, path: Path | bytes) -> np.ndarray:
         """Decode an image file to the square that the network takes, as in training.
 
         Args:
-            path: The file.
+            path: The file, or its bytes.
 
         Returns:
             uint8 array of shape (size, size, 3).

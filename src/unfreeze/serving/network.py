@@ -84,6 +84,16 @@ class Network:
 
 def _finish(count: int, request: Any) -> tuple[np.ndarray, np.ndarray]:
     request.wait()
+    return read_outputs(count, request)
+
+
+def read_outputs(count: int, request: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `Network.run` yields of a request.
+
+    Args:
+        count: How many rows of its batch are images.
+        request: An inference request of OpenVINO that has ended.
+    """
     probabilities = request.get_tensor(PROBABILITIES).data[:count].astype("float64")
     features = request.get_tensor(FEATURES).data[:count].copy()
     # Float32 rounding leaves rows that add up to 1 only nearly.

@@ -1,0 +1,1 @@
+"""The service: a packed model behind HTTP, with limits, counters, reload and a page of its own."""
