@@ -97,7 +97,7 @@ def _run(arguments: list[str] | None) -> None:
 def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
-    from unfreeze.cli import ci, corrections, experiment, inspect, plan, registry, stages, study
+    from unfreeze.cli import ci, corrections, experiment, export, inspect, plan, registry, stages, study
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
@@ -108,6 +108,7 @@ def _build_parser() -> "argparse.ArgumentParser":
     plan.add(commands)
     study.add(commands)
     corrections.add(commands)
+    export.add(commands)
     registry.add(commands)
     ci.add(commands)
     return parser
