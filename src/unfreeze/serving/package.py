@@ -129,18 +129,28 @@ def convert(model: Path, target: Path) -> None:
         model: From pixels to probabilities.
         target: model.xml; the weights go beside it.
     """
-    import openvino
-
     from unfreeze.models import engine
 
     converted = engine.convert(load_with_features(model))
     for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
         output.get_tensor().set_names({name})
-    # OpenVINO numbers them from the beginning of the process on.
-    for number, operation in enumerate(converted.get_ordered_ops()):
+    save_network(converted, target)
+
+
+def save_network(network: Any, target: Path) -> None:
+    """Write a network of OpenVINO's in the precision that it has; equal networks give equal bytes.
+
+    Args:
+        network: The network.
+        target: model.xml; the weights go beside it.
+    """
+    import openvino
+
+    # OpenVINO numbers operations from the beginning of the process on.
+    for number, operation in enumerate(network.get_ordered_ops()):
         operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     # OpenVINO halves weights unless it is told not to.
-    openvino.save_model(converted, target, compress_to_fp16=False)
+    openvino.save_model(network, target, compress_to_fp16=False)
 
 
 def load_with_features(model: Path) -> Any:

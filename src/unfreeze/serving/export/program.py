@@ -15,7 +15,7 @@ from unfreeze.serving.network import FEATURES, PROBABILITIES
 
 PREDICT = "predict.py"
 # Runs of one image whose median is the latency, and least seconds of batches for the rate.
-LATENCY_RUNS, RATE_SECONDS = 20, 2.0
+LATENCY_RUNS, RATE_SECONDS = 20, 1.0
 
 
 def write_program(path: Path, entry: Format) -> None:

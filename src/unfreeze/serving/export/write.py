@@ -1,6 +1,8 @@
 """Exports a model of the study: each format in a folder of its own, which has passed all gates or is not there."""
 
+import contextlib
 import functools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -96,7 +98,7 @@ class _Exporter:
 
     def write(self, entry: Format, folder: Path) -> Export:
         """Write a format into an empty folder, and put it through the gates."""
-        name = self.packed.backbone
+        name, expected = self.packed.backbone, self.expected
         material = Material(self.source.package, lambda: self.network, self._calibrate)
         _convert(entry, material, folder, name)
         write_program(folder / PREDICT, entry)
@@ -106,17 +108,17 @@ class _Exporter:
         model.write(folder / MODEL)
         program = _load(entry, folder, name)
         output = self._run(program, self.val, f"{name} as {entry.name}: held-back images")
-        tensors = parity.compare_tensors(name, entry, self.expected, output.probabilities)
+        tensors = parity.compare_tensors(name, entry, expected, output.probabilities)
         scores = parity.compare_scores(
-            name, entry, self.expected, output.probabilities, max_drop=self.source.max_drop, seed=self.source.seed
+            name, entry, expected, output.probabilities, max_drop=self.source.max_drop, seed=self.source.seed
         )
         if entry.tolerance is None:
             # Thresholds and features to compare with are those of the rounded network.
             model = self._refit(entry, folder, program, output, reference)
             model.write(folder / MODEL)
-        answers = self.expected.answers if entry.tolerance is not None else _answer(program, self.expected.pixels)
+        answers = expected.answers if entry.tolerance is not None else _answer(program, expected.pixels)
         packages = _list_imports(entry)
-        tried = parity.compare_files(name, entry, folder, self.expected, answers, packages)
+        tried = parity.compare_files(name, entry, folder, expected, answers, packages)
         passed = Parity(tensors=tensors, scores=scores, files=tried)
         model.model_copy(update={"parity": passed}).write(folder / MODEL)
         pixels = store.read_pixels(self.source.images, np.resize(self.val, BATCH))
@@ -225,7 +227,9 @@ def _require_consistent(source: Source, packed: PackedModel) -> Images:
 
 def _convert(entry: Format, material: Material, folder: Path, name: str) -> None:
     try:
-        entry.write(material, folder)
+        # Some show their progress on standard output, where JSON is expected.
+        with contextlib.redirect_stdout(sys.stderr):
+            entry.write(material, folder)
     except (UnfreezeError, OSError, MemoryError):
         raise
     # Converters raise nearly anything.

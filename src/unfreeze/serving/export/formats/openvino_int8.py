@@ -16,12 +16,13 @@ def write(material: Material, folder: Path) -> None:
     import nncf
     import openvino
 
+    from unfreeze.serving import package
+
     nncf.set_log_level(logging.ERROR)
     images = list(material.calibration())
     network = openvino.Core().read_model(material.package / NETWORK)
     quantized = nncf.quantize(network, nncf.Dataset(images), subset_size=len(images))
-    # OpenVINO halves weights unless it is told not to.
-    openvino.save_model(quantized, folder / NETWORK, compress_to_fp16=False)
+    package.save_network(quantized, folder / NETWORK)
 
 
 register(
