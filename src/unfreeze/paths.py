@@ -231,6 +231,13 @@ class Paths:
     def packed(self, backbone: str) -> Path:
         return self.root / f"models/packed/{backbone}"
 
+    def exported(self, backbone: str) -> Path:
+        """Return the folder that holds one folder a format."""
+        return self.root / f"models/exported/{backbone}"
+
+    def exports(self, backbone: str) -> Path:
+        return self.root / f"metrics/export/{backbone}.json"
+
     def training(self, backbone: str) -> Path:
         return self.root / f"metrics/finetune/{backbone}.json"
 

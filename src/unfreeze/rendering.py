@@ -1,4 +1,4 @@
-"""Pages from templates: names that users give never become markup, and a mistyped value is an error."""
+"""Pages and code from templates: names that users give never become markup, and a mistyped value is an error."""
 
 import base64
 import hashlib
@@ -16,6 +16,19 @@ def render_page(template: str, **values: Any) -> str:
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("unfreeze"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(template).render(**values)
+
+
+def render_code(template: str, **values: Any) -> str:
+    """Return a Python file from a template; nothing is escaped.
+
+    Args:
+        template: Name of a file in `templates/`.
+        **values: Code of this project, never a text of the user's.
+    """
+    environment = jinja2.Environment(  # noqa: S701 - no markup
+        loader=jinja2.PackageLoader("unfreeze"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     return environment.get_template(template).render(**values)
 

@@ -97,21 +97,18 @@ def _run(arguments: list[str] | None) -> None:
 def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
-    from unfreeze.cli import ci, corrections, experiment, inspect, plan, predict, registry, serve, stages, study
+    from unfreeze.cli import (
+        ci, corrections, experiment, export, inspect, plan, predict, registry, serve, stages, study,
+    )  # fmt: skip
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
     # As long as the longest stage's name, so that each has one line.
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
-    stages.add(commands)
-    experiment.add(commands)
-    inspect.add(commands)
-    predict.add(commands)
-    plan.add(commands)
-    study.add(commands)
-    corrections.add(commands)
-    serve.add(commands)
-    registry.add(commands)
-    ci.add(commands)
+    # In the order in which help lists them.
+    for group in (
+        stages, experiment, inspect, plan, study, corrections, predict, serve, export, registry, ci,
+    ):  # fmt: skip
+        group.add(commands)
     return parser
 
 

@@ -45,7 +45,7 @@ class Engine:
         self._converted: Any = None
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
-            _refuse_telemetry()
+            refuse_telemetry()
             try:
                 self._converted = convert(model)
                 self.compiled = self._compile("throughput")
@@ -120,8 +120,13 @@ def _finish(count: int, request: Any) -> np.ndarray:
     return rows
 
 
-def _refuse_telemetry() -> None:
-    # OpenVINO's converter sends what it converts with this package, and without it works as well.
+def refuse_telemetry() -> None:
+    """Refuse to work where OpenVINO would report what it does.
+
+    Raises:
+        UnfreezeError: The package that reports is installed.
+    """
+    # OpenVINO's converter and NNCF send what they convert with this package, and without it work as well.
     if importlib.util.find_spec("openvino_telemetry"):
         raise UnfreezeError(
             "the package openvino-telemetry is installed, by which OpenVINO reports each conversion to its makers; "
@@ -135,7 +140,7 @@ def convert(model: keras.Model) -> Any:
     Args:
         model: A functional model.
     """
-    _refuse_telemetry()
+    refuse_telemetry()
     import openvino
     from openvino.frontend.tensorflow import utils
 

@@ -1,8 +1,10 @@
 """Packs a trained model with all that its use needs; the one module here that loads TensorFlow."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -47,6 +49,17 @@ class Source:
     temperature: float
     max_pixels: int
     seed: int
+
+
+class Runs(Protocol):
+    """A network that takes batches of pixels."""
+
+    @property
+    def batch_size(self) -> int:
+        """Most rows a batch."""
+
+    def run(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield probabilities and features of batches, as `Network.run` does."""
 
 
 @dataclass(frozen=True)
@@ -116,24 +129,45 @@ def convert(model: Path, target: Path) -> None:
         model: From pixels to probabilities.
         target: model.xml; the weights go beside it.
     """
-    import keras
+    from unfreeze.models import engine
+
+    converted = engine.convert(load_with_features(model))
+    for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
+        output.get_tensor().set_names({name})
+    save_network(converted, target)
+
+
+def save_network(network: Any, target: Path) -> None:
+    """Write a network of OpenVINO's in the precision that it has; equal networks give equal bytes.
+
+    Args:
+        network: The network.
+        target: model.xml; the weights go beside it.
+    """
     import openvino
 
-    from unfreeze.models import engine
+    # OpenVINO numbers operations from the beginning of the process on.
+    for number, operation in enumerate(network.get_ordered_ops()):
+        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+    # OpenVINO halves weights unless it is told not to.
+    openvino.save_model(network, target, compress_to_fp16=False)
+
+
+def load_with_features(model: Path) -> Any:
+    """Return the Keras model of a `.keras` file, with two outputs: probabilities and pooled features.
+
+    Args:
+        model: From pixels to probabilities.
+    """
+    import keras
+
     from unfreeze.models.backbone import find_input
 
     whole = keras.models.load_model(model, compile=False)
     features = find_input(whole.output)
     if len(features.shape) > 2:
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-    converted = engine.convert(keras.Model(whole.input, [whole.output, features]))
-    for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
-        output.get_tensor().set_names({name})
-    # OpenVINO numbers them from the beginning of the process on.
-    for number, operation in enumerate(converted.get_ordered_ops()):
-        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
-    # OpenVINO halves weights unless it is told not to.
-    openvino.save_model(converted, target, compress_to_fp16=False)
+    return keras.Model(whole.input, [whole.output, features])
 
 
 def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -141,11 +175,11 @@ def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def run(network: Network, images: Path, rows: np.ndarray, what: str) -> Output:
+def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
     """Run the network over rows of the store.
 
     Args:
-        network: The packed network.
+        network: A network, in OpenVINO's or another format.
         images: The image store.
         rows: Rows, ascending, at least one.
         what: What is run, for the progress shown and for errors.

@@ -15,7 +15,7 @@ from unfreeze.settings.checks import Checks, build_checks_model
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import DataSource, WeightsSource
-from unfreeze.settings.study import Evaluate, Promote, Serve, Study, Tracking
+from unfreeze.settings.study import Evaluate, Export, Promote, Serve, Study, Tracking
 from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
 
 
@@ -41,6 +41,7 @@ class Params(Section):
     train: Train
     search: Search
     serve: Serve
+    export: Export
     evaluate: Evaluate
     study: Study
     tracking: Tracking

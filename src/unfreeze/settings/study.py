@@ -33,6 +33,16 @@ class Serve(Section):
     reference_images: int = Field(ge=1)
 
 
+class Export(Section):
+    """What an exported format may lose.
+
+    Args:
+        max_drop: Largest loss of accuracy on the validation fold, a share, against the model as it was trained.
+    """
+
+    max_drop: float = Field(ge=0, lt=1)
+
+
 class Study(Section):
     """What is compared.
 

@@ -1,0 +1,1 @@
+"""Formats of models, one file each."""

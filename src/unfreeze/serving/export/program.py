@@ -1,0 +1,87 @@
+"""predict.py of an exported folder: written from a template, and run here as it is run elsewhere."""
+
+import importlib.util
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from unfreeze import files
+from unfreeze.rendering import render_code
+from unfreeze.serving.export.registry import Format
+from unfreeze.serving.network import FEATURES, PROBABILITIES
+
+PREDICT = "predict.py"
+# Runs of one image whose median is the latency, and least seconds of batches for the rate.
+LATENCY_RUNS, RATE_SECONDS = 20, 1.0
+
+
+def write_program(path: Path, entry: Format) -> None:
+    """Write a format's predict.py."""
+    code = render_code("predict.py.j2", imports=entry.imports, setup=entry.setup, run=entry.run)
+    files.write_text(path, code)
+
+
+class Program:
+    """predict.py of a folder, loaded into this process.
+
+    Args:
+        folder: An exported folder.
+
+    Raises:
+        Exception: The runtime cannot load the artefact; each runtime raises errors of its own.
+    """
+
+    # Images a call.
+    batch_size: int = 8
+
+    def __init__(self, folder: Path) -> None:
+        spec = importlib.util.spec_from_file_location("predict", folder / PREDICT)
+        assert spec is not None
+        assert spec.loader is not None
+        self.module: ModuleType = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.module)
+
+    def run(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield probabilities and features of batches of pixels, as `Network.run` does.
+
+        Args:
+            batches: uint8 arrays of shape (rows, size, size, 3).
+
+        Yields:
+            float64 probabilities of shape (rows, classes), whose rows add up to 1, and float32 features of shape
+            (rows, channels).
+        """
+        for batch in batches:
+            outputs = self.module.run(batch)
+            # Some runtimes return views of memory that the next call uses.
+            probabilities, features = (np.array(outputs[name]) for name in (PROBABILITIES, FEATURES))
+            wide = probabilities.astype("float64")
+            yield wide / wide.sum(axis=1, keepdims=True), features
+
+    def measure_latency(self, pixels: np.ndarray) -> float:
+        """Return the median time of one image, milliseconds.
+
+        Args:
+            pixels: uint8, shape (1, size, size, 3).
+        """
+        return 1000 * float(np.median([self._time(pixels) for _ in range(1 + LATENCY_RUNS)][1:]))
+
+    def measure_rate(self, pixels: np.ndarray) -> float:
+        """Return the images a second in batches of this size.
+
+        Args:
+            pixels: uint8, shape (rows, size, size, 3).
+        """
+        self._time(pixels)
+        taken = [self._time(pixels)]
+        while sum(taken) < RATE_SECONDS:
+            taken.append(self._time(pixels))
+        return len(pixels) / float(np.median(taken))
+
+    def _time(self, pixels: np.ndarray) -> float:
+        start = time.perf_counter()
+        list(self.run([pixels]))
+        return time.perf_counter() - start

@@ -1,0 +1,274 @@
+"""Exports a model of the study: each format in a folder of its own, which has passed all gates or is not there."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
+from unfreeze.images import decoding, formats, store
+from unfreeze.images.store import Images
+from unfreeze.records.exported_model import Export, ExportedModel, Exports, Parity
+from unfreeze.records.packed_model import PackedModel, Unlike, Unsure
+from unfreeze.runtime import console
+from unfreeze.serving import package
+from unfreeze.serving.classifier import MODEL, NETWORK, REFERENCE, read_model
+from unfreeze.serving.export import parity
+from unfreeze.serving.export.parity import Expected
+from unfreeze.serving.export.program import PREDICT, Program, write_program
+from unfreeze.serving.export.registry import Format, Material
+from unfreeze.serving.network import FEATURES, PROBABILITIES, Network
+from unfreeze.serving.reference import Reference
+
+BATCH = 8
+# Images that tensors are compared on, files that predict.py is tried on, images that 8-bit ranges are taken from.
+TENSOR_IMAGES, FILES, CALIBRATION_IMAGES = 256, 32, 300
+FEATURES_FILE = "reference.npy"
+# Of the .keras file's size that an exported folder takes; a SavedModel holds the weights twice.
+SPACE = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """What exports are made of.
+
+    Args:
+        package: The packed model.
+        model: The `.keras` file.
+        images: The image store.
+        raw: Folder of the image files.
+        folds: The split: `id` and `fold` of each image.
+        seed: Seed of the choices of images.
+        max_drop: Largest loss of accuracy that passes, a share.
+    """
+
+    package: Path
+    model: Path
+    images: Path
+    raw: Path
+    folds: pd.DataFrame
+    seed: int
+    max_drop: float
+
+
+def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
+    """Write a model in some formats, each as a folder below `out`.
+
+    A format that fails a gate leaves no folder, and ends the export; those before it stay.
+
+    Args:
+        source: The model and the images.
+        chosen: The formats.
+        out: Where the folders go; a folder of the same name is replaced.
+
+    Returns:
+        The table of these formats.
+
+    Raises:
+        UnfreezeError: Files are missing or do not belong together, or a format cannot be written or fails a gate.
+    """
+    exporter = _Exporter(source)
+    files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
+    rows = []
+    for entry in chosen:
+        console.log.info("%s: %s", exporter.packed.backbone, entry.name)
+        with files.atomic(out / entry.name) as partial:
+            partial.mkdir()
+            rows.append(exporter.write(entry, partial))
+    return Exports(backbone=exporter.packed.backbone, model_sha256=exporter.packed.model_sha256, formats=tuple(rows))
+
+
+class _Exporter:
+    """Writes one model in any format; what all formats are compared with is computed once."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.packed = read_model(source.package)
+        self.images = _require_consistent(source, self.packed)
+        self.val = self.images.find_rows(source.folds, "val")
+        self.train = self.images.find_rows(source.folds, "train")
+
+    def write(self, entry: Format, folder: Path) -> Export:
+        """Write a format into an empty folder, and put it through the gates."""
+        name, expected = self.packed.backbone, self.expected
+        material = Material(self.source.package, lambda: self.network, self._calibrate)
+        _convert(entry, material, folder, name)
+        write_program(folder / PREDICT, entry)
+        reference = Reference.read(self.source.package / REFERENCE)
+        np.save(folder / FEATURES_FILE, reference.features)
+        model = self._describe(entry, folder, self.packed.unsure, self.packed.unlike)
+        model.write(folder / MODEL)
+        program = _load(entry, folder, name)
+        output = self._run(program, self.val, f"{name} as {entry.name}: held-back images")
+        tensors = parity.compare_tensors(name, entry, expected, output.probabilities)
+        scores = parity.compare_scores(
+            name, entry, expected, output.probabilities, max_drop=self.source.max_drop, seed=self.source.seed
+        )
+        if entry.tolerance is None:
+            # Thresholds and features to compare with are those of the rounded network.
+            model = self._refit(entry, folder, program, output, reference)
+            model.write(folder / MODEL)
+        answers = expected.answers if entry.tolerance is not None else _answer(program, expected.pixels)
+        packages = _list_imports(entry)
+        tried = parity.compare_files(name, entry, folder, expected, answers, packages)
+        passed = Parity(tensors=tensors, scores=scores, files=tried)
+        model.model_copy(update={"parity": passed}).write(folder / MODEL)
+        pixels = store.read_pixels(self.source.images, np.resize(self.val, BATCH))
+        return Export(
+            format=entry.name,
+            megabytes=sum(_measure_size(folder / artefact) for artefact in entry.artefacts) / 1e6,
+            latency_ms=program.measure_latency(pixels[:1]),
+            images_per_second=program.measure_rate(pixels),
+            difference=tensors.difference,
+            accuracy=scores.accuracy,
+            p_value=scores.pair.p_value,
+        )
+
+    @functools.cached_property
+    def network(self) -> Any:
+        """The Keras model with its outputs by name."""
+        import keras
+
+        both = package.load_with_features(self.source.model)
+        return keras.Model(both.input, dict(zip((PROBABILITIES, FEATURES), both.outputs, strict=True)))
+
+    @functools.cached_property
+    def expected(self) -> Expected:
+        """What the model of the study answers."""
+        name, images = self.packed.backbone, self.source.images
+        network = Network(self.source.package / NETWORK, batch_size=BATCH)
+        random = np.random.default_rng(self.source.seed)
+        compared = np.sort(random.permutation(len(self.val))[:TENSOR_IMAGES])
+        batches = list(store.read_batches(images, self.val[compared], BATCH))
+        keras = np.concatenate([self.network.predict_on_batch(batch)[PROBABILITIES] for batch in batches])
+        paths = [self.source.raw / self.images.ids[row] for row in np.sort(random.permutation(self.val)[:FILES])]
+        pixels = _decode(paths, self.packed)
+        return Expected(
+            labels=self.images.labels[self.val],
+            packed=package.run(network, images, self.val, f"{name}: held-back images").probabilities,
+            compared=compared,
+            keras=keras.astype("float64"),
+            files=paths,
+            pixels=pixels,
+            answers=_answer(network, pixels),
+        )
+
+    def _calibrate(self) -> Iterator[np.ndarray]:
+        rows = package.choose_reference(self.train, CALIBRATION_IMAGES, self.source.seed)
+        return store.read_batches(self.source.images, rows, 1)
+
+    def _run(self, program: Program, rows: np.ndarray, what: str) -> package.Output:
+        return package.run(program, self.source.images, rows, what)
+
+    def _refit(
+        self, entry: Format, folder: Path, program: Program, held_back: package.Output, reference: Reference
+    ) -> ExportedModel:
+        numbers = {name: row for row, name in enumerate(self.images.ids)}
+        rows = np.array([numbers[name] for name in reference.ids])
+        what = f"{self.packed.backbone} as {entry.name}: training images to compare with"
+        features = self._run(program, rows, what).features.astype("float16")
+        np.save(folder / FEATURES_FILE, features)
+        before = self.packed
+        unsure = package.find_unsure(held_back, self.images.labels, before.unsure.error_rate)
+        unlike = package.find_unlike(features, held_back.features, before.unlike.false_alarms)
+        # predict.py has read the old thresholds.
+        return self._describe(entry, folder, unsure, unlike)
+
+    def _describe(self, entry: Format, folder: Path, unsure: Unsure, unlike: Unlike) -> ExportedModel:
+        packed = self.packed
+        return ExportedModel(
+            format=entry.name,
+            unfreeze=version("unfreeze"),
+            backbone=packed.backbone,
+            classes=packed.classes,
+            size=packed.size,
+            resize=self.images.resize,
+            # Pillow reads no HEIF by itself.
+            image_formats=tuple(name for name in formats.SUFFIXES if name != "HEIF"),
+            max_pixels=packed.max_pixels,
+            temperature=packed.temperature,
+            unsure=unsure,
+            unlike=unlike,
+            requirements=tuple(f"{name}=={version(name)}" for name in _list_imports(entry)),
+            model_sha256=packed.model_sha256,
+            data_sha256=packed.data_sha256,
+            artefact_sha256={
+                path.relative_to(folder).as_posix(): files.hash_file(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and path.name != MODEL and "__pycache__" not in path.parts
+            },
+        )
+
+
+def _list_imports(entry: Format) -> tuple[str, ...]:
+    return (entry.runtime, "numpy", "pillow")
+
+
+def _require_consistent(source: Source, packed: PackedModel) -> Images:
+    """Return the description of the image store, if store, model and package belong together."""
+    for path in (source.model, source.images):
+        if not path.exists():
+            raise UnfreezeError(f"{path} is missing: run `dvc repro`, or fetch it with `dvc pull`")
+    if files.hash_file(source.model) != packed.model_sha256:
+        raise UnfreezeError(f"{source.package} was packed from another file than {source.model}: run `dvc repro`")
+    images = store.describe(source.images)
+    if images.manifest_sha256 != packed.data_sha256 or images.size != packed.size:
+        raise UnfreezeError(f"{packed.backbone} was trained on other images than {source.images}: run `dvc repro`")
+    return images
+
+
+def _convert(entry: Format, material: Material, folder: Path, name: str) -> None:
+    try:
+        # Some show their progress on standard output, where JSON is expected.
+        with contextlib.redirect_stdout(sys.stderr):
+            entry.write(material, folder)
+    except (UnfreezeError, OSError, MemoryError):
+        raise
+    # Converters raise nearly anything.
+    except Exception as error:
+        raise UnfreezeError(
+            f"{name} cannot be written as {entry.name} ({_shorten(error)}): choose other formats"
+        ) from error
+
+
+def _load(entry: Format, folder: Path, name: str) -> Program:
+    try:
+        return Program(folder)
+    # Runtimes raise nearly anything.
+    except Exception as error:
+        raise UnfreezeError(
+            f"{name} as {entry.name}: its runtime cannot load it ({_shorten(error)}): nothing is kept"
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 200 else f"{text[:200]}..."
+
+
+def _decode(paths: Sequence[Path], packed: PackedModel) -> np.ndarray:
+    try:
+        return np.stack([decoding.load_rgb(path, packed.size, max_pixels=packed.max_pixels) for path in paths])
+    except decoding.Undecodable as error:
+        raise UnfreezeError(
+            f"image files of the validation fold cannot be read ({error}): fetch them with `dvc pull`"
+        ) from error
+
+
+def _answer(network: Network | Program, pixels: np.ndarray) -> np.ndarray:
+    batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+    return np.concatenate([probabilities for probabilities, _ in network.run(batches)])
+
+
+def _measure_size(path: Path) -> int:
+    if path.is_dir():
+        return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+    return path.stat().st_size
