@@ -32,6 +32,7 @@ CORRECTIONS_SHA256 = "corrections_sha256"
 
 # On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
 MODEL_SHA256 = "model_sha256"
+PACKAGE_SHA256 = "package_sha256"
 CLASSES = "classes"
 IMAGE_SIZE = "image_size"
 FOLD_DIGEST = {"train": "train_digest", "val": "val_digest", "test": "test_digest"}
