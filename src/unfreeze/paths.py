@@ -231,6 +231,10 @@ class Paths:
     def packed(self, backbone: str) -> Path:
         return self.root / f"models/packed/{backbone}"
 
+    def registered(self, name: str) -> Path:
+        """Return the folder of the packages that were fetched from a registered model."""
+        return self.root / f"models/registered/{name}"
+
     def training(self, backbone: str) -> Path:
         return self.root / f"metrics/finetune/{backbone}.json"
 

@@ -7,6 +7,7 @@ image files to class names (`pyfunc.py`).
 import base64
 import contextlib
 import functools
+import json
 import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -140,6 +141,20 @@ def describe(packed: PackedModel) -> str:
         f"`unlike training` beyond a distance of {packed.unlike.farthest:.3f}. "
         f"`{PACKED}/{packed.example.file}`: {said}."
     )[:MOST_LETTERS]
+
+
+def list_tags(packed: PackedModel) -> dict[str, str]:
+    """Return a package as tags of a version.
+
+    Args:
+        packed: What it says of itself.
+    """
+    return {
+        keys.TEMPERATURE: f"{packed.temperature:.6g}",
+        keys.UNSURE_BELOW: f"{packed.unsure.lowest:.6g}",
+        keys.UNLIKE_BEYOND: f"{packed.unlike.farthest:.6g}",
+        keys.EXAMPLE: json.dumps({name: float(f"{share:.6g}") for name, share in list_example(packed)}),
+    }
 
 
 def list_example(packed: PackedModel, most: int = 5) -> list[tuple[str, float]]:

@@ -23,7 +23,7 @@ PACKED = "packed"
 IMAGE, PREDICTED, ACCEPTED, REASON = "image", "predicted", "accepted", "reason"
 PROBABILITY = "p_"
 EXPECTED = (
-    "expected a column `image` of image files, as base64 text or bytes, or an array of pixels 0..255, RGB, "
+    ": expected a column `image` of image files, as base64 text or bytes, or an array of pixels 0..255, RGB, "
     "of shape (n, {size}, {size}, 3)"
 )
 
@@ -64,6 +64,9 @@ class PackedFunction:
                 self._refuse(f"there is no `{IMAGE}`")
             values = model_input[IMAGE]
         images = np.asarray(values)
+        if images.dtype == object and images.ndim > 1:
+            # Numbers from JSON, under MLflow's type for inputs of any shape.
+            images = np.array(images.tolist())
         batches = self._check_pixels(images) if images.dtype.kind in "iufb" else self._decode(list(images.ravel()))
         rows = [row for answers in self.classifier.classify(batches) for row in self._tell(answers)]
         return pd.DataFrame(rows, columns=self._columns)
@@ -104,7 +107,7 @@ class PackedFunction:
                 try:
                     yield self.classifier.load(path)[None]
                 except Undecodable as error:
-                    self._refuse(f"image {number}: {error}")
+                    self._refuse(f"image {number} cannot be read: {error}", "")
 
     def _read_bytes(self, number: int, value: Any) -> bytes:
         if isinstance(value, (bytes, bytearray)):
@@ -118,10 +121,10 @@ class PackedFunction:
         except (binascii.Error, ValueError) as error:
             self._refuse(f"image {number} is not base64 ({error})")
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, what: str, expected: str = EXPECTED) -> NoReturn:
         from mlflow.exceptions import MlflowException
 
-        raise MlflowException.invalid_parameter_value(f"{what}: {EXPECTED.format(size=self.classifier.model.size)}")
+        raise MlflowException.invalid_parameter_value(what + expected.format(size=self.classifier.model.size))
 
 
 def _load_pyfunc(path: str) -> PackedFunction:
