@@ -238,6 +238,10 @@ class Paths:
     def exports(self, backbone: str) -> Path:
         return self.root / f"metrics/export/{backbone}.json"
 
+    def registered(self, name: str) -> Path:
+        """Return the folder of the packages that were fetched from a registered model."""
+        return self.root / f"models/registered/{name}"
+
     def training(self, backbone: str) -> Path:
         return self.root / f"metrics/finetune/{backbone}.json"
 

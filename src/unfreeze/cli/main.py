@@ -98,7 +98,17 @@ def _build_parser() -> "argparse.ArgumentParser":
     import argparse
 
     from unfreeze.cli import (
-        ci, corrections, experiment, export, inspect, plan, predict, registry, serve, stages, study,
+        ci,
+        corrections,
+        experiment,
+        export,
+        inspect,
+        plan,
+        predict,
+        registry,
+        serve,
+        stages,
+        study,
     )  # fmt: skip
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)

@@ -68,8 +68,13 @@ class Bout:
 
     def _compare(self, champion: Version, test: scoring.Test, test_digest: str) -> Judgement:
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-            theirs = self.registry.download(champion, Path(folder))
-            models = {"challenger": self.paths.model(self.backbone), "champion": theirs}
+            if champion.has_package:
+                theirs = self.registry.download_package(champion, Path(folder))
+                ours_here = self.paths.packed(self.backbone)
+            else:
+                theirs = self.registry.download(champion, Path(folder))
+                ours_here = self.paths.model(self.backbone)
+            models = {"challenger": ours_here, "champion": theirs}
             sides = scoring.score_models(self.params, self.paths, test, models)
         ours, theirs_said = sides["challenger"], sides["champion"]
         found = judgement.judge(

@@ -8,7 +8,7 @@ from unfreeze.records.costs import Latency
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.release.comparability import STUDY_RUN
 from unfreeze.settings.params import Params
-from unfreeze.tracking import keys
+from unfreeze.tracking import keys, models
 from unfreeze.tracking.ledger import Ledger
 from unfreeze.tracking.registry import Registry, Version
 
@@ -24,6 +24,7 @@ LINEAGE = (
     keys.REQUIREMENTS,
     keys.ENVIRONMENT,
     keys.MODEL_SHA256,
+    keys.PACKAGE_SHA256,
     keys.CLASSES,
     keys.IMAGE_SIZE,
     *keys.FOLD_DIGEST.values(),
@@ -55,14 +56,20 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
     entry = Ledger(paths, params.tracking.experiment).complete_entry(backbone)
     with registry.server.in_one_line():
         known = registry.server.client.get_run(entry.run_id).data.tags
-        if known[keys.MODEL_SHA256] != files.hash_file(paths.model(backbone)):
-            raise UnfreezeError(
-                f"run {entry.run_id} in MLflow holds another model of {backbone} than "
-                f"{paths.model(backbone).relative_to(paths.root)}: delete that run, then `unfreeze sync`"
-            )
+        packed = paths.packed(backbone)
+        for what, path, here, there in (
+            ("model", paths.model(backbone), files.hash_file(paths.model(backbone)), known[keys.MODEL_SHA256]),
+            ("package", packed, models.hash_package(packed), known[keys.PACKAGE_SHA256]),
+        ):
+            if here != there:
+                raise UnfreezeError(
+                    f"run {entry.run_id} in MLflow holds another {what} of {backbone} than "
+                    f"{path.relative_to(paths.root)}: delete that run, then `unfreeze sync`"
+                )
         tags = {name: known[name] for name in LINEAGE if name in known}
         # The run may be older than the end of its study, which alone makes dvc.lock whole.
         tags |= {keys.DVC_LOCK: files.hash_file(paths.dvc_lock), STUDY_RUN: entry.study_run_id}
+        tags |= models.list_tags(models.read_package(paths, backbone))
         return registry.register(entry.run_id, entry.model_id, tags)
 
 

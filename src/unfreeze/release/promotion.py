@@ -132,8 +132,9 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
         paths: The checkout.
 
     Returns:
-        One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `tags`, and
-        `transitions` that made it the champion.
+        One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `temperature`,
+        `unsure below` (a probability) and `unlike beyond` (a distance) of its package as text (None without one),
+        `tags`, and `transitions` that made it the champion.
     """
     registry = _open_registry(params, paths)
     registry.server.require()
@@ -146,6 +147,9 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
                 "aliases": list(version.aliases),
                 "backbone": version.tags.get(keys.OF_BACKBONE),
                 "verdict": version.tags.get(judgements.VERDICT),
+                "temperature": version.tags.get(keys.TEMPERATURE),
+                "unsure below": version.tags.get(keys.UNSURE_BELOW),
+                "unlike beyond": version.tags.get(keys.UNLIKE_BEYOND),
                 "tags": dict(version.tags),
                 "transitions": [move for move in moves if move["to"] == version.number],
             }

@@ -1,23 +1,30 @@
 """Champion and challenger on the same test images, scored again in one process."""
 
+import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unfreeze import files
 from unfreeze.evaluation.fold import Fold
 from unfreeze.evaluation.metric_registry import list_metrics
+from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.release.judgement import Contender
 from unfreeze.runtime import console
+from unfreeze.serving.classifier import NETWORK, WEIGHTS, Classifier
 from unfreeze.settings.params import Params
 
 # Each model is timed so often, in turn: the machine may be busy with something else for a while.
 ROUNDS = 3
+# Calls of a round, of which the median counts; no further call is made after so many seconds.
+CALLS = 20
+MOST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,40 +51,107 @@ class Test:
         return cls(rows, [images.ids[row] for row in rows], images.labels[rows], images.classes)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A model that can be scored.
+
+    Args:
+        size: Side of the square that it takes, pixels.
+        size_mb: Size of its files, MB.
+        predict: From an image store, its rows and a text for the progress shown to probabilities.
+        measure_latency: Measures the median time of an answer on one image, milliseconds.
+    """
+
+    size: int
+    size_mb: float
+    predict: Callable[[Path, np.ndarray, str], np.ndarray]
+    measure_latency: Callable[[], float]
+
+
 def score_models(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
     """Score models on the test fold and measure what they cost.
 
-    A model of another image size is given the images decoded again at its own.
+    Packages are scored by the code that serves them. A model of another image size is given the images decoded again
+    at its own.
 
     Args:
         params: Needs `extract` and the limit on pixels in `checks`.
         paths: The checkout.
         test: The test fold.
-        models: `.keras` files by the name that progress shows.
+        models: Packages, or `.keras` files if one of the models has no package, by the name that progress shows.
 
     Returns:
         What each says and costs, by its name.
     """
+    load = _load_package if all(path.is_dir() for path in models.values()) else _load_keras
+    loaded = {name: load(path, params) for name, path in models.items()}
+    max_pixels = params.checks.limits.max_pixels
+    said = {name: _predict(model, paths, test, name, max_pixels) for name, model in loaded.items()}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(ROUNDS):
+        for name, model in loaded.items():
+            times[name].append(model.measure_latency())
+    return {
+        name: Contender(
+            said[name].argmax(axis=1),
+            size_mb=model.size_mb,
+            latency_ms=min(times[name]),
+            scores=_score(params, test, said[name]),
+        )
+        for name, model in loaded.items()
+    }
+
+
+def _load_package(folder: Path, params: Params) -> Scored:
+    whole = Classifier(folder, batch_size=params.extract.batch_size)
+    single = Classifier(folder, batch_size=1, hint="latency")
+    size = whole.model.size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.uint8)
+
+    def predict(images: Path, rows: np.ndarray, what: str) -> np.ndarray:
+        found = []
+        with console.progress(what, len(rows)) as advance:
+            for answers in whole.classify(store.read_batches(images, rows, whole.batch_size)):
+                found.append(answers.probabilities)
+                advance(len(answers))
+        probabilities = np.concatenate(found)
+        require_probabilities(probabilities, what)
+        return probabilities
+
+    def answer_seconds() -> float:
+        begun = time.perf_counter()
+        list(single.classify([pixels]))
+        return time.perf_counter() - begun
+
+    def measure_latency() -> float:
+        # The first call allocates.
+        answer_seconds()
+        taken: list[float] = []
+        while len(taken) < CALLS and sum(taken) < MOST_SECONDS:
+            taken.append(answer_seconds())
+        return 1000 * statistics.median(taken)
+
+    size_mb = sum((folder / name).stat().st_size for name in (NETWORK, WEIGHTS)) / 1e6
+    return Scored(size, size_mb, predict, measure_latency)
+
+
+def _load_keras(path: Path, params: Params) -> Scored:
+    """Load a `.keras` file: a champion that an older version of this project registered has no package."""
     console.import_tensorflow()
     from unfreeze.models import cost
     from unfreeze.models.scorer import Scorer
 
-    scorers = {name: Scorer(model, paths.images, params.extract) for name, model in models.items()}
-    max_pixels = params.checks.limits.max_pixels
-    said = {name: _predict(scorer, paths, test, name, max_pixels) for name, scorer in scorers.items()}
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(ROUNDS):
-        for name, scorer in scorers.items():
-            times[name].append(cost.measure_latency(scorer.engine, batch_sizes=(1,))["1"])
-    return {
-        name: Contender(
-            said[name].argmax(axis=1),
-            size_mb=cost.measure_size_mb(model),
-            latency_ms=min(times[name]),
-            scores=_score(params, test, said[name]),
-        )
-        for name, model in models.items()
-    }
+    def predict(images: Path, rows: np.ndarray, what: str) -> np.ndarray:
+        scorer.images = images
+        return scorer.predict(rows, what)
+
+    scorer = Scorer(path, Path(), params.extract)
+    return Scored(
+        int(scorer.model.inputs[0].shape[1]),
+        cost.measure_size_mb(path),
+        predict,
+        lambda: cost.measure_latency(scorer.engine, batch_sizes=(1,))["1"],
+    )
 
 
 def _score(params: Params, test: Test, probabilities: np.ndarray) -> dict[str, float | None]:
@@ -87,14 +161,14 @@ def _score(params: Params, test: Test, probabilities: np.ndarray) -> dict[str, f
     return {name: score.value if score else None for name, score in found.items()}
 
 
-def _predict(scorer: Any, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
-    size, what = int(scorer.model.inputs[0].shape[1]), f"{name}: {len(test.ids)} test images"
-    if size == store.describe(paths.images).size:
-        return np.asarray(scorer.predict(test.rows, what))
+def _predict(model: Scored, paths: Paths, test: Test, name: str, max_pixels: int) -> np.ndarray:
+    what = f"{name}: {len(test.ids)} test images"
+    if model.size == store.describe(paths.images).size:
+        return model.predict(paths.images, test.rows, what)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-        scorer.images = Path(folder) / paths.images.name
+        images = Path(folder) / paths.images.name
         labels, manifest = [test.classes[number] for number in test.labels], files.hash_file(paths.manifest)
         store.write(
-            scorer.images, paths.raw, test.ids, labels, size=size, max_pixels=max_pixels, manifest_sha256=manifest
+            images, paths.raw, test.ids, labels, size=model.size, max_pixels=max_pixels, manifest_sha256=manifest
         )
-        return np.asarray(scorer.predict(np.arange(len(test.ids)), what))
+        return model.predict(images, np.arange(len(test.ids)), what)

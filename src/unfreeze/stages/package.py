@@ -10,6 +10,7 @@ from unfreeze.settings.checks import count_pixels
 from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Serve
 from unfreeze.settings.training import Extract
+from unfreeze.stages.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Settings:
     max_megapixels: float = declare_param("checks.max_megapixels")
 
 
-def run(settings: Settings, paths: Paths, backbone: str) -> None:
-    """Write the package."""
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
+    """Write the package, and log the model with it."""
+    tracker.prepare()
     console.import_tensorflow()
     from unfreeze.serving import package
 
@@ -44,3 +46,4 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         packed.unsure.images,
         packed.unsure.error_rate,
     )
+    tracker.log_model(backbone)

@@ -19,7 +19,10 @@ class Tracker(Protocol):
         """Log the finished search of a backbone."""
 
     def log_training(self, backbone: str) -> None:
-        """Log parameters, epochs and model of a backbone."""
+        """Log parameters and epochs of a backbone."""
+
+    def log_model(self, backbone: str) -> None:
+        """Log the model of a backbone with its package."""
 
     def log_evaluation(self, backbone: str) -> None:
         """Log the test scores of a backbone."""

@@ -30,8 +30,14 @@ PLATFORM = "platform"
 CORRECTIONS = "corrections"
 CORRECTIONS_SHA256 = "corrections_sha256"
 
+# On versions of the registered model: what the package says of itself.
+TEMPERATURE = "temperature"
+UNSURE_BELOW, UNLIKE_BEYOND = "unsure_below", "unlike_beyond"
+EXAMPLE = "example_probabilities"
+
 # On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
 MODEL_SHA256 = "model_sha256"
+PACKAGE_SHA256 = "package_sha256"
 CLASSES = "classes"
 IMAGE_SIZE = "image_size"
 FOLD_DIGEST = {

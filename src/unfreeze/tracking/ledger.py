@@ -123,13 +123,19 @@ class Ledger:
 
     @survive_failures
     def log_training(self, backbone: str) -> None:
-        """Log a backbone's parameters, both phases' curves and its model, and its trials if they are missing."""
+        """Log a backbone's parameters and both phases' curves, and its trials if they are missing."""
         self._of_stage.runs.load()
         self._of_stage.complete(backbone, "training")
 
     @survive_failures
+    def log_model(self, backbone: str) -> None:
+        """Log a backbone's model with its package, and its training if that is missing."""
+        self._of_stage.runs.load()
+        self._of_stage.complete(backbone, "model")
+
+    @survive_failures
     def log_evaluation(self, backbone: str) -> None:
-        """Log a backbone's test scores and pictures, and all before them that is missing."""
+        """Log a backbone's test scores, and its training if that is missing."""
         self._of_stage.runs.load()
         self._of_stage.complete(backbone, "evaluation")
 

@@ -1,17 +1,28 @@
-"""A backbone's model as MLflow keeps models: with signature, example, requirements, and the bytes that DVC holds."""
+"""A backbone's model as MLflow keeps models: the bytes that DVC holds, and the package.
 
+Its flavours: `keras` is the `.keras` file, from pixels to probabilities; `python_function` is the package, from
+image files to class names (`pyfunc.py`).
+"""
+
+import base64
+import contextlib
 import functools
+import json
 import shutil
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unfreeze.images import store
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records.packed_model import PackedModel
 from unfreeze.records.training import Training
-from unfreeze.runtime import console
 from unfreeze.runtime.imports import pause_collector
-from unfreeze.tracking import keys
+from unfreeze.serving.classifier import read_model
+from unfreeze.tracking import keys, pyfunc, shipped_code
+from unfreeze.tracking.pyfunc import PACKED
 from unfreeze.tracking.runs import Run
 from unfreeze.tracking.server import Server
 
@@ -21,14 +32,27 @@ FILE = "data/model.keras"
 MOST_LETTERS = 4000
 # Results of the training that the model's page shows.
 SHOWN = ("unfreeze_from", "learning_rate", "trainable_parameters", "model_sha256")
+# All that the python_function imports; TensorFlow is not among it.
+REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "openvino",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pyyaml",
+    "simplejpeg",
+)
+# Read where it is installed.
+OPTIONAL = "pillow-heif"
 
 
 @functools.cache
 def load_library() -> None:
-    """Import TensorFlow and what MLflow needs to keep its models, which takes seconds."""
-    console.import_tensorflow()
+    """Import what MLflow needs to keep models, which takes seconds."""
     with pause_collector():
-        import mlflow.tensorflow  # noqa: F401
+        import mlflow.pyfunc  # noqa: F401
 
 
 def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
@@ -37,11 +61,14 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     Args:
         server: The store.
         run: The backbone's run.
-        paths: Where the model and the images lie.
+        paths: Where the model, its package and the images lie.
         backbone: The backbone.
 
     Returns:
         The logged model's id.
+
+    Raises:
+        UnfreezeError: The package is of another model, or damaged.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -49,10 +76,11 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     known = list(client.search_logged_models([server.experiment_id], f"source_run_id = '{run.id}'"))
     whole = next((model.model_id for model in known if model.status == "READY"), None)
     if whole is None:
-        model = known[0] if known else _create(server, run, paths, backbone)
+        packed = read_package(paths, backbone)
+        model = known[0] if known else _create(server, run, paths, packed)
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             saved = Path(folder) / "model"
-            _save(saved, paths, backbone, model, run)
+            _save(saved, paths, packed, model, run)
             client.log_model_artifacts(model.model_id, str(saved))
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         whole = str(model.model_id)
@@ -62,54 +90,160 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     return whole
 
 
-def _create(server: Server, run: Run, paths: Paths, backbone: str) -> Any:
-    training, images = Training.read(paths.training(backbone)), store.describe(paths.images)
-    note = (
-        f"Takes RGB images, uint8 of shape (n, {images.size}, {images.size}, 3), and gives the probabilities of "
-        f"{', '.join(images.classes)}. Signature, input example and requirements are under *Artifacts*."
+def read_package(paths: Paths, backbone: str) -> PackedModel:
+    """Read what a backbone's package says of itself.
+
+    Args:
+        paths: The checkout.
+        backbone: The backbone.
+
+    Raises:
+        FileNotFoundError: There is no package yet.
+        UnfreezeError: It is of another model than the `.keras` file, or damaged.
+    """
+    folder = paths.packed(backbone)
+    if not folder.exists():
+        raise FileNotFoundError(2, "missing", str(folder))
+    packed = read_model(folder)
+    if packed.model_sha256 != files.hash_file(paths.model(backbone)):
+        raise UnfreezeError(
+            f"{folder.relative_to(paths.root)} was packed from another model than "
+            f"{paths.model(backbone).relative_to(paths.root)}: run `dvc repro`"
+        )
+    return packed
+
+
+def hash_package(folder: Path) -> str:
+    """Return a digest of all files of a package.
+
+    Args:
+        folder: The package.
+    """
+    return files.digest(
+        {path.relative_to(folder).as_posix(): files.hash_file(path) for path in folder.rglob("*") if path.is_file()}
     )
+
+
+def describe(packed: PackedModel) -> str:
+    """Return a package in Markdown, for MLflow's pages.
+
+    Args:
+        packed: What it says of itself.
+    """
+    classes, size = ", ".join(packed.classes), packed.size
+    doubt = f"below {packed.unsure.lowest:.3f}" if packed.unsure.lowest <= 1 else "always"
+    said = ", ".join(f"{name} {share:.1%}" for name, share in list_example(packed))
+    return (
+        f"`mlflow.pyfunc.load_model` takes image files (column `{pyfunc.IMAGE}`, bytes or base64) or RGB pixels "
+        f"0..255 of shape (n, {size}, {size}, 3), and gives the class with calibrated probabilities of {classes}. "
+        f"`mlflow.keras.load_model` gives the network alone, from uint8 pixels to probabilities.\n\n"
+        f"Temperature {packed.temperature:.3f} (in the network already). Not accepted: `unsure` {doubt}; "
+        f"`unlike training` beyond a distance of {packed.unlike.farthest:.3f}. "
+        f"`{PACKED}/{packed.example.file}`: {said}."
+    )[:MOST_LETTERS]
+
+
+def list_tags(packed: PackedModel) -> dict[str, str]:
+    """Return a package as tags of a version.
+
+    Args:
+        packed: What it says of itself.
+    """
+    return {
+        keys.TEMPERATURE: f"{packed.temperature:.6g}",
+        keys.UNSURE_BELOW: f"{packed.unsure.lowest:.6g}",
+        keys.UNLIKE_BEYOND: f"{packed.unlike.farthest:.6g}",
+        keys.EXAMPLE: json.dumps({name: float(f"{share:.6g}") for name, share in list_example(packed)}),
+    }
+
+
+def list_example(packed: PackedModel, most: int = 5) -> list[tuple[str, float]]:
+    """Return the likeliest classes of a package's example with their probabilities.
+
+    Args:
+        packed: What the package says of itself.
+        most: How many.
+    """
+    said = zip(packed.classes, packed.example.probabilities, strict=True)
+    return sorted(said, key=lambda one: -one[1])[:most]
+
+
+def _create(server: Server, run: Run, paths: Paths, packed: PackedModel) -> Any:
+    training = Training.read(paths.training(packed.backbone))
     return server.client.create_logged_model(
         server.experiment_id,
-        backbone,
+        packed.backbone,
         run.id,
-        tags={keys.NOTE: note[:MOST_LETTERS]},
+        tags={keys.NOTE: describe(packed)},
         params={name: str(getattr(training, name)) for name in SHOWN},
     )
 
 
-def _save(folder: Path, paths: Paths, backbone: str, logged: Any, run: Run) -> None:
+def _save(folder: Path, paths: Paths, packed: PackedModel, logged: Any, run: Run) -> None:
     load_library()
-    import keras
-    import mlflow.tensorflow
-    import numpy as np
-    import tensorflow as tf
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import Model
 
-    example = next(store.read_batches(paths.images, [0], 1))
-    classes = len(store.describe(paths.images).classes)
-    # MLflow writes its files around a model's; it looks at nothing in the model, which takes seconds to load.
-    pixels = keras.Input(example.shape[1:], dtype="uint8")
-    stand_in = keras.Model(pixels, pixels)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *example.shape[1:]))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+    package = paths.packed(packed.backbone)
+    model = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=logged.model_id,
+        run_id=run.id,
+        model_id=logged.model_id,
     )
-    # MLflow's own log_model loads what it has saved again and tries it, through a default store for the whole
-    # process; evaluation tries the model on far more than one image.
-    mlflow.tensorflow.save_model(
-        stand_in,
-        str(folder),
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            model_uuid=logged.model_id,
-            run_id=run.id,
-            model_id=logged.model_id,
-        ),
-        signature=signature,
-        input_example=example,
-        # Inferring them takes many seconds and names TensorFlow twice.
-        pip_requirements=[f"keras=={keras.__version__}", f"tensorflow=={tf.__version__}"],
-    )
+    example = base64.b64encode((package / packed.example.file).read_bytes()).decode()
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+        module = shipped_code.write_copy(pyfunc.__name__, Path(scratch))
+        # MLflow's own log_model loads what it has saved again and tries it, through a default store for the whole
+        # process; evaluation tries the model on far more than one image.
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module=module,
+            code_paths=[str(Path(scratch) / module.partition(".")[0])],
+            mlflow_model=model,
+            signature=_make_signature(packed),
+            input_example=pd.DataFrame({pyfunc.IMAGE: [example]}),
+            # Inferring them takes many seconds.
+            pip_requirements=_list_requirements(),
+        )
+    shutil.copytree(package, folder / PACKED)
+    (folder / FILE).parent.mkdir()
     # Keras writes the time into what it saves; the file that was scored is the one to keep.
-    shutil.copyfile(paths.model(backbone), folder / FILE)
+    shutil.copyfile(paths.model(packed.backbone), folder / FILE)
+    # What both of MLflow's modules that load Keras models look for; their own functions would import TensorFlow.
+    model.add_flavor(
+        "keras",
+        data=str(Path(FILE).parent),
+        keras_version=version("keras"),
+        keras_backend="tensorflow",
+        save_exported_model=False,
+        model_type="keras",
+        keras_module="keras",
+        save_format="keras",
+    )
+    model.model_size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    model.save(str(folder / "MLmodel"))
+
+
+def _make_signature(packed: PackedModel) -> Any:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    # MLflow lets arrays of any shape through for this type alone: texts, bytes and pixels are all welcome.
+    images = TensorSpec(np.dtype("object"), (-1,), pyfunc.IMAGE)
+    columns = [
+        ColSpec("string", pyfunc.PREDICTED),
+        *(ColSpec("double", f"{pyfunc.PROBABILITY}{name}") for name in packed.classes),
+        ColSpec("boolean", pyfunc.ACCEPTED),
+        ColSpec("string", pyfunc.REASON),
+    ]
+    return ModelSignature(inputs=Schema([images]), outputs=Schema(columns))
+
+
+def _list_requirements() -> list[str]:
+    found = {name: version(name) for name in REQUIREMENTS}
+    with contextlib.suppress(PackageNotFoundError):
+        found[OPTIONAL] = version(OPTIONAL)
+    return [f"{name}=={number}" for name, number in found.items()]

@@ -10,6 +10,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.redaction import redact
 from unfreeze.tracking import keys, models
+from unfreeze.tracking.pyfunc import PACKED
 from unfreeze.tracking.runs import Runs
 from unfreeze.tracking.server import Server, iterate_pages
 from unfreeze.tracking.transitions import Kind, Transition, Transitions, list_champions
@@ -43,6 +44,11 @@ class Version:
     run_id: str
     time: int
 
+    @property
+    def has_package(self) -> bool:
+        """Whether it was registered with a package; older versions of this project had none."""
+        return keys.PACKAGE_SHA256 in self.tags
+
 
 class Registry:
     """The registered model of a project.
@@ -60,21 +66,27 @@ class Registry:
         self.model = model
 
     def register(self, run_id: str, model_id: str, tags: Mapping[str, str]) -> Version:
-        """Return the version of a logged model, made if no version has the same bytes and data.
+        """Return the version of a logged model, made if no version has the same bytes, package and data.
 
         Args:
             run_id: The backbone's run.
-            model_id: Its logged model.
-            tags: Lineage; `model_sha256` and `data_sha256` are needed.
+            model_id: Its logged model, whose note describes the version too.
+            tags: Lineage; `model_sha256` and `data_sha256` are needed, `package_sha256` where it has a package.
         """
         self._make()
         # Refuses a model that others made, before anything is added to it.
         _ = self._log
         if not self._find_equal(tags):
-            source = self.server.client.get_logged_model(model_id).artifact_location
+            logged = self.server.client.get_logged_model(model_id)
             clean = {name: redact(value) for name, value in tags.items()}
             self.server.client.create_model_version(
-                self.model, source, run_id, tags=clean, model_id=model_id, await_creation_for=0
+                self.model,
+                logged.artifact_location,
+                run_id,
+                tags=clean,
+                description=logged.tags.get(keys.NOTE),
+                model_id=model_id,
+                await_creation_for=0,
             )
         first, *copies = self._find_equal(tags)
         # Two that registered at once each made one: both take the first, and nothing refers to the other.
@@ -175,18 +187,45 @@ class Registry:
         Raises:
             UnfreezeError: It is not there, or not what was registered.
         """
+        found = self._download(version, models.FILE, folder)
+        if files.hash_file(found) != version.tags[keys.MODEL_SHA256]:
+            raise UnfreezeError(self._explain_other(version, "file"))
+        return found
+
+    def download_package(self, version: Version, folder: Path) -> Path:
+        """Bring a version's package here.
+
+        Args:
+            version: The version.
+            folder: Where to.
+
+        Raises:
+            UnfreezeError: It has none, since an older version of this project registered it, or it is not the one
+                that was registered.
+        """
+        if not version.has_package:
+            raise UnfreezeError(
+                f"version {version.number} of model {self.model!r} has no package, an older version of unfreeze "
+                "registered it: run `dvc repro` on its study, then `unfreeze promote`, which registers it with one"
+            )
+        found = self._download(version, PACKED, folder)
+        if models.hash_package(found) != version.tags[keys.PACKAGE_SHA256]:
+            raise UnfreezeError(self._explain_other(version, "package"))
+        return found
+
+    def _download(self, version: Version, name: str, folder: Path) -> Path:
         import mlflow.artifacts
 
+        source = f"{version.source}/{name}"
         with self.server.in_one_line():
-            found = mlflow.artifacts.download_artifacts(
-                f"{version.source}/{models.FILE}", dst_path=str(folder), tracking_uri=self.server.uri
-            )
-        if files.hash_file(Path(found)) != version.tags[keys.MODEL_SHA256]:
-            raise UnfreezeError(
-                f"the file of version {version.number} of model {self.model!r} is not the one that was registered: "
-                "someone replaced it; `unfreeze rollback`, or promote another with --force REASON"
-            )
+            found = mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=self.server.uri)
         return Path(found)
+
+    def _explain_other(self, version: Version, what: str) -> str:
+        return (
+            f"the {what} of version {version.number} of model {self.model!r} is not the one that was registered: "
+            "someone replaced it; `unfreeze rollback`, or promote another with --force REASON"
+        )
 
     def _move(
         self, known: list[Transition], kind: Kind, version: int, reason: str, judgement: str | None
@@ -223,10 +262,12 @@ class Registry:
         return {name: int(version) for name, version in found.aliases.items()} if found else {}
 
     def _find_equal(self, tags: Mapping[str, str]) -> list[Version]:
-        """Return the versions with the same bytes and data, the first first."""
-        same = (keys.MODEL_SHA256, keys.DATA_SHA256)
+        """Return the versions with the same bytes, package and data, the first first."""
+        same = (keys.MODEL_SHA256, keys.DATA_SHA256, keys.PACKAGE_SHA256)
         found = [
-            version for version in self.list_versions() if all(version.tags.get(name) == tags[name] for name in same)
+            version
+            for version in self.list_versions()
+            if all(version.tags.get(name) == tags.get(name) for name in same)
         ]
         return found[::-1]
 

@@ -36,6 +36,10 @@ OLD_SCHEMA = "out-of-date database schema"
 MOST_LETTERS = 200
 
 
+class StoreFailure(UnfreezeError):  # noqa: N818
+    """The store did not answer, or refused."""
+
+
 @functools.cache
 def load_library() -> None:
     """Import MLflow, which takes seconds."""
@@ -146,7 +150,7 @@ class Server:
         """Turn what MLflow raises in the block into one line with the remedy.
 
         Raises:
-            UnfreezeError: The store is out of reach, or refused.
+            StoreFailure: The store is out of reach, or refused.
         """
         import requests
         from mlflow.exceptions import MlflowException
@@ -155,7 +159,7 @@ class Server:
         try:
             yield
         except (MlflowException, SQLAlchemyError, requests.RequestException, TimeoutError) as error:
-            raise UnfreezeError(self._find_remedy(error)) from error
+            raise StoreFailure(self._find_remedy(error)) from error
         finally:
             # Alembic, which prepares MLflow's database, switches off every logger it does not know.
             log.disabled = False

@@ -41,8 +41,12 @@ class StageTracker:
         self._submit(self._ledger.log_search, backbone)
 
     def log_training(self, backbone: str) -> None:
-        """Log parameters, epochs and model of a backbone."""
+        """Log parameters and epochs of a backbone."""
         self._submit(self._ledger.log_training, backbone)
+
+    def log_model(self, backbone: str) -> None:
+        """Log the model of a backbone with its package."""
+        self._submit(self._ledger.log_model, backbone)
 
     def log_evaluation(self, backbone: str) -> None:
         """Log the test scores of a backbone."""

@@ -20,8 +20,15 @@ from unfreeze.tracking import contents, datasets, keys, models, system_metrics, 
 from unfreeze.tracking.runs import Run, Runs
 from unfreeze.tracking.server import Server
 
-Part = Literal["search", "training", "evaluation", "figures"]
-PARTS: tuple[Part, ...] = ("search", "training", "evaluation", "figures")
+Part = Literal["search", "training", "model", "evaluation", "figures"]
+# The parts whose files are there when a part's are; DVC may score a model before it packs it, or after that.
+WITH: dict[Part, tuple[Part, ...]] = {
+    "search": ("search",),
+    "training": ("search", "training"),
+    "model": ("search", "training", "model"),
+    "evaluation": ("search", "training", "evaluation"),
+    "figures": ("search", "training", "model", "evaluation", "figures"),
+}
 # Most of a call to a server is waiting. A SQLite file has one writer at a time.
 CALLS_AT_ONCE = 8
 
@@ -105,18 +112,19 @@ class StudyRuns:
         return run
 
     def complete(self, backbone: str, last: Part) -> Run:
-        """Log the parts of a backbone up to the last one that are not logged yet.
+        """Log a part of a backbone, and those before it, that are not logged yet.
 
-        Later parts' files may still be those of an earlier run, so they are left alone.
+        Other parts' files may still be those of an earlier run, so they are left alone.
         """
         run = self.find_backbone(backbone)
         log_part = {
             "search": self._log_search,
             "training": self._log_training,
+            "model": self._log_model,
             "evaluation": self._log_evaluation,
             "figures": self._log_figures,
         }
-        for part in PARTS[: PARTS.index(last) + 1]:
+        for part in WITH[last]:
             if not self._is_logged(run, part):
                 log_part[part](run, backbone)
                 self._mark_logged(run, part)
@@ -196,13 +204,16 @@ class StudyRuns:
             )
             self.runs.log(child, metrics=contents.list_epochs(rows))
             self.runs.finish(child)
-        models.log(self.server, run, self.paths, backbone)
         self.runs.log(
             run,
             params=params,
             metrics=[*contents.list_epochs(history), *system_metrics.read(self.paths.system_metrics(backbone))],
             tags={keys.MODEL_SHA256: params["model_sha256"]},
         )
+
+    def _log_model(self, run: Run, backbone: str) -> None:
+        models.log(self.server, run, self.paths, backbone)
+        self.runs.log(run, tags={keys.PACKAGE_SHA256: models.hash_package(self.paths.packed(backbone))})
 
     def _log_evaluation(self, run: Run, backbone: str) -> None:
         self.runs.log(run, metrics=contents.list_test_metrics(self.paths, backbone))
