@@ -20,7 +20,7 @@ def draw(cells: list[sheet.Cell], path: Path) -> Image.Image:
 
 
 def count(image: Image.Image, colour: str) -> int:
-    return dict((value, number) for number, value in image.getcolors(1 << 24)).get(
+    return {value: number for number, value in image.getcolors(1 << 24)}.get(
         Image.new("RGB", (1, 1), colour).getpixel((0, 0)), 0
     )
 
