@@ -14,7 +14,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding
 from unfreeze.records.packed_model import FORMAT, PackedModel
 from unfreeze.serving import abstention
-from unfreeze.serving.abstention import Nearest, Vectors
+from unfreeze.serving.abstention import Nearest
 from unfreeze.serving.network import Network
 from unfreeze.serving.reference import Reference
 
@@ -74,10 +74,6 @@ class Classifier:
         """The training images to compare with; read when first needed."""
         return Reference.read(self.folder / REFERENCE)
 
-    @functools.cached_property
-    def _wide(self) -> Vectors:
-        return Vectors(self.reference.features.astype("float32"), self.reference.lengths)
-
     def load(self, path: Path | bytes) -> np.ndarray:
         """Decode an image file to the square that the network takes, as in training.
 
@@ -109,7 +105,7 @@ class Classifier:
             features: Shape (images, channels).
         """
         limits = self.model.unlike
-        nearest = abstention.find_nearest(self._wide, abstention.divide(features), limits.neighbours)
+        nearest = abstention.find_nearest(self.reference.vectors, abstention.divide(features), limits.neighbours)
         unlikeness = abstention.measure_unlikeness(nearest, cosine=limits.cosine, euclidean=limits.euclidean)
         reasons = abstention.judge(probabilities, unlikeness, lowest=self.model.unsure.lowest)
         return Answers(probabilities, nearest, unlikeness, reasons)

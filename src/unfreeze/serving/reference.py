@@ -1,5 +1,6 @@
 """The training images that a packed model compares new images with."""
 
+import functools
 import io
 import zipfile
 import zlib
@@ -12,6 +13,7 @@ import numpy as np
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.serving.abstention import Vectors
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Reference:
     labels: np.ndarray
     pictures: list[bytes]
     scores: np.ndarray
+
+    @functools.cached_property
+    def vectors(self) -> Vectors:
+        """Directions and lengths of the features, in float32."""
+        return Vectors(self.features.astype("float32"), self.lengths)
 
     def write(self, path: Path) -> None:
         """Write it as a `.npz` file; equal references give equal bytes."""

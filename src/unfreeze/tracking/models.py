@@ -138,7 +138,8 @@ def describe(packed: PackedModel) -> str:
         f"0..255 of shape (n, {size}, {size}, 3), and gives the class with calibrated probabilities of {classes}. "
         f"`mlflow.keras.load_model` gives the network alone, from uint8 pixels to probabilities.\n\n"
         f"Temperature {packed.temperature:.3f} (in the network already). Not accepted: `unsure` {doubt}; "
-        f"`unlike training` beyond a distance of {packed.unlike.farthest:.3f}. "
+        f"`unlike training` beyond a cosine distance of {packed.unlike.cosine:.3f} "
+        f"or a Euclidean one of {packed.unlike.euclidean:.3f}. "
         f"`{PACKED}/{packed.example.file}`: {said}."
     )[:MOST_LETTERS]
 
@@ -152,7 +153,7 @@ def list_tags(packed: PackedModel) -> dict[str, str]:
     return {
         keys.TEMPERATURE: f"{packed.temperature:.6g}",
         keys.UNSURE_BELOW: f"{packed.unsure.lowest:.6g}",
-        keys.UNLIKE_BEYOND: f"{packed.unlike.farthest:.6g}",
+        keys.UNLIKE_BEYOND: f"cosine {packed.unlike.cosine:.6g}, Euclidean {packed.unlike.euclidean:.6g}",
         keys.EXAMPLE: json.dumps({name: float(f"{share:.6g}") for name, share in list_example(packed)}),
     }
 

@@ -109,7 +109,7 @@ def test_several_images_are_answered_in_their_order(running: Running) -> None:
 def test_an_image_unlike_the_training_images_is_not_accepted(packed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(packed, tmp_path / "from_scratch"))
     described = files.read_json(folder / "model.json")
-    described["unlike"]["farthest"] = 0.0
+    described["unlike"] |= {"cosine": 0.0, "euclidean": 0.0}
     files.write_json(folder / "model.json", described)
     with run_service(folder) as one:
         said = one.ask("/predict", GOLDEN["grey"]).json["predictions"][0]

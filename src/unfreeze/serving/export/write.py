@@ -20,6 +20,7 @@ from unfreeze.records.exported_model import Export, ExportedModel, Exports, Pari
 from unfreeze.records.packed_model import PackedModel, Unlike, Unsure
 from unfreeze.runtime import console
 from unfreeze.serving import package
+from unfreeze.serving.abstention import Vectors
 from unfreeze.serving.classifier import MODEL, NETWORK, REFERENCE, read_model
 from unfreeze.serving.export import parity
 from unfreeze.serving.export.parity import Expected
@@ -103,7 +104,7 @@ class _Exporter:
         _convert(entry, material, folder, name)
         write_program(folder / PREDICT, entry)
         reference = Reference.read(self.source.package / REFERENCE)
-        np.save(folder / FEATURES_FILE, reference.features)
+        _write_features(folder, reference.vectors)
         model = self._describe(entry, folder, self.packed.unsure, self.packed.unlike)
         model.write(folder / MODEL)
         program = _load(entry, folder, name)
@@ -174,8 +175,8 @@ class _Exporter:
         numbers = {name: row for row, name in enumerate(self.images.ids)}
         rows = np.array([numbers[name] for name in reference.ids])
         what = f"{self.packed.backbone} as {entry.name}: training images to compare with"
-        features = self._run(program, rows, what).features.astype("float16")
-        np.save(folder / FEATURES_FILE, features)
+        features = self._run(program, rows, what).features
+        _write_features(folder, features)
         before = self.packed
         unsure = package.find_unsure(held_back, self.images.labels, before.unsure.error_rate)
         unlike = package.find_unlike(features, held_back.features, before.unlike.false_alarms)
@@ -206,6 +207,12 @@ class _Exporter:
                 if path.is_file() and path.name != MODEL and "__pycache__" not in path.parts
             },
         )
+
+
+def _write_features(folder: Path, vectors: Vectors) -> None:
+    """Write the features of training images to compare with, as the package keeps them: float32."""
+    directions = vectors.directions.astype("float16").astype("float32")
+    np.save(folder / FEATURES_FILE, directions * vectors.lengths[:, None])
 
 
 def _list_imports(entry: Format) -> tuple[str, ...]:
