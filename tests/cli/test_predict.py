@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import INSTALLED
+from tests.conftest import INSTALLED, PROJECT
 from tests.serving.packed import draw_image, pack_small
 from unfreeze.cli.main import main
 from unfreeze.serving.classifier import Classifier
@@ -148,6 +148,28 @@ def test_a_killed_run_goes_on_where_it_was(packed: Path, photos: Path, tmp_path:
     main(["predict", str(photos), "--model", str(packed), "--out", str(tmp_path / "whole.csv")])
     whole = read(tmp_path / "whole.csv")
     assert [row["probability_red"] for row in rows] == [row["probability_red"] for row in whole]
+
+
+# What a broken codec does to its process, in all processes of the command.
+CRASHES = """
+import os
+from unfreeze.images import decoding
+load = decoding.load_rgb
+decoding.load_rgb = lambda path, *rest, **more: os.abort() if path.name == "030.png" else load(path, *rest, **more)
+"""
+
+
+def test_an_image_that_crashes_its_codec_is_a_row_of_the_next_run(packed: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CRASHES)
+    path = f"export PYTHONPATH={tmp_path}:{PROJECT / 'src'};"
+    asked = (f"{photos}/0[0-6]*.png", "--model", packed, "--out", "rows.csv")
+    assert predict(tmp_path, *asked, before=path).returncode == -signal.SIGABRT
+    assert not (tmp_path / "rows.csv").exists()
+    done = predict(tmp_path, *asked, before=path)
+    assert done.returncode == 3, done.stderr
+    rows = read(tmp_path / "rows.csv")
+    assert len(rows) == 70
+    assert [row["reason"] for row in rows if not row["predicted"]] == ["it ends its process by SIGABRT"]
 
 
 def test_a_full_disk_leaves_rows_to_go_on_from_and_no_file_that_looks_whole(

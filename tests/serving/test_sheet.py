@@ -20,9 +20,8 @@ def draw(cells: list[sheet.Cell], path: Path) -> Image.Image:
 
 
 def count(image: Image.Image, colour: str) -> int:
-    return {value: number for number, value in image.getcolors(1 << 24)}.get(
-        Image.new("RGB", (1, 1), colour).getpixel((0, 0)), 0
-    )
+    wanted = Image.new("RGB", (1, 1), colour).getpixel((0, 0))
+    return sum(number for number, value in image.getcolors(1 << 24) if value == wanted)
 
 
 def test_images_keep_their_aspect_and_the_bar_its_share(tmp_path: Path) -> None:

@@ -427,7 +427,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_is_no_fault_of_the_archive(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archives, "_write", full)
+    monkeypatch.setattr(archives, "write_entry", full)
     with pytest.raises(OSError, match="No space left"):
         archives.unpack(make_zip(archive, CONTENT), archive.parent / "unpacked", name="x")
     assert list(archive.parent.iterdir()) == [archive]

@@ -30,6 +30,8 @@ class Journal:
     def __init__(self, out: Path, form: Form) -> None:
         self.path = files.with_short_name(out.with_name(f".predicting-{out.name}.jsonl"))
         self._out, self._header = out, {"form": asdict(form)}
+        # Whether an earlier run ended before its file was whole.
+        self.goes_on = False
         out.parent.mkdir(parents=True, exist_ok=True)
         self._stream = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
@@ -109,6 +111,7 @@ class Journal:
             self._cut(0)
             self._write(f"{json.dumps(self._header)}\n".encode())
             return
+        self.goes_on = True
         found = _parse(header).get("form", {})
         for name, what in (("model", "model"), ("version", "version"), ("top", "--top"), ("coverage", "--sets")):
             ours = self._header["form"][name]

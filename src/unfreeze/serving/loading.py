@@ -5,17 +5,24 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from unfreeze.images import decoding
 from unfreeze.images.decoding import Undecodable
+from unfreeze.runtime.isolated_map import Failure, run_isolated
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.inputs import Input
 from unfreeze.serving.network import REQUESTS
 
 # Images that cannot be read and come in a row before a batch goes to the network without any: memory stays bounded.
 MOST_UNREAD = 512
+# Limits of an image that is decoded in a process of its own: seconds, and GB of memory for it.
+SECONDS, GIGABYTES = 60.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,21 @@ class Prediction:
     reason: str
 
 
-def predict(classifier: Classifier, inputs: Iterator[tuple[int, Input]]) -> Iterator[list[Prediction]]:
+def predict(
+    classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, careful: bool = False
+) -> Iterator[list[Prediction]]:
     """Yield what a model says of images, a batch at a time, in order.
 
     Args:
         classifier: The model.
         inputs: Images with their places in the input; only a few batches are taken ahead.
+        careful: Whether an earlier run ended among the first of these images: in case one of them crashes its codec,
+            as many as that run had begun are decoded in processes of their own.
     """
     groups: deque[list[Loaded]] = deque()
 
     def stack() -> Iterator[np.ndarray]:
-        for group in _group(load_ahead(classifier, inputs), classifier.batch_size):
+        for group in _group(load_ahead(classifier, inputs, careful=careful), classifier.batch_size):
             groups.append(group)
             pixels = [loaded.pixels for loaded in group if loaded.pixels is not None]
             # A black image stands for a group without any, so that each group has its answers in the network's order.
@@ -77,15 +88,21 @@ def predict(classifier: Classifier, inputs: Iterator[tuple[int, Input]]) -> Iter
             ]
 
 
-def load_ahead(classifier: Classifier, inputs: Iterator[tuple[int, Input]]) -> Iterator[Loaded]:
+def load_ahead(
+    classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, careful: bool = False
+) -> Iterator[Loaded]:
     """Yield decoded images in order, while threads decode the next ones.
 
     Args:
         classifier: The model that they are decoded for.
         inputs: Images with their places in the input.
+        careful: As `predict` takes it.
     """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ahead = classifier.batch_size * REQUESTS + threads
+    if careful:
+        # Those that were being decoded, in batches, in the network, and in the batch whose rows were written.
+        yield from _load_isolated(classifier, islice(inputs, ahead + classifier.batch_size * (REQUESTS + 2)))
     waiting: deque[Future[Loaded]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
@@ -110,6 +127,28 @@ def _load(classifier: Classifier, number: int, found: Input) -> Loaded:
         return Loaded(number, found, None, "it needs more memory than there is")
     finally:
         found.discard()
+
+
+def _load_isolated(classifier: Classifier, inputs: Iterator[tuple[int, Input]]) -> Iterator[Loaded]:
+    """Yield decoded images, and the end of its process as the reason of an image that crashes it."""
+    some = list(inputs)
+    load = partial(_load_or_explain, size=classifier.model.size, max_pixels=classifier.model.max_pixels)
+    paths = [(found.fetch(), found.path) for _, found in some]
+    results = run_isolated(load, paths, seconds=SECONDS, gigabytes=GIGABYTES)
+    for (number, found), result in zip(some, results, strict=True):
+        found.discard()
+        if isinstance(result, np.ndarray):
+            yield Loaded(number, found, result)
+        else:
+            yield Loaded(number, found, None, f"it {result.reason}" if isinstance(result, Failure) else result)
+
+
+def _load_or_explain(given: tuple[str, Path], *, size: int, max_pixels: int) -> np.ndarray | str:
+    problem, path = given
+    try:
+        return problem or decoding.load_rgb(path, size, max_pixels=max_pixels)
+    except Undecodable as error:
+        return str(error)
 
 
 def _group(images: Iterator[Loaded], batch_size: int) -> Iterator[list[Loaded]]:

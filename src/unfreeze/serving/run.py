@@ -182,7 +182,8 @@ class _Run:
                     self.summary.kept += 1
                     advance()
 
-                for some in self._predict(journal.skip(self._watch(inputs), keep)):
+                left = journal.skip(self._watch(inputs), keep)
+                for some in self._predict(left, careful=journal.goes_on):
                     rows = [(prediction.loaded.input, self.form.make_row(prediction)) for prediction in some]
                     journal.append(rows)
                     for _, row in rows:
@@ -211,8 +212,8 @@ class _Run:
         with _explain_full_disk(path):
             sheet.draw(cells, path, title=f"{self.classifier.model.backbone}{whole}")
 
-    def _predict(self, inputs: Iterator[tuple[int, Input]]) -> Iterator[list[Prediction]]:
-        for some in loading.predict(self.classifier, inputs):
+    def _predict(self, inputs: Iterator[tuple[int, Input]], *, careful: bool = False) -> Iterator[list[Prediction]]:
+        for some in loading.predict(self.classifier, inputs, careful=careful):
             # Before the rows: a run that goes on behind a row finds its overlay.
             if self.heatmaps:
                 self.heatmaps.write(some)
