@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Most of a slow test is one process starting TensorFlow: two at a time suit two cores and up.
 WORKERS := -n 2
 
-.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui docs lock readme clean
+.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,9 @@ lint: install ## ruff, mypy, and the workflows, as checks
 
 ui: install ## Browse the runs in MLflow on http://127.0.0.1:5000 (another port: make ui MLFLOW_PORT=5050)
 	unfreeze ui --port $(MLFLOW_PORT)
+
+serve: install ## Answer images on http://127.0.0.1:8000 with the study's best model (ARGS="--port 8001 --model NAME")
+	unfreeze serve $(ARGS)
 
 docs: install ## Open what the checks found, and the pages of Great Expectations it links
 	@ls "$$PWD"/reports/data.html "$$PWD"/reports/data_docs/*/index.html

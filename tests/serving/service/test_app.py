@@ -15,7 +15,6 @@ from tests.serving.service.running import FORM, Running, run_service, write_bina
 from unfreeze import files
 from unfreeze.serving.classifier import Answers, Classifier
 
-pytestmark = pytest.mark.slow
 INFER = "/v2/models/from_scratch/infer"
 
 

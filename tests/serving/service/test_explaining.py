@@ -19,7 +19,6 @@ from tests.serving.service.test_app import encode
 from tests.serving.service.test_limits import wait_until
 from unfreeze.serving.service.limits import Limits
 
-pytestmark = pytest.mark.slow
 IMAGE = encode(draw_image("red", 0), "PNG")
 
 

@@ -20,7 +20,6 @@ from tests.serving.service.test_app import GOLDEN, INFER, encode
 from unfreeze.images.decoding import Undecodable
 from unfreeze.serving.classifier import Classifier
 
-pytestmark = pytest.mark.slow
 # All of them: HOSTILE=5000 pytest tests/serving/service/test_hostile.py
 REQUESTS = int(os.environ.get("HOSTILE", "400"))
 SEED = 0

@@ -15,7 +15,6 @@ from tests.serving.service.running import Answer, Running, run_service
 from tests.serving.service.test_app import encode
 from unfreeze.serving.service.limits import Limits
 
-pytestmark = pytest.mark.slow
 IMAGE = encode(draw_image("red", 0), "PNG")
 TIGHT = replace(Limits(), body=100_000, concurrent=3, seconds=20.0, seconds_to_send=0.5)
 

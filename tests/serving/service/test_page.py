@@ -11,7 +11,7 @@ from tests.chromium import PROGRAM, Drop, Seen, browser, visit
 from tests.serving.packed import draw_image
 from tests.serving.service.running import Running, run_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PROGRAM, reason="needs Chromium")]
+pytestmark = [pytest.mark.skipif(not PROGRAM, reason="there is no Chromium here")]
 # Waits for the answer, or for what went wrong.
 ANSWERED = """new Promise(done => { const look = () => {
   const shown = id => !document.getElementById(id).hidden;

@@ -17,7 +17,6 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.locate import Located
 
-pytestmark = pytest.mark.slow
 IMAGE = encode(draw_image("red", 0), "PNG")
 SWAPS, CLIENTS = 20, 4
 

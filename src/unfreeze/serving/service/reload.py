@@ -11,6 +11,7 @@ from unfreeze.serving.service.served import Served, Shelf
 
 # Checks that a version is left out for after it could not be loaded.
 CHECKS_TO_SKIP = 10
+SECONDS_TO_END = 2.0
 
 
 class Watcher:
@@ -45,9 +46,9 @@ class Watcher:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop watching, after the check that runs."""
+        """Stop watching; a check that waits for the registry is not waited for."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(SECONDS_TO_END)
 
     def check(self) -> bool:
         """Check once, and exchange the model where another one is wanted.
