@@ -12,6 +12,8 @@ from tests.serving.packed import PROJECT, pack_small
 from unfreeze.cli import main
 from unfreeze.paths import Paths
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Paths:
@@ -44,7 +46,6 @@ def fail(*arguments: str) -> str:
     return line
 
 
-@pytest.mark.slow
 def test_folders_and_a_table_that_grows(study: Paths, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(study.root)
     main.main(["export", "from_scratch", "--json"])
@@ -74,7 +75,6 @@ def test_what_a_user_can_correct_is_one_line(study: Paths, monkeypatch, tmp_path
     assert "there is no model yet: run `make repro`" in fail()
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_no_folder(study: Paths) -> None:
     # No file may grow over 100 kB: to the program the same as a disk that is full.
     limited = (
