@@ -43,6 +43,8 @@ class Program:
         assert spec.loader is not None
         self.module: ModuleType = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.module)
+        # The folder is for others: it holds nothing of this Python's.
+        files.remove(folder / "__pycache__")
 
     def run(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield probabilities and features of batches of pixels, as `Network.run` does.

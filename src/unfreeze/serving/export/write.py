@@ -67,7 +67,7 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Args:
         source: The model and the images.
         chosen: The formats.
-        out: Where the folders go; a folder of the same name is replaced.
+        out: Where the folders go; an earlier export there is replaced.
 
     Returns:
         The table of these formats.
@@ -75,6 +75,11 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Raises:
         UnfreezeError: Files are missing or do not belong together, or a format cannot be written or fails a gate.
     """
+    for target in (out / entry.name for entry in chosen):
+        if target.exists() and not (target / MODEL).exists():
+            raise UnfreezeError(
+                f"{target} is there already and is no export: move it, or name another folder with --out"
+            )
     exporter = _Exporter(source)
     files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
     written = []
