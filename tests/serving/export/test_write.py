@@ -150,6 +150,14 @@ def test_a_program_that_fails_alone_is_caught(packed: Path, tmp_path: Path) -> N
     )
 
 
+def test_a_folder_that_is_no_export_is_left_alone(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx/mine.txt").touch()
+    with pytest.raises(UnfreezeError, match="onnx is there already and is no export"):
+        write.export(make_source(packed), find_formats("onnx"), tmp_path)
+    assert (tmp_path / "onnx/mine.txt").exists()
+
+
 def test_files_that_do_not_belong_together_are_refused(packed: Path, tmp_path: Path) -> None:
     source = make_source(packed)
     other = tmp_path / "other.keras"

@@ -2,7 +2,7 @@
 
 import importlib.util
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +14,8 @@ from unfreeze.serving.export.registry import Format
 from unfreeze.serving.network import FEATURES, PROBABILITIES
 
 PREDICT = "predict.py"
-# Runs of one image whose median is the latency, and least seconds of batches for the rate.
-LATENCY_RUNS, RATE_SECONDS = 20, 1.0
+# Of speed: two runs of one image and two of a batch in each.
+ROUNDS = 8
 
 
 def write_program(path: Path, entry: Format) -> None:
@@ -43,6 +43,8 @@ class Program:
         assert spec.loader is not None
         self.module: ModuleType = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.module)
+        # The folder is for others: it holds nothing of this Python's.
+        files.remove(folder / "__pycache__")
 
     def run(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield probabilities and features of batches of pixels, as `Network.run` does.
@@ -61,27 +63,35 @@ class Program:
             wide = probabilities.astype("float64")
             yield wide / wide.sum(axis=1, keepdims=True), features
 
-    def measure_latency(self, pixels: np.ndarray) -> float:
-        """Return the median time of one image, milliseconds.
-
-        Args:
-            pixels: uint8, shape (1, size, size, 3).
-        """
-        return 1000 * float(np.median([self._time(pixels) for _ in range(1 + LATENCY_RUNS)][1:]))
-
-    def measure_rate(self, pixels: np.ndarray) -> float:
-        """Return the images a second in batches of this size.
+    def time(self, pixels: np.ndarray) -> float:
+        """Return the seconds that a batch takes.
 
         Args:
             pixels: uint8, shape (rows, size, size, 3).
         """
-        self._time(pixels)
-        taken = [self._time(pixels)]
-        while sum(taken) < RATE_SECONDS:
-            taken.append(self._time(pixels))
-        return len(pixels) / float(np.median(taken))
-
-    def _time(self, pixels: np.ndarray) -> float:
         start = time.perf_counter()
         list(self.run([pixels]))
         return time.perf_counter() - start
+
+
+def measure_speed(programs: Sequence[Program], pixels: np.ndarray) -> list[tuple[float, float]]:
+    """Return the milliseconds for one image and the images a second in batches of each program.
+
+    They take turns, so that other work on the machine slows all of them alike.
+
+    Args:
+        programs: The programs.
+        pixels: A batch: uint8, shape (rows, size, size, 3).
+    """
+    one: list[list[float]] = [[] for _ in programs]
+    many: list[list[float]] = [[] for _ in programs]
+    for _ in range(ROUNDS):
+        for number, program in enumerate(programs):
+            for taken, batch in ((one, pixels[:1]), (many, pixels)):
+                # The first run of a shape may prepare memory for it.
+                program.time(batch)
+                taken[number] += [program.time(batch) for _ in range(2)]
+    return [
+        (1000 * float(np.median(single)), len(pixels) / float(np.median(batches)))
+        for single, batches in zip(one, many, strict=True)
+    ]

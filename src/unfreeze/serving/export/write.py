@@ -24,7 +24,7 @@ from unfreeze.serving.abstention import Vectors
 from unfreeze.serving.classifier import MODEL, NETWORK, REFERENCE, read_model
 from unfreeze.serving.export import parity
 from unfreeze.serving.export.parity import Expected
-from unfreeze.serving.export.program import PREDICT, Program, write_program
+from unfreeze.serving.export.program import PREDICT, Program, measure_speed, write_program
 from unfreeze.serving.export.registry import Format, Material
 from unfreeze.serving.network import FEATURES, PROBABILITIES, Network
 from unfreeze.serving.reference import Reference
@@ -68,7 +68,7 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Args:
         source: The model and the images.
         chosen: The formats.
-        out: Where the folders go; a folder of the same name is replaced.
+        out: Where the folders go; an earlier export there is replaced.
 
     Returns:
         The table of these formats.
@@ -76,15 +76,20 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Raises:
         UnfreezeError: Files are missing or do not belong together, or a format cannot be written or fails a gate.
     """
+    for target in (out / entry.name for entry in chosen):
+        if target.exists() and not (target / MODEL).exists():
+            raise UnfreezeError(
+                f"{target} is there already and is no export: move it, or name another folder with --out"
+            )
     exporter = _Exporter(source)
     files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
-    rows = []
+    written = []
     for entry in chosen:
         console.log.info("%s: %s", exporter.packed.backbone, entry.name)
         with files.atomic(out / entry.name) as partial:
             partial.mkdir()
-            rows.append(exporter.write(entry, partial))
-    return Exports(backbone=exporter.packed.backbone, model_sha256=exporter.packed.model_sha256, formats=tuple(rows))
+            written.append(exporter.write(entry, partial))
+    return exporter.tabulate(chosen, written, out)
 
 
 class _Exporter:
@@ -97,7 +102,7 @@ class _Exporter:
         self.val = self.images.find_rows(source.folds, "val")
         self.train = self.images.find_rows(source.folds, "train")
 
-    def write(self, entry: Format, folder: Path) -> Export:
+    def write(self, entry: Format, folder: Path) -> tuple[Program, Parity]:
         """Write a format into an empty folder, and put it through the gates."""
         name, expected = self.packed.backbone, self.expected
         material = Material(self.source.package, lambda: self.network, self._calibrate)
@@ -122,16 +127,25 @@ class _Exporter:
         tried = parity.compare_files(name, entry, folder, expected, answers, packages)
         passed = Parity(tensors=tensors, scores=scores, files=tried)
         model.model_copy(update={"parity": passed}).write(folder / MODEL)
+        return program, passed
+
+    def tabulate(self, chosen: Sequence[Format], written: Sequence[tuple[Program, Parity]], out: Path) -> Exports:
+        """Measure what `write` has written, and return the table of formats."""
         pixels = store.read_pixels(self.source.images, np.resize(self.val, BATCH))
-        return Export(
-            format=entry.name,
-            megabytes=sum(_measure_size(folder / artefact) for artefact in entry.artefacts) / 1e6,
-            latency_ms=program.measure_latency(pixels[:1]),
-            images_per_second=program.measure_rate(pixels),
-            difference=tensors.difference,
-            accuracy=scores.accuracy,
-            p_value=scores.pair.p_value,
-        )
+        speeds = measure_speed([program for program, _ in written], pixels)
+        rows = [
+            Export(
+                format=entry.name,
+                megabytes=sum(_measure_size(out / entry.name / artefact) for artefact in entry.artefacts) / 1e6,
+                latency_ms=latency,
+                images_per_second=rate,
+                difference=passed.tensors.difference,
+                accuracy=passed.scores.accuracy,
+                p_value=passed.scores.pair.p_value,
+            )
+            for entry, (_, passed), (latency, rate) in zip(chosen, written, speeds, strict=True)
+        ]
+        return Exports(backbone=self.packed.backbone, model_sha256=self.packed.model_sha256, formats=tuple(rows))
 
     @functools.cached_property
     def network(self) -> Any:
