@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Checkout
+from tests.serving.packed import pack_small
 from tests.tracking.empty_store import put_empty_store
 from tests.tracking.stores import free, serving
 from unfreeze.paths import Paths
@@ -21,6 +22,12 @@ def free_port() -> int:
 def server(tmp_path: Path, free_port: int) -> Iterator[str]:
     with serving(tmp_path, free_port) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed network with random weights; read only."""
+    return pack_small(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture

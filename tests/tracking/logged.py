@@ -1,13 +1,14 @@
 """A packed network with random weights, logged in a store as a study's models are."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.serving.packed import pack_small
 from tests.tracking.empty_store import put_empty_store
 from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.records.training import Training
+from unfreeze.serving.classifier import read_model
 from unfreeze.tracking import keys, models
 from unfreeze.tracking.registry import Registry, Version
 from unfreeze.tracking.runs import Runs
@@ -19,10 +20,10 @@ MODEL = "unfreeze"
 
 @dataclass(frozen=True)
 class Logged:
-    """A checkout with one model.
+    """A checkout with one packed model, and its store.
 
     Args:
-        paths: Its files; photographs of the classes are in `raw`.
+        paths: Its files.
     """
 
     paths: Paths
@@ -36,44 +37,41 @@ class Logged:
     def package(self) -> Path:
         return self.paths.packed(BACKBONE)
 
-    def log(self) -> str:
-        """Log the model as a stage does, and return the folder's address."""
+    def change_threshold(self, lowest: float) -> None:
+        """Make another package of the same network."""
+        described = files.read_json(self.package / "model.json")
+        described["unsure"]["lowest"] = lowest
+        files.write_json(self.package / "model.json", described)
+
+    def log(self) -> tuple[str, str]:
+        """Log the model as a stage does, and return the ids of its run and of the model."""
         server = Server(self.paths, "unfreeze")
-        run = Runs(server, "made").run(files.hash_file(self.paths.model(BACKBONE)), BACKBONE, keys.BACKBONE, None, {})
-        model = models.log(server, run, self.paths, BACKBONE)
-        return str(server.client.get_logged_model(model).artifact_location)
+        content = models.hash_package(self.package)
+        run = Runs(server, "made").run(content, BACKBONE, keys.BACKBONE, None, {})
+        return run.id, models.log(server, run, self.paths, BACKBONE)
 
     def register(self) -> Version:
         """Log and register the model."""
-        server = Server(self.paths, "unfreeze")
-        run = Runs(server, "made").run(files.hash_file(self.paths.model(BACKBONE)), BACKBONE, keys.BACKBONE, None, {})
-        model = models.log(server, run, self.paths, BACKBONE)
         tags = {
             keys.MODEL_SHA256: files.hash_file(self.paths.model(BACKBONE)),
             keys.DATA_SHA256: "d1",
             keys.OF_BACKBONE: BACKBONE,
             keys.PACKAGE_SHA256: models.hash_package(self.package),
+            **models.list_tags(read_model(self.package)),
         }
-        return self.registry.register(run.id, model, tags)
+        return self.registry.register(*self.log(), tags)
 
 
-def make_checkout(root: Path, *, seed: int = 0) -> Logged:
-    """Make a checkout with a packed model and an empty store."""
+def make_checkout(root: Path, packed: Path) -> Logged:
+    """Make a checkout with a copy of a packed model and an empty store.
+
+    Args:
+        root: Its folder.
+        packed: The package, as `pack_small` makes it.
+    """
     paths = Paths(root)
-    scratch = root / "scratch"
-    package = pack_small(scratch, seed=seed)
-    put(paths, package, scratch / f"{BACKBONE}.keras")
-    (scratch / "raw").rename(root / "raw")
-    put_empty_store(root / "mlflow.db")
-    return Logged(paths)
-
-
-def put(paths: Paths, package: Path, model: Path) -> None:
-    """Put a package, its `.keras` file and a record of its training into a checkout."""
-    files.remove(paths.packed(BACKBONE))
-    paths.packed(BACKBONE).parent.mkdir(parents=True, exist_ok=True)
-    package.rename(paths.packed(BACKBONE))
-    model.rename(paths.model(BACKBONE))
+    shutil.copytree(packed, paths.packed(BACKBONE))
+    shutil.copyfile(packed.parents[1] / f"{BACKBONE}.keras", paths.model(BACKBONE))
     Training(
         chosen_by="params",
         unfreeze_from="none",
@@ -86,3 +84,5 @@ def put(paths: Paths, package: Path, model: Path) -> None:
         temperature=1.0,
         model_sha256=files.hash_file(paths.model(BACKBONE)),
     ).write(paths.training(BACKBONE))
+    put_empty_store(root / "mlflow.db")
+    return Logged(paths)

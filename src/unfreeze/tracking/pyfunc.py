@@ -103,7 +103,9 @@ class PackedFunction:
             # The decoder reads files, as it did in training.
             path = Path(folder) / "image"
             for number, value in enumerate(values):
-                path.write_bytes(self._read_bytes(number, value))
+                # MLflow's server makes an array without a dimension of each of JSON's `instances`.
+                text = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+                path.write_bytes(self._read_bytes(number, text))
                 try:
                     yield self.classifier.load(path)[None]
                 except Undecodable as error:
