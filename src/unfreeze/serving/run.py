@@ -94,22 +94,20 @@ def predict(
     classifier = classifier or Classifier(located.folder)
     if options.coverage is not None:
         conformal.require_calibration(classifier.model)
-    network = find_network(located.folder, classifier.model, *further) if options.explain else None
+    heatmaps = None
+    if options.explain:
+        heatmaps = Heatmaps(options.explain, find_network(located.folder, classifier.model, *further))
     if options.out:
         predictions.require_same_model(options.out, classifier.model.model_sha256)
     total = count_inputs(options.sources)
     # Notices damaged files before long work.
     classifier.try_example()
-    form = _make_form(classifier, located, options)
-    heatmaps = Heatmaps(options.explain, network) if options.explain and network else None
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         inputs = open_inputs(options.sources, Path(folder), standard_input or sys.stdin.buffer)
-        run = _Run(classifier, form, heatmaps, console_total=total, first=sheet.MOST if options.sheet else 0)
-        if options.out:
-            run.to_file(options.out, inputs)
-        else:
-            with _explain_full_disk(Path(folder)):
-                run.to_screen(inputs, show)
+        first = sheet.MOST if options.sheet else 0
+        run = _Run(classifier, _make_form(classifier, located, options), heatmaps, total, first)
+        with _explain_full_disk(options.out or Path(folder)):
+            run.to_file(options.out, inputs) if options.out else run.to_screen(inputs, show)
     if not run.summary.images:
         raise UnfreezeError("standard input named no images: give one path a line, or end each with NUL")
     if options.sheet:
@@ -158,14 +156,14 @@ class _Run:
         classifier: The model.
         form: What rows hold.
         heatmaps: Where overlays go; None for none.
-        console_total: How many images there will be; None if that is not known.
+        total: How many images there will be; None if that is not known.
         first: How many images at the beginning are kept for the sheet.
     """
 
     classifier: Classifier
     form: Form
     heatmaps: Heatmaps | None
-    console_total: int | None
+    total: int | None
     first: int
     summary: Summary = field(default_factory=Summary)
     _rows: list[Row] = field(default_factory=list)
@@ -174,8 +172,8 @@ class _Run:
 
     def to_file(self, out: Path, inputs: Iterator[Input]) -> None:
         """Write all rows to a file; those that a killed run has written are kept."""
-        with _explain_full_disk(out), Journal(out, self.form) as journal:
-            with console.progress("predicting", self.console_total) as advance:
+        with Journal(out, self.form) as journal:
+            with console.progress("predicting", self.total) as advance:
 
                 def keep(row: Row) -> None:
                     self._note(row)
