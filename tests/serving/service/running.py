@@ -49,7 +49,7 @@ class Running:
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Ask for a path; with a body by POST. Names of headers have _ for -."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET" if body is None else "POST", path, body, named)
@@ -59,7 +59,7 @@ class Running:
             connection.close()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=300)
 
     def count(self, metric: str) -> float:
         """Return the value of a line of the metrics, such as `unfreeze_refusals_total{reason="slow"}`."""

@@ -13,6 +13,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 
 from unfreeze.images.jpeg_decoding import Undecodable
 from unfreeze.serving.service import v2
@@ -44,6 +45,8 @@ class Service:
         self.limits = limits
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.explainer = Explainer(limits.seconds_to_explain - 5)
+        # A form is in memory already: its files need no disk.
+        MultiPartParser.spool_max_size = limits.body
         self.app = FastAPI(title="unfreeze", docs_url=None, redoc_url=None, openapi_url=None)
         self._add_routes()
         self.guarded = Guard(self.app, limits=limits, counters=counters, token=token)

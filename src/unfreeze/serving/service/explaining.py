@@ -87,15 +87,16 @@ def _work(connection: Connection) -> None:
     """Explain images until none comes for a while or the parent ends."""
     end_with_parent()
     console.import_tensorflow()
-    path, model = None, None
+    loaded, model = None, None
     while connection.poll(SECONDS_IDLE):
         try:
             wanted, pixels, number = connection.recv()
         except EOFError:
             return
         try:
-            if wanted != path:
-                path, model = wanted, _load(wanted)
+            stamp = (wanted, wanted.stat().st_mtime_ns)
+            if stamp != loaded:
+                loaded, model = stamp, _load(wanted)
             connection.send(_explain(model, pixels, number))
         # Models differ in what Grad-CAM can look into; the caller learns the reason.
         except Exception as error:

@@ -1,6 +1,6 @@
 """The model that the service answers with, and the place where it is exchanged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ class Served:
     classifier: Classifier
     pool: Pool
     name: str
+    _found: list[Path] = field(default_factory=list, compare=False)
 
     @classmethod
     def load(cls, located: Located, counters: Counters) -> "Served":
@@ -80,12 +81,15 @@ class Served:
 
     def find_keras(self) -> Path | None:
         """Return the `.keras` file that the package was made from, if it lies beside the package or its folder."""
-        folder = self.located.folder.absolute()
-        for place in (folder, folder.parent, folder.parent.parent):
-            for path in sorted(place.glob("*.keras")):
-                if files.hash_file(path) == self.digest:
-                    return path
-        return None
+        # Where there is none it may come later.
+        if not self._found:
+            folder = self.located.folder.absolute()
+            for place in (folder, folder.parent, folder.parent.parent):
+                for path in sorted(place.glob("*.keras")):
+                    if files.hash_file(path) == self.digest:
+                        self._found.append(path)
+                        return path
+        return self._found[0] if self._found else None
 
 
 class Shelf:
