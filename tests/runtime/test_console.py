@@ -102,3 +102,18 @@ def test_a_stage_that_takes_longer_than_planned_counts_by_its_own_pace() -> None
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "study: about 61 min left"
+
+
+def test_the_start_of_processes_is_no_measure_of_the_rest(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # One step after 17 seconds, then one a second.
+    times = iter([0.0, 17.0, 28.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(times))
+    with caplog.at_level("INFO", "unfreeze"), console.progress("checking images", 100) as advance:
+        advance()
+        advance(11)
+    assert caplog.messages == [
+        "checking images: 1 of 100, 17 s gone",
+        "checking images: 12 of 100, 28 s gone, 88 s left",
+    ]

@@ -186,20 +186,26 @@ def _show_bar(description: str, total: int | None) -> Iterator[Advance]:
 def _log_lines(description: str, total: int | None) -> Iterator[Advance]:
     begun = last = time.monotonic()
     done = 0
+    # When the first steps were done, and how many: before them processes start, which says nothing of the rest.
+    first: tuple[float, int] | None = None
 
     def advance(steps: int = 1, *, note: str = "") -> None:
-        nonlocal done, last
+        nonlocal done, last, first
         done += steps
         now = time.monotonic()
+        first = first or (now, done)
         if now - last < SECONDS_BETWEEN_LINES and (total is None or done < total):
             return
         last = now
         if total is None:
             log.info("%s: %d, %.0f s gone%s", description, done, now - begun, f", {note}" if note else "")
             return
-        left = (now - begun) / max(done, 1) * (total - done)
-        more = "".join(f", {part}" for part in (note, describe_study(left)) if part)
-        log.info("%s: %d of %d, %.0f s gone, %.0f s left%s", description, done, total, now - begun, left, more)
+        line = f"{description}: {done} of {total}, {now - begun:.0f} s gone"
+        if done > first[1] or done >= total:
+            left = (now - first[0]) / max(done - first[1], 1) * (total - done)
+            line += f", {left:.0f} s left"
+            note = ", ".join(part for part in (note, describe_study(left)) if part)
+        log.info("%s", f"{line}, {note}" if note else line)
 
     yield advance
 
