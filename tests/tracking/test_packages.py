@@ -71,9 +71,7 @@ def test_what_does_not_exist_is_told_in_one_line_that_names_what_does(made: Logg
 
 def test_a_version_of_an_older_unfreeze_has_no_package_and_the_line_names_the_remedy(made: Logged) -> None:
     old = register_without_package(made.registry, "of an older version")
-    with pytest.raises(
-        UnfreezeError, match="version 2 .* has no package, an older version .*`dvc repro`"
-    ):
+    with pytest.raises(UnfreezeError, match="version 2 .* has no package, an older version .*`dvc repro`"):
         packages.fetch(made.paths, f"models:/unfreeze/{old.number}")
     assert list_kept(made) == []
 
