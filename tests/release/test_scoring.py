@@ -34,7 +34,7 @@ def test_a_model_of_another_size_sees_the_images_decoded_at_its_own(studied: Che
 
 def test_packages_are_scored_by_the_code_that_serves_each_at_its_own_size(studied: Checkout, tmp_path: Path) -> None:
     paths, params = studied.paths, load(studied.paths.params)
-    small, test = pack_small(tmp_path, size=20), scoring.Test.read(paths)
+    small, test = pack_small(tmp_path, size=40), scoring.Test.read(paths)
     models = {"champion": small, "challenger": paths.packed("from_scratch")}
     sides = scoring.score_models(params, paths, test, models)
     classifier = Classifier(small)
