@@ -1,6 +1,7 @@
 """Promotion from end to end: real models, a real store, real git and DVC."""
 
 import http.server
+import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -133,6 +134,25 @@ def test_versions_lists_the_newest_first_with_aliases_verdicts_and_lineage(relea
     assert (first["version"], first["aliases"], first["backbone"]) == (1, [], "mobilenetv2")
     assert first["transitions"][0]["reason"] == "forced: first champion"
     assert {"dvc_lock_sha256", "data_sha256", "weights_sha256", "environment"} <= set(second["tags"])
+
+
+def test_versions_say_what_their_packages_hold(released: Released) -> None:
+    (_, first) = promotion.list_versions(released.params, released.paths)
+    described = files.read_json(released.paths.packed("mobilenetv2") / "model.json")
+    assert float(first["temperature"]) == pytest.approx(described["temperature"], rel=1e-5)
+    assert float(first["unsure_below"]) == pytest.approx(described["unsure"]["lowest"], rel=1e-5)
+    assert float(first["unlike_beyond"]) == pytest.approx(described["unlike"]["farthest"], rel=1e-5)
+    said = json.loads(first["tags"]["example_probabilities"])
+    assert sum(said.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_champion_of_an_older_unfreeze_which_has_no_package_is_judged_by_its_keras_file(released: Released) -> None:
+    client, changed = released.registry.server.client, {"margin": 0.02}
+    client.delete_model_version_tag("unfreeze", "1", "package_sha256")
+    params = released.params.model_copy(update={"promote": released.params.promote.model_copy(update=changed)})
+    result = promotion.judge(params, released.paths)
+    assert result.verdict == "promote"
+    assert result.challenger.size_mb == released.paths.model("from_scratch").stat().st_size / 1e6
 
 
 def test_a_champion_trained_on_other_classes_is_not_compared(released: Released) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.conftest import Checkout
+from tests.serving.packed import pack_small
 from unfreeze.images import decoding
 from unfreeze.release import scoring
+from unfreeze.serving.classifier import Classifier
 from unfreeze.settings.params import load
 
 
@@ -28,6 +30,19 @@ def test_a_model_of_another_size_sees_the_images_decoded_at_its_own(studied: Che
     assert (sides["challenger"].predicted == test.labels).mean() == studied_accuracy(studied)
     assert sides["champion"].latency_ms > 0
     assert sides["champion"].size_mb == (tmp_path / "small.keras").stat().st_size / 1e6
+
+
+def test_packages_are_scored_by_the_code_that_serves_each_at_its_own_size(studied: Checkout, tmp_path: Path) -> None:
+    paths, params = studied.paths, load(studied.paths.params)
+    small, test = pack_small(tmp_path, size=40), scoring.Test.read(paths)
+    models = {"champion": small, "challenger": paths.packed("from_scratch")}
+    sides = scoring.score_models(params, paths, test, models)
+    classifier = Classifier(small)
+    said = list(classifier.classify(classifier.load(paths.raw / name)[None] for name in test.ids))
+    assert sides["champion"].predicted.tolist() == [int(one.probabilities.argmax()) for one in said]
+    assert (sides["challenger"].predicted == test.labels).mean() == studied_accuracy(studied)
+    assert sides["champion"].latency_ms > 0
+    assert sides["champion"].size_mb >= (small / "model.bin").stat().st_size / 1e6
 
 
 def studied_accuracy(studied: Checkout) -> float:

@@ -153,7 +153,7 @@ class TestInABrowser:
             page, until(named("MLmodel")), click, until("document.body.innerText.includes('signature')"), TEXT
         )
         assert ready
-        for name in ("input_example.json", "requirements.txt", "uint8", "signature"):
+        for name in ("input_example.json", "requirements.txt", "packed", "python_function", "signature"):
             assert name in text
 
 

@@ -133,7 +133,7 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
 
     Returns:
         One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `temperature`,
-        `unsure below` (a probability) and `unlike beyond` (a distance) of its package as text (None without one),
+        `unsure_below` (a probability) and `unlike_beyond` (a distance) of its package as text (None without one),
         `tags`, and `transitions` that made it the champion.
     """
     registry = _open_registry(params, paths)
@@ -148,8 +148,8 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
                 "backbone": version.tags.get(keys.OF_BACKBONE),
                 "verdict": version.tags.get(judgements.VERDICT),
                 "temperature": version.tags.get(keys.TEMPERATURE),
-                "unsure below": version.tags.get(keys.UNSURE_BELOW),
-                "unlike beyond": version.tags.get(keys.UNLIKE_BEYOND),
+                "unsure_below": version.tags.get(keys.UNSURE_BELOW),
+                "unlike_beyond": version.tags.get(keys.UNLIKE_BEYOND),
                 "tags": dict(version.tags),
                 "transitions": [move for move in moves if move["to"] == version.number],
             }
