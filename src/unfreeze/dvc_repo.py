@@ -165,7 +165,7 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
         UnfreezeError: A file in `conf/` is no YAML, or holds a merge conflict; or there is no such setting.
     """
     from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
     for path in sorted(paths.conf.rglob("*.yaml")):
@@ -173,6 +173,9 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
     with files.atomic(target or paths.params) as partial:
         try:
             compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
+        except MissingConfigException as error:
+            known = ", ".join(error.options or ())
+            raise UnfreezeError(f"conf/ has no {error.missing_cfg_file}: take one of {known}") from error
         except (HydraException, OmegaConfBaseException) as error:
             reason = redact(" ".join(str(error).split()))
             raise UnfreezeError(

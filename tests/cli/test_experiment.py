@@ -33,6 +33,7 @@ def test_make_study_takes_any_path_as_it_is(tmp_path: Path) -> None:
     # With so few images `check` ends the study after the download. The environment is that of the tests.
     done = checkout.try_run("make", "--old-file=install", "study", f"DATA={source}", "ARGS=-S seed=3")
     assert "min_images_per_class" in done.stderr, done.stderr
+    assert "plan: " in done.stdout
     # DVC's warning of each output that no stage has made yet.
     assert "No file hash info" not in done.stderr
     params = yaml.safe_load(checkout.paths.params.read_text())

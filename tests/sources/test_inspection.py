@@ -111,3 +111,20 @@ def test_a_refusal_ends_the_command_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as end:
         main(["inspect", str(tmp_path / "empty")])
     assert str(end.value).startswith("error: data.source") and "is empty" in str(end.value)
+
+
+def test_a_table_away_from_its_images_is_told_where_to_go(tmp_path: Path) -> None:
+    table = write_csv([["path", "label"], ["/elsewhere/1.png", "cat"], ["/elsewhere/2.png", "dog"]])
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(UnfreezeError, match="has no images beside its table .* put the table into the folder that"):
+        inspect(str(tmp_path / "labels.csv"))
+
+
+def test_an_archive_beside_images_is_named(tmp_path: Path) -> None:
+    root = Tree(spread("{label}/{n}.jpg"), {"more.zip": b"PK"}).write(tmp_path / "pets")
+    assert inspect(str(root)).left_out[
+        "is an archive beside images (.zip): unpack it if its images belong to the set"
+    ]
+    one = Tree(spread("{label}/{n}.jpg", labels=("cat",)), {"dogs.zip": b"PK"}).write(tmp_path / "half")
+    with pytest.raises(UnfreezeError, match="archives beside images are not opened, unpack them: 'dogs.zip'"):
+        inspect(str(one))

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
 from unfreeze.checks.corrections import Correction
 from unfreeze.checks.waivers import Waiver
+from unfreeze.paths import Paths
 from unfreeze.stages import suspects
 
 OPINIONS = pd.DataFrame(
@@ -65,3 +68,9 @@ def test_pixels_alone_are_not_probed(studied: Checkout) -> None:
         assert pd.read_csv(studied.paths.suspects).empty
         for path, content in before.items():
             path.write_bytes(content)
+
+
+def test_a_page_without_opinions_says_that_no_label_was_judged(tmp_path: Path) -> None:
+    none = pd.DataFrame(columns=suspects.COLUMNS)
+    assert suspects.describe_table(none, "from_scratch", Paths(tmp_path)).startswith("No label was judged")
+    assert "1 images" in suspects.describe_table(none.reindex([0]), "xception", Paths(tmp_path))

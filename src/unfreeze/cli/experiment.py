@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze import dvc_repo
+from unfreeze.cli import plan
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.overrides import check_override, quote_override
@@ -58,5 +59,7 @@ def _run_study(options: argparse.Namespace) -> None:
     for override in options.overrides:
         check_override(override)
     overrides = [*name_source(options.source), *options.overrides]
+    if not options.queue:
+        plan.print_sum(Paths.here(), overrides)
     further = [*(["--name", options.name] if options.name else []), *(["--queue"] if options.queue else [])]
     dvc_repo.run_experiment(Paths.here().root, overrides, *further)

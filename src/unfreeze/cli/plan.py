@@ -45,14 +45,27 @@ def add(commands: Any) -> None:
 
 
 def _print_plan(options: argparse.Namespace) -> None:
-    try:
+    if options.short and not options.json:
+        print_sum(Paths.here(), options.set_param)
+    else:
         _make_plan(options)
+
+
+def print_sum(paths: Paths, overrides: list[str]) -> None:
+    """Print what a study will take, before it begins; a fault of the plan itself only warns.
+
+    Args:
+        paths: The checkout.
+        overrides: Settings that differ, as Hydra reads them.
+
+    Raises:
+        UnfreezeError: The settings or the lock cannot be used, so that the study would not begin either.
+    """
+    try:
+        _make_plan(argparse.Namespace(set_param=overrides, short=True, json=False))
     except UnfreezeError:
         raise
     except Exception as error:
-        # `make repro` prints the sum before a study, which no fault of a plan may stop.
-        if not options.short:
-            raise
         console.log.warning("no plan: %s: %s", type(error).__name__, error)
 
 

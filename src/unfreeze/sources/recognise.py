@@ -9,7 +9,7 @@ import pandas as pd
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.sources.comparison import choose
-from unfreeze.sources.file_types import get_suffix
+from unfreeze.sources.file_types import ARCHIVES, TABLES, get_suffix
 from unfreeze.sources.inventory import Listing, is_usable
 from unfreeze.sources.layout import DoesNotFitError, Layout, load_readings
 from unfreeze.sources.listed_folds import add_listed_folds
@@ -77,7 +77,7 @@ def finish(layout: Layout, listing: Listing) -> Layout:
             left_out[f"is not part of the {layout.reading}"].append(path)
     for path in listing.others:
         if path not in named:
-            left_out[f"is no image ({get_suffix(path) or 'no suffix'})"].append(path)
+            left_out[_describe_other(path)].append(path)
     left_out["is hidden"].extend(path for path in listing.hidden if path not in named)
     left_out["is a link to nothing, or no file"].extend(path for path in listing.broken if path not in named)
     packed = len(layout.index) if layout.unpack is not None else 0
@@ -143,10 +143,23 @@ def _require_names(listing: Listing) -> None:
     require_none(bad, listing.name, problem, "rename them")
 
 
+def _describe_other(path: str) -> str:
+    """Return why a file that is no image is left out, as the end of "since each ..."."""
+    suffix = get_suffix(path)
+    if suffix in ARCHIVES:
+        return f"is an archive beside images ({suffix}): unpack it if its images belong to the set"
+    return f"is no image ({suffix or 'no suffix'})"
+
+
 def _describe_failure(listing: Listing, reasons: dict[str, str]) -> str:
     if not listing.images and not reasons:
         counts = Counter(get_suffix(path) or "no suffix" for path in listing.others)
         there = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(4)) or "nothing"
+        if listing.others and all(get_suffix(path) in TABLES for path in listing.others):
+            return (
+                f"data.source {listing.name} has no images beside its table ({there}): put the table into the folder "
+                "that holds the images it names, also by absolute paths, and give that folder"
+            )
         return (
             f"data.source {listing.name} is empty: expected one folder a class with images in it, or images and a "
             f"table of labels; there is {there}"
@@ -156,6 +169,8 @@ def _describe_failure(listing: Listing, reasons: dict[str, str]) -> str:
     if len(folders) == 1 and "" not in folders:
         reasons = {"class folders": f"all images lie in {folders.pop()!r}, so not at least two classes", **reasons}
     shown = "; ".join(f"no {name}: {reason}" for name, reason in reasons.items()) or "all images lie in one folder"
+    if unopened := [path for path in listing.others if get_suffix(path) in ARCHIVES]:
+        shown += f"; archives beside images are not opened, unpack them: {show_examples(unopened)}"
     return f"data.source {listing.name} has {len(listing.images)} images and no sure labels ({shown}): {REMEDY}"
 
 

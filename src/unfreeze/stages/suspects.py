@@ -77,6 +77,19 @@ def mark_suspects(
     return table.assign(suspect_labels=found["suspect_labels"] & ~waived, waived=waived)
 
 
+def describe_table(table: pd.DataFrame, backbone: str, paths: Paths) -> str:
+    """Return what was judged, as the page's first sentence."""
+    if not len(table):
+        return (
+            f"No label was judged: the check is off, or {backbone}, the study's first backbone, stores no features, or "
+            "of too few images. Put a pretrained backbone first in study.backbones."
+        )
+    return (
+        f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
+        f"{backbone}. All opinions are in {paths.suspects.relative_to(paths.root)}."
+    )
+
+
 def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
     corrected = corrections.read(paths.corrections)
@@ -97,8 +110,7 @@ def run(settings: Settings, paths: Paths) -> None:
     ]
     text = page.render_page(
         "Suspect labels",
-        f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
-        f"{settings.backbones[0]}. All opinions are in {paths.suspects.relative_to(paths.root)}.",
+        describe_table(table, settings.backbones[0], paths),
         [Section(CHECK, EXPLANATIONS[CHECK], level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
