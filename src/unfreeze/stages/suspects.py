@@ -81,7 +81,7 @@ def describe_table(table: pd.DataFrame, backbone: str, paths: Paths) -> str:
     """Return what was judged, as the page's first sentence."""
     if not len(table):
         return (
-            f"No label was judged: the check is off, or {backbone}, the study's first backbone, stores no features, or "
+            f"No label was judged: the check is off, or {backbone}, first in this study, stores no features, or those "
             "of too few images. Put a pretrained backbone first in study.backbones."
         )
     return (
