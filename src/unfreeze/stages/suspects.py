@@ -81,8 +81,8 @@ def describe_table(table: pd.DataFrame, backbone: str, paths: Paths) -> str:
     """Return what was judged, as the page's first sentence."""
     if not len(table):
         return (
-            f"No label was judged: the check is off, or {backbone}, first in this study, stores no features, or those "
-            "of too few images. Put a pretrained backbone first in study.backbones."
+            f"No label was judged: the check is off, or {backbone}, first in this study, has no stored features, or "
+            "too few. Put a pretrained backbone first in study.backbones."
         )
     return (
         f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
