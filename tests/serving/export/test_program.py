@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.serving.export.conftest import FORMATS
-from tests.serving.export.golden import write_golden
+from tests.serving.golden import write_golden
 from unfreeze import files
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.export import environment
