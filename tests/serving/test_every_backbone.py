@@ -13,7 +13,6 @@ from unfreeze.models.scorer import Scorer
 from unfreeze.models.table import TABLE
 from unfreeze.serving.classifier import Classifier
 
-
 # One for each way of scaling pixels; EVERY_BACKBONE=1 tries the whole table, which takes minutes.
 BACKBONES = TABLE if os.environ.get("EVERY_BACKBONE") else ("from_scratch", "mobilenetv2", "vgg16", "efficientnetb0")
 
