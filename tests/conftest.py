@@ -63,11 +63,13 @@ STUDIED = (
 @pytest.fixture(autouse=True)
 def _forget_how_to_log() -> Iterator[None]:
     """Let pytest see what is logged, whatever a command that ran in this process before made of the log."""
-    yield
     log = logging.getLogger("unfreeze")
+    # A database that MLflow makes in this process turns off all loggers that there are.
+    log.disabled = False
+    yield
     log.handlers.clear()
     log.setLevel(logging.NOTSET)
-    log.propagate = True
+    log.propagate, log.disabled = True, False
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.

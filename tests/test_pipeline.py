@@ -221,7 +221,7 @@ def test_the_logged_model_serves_the_pipelines_probabilities(client: mlflow.Mlfl
     predictions = pd.read_csv(studied.paths.predictions("mobilenetv2"))
     with h5py.File(studied.paths.images) as images:
         row = [name.decode() for name in images["ids"]].index(predictions["id"][0])
-        served = np.asarray(loaded.predict(images["images"][row : row + 1]))
+        served = loaded.predict(images["images"][row : row + 1])[["p_blue", "p_red"]].to_numpy(dtype=float)
     expected = predictions.loc[0, ["p_blue", "p_red"]].to_numpy(dtype=float)
     np.testing.assert_allclose(served[0], expected, atol=1e-5)
 

@@ -103,7 +103,7 @@ def test_before_the_first_run_and_without_git_all_stages_are_planned(tmp_path: A
     assert found["images"] == 24
     assert found["seconds"] > 10 and not any(stage["measured"] for stage in found["stages"])
     line = made.run("unfreeze", "plan", "--short")
-    assert line.startswith("plan: 17 of 17 stages run: about ")
+    assert line.startswith("plan: 18 of 18 stages run: about ")
     assert line.rstrip().endswith("from this machine's speed")
     # What stages count down from.
     assert json.loads(Paths(made.root).plan.read_text())["stages"][0][0] == "code"

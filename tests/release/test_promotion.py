@@ -141,7 +141,8 @@ def test_versions_say_what_their_packages_hold(released: Released) -> None:
     described = files.read_json(released.paths.packed("mobilenetv2") / "model.json")
     assert float(first["temperature"]) == pytest.approx(described["temperature"], rel=1e-5)
     assert float(first["unsure_below"]) == pytest.approx(described["unsure"]["lowest"], rel=1e-5)
-    assert float(first["unlike_beyond"]) == pytest.approx(described["unlike"]["farthest"], rel=1e-5)
+    limits = described["unlike"]
+    assert first["unlike_beyond"] == f"cosine {limits['cosine']:.6g}, Euclidean {limits['euclidean']:.6g}"
     said = json.loads(first["tags"]["example_probabilities"])
     assert sum(said.values()) == pytest.approx(1, abs=1e-4)
 

@@ -155,7 +155,8 @@ def test_the_copied_code_is_no_part_of_an_installed_unfreeze(function: Any, stor
     (copy,) = (stored / "code").iterdir()
     assert function.loader_module == f"{copy.name}.tracking.pyfunc"
     used = sys.modules[f"{copy.name}.serving.classifier"]
-    assert str(used.__file__).startswith(str(stored))
+    # Another logged model with the same code may have been loaded first.
+    assert f"/code/{copy.name}/" in str(used.__file__)
     assert "from unfreeze " not in "".join(path.read_text() for path in copy.rglob("*.py"))
 
 

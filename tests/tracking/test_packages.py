@@ -107,7 +107,8 @@ def test_what_a_version_says_of_itself_is_in_its_tags_and_its_description(made: 
     described = Classifier(made.package).model
     assert float(version.tags["temperature"]) == described.temperature
     assert float(version.tags["unsure_below"]) == pytest.approx(described.unsure.lowest, rel=1e-5)
-    assert float(version.tags["unlike_beyond"]) == pytest.approx(described.unlike.farthest, rel=1e-5)
+    limits = described.unlike
+    assert version.tags["unlike_beyond"] == f"cosine {limits.cosine:.6g}, Euclidean {limits.euclidean:.6g}"
     assert set(described.classes) == set(json.loads(version.tags["example_probabilities"]))
     text = made.registry.server.client.get_model_version("unfreeze", "1").description
     assert "blue, green, red" in text
