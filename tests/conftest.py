@@ -64,7 +64,8 @@ STUDIED = (
 def _forget_how_to_log() -> Iterator[None]:
     """Let pytest see what is logged, whatever a command that ran in this process before made of the log."""
     log = logging.getLogger("unfreeze")
-    # A database that MLflow makes in this process turns off all loggers that there are.
+    # Libraries that are run in this process turn off a logger, or all of them: DVC's command line does.
+    logging.disable(logging.NOTSET)
     log.disabled = False
     yield
     log.handlers.clear()
