@@ -63,14 +63,18 @@ STUDIED = (
 @pytest.fixture(autouse=True)
 def _forget_how_to_log() -> Iterator[None]:
     """Let pytest see what is logged, whatever a command that ran in this process before made of the log."""
-    log = logging.getLogger("unfreeze")
-    # Libraries that are run in this process turn off a logger, or all of them: DVC's command line does.
-    logging.disable(logging.NOTSET)
-    log.disabled = False
+    _reset_log()
     yield
+    _reset_log()
+
+
+def _reset_log() -> None:
+    log = logging.getLogger("unfreeze")
     log.handlers.clear()
     log.setLevel(logging.NOTSET)
+    # Libraries that are run in this process may turn off a logger, or all of them.
     log.propagate, log.disabled = True, False
+    logging.disable(logging.NOTSET)
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
