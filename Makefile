@@ -21,8 +21,8 @@ unexport DATA
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-# Most of a slow test is one process starting TensorFlow: two at a time suit two cores and up.
-WORKERS := -n 2
+# Slow tests wait for servers and for single processes: three at a time keep two cores busy.
+WORKERS := -n 3
 
 .PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui serve docs lock readme clean
 

@@ -71,14 +71,14 @@ def _forget_how_to_log() -> Iterator[None]:
 def _reset_log() -> None:
     log = logging.getLogger("unfreeze")
     log.handlers.clear()
-    log.setLevel(logging.NOTSET)
-    # Libraries that are run in this process may turn off a logger, or all of them.
+    # As without a setting; libraries that are run in this process raise the level of all loggers, or turn some off.
+    log.setLevel(logging.WARNING)
     log.propagate, log.disabled = True, False
     logging.disable(logging.NOTSET)
 
 
 # Fixtures that run a study: one worker runs the tests of each, so that the study runs once.
-STUDIES = {"studied", "six", "extracted", "searchable", "seen", "corrected"}
+STUDIES = {"studied", "reported", "extracted", "searchable", "seen", "corrected"}
 # `make quick` leaves out, and does not import, tests that run DVC, start a server or a browser, or import TensorFlow
 # or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
 SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}

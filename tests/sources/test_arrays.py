@@ -131,7 +131,7 @@ def test_floats_of_all_folds_are_scaled_alike_and_that_is_said(
 ) -> None:
     dark, bright = np.full((2, 6, 5), 1.0, np.float32), np.full((2, 6, 5), 200.0, np.float32)
     labels = np.array([0, 1])
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "unfreeze"):
         found = written(save_npz(tmp_path, x_train=dark, y_train=labels, x_test=bright, y_test=labels))
     assert sorted(set(found.values())) == [1, 200]
     assert "reach from 1 to 200: they are taken as 0 to 255" in caplog.text

@@ -38,7 +38,7 @@ def test_where_there_is_no_curve_null_is_written_and_said_why(
 ) -> None:
     paths = Paths(tmp_path)
     store_features(paths, **made)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "unfreeze"):
         learning_curve.run(SETTINGS, paths, "b")
     assert files.read_json(paths.learning_curve("b")) is None
     assert why in caplog.text
