@@ -112,7 +112,7 @@ def test_what_a_version_says_of_itself_is_in_its_tags_and_its_description(made: 
     assert set(described.classes) == set(json.loads(version.tags["example_probabilities"]))
     text = made.registry.server.client.get_model_version("unfreeze", "1").description
     assert "blue, green, red" in text
-    assert "`unlike training` beyond a distance of" in text
+    assert "`unlike training` beyond a cosine distance of" in text
 
 
 @pytest.fixture
