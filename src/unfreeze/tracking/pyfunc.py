@@ -6,7 +6,6 @@ nothing that is not in the model's requirements.
 
 import base64
 import binascii
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -99,17 +98,14 @@ class PackedFunction:
 
     def _decode(self, values: list[Any]) -> Iterator[np.ndarray]:
         """Yield the images that files become, one at a time."""
-        with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-            # The decoder reads files, as it did in training.
-            path = Path(folder) / "image"
-            for number, value in enumerate(values):
-                # MLflow's server makes an array without a dimension of each of JSON's `instances`.
-                text = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-                path.write_bytes(self._read_bytes(number, text))
-                try:
-                    yield self.classifier.load(path)[None]
-                except Undecodable as error:
-                    self._refuse(f"image {number} cannot be read: {error}", "")
+        for number, value in enumerate(values):
+            # MLflow's server makes an array without a dimension of each of JSON's `instances`.
+            text = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+            data = self._read_bytes(number, text)
+            try:
+                yield self.classifier.load(data)[None]
+            except Undecodable as error:
+                self._refuse(f"image {number} cannot be read: {error}", "")
 
     def _read_bytes(self, number: int, value: Any) -> bytes:
         if isinstance(value, (bytes, bytearray)):

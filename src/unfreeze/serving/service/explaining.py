@@ -87,7 +87,7 @@ def _work(connection: Connection) -> None:
     """Explain images until none comes for a while or the parent ends."""
     end_with_parent()
     console.import_tensorflow()
-    loaded, model = None, None
+    loaded, explainer = None, None
     while connection.poll(SECONDS_IDLE):
         try:
             wanted, pixels, number = connection.recv()
@@ -96,23 +96,26 @@ def _work(connection: Connection) -> None:
         try:
             stamp = (wanted, wanted.stat().st_mtime_ns)
             if stamp != loaded:
-                loaded, model = stamp, _load(wanted)
-            connection.send(_explain(model, pixels, number))
+                loaded, explainer = stamp, _load(wanted)
+            connection.send(_explain(explainer, pixels, number))
         # Models differ in what Grad-CAM can look into; the caller learns the reason.
         except Exception as error:
             connection.send(" ".join(f"{type(error).__name__}: {error}".split())[:300])
 
 
 def _load(path: Path) -> Any:
+    """Return what explains a model; its function is traced once and not with each image."""
     import keras
 
-    return keras.models.load_model(path, compile=False)
+    from unfreeze.models.explanations import Explainer
+
+    return Explainer(keras.models.load_model(path, compile=False))
 
 
-def _explain(model: Any, pixels: np.ndarray, number: int) -> bytes:
+def _explain(explainer: Any, pixels: np.ndarray, number: int) -> bytes:
     from unfreeze.models import explanations
 
-    heat = explanations.explain(model, pixels[None], np.array([number])).heat[0]
+    heat = explainer.explain(pixels[None], np.array([number])).heat[0]
     stream = io.BytesIO()
     Image.fromarray(explanations.overlay(pixels, heat)).save(stream, "PNG")
     return stream.getvalue()
