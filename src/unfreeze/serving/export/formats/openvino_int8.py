@@ -18,7 +18,8 @@ def write(material: Material, folder: Path) -> None:
 
     from unfreeze.serving import package
 
-    nncf.set_log_level(logging.ERROR)
+    # The logger alone: nncf.set_log_level also raises the level of each handler, those of others included.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     images = list(material.calibration())
     network = openvino.Core().read_model(material.package / NETWORK)
     quantized = nncf.quantize(network, nncf.Dataset(images), subset_size=len(images))
