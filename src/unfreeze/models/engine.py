@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.models.compiled import Compiled, Hint, fill
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import Precision
 from unfreeze.settings.training import Extract
-
-# Batches in flight keep all cores busy while finished ones are taken away.
-REQUESTS = 4
 
 
 class Engine:
@@ -40,7 +38,7 @@ class Engine:
     ) -> None:
         self.batch_size = batch_size
         self.model_input, self.model_output = model.input, model.output
-        self.compiled: Any = None
+        self._compiled: Compiled | None = None
         self._precision = precision
         self._converted: Any = None
         self._predict: Any = None
@@ -48,31 +46,31 @@ class Engine:
             refuse_telemetry()
             try:
                 self._converted = convert(model)
-                self.compiled = self._compile("throughput")
+                self._compiled = self._compile("throughput")
             except Exception as error:  # its converter raises many kinds
                 if kind == "openvino":
                     raise
                 log.warning("OpenVINO cannot convert %s, TensorFlow runs it instead: %s", model.name, error)
-        if self.compiled is None:
+        if self._compiled is None:
             use_precision(precision)
             self._predict = tf.function(lambda rows: model(rows, training=False))
 
     @property
     def name(self) -> str:
         """The engine in use."""
-        return "openvino" if self.compiled is not None else "tensorflow"
+        return "openvino" if self._compiled is not None else "tensorflow"
 
-    def resized(self, batch_size: int, *, hint: Literal["throughput", "latency"]) -> "Engine":
+    def resized(self, batch_size: int, *, hint: Hint) -> "Engine":
         """Return the same model for batches of another size; it is not converted again.
 
         Args:
             batch_size: Rows a call.
-            hint: What OpenVINO is set up for: many batches in flight, or one call at a time.
+            hint: What OpenVINO is set up for.
         """
         other = copy.copy(self)
         other.batch_size = batch_size
-        if self.compiled is not None:
-            other.compiled = other._compile(hint)
+        if self._compiled is not None:
+            other._compiled = other._compile(hint)
         return other
 
     def run(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -81,43 +79,15 @@ class Engine:
         Args:
             batches: Arrays of at most `batch_size` rows.
         """
-        filled = ((len(batch), self._fill(batch)) for batch in batches)
-        if self.compiled is None:
-            for count, batch in filled:
-                yield np.asarray(self._predict(batch))[:count]
+        if self._compiled is None:
+            for batch in batches:
+                yield np.asarray(self._predict(fill(batch, self.batch_size)))[: len(batch)]
             return
-        requests = [self.compiled.create_infer_request() for _ in range(REQUESTS)]
-        running: list[tuple[int, Any]] = []
-        for index, (count, batch) in enumerate(filled):
-            if len(running) == REQUESTS:
-                yield _finish(*running.pop(0))
-            request = requests[index % REQUESTS]
-            request.start_async({0: batch})
-            running.append((count, request))
-        for count, request in running:
-            yield _finish(count, request)
+        for count, request in self._compiled.run(batches):
+            yield request.get_output_tensor(0).data[:count].copy()
 
-    def _compile(self, hint: str) -> Any:
-        import openvino
-
-        self._converted.reshape([self.batch_size, *self.model_input.shape[1:]])
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self._precision],
-            "PERFORMANCE_HINT": hint.upper(),
-        }
-        return openvino.Core().compile_model(self._converted, "CPU", settings)
-
-    def _fill(self, batch: np.ndarray) -> np.ndarray:
-        missing = self.batch_size - len(batch)
-        if not missing:
-            return np.ascontiguousarray(batch)
-        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
-
-
-def _finish(count: int, request: Any) -> np.ndarray:
-    request.wait()
-    rows: np.ndarray = request.get_output_tensor(0).data[:count].copy()
-    return rows
+    def _compile(self, hint: Hint) -> Compiled:
+        return Compiled(self._converted, batch_size=self.batch_size, precision=self._precision, hint=hint)
 
 
 def refuse_telemetry() -> None:

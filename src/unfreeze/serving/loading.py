@@ -14,10 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from unfreeze.images import decoding
 from unfreeze.images.decoding import Undecodable
+from unfreeze.models.compiled import REQUESTS
 from unfreeze.runtime.isolated_map import Failure, run_isolated
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.inputs import Input
-from unfreeze.serving.network import REQUESTS
 
 # Images that cannot be read and come in a row before a batch goes to the network without any: memory stays bounded.
 MOST_UNREAD = 512
