@@ -70,6 +70,14 @@ def test_the_temperature_is_found_again(temperature: float) -> None:
         assert calibration.compute_calibration_error(labels, shown) > 0.03
 
 
+def test_right_probabilities_are_left_alone_in_19_of_20_folds() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (400, 300, 2))
+    folds = [softmax(fold, axis=1) for fold in logits]
+    found = np.array([calibration.fit_temperature(labels_of(fold, rng), fold) for fold in folds])
+    assert 0.02 < (found != 1).mean() < 0.08
+
+
 def test_even_probabilities_have_no_temperature() -> None:
     assert calibration.fit_temperature(np.array([0, 1, 1]), np.full((3, 2), 0.5)) == 1
 

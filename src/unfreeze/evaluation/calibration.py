@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import chi2
+
+from unfreeze.records.interval import ALPHA
 
 # Guo et al. 2017 use 15 bins.
 BINS = 15
@@ -69,7 +72,8 @@ def assign_bins(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Find the temperature that makes probabilities fit the labels of a validation fold best.
 
-    It minimises the log loss (temperature scaling, Guo et al. 2017). Above 1 the network was too sure of itself.
+    It minimises the log loss (temperature scaling, Guo et al. 2017). Above 1 the network was too sure of itself. 1 is
+    taken where the fold cannot tell the best temperature from it (likelihood ratio test).
 
     Args:
         labels: Class numbers, shape (images,).
@@ -77,7 +81,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     Returns:
         0.05 to 20. 1 where the fold cannot tell: all images are right, so that the loss falls until every
-        probability is 0 or 1, or no temperature changes the loss.
+        probability is 0 or 1, or the best temperature is no better than chance would make it.
     """
     if (probabilities.argmax(axis=1) == labels).all():
         return 1.0
@@ -89,8 +93,9 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
     found = minimize_scalar(loss, bounds=bounds, method="bounded")
-    # A flat loss has its least value anywhere.
-    return float(np.exp(found.x)) if loss(0.0) - found.fun > 1e-9 else 1.0
+    # Twice the gain in log likelihood is distributed as chi-squared where 1 is right (Wilks 1938).
+    gain = 2 * len(labels) * (loss(0.0) - found.fun)
+    return float(np.exp(found.x)) if gain > chi2.isf(ALPHA, df=1) else 1.0
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
