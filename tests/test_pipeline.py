@@ -115,6 +115,13 @@ def test_people_and_machines_can_ask(studied: Checkout) -> None:
     assert {row["kind"] for row in shown} <= {"mistake", "doubtful"}
     for command in (["compare"], ["show", best], ["mistakes", best]):
         assert best in studied.run("unfreeze", *command)
+    params = studied.paths.params
+    before = params.read_text()
+    params.write_text(f"{before}# of the next study\n")
+    warned = studied.try_run("unfreeze", "compare").stderr
+    params.write_text(before)
+    assert "results of the last finished study; params.yaml changed since" in warned
+    assert "last finished study" not in studied.try_run("unfreeze", "compare").stderr
     done = studied.try_run("unfreeze", "show", "vgg61")
     assert done.returncode == 1
     assert "backbone 'vgg61' is not in the last study: take one of" in done.stderr

@@ -66,6 +66,11 @@ def test_another_set_is_compared_with_nothing() -> None:
     assert profile.find_previous(stored(version("a", "another set"), None), version("b")) is None
 
 
+def test_a_set_without_a_class_in_common_is_another_set() -> None:
+    birds = version("b").model_copy(update={"classes": {"owl": 1.0}})
+    assert profile.find_previous(stored(version("a"), None), birds) is None
+
+
 def test_a_profile_written_before_versions_were_kept_is_the_previous_version(tmp_path: Path) -> None:
     path = tmp_path / "metrics/profile.json"
     assert profile.read(path) is None

@@ -103,9 +103,9 @@ def find_previous(stored: StoredProfile | None, now: Profile) -> Profile | None:
         now: Today's version.
 
     Returns:
-        None where the last run was of another data set, or there was none.
+        None where the last run was of another data set (another name, or no class in common), or there was none.
     """
-    if stored is None or stored.name != now.name:
+    if stored is None or stored.name != now.name or stored.classes.keys().isdisjoint(now.classes):
         return None
     if stored.digest == now.digest:
         return stored.previous

@@ -78,6 +78,7 @@ def _run(arguments: list[str] | None) -> None:
     with pause_collector():
         from unfreeze.errors import UnfreezeError
         from unfreeze.runtime import console
+        from unfreeze.runtime.programs import spell_out_commands
         from unfreeze.runtime.redaction import redact
     console.configure_logging()
     try:
@@ -86,12 +87,13 @@ def _run(arguments: list[str] | None) -> None:
         options = parser.parse_args(arguments)
         options.run(options)
     except UnfreezeError as error:
-        sys.exit(f"error: {redact(str(error))}")
+        sys.exit(f"error: {spell_out_commands(redact(str(error)))}")
     except OSError as error:
         if not _is_disk_full(error):
             raise
         name = f" {error.filename}" if error.filename else ""
-        sys.exit(f"error: no space left to write{name} ({error}): free some and run `dvc repro` again")
+        again = spell_out_commands("`dvc repro`")
+        sys.exit(f"error: no space left to write{name} ({error}): free some and run {again} again")
 
 
 def _build_parser() -> "argparse.ArgumentParser":

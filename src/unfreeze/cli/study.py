@@ -75,17 +75,29 @@ def _print_split_diff(options: argparse.Namespace) -> None:
     tell(options, result, lambda: split_diff.show(result))
 
 
+def _read_results() -> study_report.ReportedVerdict:
+    """Return the last finished study, and warn where it is not the one that is set up now."""
+    paths = Paths.here()
+    found = study_report.read(paths)
+    if newer := study_report.find_newer_inputs(paths):
+        console.log.warning(
+            "these are results of the last finished study; %s changed since: `dvc repro` brings them up to date",
+            " and ".join(newer),
+        )
+    return found
+
+
 def _print_comparison(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
-    found = study_report.read(Paths.here())
+    found = _read_results()
     tell(options, found.to_json(), lambda: tables.show_comparison(found))
 
 
 def _print_backbone(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
-    found = study_report.read(Paths.here())
+    found = _read_results()
     row = found.find_row(options.backbone)
     tell(options, row.to_json(), lambda: tables.show_backbone(row, found))
 
@@ -96,7 +108,7 @@ def _print_mistakes(options: argparse.Namespace) -> None:
     from unfreeze.cli import tables
 
     paths = Paths.here()
-    verdict.read(paths).find_row(options.backbone)
+    _read_results().find_row(options.backbone)
     if not paths.mistakes(options.backbone).exists():
         raise UnfreezeError(f"{paths.mistakes(options.backbone).relative_to(paths.root)} is missing: run `dvc repro`")
     mistakes = pd.read_parquet(paths.mistakes(options.backbone))

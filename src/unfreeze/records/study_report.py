@@ -133,6 +133,26 @@ def read(paths: Paths) -> ReportedVerdict:
     return ReportedVerdict(**{**dict(found), "rows": rows, "test_evaluations": use})
 
 
+def find_newer_inputs(paths: Paths) -> list[str]:
+    """Return what the results in reports/ were not computed from, as where a later study was interrupted.
+
+    Args:
+        paths: The checkout.
+
+    Returns:
+        Paths relative to the checkout; none where nothing is known of the results.
+    """
+    if not paths.report_json.exists():
+        return []
+    made_from = Report.read(paths.report_json).lineage
+    present = {"parameters": paths.params, "data": paths.manifest}
+    return [
+        str(path.relative_to(paths.root))
+        for title, path in present.items()
+        if path.exists() and made_from.get(title) != files.hash_file(path)
+    ]
+
+
 def list_scored_models(paths: Paths, backbones: Iterable[str]) -> list[ScoredModel]:
     """Return the models of a study that were scored on its test fold.
 

@@ -26,7 +26,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from unfreeze.runtime import redaction
+from unfreeze.runtime import programs, redaction
 from unfreeze.runtime.imports import pause_collector
 
 log = logging.getLogger("unfreeze")
@@ -73,7 +73,7 @@ def configure_logging() -> None:
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    handler.addFilter(redaction.redact_record)
+    handler.addFilter(_prepare_record)
     log.handlers[:] = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -81,6 +81,11 @@ def configure_logging() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Matplotlib warns where the home cannot be written, and takes a temporary folder.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def _prepare_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = programs.spell_out_commands(redaction.redact(record.getMessage())), ()
+    return True
 
 
 def count_down(own: float, after: float) -> None:

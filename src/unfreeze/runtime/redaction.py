@@ -1,7 +1,6 @@
 """Taking passwords and tokens out of what is logged, shown or kept."""
 
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -51,12 +50,6 @@ def redact(text: str) -> str:
     for secret in sorted(set(_list_secrets()), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
-
-
-def redact_record(record: logging.LogRecord) -> bool:
-    """Take the secrets out of a line of a log; a filter for a handler."""
-    record.msg, record.args = redact(record.getMessage()), ()
-    return True
 
 
 def _list_secrets() -> Iterator[str]:
