@@ -67,11 +67,15 @@ def _build_spec(frame: pd.DataFrame, title: str, names: list[str]) -> dict[str, 
     far = frame["cost"].max() > FAR * frame["cost"].min()
     scale = alt.Scale(type="log", nice=False, padding=24) if far else alt.Scale(zero=False, padding=24)
     accuracy = alt.Scale(zero=False, padding=16)
+    # Prefixes such as M for large numbers; below 1 they would be those of a thousandth.
+    number_format = ".3~s" if frame["cost"].min() >= 1 else ".3~r"
     position: dict[str, Any] = {
-        "x": alt.X("cost:Q", title=title, scale=scale, axis=alt.Axis(format="~s", tickCount=5, grid=not far)),
+        "x": alt.X(
+            "cost:Q", title=title, scale=scale, axis=alt.Axis(format=number_format, tickCount=5, grid=not far)
+        ),
         "y": alt.Y("accuracy:Q", title="accuracy", scale=accuracy, axis=_ACCURACIES),
     }
-    tooltip = ["backbone:N", alt.Tooltip("cost:Q", format=".3s"), alt.Tooltip("accuracy:Q", format=".1%")]
+    tooltip = ["backbone:N", alt.Tooltip("cost:Q", format=number_format), alt.Tooltip("accuracy:Q", format=".1%")]
     points = alt.Chart(vega.make_data(frame)).mark_point(filled=True, size=90, opacity=1)
     shifts = label_placement.place_names(
         _scale(np.log(frame["cost"]) if far else frame["cost"], WIDTH),

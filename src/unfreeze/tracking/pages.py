@@ -27,9 +27,11 @@ def serve_pages(paths: Paths, experiment: str, port: int) -> None:
     server = Server(paths, experiment)
     server.require()
     base_url = server.shown_uri if server.is_remote else f"http://{HOST}:{port}"
-    log.info("%s", views.list_addresses(base_url, server.experiment_id)["comparison"])
+    address = views.list_addresses(base_url, server.experiment_id)["comparison"]
     if server.is_remote:
+        log.info("%s", address)
         return
+    log.info("MLflow starts; in a few seconds it answers at %s", address)
     # Without it MLflow starts ten processes in place of two.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     store = ["--backend-store-uri", server.uri, "--artifacts-destination", str(paths.mlflow_artifacts)]
