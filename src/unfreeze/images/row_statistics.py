@@ -1,11 +1,12 @@
 """Statistics of rows of numbers, for the checks of stored pixels and activations."""
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+
+from unfreeze.runtime.processors import count_processors
 
 # Rows at a time: each is copied to float32 several times.
 ROWS = 16
@@ -25,7 +26,7 @@ def measure_rows(batches: Iterable[np.ndarray]) -> pd.DataFrame:
         {'finite': [True, True], 'mean': [2.0, 2.0], 'deviation': [1.0, 0.0]}
     """
     # Threads: NumPy releases Python's lock while it works.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_processors()) as pool:
         parts = [
             part
             for batch in batches

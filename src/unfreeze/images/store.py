@@ -1,7 +1,6 @@
 """The image store: every checked image, decoded and resized once, in one HDF5 file."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.images.decoding import RESIZE, Undecodable, load_rgb
 from unfreeze.runtime import console
+from unfreeze.runtime.processors import count_processors
 
 # Images a write: few enough that memory stays flat.
 BLOCK = 256
@@ -106,7 +106,7 @@ def _write_pixels(store: h5py.File, paths: list[Path], size: int, max_pixels: in
     chunks = (min(RUN, len(paths)), size, size, 3)
     pixels = store.create_dataset("images", (len(paths), size, size, 3), "uint8", chunks=chunks)
     start = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool, console.progress("decoding images", len(paths)) as advance:
+    with ThreadPoolExecutor(count_processors()) as pool, console.progress("decoding images", len(paths)) as advance:
         for block in _decode_blocks(pool, paths, size, max_pixels):
             pixels[start : start + len(block)] = block
             start += len(block)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unfreeze.runtime.processors import count_processors
 from unfreeze.settings.base import Precision
 
 # What OpenVINO is set up for: many batches in flight, or one call at a time.
@@ -34,6 +35,8 @@ class Compiled:
         settings = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "PERFORMANCE_HINT": hint.upper(),
+            # OpenVINO knows no quota of a control group, and its threads would wait for each other.
+            "INFERENCE_NUM_THREADS": count_processors(),
         }
         self.network: Any = openvino.Core().compile_model(model, "CPU", settings)
 

@@ -1,7 +1,6 @@
 """The machine that a study runs on: its name, its room, and how fast it is beside the reference machine."""
 
 import math
-import os
 import platform
 import shutil
 import time
@@ -11,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+
+from unfreeze.runtime.processors import count_processors
 
 CPUINFO = Path("/proc/cpuinfo")
 # Instruction sets that change how fast networks run.
@@ -62,12 +63,7 @@ def name_machine() -> str:
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = fields.get("flags", "").split()
     known = [name for name in INSTRUCTION_SETS if name in flags]
-    return ", ".join([fields.get("model name", platform.machine()), f"{count_cores()} cores", *known])
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ", ".join([fields.get("model name", platform.machine()), f"{count_processors()} cores", *known])
 
 
 def measure_room(root: Path) -> Room:
@@ -102,7 +98,7 @@ def probe_speed() -> Speed:
             decoding=_fastest(lambda: cv2.imdecode(encoded, cv2.IMREAD_COLOR)),
             python=_fastest(lambda: sum(number * number for number in range(20_000))),
         )
-    shared = REFERENCE_CORES / count_cores()
+    shared = REFERENCE_CORES / count_processors()
     return Speed(
         arithmetic=taken.arithmetic / REFERENCE_SECONDS.arithmetic * shared,
         decoding=taken.decoding / REFERENCE_SECONDS.decoding * shared,

@@ -2,7 +2,6 @@
 
 import ctypes
 import multiprocessing
-import os
 import resource
 import signal
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from unfreeze.runtime.background import end_with_parent, without_interrupts
+from unfreeze.runtime.processors import count_processors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,7 +57,7 @@ def run_isolated(
         items: Any number of items that can be pickled; they are taken as they are needed.
         seconds: Time limit of an item, seconds.
         gigabytes: Memory that a process may use beyond what it has at its start, GB of 10^9 bytes.
-        processes: Number of processes; one for each processor by default.
+        processes: Number of processes; one for each processor that this one may use by default.
 
     Yields:
         The function's result or a `Failure` for each item, in the items' order.
@@ -66,7 +66,7 @@ def run_isolated(
         Exception: The function's exception, with its traceback as a note; a MemoryError is a `Failure` instead.
         RuntimeError: A process cannot start.
     """
-    processes = processes or os.cpu_count() or 1
+    processes = processes or count_processors()
     team = _Team(function, seconds, gigabytes)
     rest = iter(items)
     chunks = (_Chunk[T, R](part) for part in iter(lambda: list(islice(rest, CHUNK)), []))

@@ -1,6 +1,5 @@
 """Decodes images in threads ahead of the network, and keeps their order."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from unfreeze.images import decoding
 from unfreeze.images.decoding import Undecodable
 from unfreeze.models.compiled import REQUESTS
 from unfreeze.runtime.isolated_map import Failure, run_isolated
+from unfreeze.runtime.processors import count_processors
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.inputs import Input
 
@@ -98,7 +98,7 @@ def load_ahead(
         inputs: Images with their places in the input.
         careful: As `predict` takes it.
     """
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = count_processors()
     ahead = classifier.batch_size * REQUESTS + threads
     if careful:
         # Those that were being decoded, in batches, in the network, and in the batch whose rows were written.
