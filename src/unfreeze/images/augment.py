@@ -1,57 +1,70 @@
-"""Views of images: as they are, and with random changes made by Keras' augmentation layers."""
+"""Views of images: as they are, and with random changes that depend on the image alone, not on its neighbours."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unfreeze.images import store
 from unfreeze.settings.images import Augment
 
-# Distance of the seeds of two views; larger than the number of changes, each of which takes the next seed.
-VIEW_SEEDS = 100
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of one image.
+
+    Args:
+        matrix: float64 array of shape (3, 3): from a place in the changed image, (column, row, 1) in pixels from its
+            middle, to the place in the image that is shown there.
+        brightness: What is added to each value of a pixel, 0..255.
+    """
+
+    matrix: np.ndarray
+    brightness: float
 
 
-def build_changes(augment: Augment, seed: int) -> Any:
-    """Build the random changes of an augmented view.
+def draw_change(augment: Augment, seed: tuple[int, ...]) -> Change:
+    """Draw the random change of one image.
 
     Args:
         augment: How much of each change.
-        seed: Seed of all changes.
-
-    Returns:
-        A `keras.Sequential` over pixels 0..255.
+        seed: Numbers from 0 on that name the image and the occasion; the same ones give the same change.
     """
-    from keras import Sequential, layers
-
-    changes: list[Any] = []
-    if augment.horizontal_flip:
-        changes.append(layers.RandomFlip("horizontal", seed=seed))
-    if augment.vertical_flip:
-        changes.append(layers.RandomFlip("vertical", seed=seed + 1))
-    if augment.rotation:
-        changes.append(layers.RandomRotation(augment.rotation / 360, fill_mode="reflect", seed=seed + 2))
-    if augment.shear:
-        changes.append(layers.RandomShear(augment.shear, augment.shear, fill_mode="reflect", seed=seed + 3))
-    if augment.scale:
-        changes.append(layers.RandomZoom(augment.scale, fill_mode="reflect", seed=seed + 4))
-    if augment.brightness:
-        changes.append(layers.RandomBrightness(augment.brightness, value_range=(0, 255), seed=seed + 5))
-    return Sequential(changes)
+    rng = np.random.default_rng(seed)
+    flips = rng.random(2) < 0.5
+    angle = math.radians(rng.uniform(-augment.rotation, augment.rotation))
+    shear = rng.uniform(-augment.shear, augment.shear, 2)
+    scale = 1 + rng.uniform(-augment.scale, augment.scale)
+    brightness = 255 * rng.uniform(-augment.brightness, augment.brightness)
+    mirrored = np.where(flips & [augment.horizontal_flip, augment.vertical_flip], -1.0, 1.0)
+    turned = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = turned @ [[1, shear[0]], [shear[1], 1]] @ np.diag(mirrored) * scale
+    return Change(matrix, brightness)
 
 
-def apply_changes(maker: Any, pixels: np.ndarray) -> np.ndarray:
-    """Change each image at random.
+def apply_changes(pixels: np.ndarray, changes: list[Change]) -> np.ndarray:
+    """Change images, each in one interpolation; what lies beyond an edge is the image mirrored there.
 
     Args:
-        maker: From `build_changes`; each call advances its random state.
-        pixels: uint8 array of shape (batch, height, width, 3).
+        pixels: uint8 array of shape (batch, size, size, 3).
+        changes: One an image.
 
     Returns:
         uint8 array of the same shape.
     """
-    changed = np.asarray(maker(pixels.astype("float32"), training=True))
+    from keras import ops
+
+    middle = (pixels.shape[1] - 1) / 2
+    to_middle, back = np.eye(3), np.eye(3)
+    to_middle[:2, 2], back[:2, 2] = -middle, middle
+    matrices = np.stack([back @ change.matrix @ to_middle for change in changes])
+    moved = ops.image.affine_transform(
+        pixels.astype("float32"), matrices.reshape(-1, 9)[:, :8].astype("float32"), fill_mode="reflect"
+    )
+    changed = np.asarray(moved) + np.array([change.brightness for change in changes], "float32")[:, None, None, None]
     return np.asarray(np.clip(np.rint(changed), 0, 255), "uint8")
 
 
@@ -90,38 +103,37 @@ class Views:
 
         Args:
             size: Most images a batch.
-            done: How many to leave out at the start, a whole number of batches of each view.
+            done: How many to leave out at the start.
         """
-        skipped = min(done, len(self.images))
-        yield from store.read_batches(self.path, self.images[skipped:], size)
-        position = len(self.images)
-        for view in range(1, self.count):
-            if position + len(self.images) <= done:
-                position += len(self.images)
-                continue
-            maker = self._build_maker(view)
-            for batch in store.read_batches(self.path, self.images, size):
-                # Computed even if the caller skips it: each batch advances the random state.
-                changed = apply_changes(maker, batch)
-                position += len(batch)
-                if position > done:
-                    yield changed
+        for view in range(self.count):
+            left_out = min(max(done - view * len(self.images), 0), len(self.images))
+            images = self.images[left_out:]
+            numbers = np.arange(len(images)) + view * len(self.images) + left_out
+            for start, batch in enumerate(store.read_batches(self.path, images, size)):
+                yield self._change(batch, numbers[start * size :][: len(batch)], 0)
 
-    def iterate_shuffled(self, size: int, order: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the pixels in an order, with new random changes where a view has any.
+    def iterate_shuffled(self, size: int, order: np.ndarray, epoch: int) -> Iterator[np.ndarray]:
+        """Yield the pixels in an order.
 
         Args:
             size: Most images a batch.
             order: Numbers below `len(self)`.
+            epoch: Each has random changes of its own; those of epoch 0 are those of `iterate_batches`.
         """
-        maker = self._build_maker(1) if self.count > 1 else None
         images = self.images[order % len(self.images)]
         for start, batch in enumerate(store.read_batches(self.path, images, size)):
-            if maker is not None:
-                is_changed = order[start * size :][: len(batch)] >= len(self.images)
-                batch = np.where(is_changed[:, None, None, None], apply_changes(maker, batch), batch)
-            yield batch
+            yield self._change(batch, order[start * size :][: len(batch)], epoch)
 
-    def _build_maker(self, view: int) -> Any:
-        assert self.augment is not None
-        return build_changes(self.augment, self.seed + VIEW_SEEDS * view)
+    def _change(self, batch: np.ndarray, numbers: np.ndarray, epoch: int) -> np.ndarray:
+        """Change the pixels of views by their numbers; the first view of each image stays as it is."""
+        changed = np.flatnonzero(numbers >= len(self.images))
+        if self.augment is None or not len(changed):
+            return batch
+        views, images = np.divmod(numbers[changed], len(self.images))
+        changes = [
+            draw_change(self.augment, (self.seed, epoch, int(view), int(self.images[image])))
+            for view, image in zip(views, images, strict=True)
+        ]
+        batch = batch.copy()
+        batch[changed] = apply_changes(batch[changed], changes)
+        return batch

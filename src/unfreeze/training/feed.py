@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count as count_up
 from math import ceil
 
 import numpy as np
@@ -144,10 +145,12 @@ def _decode(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Da
 
 def _read_computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
     """Return batches of rows, labels and weights; each epoch calls `next_order`."""
+    epochs = count_up()
 
     def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         order, start = next_order(), 0
-        for rows in source.engine.run(source.views.iterate_shuffled(source.engine.batch_size, order)):
+        pixels = source.views.iterate_shuffled(source.engine.batch_size, order, next(epochs))
+        for rows in source.engine.run(pixels):
             numbers = order[start : start + len(rows)]
             yield rows, source.labels[numbers], source.weights[numbers].astype("float32")
             start += len(rows)
