@@ -113,6 +113,7 @@ SLOW_FILES = {
     "search/test_tuner.py",
     "search/test_workers.py",
     "serving/service/test_app.py",
+    "serving/service/test_decoders.py",
     "serving/service/test_explaining.py",
     "serving/service/test_hostile.py",
     "serving/service/test_limits.py",
