@@ -118,6 +118,7 @@ SLOW_FILES = {
     "serving/service/test_hostile.py",
     "serving/service/test_limits.py",
     "serving/service/test_page.py",
+    "serving/service/test_registered_reload.py",
     "serving/service/test_reload.py",
     "settings/test_oracles.py",
     "sources/test_fuzz.py",
