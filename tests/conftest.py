@@ -95,6 +95,7 @@ SLOW_FILES = {
     "cli/test_main.py",
     "cli/test_plan.py",
     "cli/test_serve.py",
+    "cli/test_serving_image.py",
     "cli/test_stages.py",
     "evaluation/test_metric_registry.py",
     "features/test_extraction.py",
