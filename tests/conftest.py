@@ -136,6 +136,7 @@ SLOW_FILES = {
     "test_benchmarks.py",
     "test_makefile.py",
     "test_pipeline.py",
+    "test_serving_benchmark.py",
     "test_six_backbones.py",
     "tracking",
     "training",
