@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy.
 WORKERS := -n 3
 
-.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-paper lint ui serve docs lock readme clean
+.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-paper lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ bench-ledger: install ## Measure `unfreeze sync` with 1,000 runs, into benchmark
 
 bench-checks: install ## Measure the checks of the images, into benchmarks/checks.md (minutes)
 	python -m benchmarks.checks --inputs $(BENCH_INPUTS)
+
+bench-serving: install ## Measure the service under load, into benchmarks/serving.md (an hour, on a quiet machine)
+	python -m benchmarks.serving --inputs $(BENCH_INPUTS)
 
 lint: install ## ruff, mypy, and the workflows, as checks
 	ruff check .

@@ -11,6 +11,7 @@ from unfreeze import files
 from unfreeze.paths import Paths
 
 ROOT = Path(__file__).parents[1]
+ARCHIVE = "data/cats_vs_dogs_4000.zip"
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,9 @@ def find(given: Path, scratch: Path) -> Inputs:
     """
     paths = Paths(ROOT)
     xception = paths.weights("xception")
-    archive = given / "data/cats_vs_dogs_4000.zip"
-    if not archive.exists():
-        subprocess.run(["dvc", "repro", "download", "pretrained@xception"], cwd=ROOT, check=True)
-        images = _linked(paths, scratch / "elpv")
+    images = find_images(given, scratch)
+    subprocess.run(["dvc", "repro", "pretrained@xception"], cwd=ROOT, check=True)
+    if not (given / ARCHIVE).exists():
         cases = [
             Case("xception", "Xception", "block14_sepconv1", xception, precision, floor)
             for precision, floor in (("float32", 6), ("bfloat16", 10))
@@ -82,10 +82,6 @@ def find(given: Path, scratch: Path) -> Inputs:
             cases,
             [Case("xception", "Xception", "auto", xception, "float32", 0)],
         )
-    subprocess.run(["dvc", "repro", "pretrained@xception"], cwd=ROOT, check=True)
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(scratch)
-    (images,) = (folder for folder in scratch.iterdir() if folder.is_dir())
     mobilenet = given / "weights/mobilenet_v2_no_top.weights.h5"
     cases = [
         Case("xception", "Xception", "block14_sepconv1", xception, "float32", 6),
@@ -104,6 +100,22 @@ def find(given: Path, scratch: Path) -> Inputs:
         for name, (builder, file) in others.items()
     ]
     return Inputs("4,000 cats and dogs", images, given / "bench/keras_guide.py", cases, pretrained)
+
+
+def find_images(given: Path, scratch: Path) -> Path:
+    """Return the folder of the images that are given, or of the default study's, with one folder a class.
+
+    Args:
+        given: As `find` takes it.
+        scratch: Where images are laid out.
+    """
+    if not (given / ARCHIVE).exists():
+        subprocess.run(["dvc", "repro", "download"], cwd=ROOT, check=True)
+        return _linked(Paths(ROOT), scratch / "elpv")
+    with zipfile.ZipFile(given / ARCHIVE) as content:
+        content.extractall(scratch)
+    (images,) = (folder for folder in scratch.iterdir() if folder.is_dir())
+    return images
 
 
 def weights_setting(case: Case) -> str:

@@ -47,6 +47,19 @@ class Drop:
     place: str
 
 
+@dataclass(frozen=True)
+class Choose:
+    """A file that is chosen in the dialog of an input, or photographed.
+
+    Args:
+        file: The file.
+        place: CSS selector of the input.
+    """
+
+    file: Path
+    place: str
+
+
 @contextmanager
 def browser(folder: Path) -> Iterator[str]:
     """Start a browser that reaches no network; gives the address of its protocol."""
@@ -81,10 +94,11 @@ def visit(
     width: int = 1200,
     height: int = 900,
     dark: bool = False,
+    touch: bool = False,
     pdf: Path | None = None,
     picture: Path | None = None,
     downloads: Path | None = None,
-    before: Drop | None = None,
+    before: Drop | Choose | None = None,
 ) -> Seen:
     """Open a page, print it if asked to, evaluate scripts in it, and take its picture if asked to.
 
@@ -95,12 +109,13 @@ def visit(
         width: Of the window, in pixels.
         height: Of the window, in pixels.
         dark: Whether the user prefers dark pages.
+        touch: Whether there is a touch screen.
         pdf: Where to print the page before the scripts.
         picture: Where to put a PNG of the window after the scripts.
         downloads: Folder for what the page hands out; the end of one download is waited for.
-        before: A file to drop on the page before the scripts.
+        before: A file to drop or to choose on the page before the scripts.
     """
-    return asyncio.run(_visit(address, page, scripts, width, height, dark, pdf, picture, downloads, before))
+    return asyncio.run(_visit(address, page, scripts, width, height, dark, touch, pdf, picture, downloads, before))
 
 
 async def _visit(
@@ -110,10 +125,11 @@ async def _visit(
     width: int,
     height: int,
     dark: bool,
+    touch: bool,
     pdf: Path | None,
     picture: Path | None,
     downloads: Path | None,
-    before: Drop | None = None,
+    before: Drop | Choose | None = None,
 ) -> Seen:
     async with aiohttp.ClientSession() as session, session.ws_connect(address, max_msg_size=0) as socket:
         tab = _Tab(socket)
@@ -124,6 +140,7 @@ async def _visit(
             await tab.call(f"{domain}.enable")
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         await tab.call("Emulation.setDeviceMetricsOverride", **metrics)
+        await tab.call("Emulation.setTouchEmulationEnabled", enabled=touch)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await tab.call("Emulation.setEmulatedMedia", features=[scheme])
         if downloads:
@@ -134,8 +151,10 @@ async def _visit(
         if pdf:
             printed = await tab.call("Page.printToPDF")
             pdf.write_bytes(base64.b64decode(printed["data"]))
-        if before:
+        if isinstance(before, Drop):
             await _drop(tab, before)
+        elif before:
+            await _choose(tab, before)
         for script in scripts:
             answer = await tab.call(
                 "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
@@ -161,6 +180,12 @@ async def _drop(tab: "_Tab", dropped: Drop) -> None:
     data = {"items": [], "files": [str(dropped.file)], "dragOperationsMask": 1}
     for event in ("dragEnter", "dragOver", "drop"):
         await tab.call("Input.dispatchDragEvent", type=event, x=x, y=y, data=data)
+
+
+async def _choose(tab: "_Tab", chosen: Choose) -> None:
+    document = await tab.call("DOM.getDocument")
+    found = await tab.call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector=chosen.place)
+    await tab.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(chosen.file)])
 
 
 class _Tab:

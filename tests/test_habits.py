@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 
+from tests import dockerfile
 from tests.conftest import PROJECT
 
 
@@ -36,14 +37,17 @@ def test_pre_commit_fetches_nothing_and_runs_what_lint_runs() -> None:
 def test_the_development_container_is_built_from_the_dockerfile() -> None:
     folder = PROJECT / ".devcontainer"
     build = json.loads((folder / "devcontainer.json").read_text())["build"]
-    lines = (folder / build["dockerfile"]).read_text().splitlines()
-    assert sum(line.startswith("FROM ") for line in lines) == 1
+    stages = dockerfile.read(folder / build["dockerfile"])
+    # Where a build names no target it makes the last stage.
+    assert "target" not in build
+    assert list(stages)[-1] == "develop"
+    assert stages["develop"].base == "packages"
     required = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["requires-python"]
-    version = re.search(r"FROM python:(\d\.\d+)-", "\n".join(lines))
+    version = re.match(r"python:(\d\.\d+)-", stages["packages"].base)
     assert version and f">={version[1]}" in required
-    copied = [line.split()[-2] for line in lines if line.startswith("COPY ")]
     kept = (PROJECT / ".dockerignore").read_text().splitlines()
-    assert all((folder / build["context"] / name).exists() and f"!{name}" in kept for name in copied)
+    for stage in stages.values():
+        assert all((folder / build["context"] / name).exists() and f"!{name}" in kept for name in stage.copied)
 
 
 def test_every_version_says_what_it_breaks() -> None:

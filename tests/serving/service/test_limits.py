@@ -14,6 +14,7 @@ from tests.serving.packed import draw_image
 from tests.serving.service.running import Answer, Running, run_service
 from tests.serving.service.test_app import encode
 from unfreeze.serving.service.limits import Limits
+from unfreeze.serving.service.server import listen
 
 IMAGE = encode(draw_image("red", 0), "PNG")
 TIGHT = replace(Limits(), body=100_000, concurrent=3, seconds=20.0, seconds_to_send=0.5)
@@ -156,3 +157,10 @@ def test_several_requests_go_over_one_connection(running: Running) -> None:
             if line.lower().startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
         assert json.loads(stream.read(length))["predictions"]
+
+
+def test_the_body_of_an_answer_does_not_wait_for_the_client_to_confirm_its_header() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

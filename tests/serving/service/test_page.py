@@ -1,5 +1,6 @@
-"""The page in a real browser: a real file is dropped on it."""
+"""The page in a real browser: a real file is dropped on it, pasted, chosen or photographed."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import PROGRAM, Drop, Seen, browser, visit
+from tests.chromium import PROGRAM, Choose, Drop, Seen, browser, visit
 from tests.serving.packed import draw_image
 from tests.serving.service.running import Running, run_service
 
@@ -57,6 +58,62 @@ def test_a_dropped_file_is_answered(chromium: str, running: Running, image: Path
     assert all(address.startswith((running.address, "blob:")) for address in seen.requests)
 
 
+def describe(running: Running, image: bytes) -> str:
+    """Return the first line of the page's answer."""
+    expected = running.ask("/predict", image).json["predictions"][0]
+    return f"{expected['class']}, {100 * max(expected['probabilities'].values()):.1f} %"
+
+
+# Fires what a browser fires after Ctrl+V; says whether the page takes it in place of the browser.
+PASTE = """(() => { const data = new DataTransfer();
+  const bytes = Uint8Array.from(atob("%s"), one => one.charCodeAt(0));
+  data.items.add("a text beside it", "text/plain");
+  data.items.add(new File([bytes], "image.png", { type: "image/png" }));
+  return !(document.activeElement || document.body).dispatchEvent(
+    new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+})()"""
+PASTE_TEXT = """(() => { const data = new DataTransfer(); data.items.add("secret", "text/plain");
+  return !document.body.dispatchEvent(
+    new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })); })()"""
+
+
+def test_a_pasted_image_is_answered(chromium: str, running: Running, image: Path) -> None:
+    data = image.read_bytes()
+    paste = PASTE % base64.b64encode(data).decode()
+    seen = visit(chromium, f"{running.address}/", [PASTE_TEXT, paste, ANSWERED, PICTURES])
+    # Text, such as a token, is left to the browser.
+    assert seen.values[:2] == [False, True]
+    assert describe(running, data) in seen.values[2]
+    assert seen.problems == []
+
+
+CAMERA = """(() => { const input = document.getElementById("camera"), label = input.labels[0];
+  return [input.getAttribute("capture"), input.accept, label.innerText, !!label.offsetParent]; })()"""
+
+
+@pytest.mark.parametrize(("width", "touch"), [(360, True), (1000, False)])
+def test_a_photograph_of_the_camera_is_answered(
+    chromium: str, running: Running, image: Path, width: int, touch: bool
+) -> None:
+    chosen = Choose(image, "#camera")
+    seen = visit(
+        chromium, f"{running.address}/", [CAMERA, ANSWERED, OVERFLOW], width=width, touch=touch, before=chosen
+    )
+    # The button is there on touch screens alone.
+    assert seen.values[0] == ["environment", "image/*", "Take a photograph", touch]
+    assert describe(running, image.read_bytes()) in seen.values[1]
+    assert seen.values[2] <= 0
+    assert seen.problems == []
+
+
+def test_a_chosen_file_is_answered_and_can_be_chosen_again(chromium: str, running: Running, image: Path) -> None:
+    kept = """document.getElementById("file").files.length"""
+    seen = visit(chromium, f"{running.address}/", [ANSWERED, kept], before=Choose(image, "#file"))
+    assert describe(running, image.read_bytes()) in seen.values[0]
+    # An input that keeps its file reports no change when the same one is chosen.
+    assert seen.values[1] == 0
+
+
 def test_a_file_that_is_no_image_is_refused_in_words(chromium: str, running: Running, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("a picture")
     (text,) = look(chromium, running, tmp_path / "notes.txt").values
@@ -71,7 +128,7 @@ def test_the_keyboard_reaches_all_and_the_screen_reader_hears_the_answer(
     silent = """[...document.images].filter(one => !one.hidden && one.offsetParent && !one.alt).length"""
     heard = """document.querySelector("[role=status]").innerText"""
     _, reached, unnamed, said = look(chromium, running, image, names, silent, heard).values
-    assert reached[0] == "Choose or photograph"
+    assert reached[0] == "Choose an image"
     assert reached[1].startswith("Show what speaks for ")
     assert unnamed == 0
     assert "%" in said

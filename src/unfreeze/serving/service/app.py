@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from unfreeze.images.jpeg_decoding import Undecodable
 from unfreeze.serving.service import v2
 from unfreeze.serving.service.answers import describe_answer, describe_model, write_json
 from unfreeze.serving.service.counters import Counters
+from unfreeze.serving.service.decoders import CodecError, Decoders
 from unfreeze.serving.service.explaining import Explainer
 from unfreeze.serving.service.limits import Guard, Limits, Refusal
 from unfreeze.serving.service.served import Served, Shelf
@@ -36,7 +38,7 @@ class Service:
         counters: Counts what happens.
         limits: What a request may take.
         token: What clients must send; None for a service of this machine alone.
-        threads: How many images are decoded side by side.
+        threads: How many images are decoded side by side, in threads and in processes.
     """
 
     def __init__(self, shelf: Shelf, counters: Counters, *, limits: Limits, token: str | None, threads: int) -> None:
@@ -44,6 +46,7 @@ class Service:
         self.counters = counters
         self.limits = limits
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.decoders = Decoders(self.threads, counters, limits=limits, processes=threads)
         self.explainer = Explainer(limits.seconds_to_explain - 5)
         # A form is in memory already: its files need no disk.
         MultiPartParser.spool_max_size = limits.body
@@ -54,6 +57,7 @@ class Service:
     def end(self) -> None:
         """End threads and processes."""
         self.explainer.end()
+        self.decoders.end()
         self.threads.shutdown(cancel_futures=True)
         self.shelf.current.pool.end()
 
@@ -106,7 +110,8 @@ class Service:
         size, header = served.classifier.model.size, request.headers.get(v2.HEADER)
         with self.counters.measure("whole"):
             body = await request.body()
-            asked = await self._run_in_thread(_read_v2, body, header, size, self.limits.files)
+            read = partial(v2.read_request, body, header, size=size, most=self.limits.files)
+            asked = await asyncio.get_running_loop().run_in_executor(self.threads, read)
             if asked.pixels is None:
                 images = [(f"image {number}", data) for number, data in enumerate(asked.images)]
                 described = await self._answer(served, images)
@@ -191,17 +196,14 @@ class Service:
         return await self._classify(served, [(source, one) for (source, _), one in zip(images, squares, strict=True)])
 
     async def _decode(self, served: Served, source: str, data: bytes) -> np.ndarray:
+        model = served.classifier.model
         try:
-            pixels: np.ndarray = await self._run_in_thread(self._measure_decoding, served, data)
+            return await self.decoders.decode(data, model.size, max_pixels=min(self.limits.pixels, model.max_pixels))
         except Undecodable as error:
-            raise Refusal(422, f"{source[:80]}: {error}", "image") from None
+            kind = "codec" if isinstance(error, CodecError) else "image"
+            raise Refusal(422, f"{source[:80]}: {error}", kind) from None
         except MemoryError:
             raise Refusal(503, f"{source[:80]}: not enough memory to decode it now: try again", "memory") from None
-        return pixels
-
-    def _measure_decoding(self, served: Served, data: bytes) -> np.ndarray:
-        with self.counters.measure("decode"):
-            return served.decode(data, self.limits)
 
     async def _classify(self, served: Served, squares: Sequence[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
         answers = await asyncio.gather(*(served.classify(pixels, self.counters) for _, pixels in squares))
@@ -214,9 +216,6 @@ class Service:
         if name not in classes:
             raise Refusal(400, f"no class {name[:80]!r}: this model has {', '.join(classes)}"[:500], "class")
         return classes.index(name)
-
-    async def _run_in_thread(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.threads, function, *arguments)
 
     def _answer_refusal(self, _: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, Refusal)
@@ -249,10 +248,6 @@ def _hash_parts(page: str, kind: str) -> str:
     parts = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in parts)
     return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-
-def _read_v2(body: bytes, header: str | None, size: int, most: int) -> v2.Asked:
-    return v2.read_request(body, header, size=size, most=most)
 
 
 def _confirm() -> Response:

@@ -34,6 +34,8 @@ class Limits:
         seconds: For the answer, once the request is received.
         seconds_to_explain: The same for Grad-CAM, whose process starts first.
         seconds_to_send: For sending the whole request.
+        seconds_to_decode: For an image that is decoded in a process of its own.
+        gigabytes_to_decode: Memory of such a process beyond what it has at its start, GB of 10^9 bytes.
     """
 
     body: int = 20_000_000
@@ -43,6 +45,8 @@ class Limits:
     seconds: float = 30.0
     seconds_to_explain: float = 120.0
     seconds_to_send: float = 15.0
+    seconds_to_decode: float = 20.0
+    gigabytes_to_decode: float = 4.0
 
 
 class Refusal(Exception):  # noqa: N818

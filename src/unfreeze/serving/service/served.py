@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from unfreeze import files
-from unfreeze.images import decoding
 from unfreeze.serving import locate
 from unfreeze.serving.classifier import Answers, Classifier
 from unfreeze.serving.locate import Located
 from unfreeze.serving.service.counters import Counters
-from unfreeze.serving.service.limits import Limits
 from unfreeze.serving.service.pool import Pool
 
 
@@ -52,19 +50,6 @@ class Served:
     def digest(self) -> str:
         """SHA-256 of the `.keras` file that it was packed from."""
         return self.classifier.model.model_sha256
-
-    def decode(self, data: bytes, limits: Limits) -> np.ndarray:
-        """Return an image as the square that the network takes.
-
-        Args:
-            data: An image file.
-            limits: Those of the service.
-
-        Raises:
-            Undecodable: It is no image that the pipeline reads, or has too many pixels.
-        """
-        model = self.classifier.model
-        return decoding.load_rgb(data, model.size, max_pixels=min(limits.pixels, model.max_pixels))
 
     async def classify(self, pixels: np.ndarray, counters: Counters) -> Answers:
         """Return the answer for an image, and count it.
