@@ -61,7 +61,9 @@ def _export(options: argparse.Namespace) -> None:
     exports = write.export(source, chosen, out).update(paths.exports(backbone))
     exports.write(paths.exports(backbone))
     from unfreeze.cli.study import tell
+    from unfreeze.tracking.ledger import Ledger
 
+    Ledger(paths, params.tracking.experiment).log_exports(backbone)
     tell(options, exports.to_json(), lambda: _show(exports, out))
 
 
@@ -82,3 +84,4 @@ def _show(exports: Any, out: Path) -> None:
     screen = Console()
     screen.print(table)
     screen.print(f"In {out}: the validation fold's accuracy, and the largest difference from the .keras file.")
+    screen.print("`dvc repro` shows the table in the report; MLflow has it in the backbone's run.")

@@ -35,6 +35,9 @@ TEMPERATURE = "temperature"
 UNSURE_BELOW, UNLIKE_BEYOND = "unsure_below", "unlike_beyond"
 EXAMPLE = "example_probabilities"
 
+# On the runs of backbones: digest of the record of exported formats that was logged last.
+EXPORTS_SHA256 = "exports_sha256"
+
 # On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
 MODEL_SHA256 = "model_sha256"
 PACKAGE_SHA256 = "package_sha256"

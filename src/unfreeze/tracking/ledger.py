@@ -144,6 +144,12 @@ class Ledger:
         """Log the report in the study's run, and all of its backbones that is missing."""
         self._of_stage.report(backbones)
 
+    @survive_failures
+    def log_exports(self, backbone: str) -> None:
+        """Log the exported formats of a backbone in its run, if the store has that run."""
+        if not self._of_stage.log_exports(backbone):
+            log.info("MLflow has no run of %s yet: `unfreeze sync` logs it with its exports", backbone)
+
     def sync(self, backbones: list[str]) -> None:
         """Log all of a finished study that is missing, however long it takes.
 
