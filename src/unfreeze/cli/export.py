@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 
@@ -48,15 +47,7 @@ def _export(options: argparse.Namespace) -> None:
     console.import_tensorflow()
     from unfreeze.serving.export import write
 
-    source = write.Source(
-        package=folder,
-        model=paths.model(backbone),
-        images=paths.images,
-        raw=paths.raw,
-        folds=files.read_csv(paths.split),
-        seed=params.seed,
-        max_drop=params.export.max_drop,
-    )
+    source = write.Source.read(params, paths, backbone, folder)
     out = options.out or paths.exported(backbone)
     exports = write.export(source, chosen, out).update(paths.exports(backbone))
     exports.write(paths.exports(backbone))

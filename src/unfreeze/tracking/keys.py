@@ -30,6 +30,10 @@ PLATFORM = "platform"
 CORRECTIONS = "corrections"
 CORRECTIONS_SHA256 = "corrections_sha256"
 
+# On versions of the registered model that were judged as an exported format, and on their logged models: the format,
+# and the digest of the exported folder where the package does not hold its network.
+FORMAT, EXPORT_SHA256 = "format", "export_sha256"
+
 # On versions of the registered model: what the package says of itself.
 TEMPERATURE = "temperature"
 UNSURE_BELOW, UNLIKE_BEYOND = "unsure_below", "unlike_beyond"

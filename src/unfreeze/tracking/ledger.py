@@ -16,6 +16,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.trial import Trial
 from unfreeze.runtime.console import log
 from unfreeze.tracking import models
+from unfreeze.tracking.models import Variant
 from unfreeze.tracking.server import Server, shorten_error
 from unfreeze.tracking.study import StudyRuns
 
@@ -180,6 +181,20 @@ class Ledger:
             run = study.complete(backbone, "figures")
             model = models.log(self.server, run, self.paths, backbone)
             return Entry(run.id, model, study.find_study().id)
+
+    def log_variant(self, backbone: str, variant: Variant) -> str:
+        """Log an exported format beside the model in a finished backbone's run, and return its logged model.
+
+        Args:
+            backbone: The backbone, after `complete_entry`.
+            variant: The exported format.
+
+        Raises:
+            UnfreezeError: The store cannot be used.
+        """
+        with self.server.in_one_line():
+            run = StudyRuns(self.paths, self.server).find_backbone(backbone)
+            return models.log(self.server, run, self.paths, backbone, variant)
 
 
 @contextmanager
