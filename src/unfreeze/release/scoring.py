@@ -1,8 +1,6 @@
 """Champion and challenger on the same test images, scored again in one process."""
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.exported_model import ExportedModel
 from unfreeze.release.judgement import Contender
 from unfreeze.runtime import console
+from unfreeze.runtime.timing import measure_median_ms
 from unfreeze.serving import package
 from unfreeze.serving.classifier import MODEL, NETWORK, WEIGHTS, Classifier
 from unfreeze.serving.export.program import PREDICT, Program, write_program
@@ -26,9 +25,6 @@ from unfreeze.settings.params import Params
 
 # Each model is timed so often, in turn: the machine may be busy with something else for a while.
 ROUNDS = 3
-# Calls of a round, of which the median counts; no further call is made after so many seconds.
-CALLS = 20
-MOST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ def _load_exported(folder: Path) -> Scored:
         model.size,
         entry.measure_megabytes(folder),
         predict,
-        lambda: _measure_latency(lambda: program.module.answer(pixels[0])),
+        lambda: measure_median_ms(lambda: program.module.answer(pixels[0])),
     )
 
 
@@ -148,28 +144,12 @@ def _load_package(folder: Path, params: Params) -> Scored:
         return probabilities
 
     size_mb = sum((folder / name).stat().st_size for name in (NETWORK, WEIGHTS)) / 1e6
-    return Scored(size, size_mb, predict, lambda: _measure_latency(lambda: list(single.classify([pixels]))))
+    return Scored(size, size_mb, predict, lambda: measure_median_ms(lambda: list(single.classify([pixels]))))
 
 
 def _make_noise(size: int) -> np.ndarray:
     """Return an image to measure with: uint8, shape (1, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.uint8)
-
-
-def _measure_latency(call: Callable[[], object]) -> float:
-    """Return the median time of a call, milliseconds."""
-
-    def measure_seconds() -> float:
-        begun = time.perf_counter()
-        call()
-        return time.perf_counter() - begun
-
-    # The first call allocates.
-    measure_seconds()
-    taken: list[float] = []
-    while len(taken) < CALLS and sum(taken) < MOST_SECONDS:
-        taken.append(measure_seconds())
-    return 1000 * statistics.median(taken)
 
 
 def _load_keras(path: Path, params: Params) -> Scored:
