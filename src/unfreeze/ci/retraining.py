@@ -101,12 +101,9 @@ def retrain(
     is_new = git.write_tree(paths.root, plan.results) != git.find_tree(paths.root, plan.commit)
     if not is_new and not _can_be_judged(paths, plan):
         return None
-    _log_step("sync", "the runs to MLflow")
     _sync(paths)
     if export:
-        _log_step("export", f"the best model as {export}")
         _export(paths, export)
-    _log_step("judge", "the best model against the champion")
     judgement, summary = _judge(paths, export)
     if earlier and judgement and _is_champion(judgement):
         log.info("nothing left to do: an earlier attempt has proposed and promoted this")
@@ -217,16 +214,19 @@ def compose_preset(paths: Paths, preset: str) -> None:
 def _sync(paths: Paths) -> None:
     from unfreeze.tracking.ledger import Ledger
 
+    _log_step("sync", "the runs to MLflow")
     params = load(paths.params)
     Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
 
 
 def _export(paths: Paths, name: str) -> None:
+    _log_step("export", f"the best model as {name}")
     exports.ensure_export(load(paths.params), paths, candidates.choose_backbone(paths, None), name)
 
 
 def _judge(paths: Paths, export: str | None) -> tuple[Judgement | None, str]:
     """Return the judgement, and it or the reason why there is none in a sentence."""
+    _log_step("judge", "the best model against the champion")
     try:
         judgement = promotion.judge(load(paths.params), paths, export=export)
     except NotComparable as error:
