@@ -134,7 +134,7 @@ class _Exporter:
         _write_features(folder, reference.vectors)
         model = self._describe(entry, folder, self.packed.unsure, self.packed.unlike)
         model.write(folder / MODEL)
-        program = _load(entry, folder, name)
+        program = _load(entry, folder, name, self.packed.size)
         output = self._run(program, self.val, f"{name} as {entry.name}: held-back images")
         tensors = parity.compare_tensors(name, entry, expected, output.probabilities)
         scores = parity.compare_scores(
@@ -282,14 +282,16 @@ def _convert(entry: Format, material: Material, folder: Path, name: str) -> None
         ) from error
 
 
-def _load(entry: Format, folder: Path, name: str) -> Program:
+def _load(entry: Format, folder: Path, name: str, size: int) -> Program:
     try:
-        return Program(folder)
+        program = Program(folder)
+        list(program.run([np.zeros((1, size, size, 3), np.uint8)]))
     # Runtimes raise nearly anything.
     except Exception as error:
         raise UnfreezeError(
-            f"{name} as {entry.name}: its runtime cannot load it ({_shorten(error)}): nothing is kept"
+            f"{name} as {entry.name}: its runtime cannot load or run it ({_shorten(error)}): nothing is kept"
         ) from error
+    return program
 
 
 def _shorten(error: Exception) -> str:
