@@ -198,8 +198,9 @@ class Checkout:
             shutil.copytree(PROJECT / name, root / name, ignore=ignored)
         for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
             shutil.copy(PROJECT / name, root / name)
-        (root / "test_evaluations").mkdir()
-        shutil.copy(PROJECT / "test_evaluations/README.md", root / "test_evaluations")
+        for folder in ("test_evaluations", "metrics/export"):
+            (root / folder).mkdir(parents=True)
+            shutil.copy(PROJECT / folder / "README.md", root / folder)
         (root / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy(PROJECT / ".dvc" / name, root / ".dvc" / name)

@@ -40,6 +40,16 @@ def test_every_promised_file_is_there(studied: Checkout) -> None:
     assert {path.parent.name for path in paths.data_docs.glob("*/index.html")} >= {"manifest", "images", "split"}
 
 
+def test_an_export_changes_the_report_alone(studied: Checkout) -> None:
+    assert json.loads(studied.run("dvc", "status", "--json").splitlines()[-1]) == {}
+    path = studied.paths.exports("from_scratch")
+    files.write_json(path, {"backbone": "from_scratch", "model_sha256": "0" * 64, "formats": []})
+    try:
+        assert list(json.loads(studied.run("dvc", "status", "--json").splitlines()[-1])) == ["report"]
+    finally:
+        path.unlink()
+
+
 def test_the_from_scratch_cnn_learns_red_from_blue(studied: Checkout) -> None:
     assert json.loads(studied.paths.evaluation("from_scratch").read_text())["accuracy"] > 0.8
 

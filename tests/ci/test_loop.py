@@ -197,6 +197,15 @@ def test_a_second_run_changes_nothing(retrained: World) -> None:
     assert after == before
 
 
+def test_the_best_model_is_judged_in_the_format_that_is_asked_for(retrained: World) -> None:
+    job = retrained.clone("exported")
+    done = retrained.retrain(job, "--format", "openvino")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "step export: the best model as openvino" in done.stderr
+    assert re.search("(keep|cannot tell|promote): openvino against the packed model of version ", done.stderr)
+    assert job.run("git", "status", "--porcelain", "metrics/export") == ""
+
+
 def test_without_a_remote_it_goes_on_and_says_so(retrained: World) -> None:
     job = retrained.clone("alone")
     # Where the lock of main matches.

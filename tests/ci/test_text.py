@@ -53,6 +53,13 @@ def body(before: Results | None, after: Results, judgement: Judgement | None, to
     )
 
 
+def test_an_exported_format_is_named_in_the_table() -> None:
+    side = judged().challenger.model_copy(update={"format": "openvino-int8"})
+    shown = body(report(0.84), report(0.86), judged().model_copy(update={"challenger": side}))
+    assert "| format | packed | openvino-int8 |" in shown
+    assert "| format |" not in body(report(0.84), report(0.86), judged())
+
+
 def test_the_verdict_comes_with_its_numbers() -> None:
     shown = body(report(0.84), report(0.86), judged())
     assert "Difference +2.0 (-1.0 to +5.0) points of accuracy, on the same 524 test images." in shown

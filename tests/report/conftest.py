@@ -10,6 +10,7 @@ from PIL import Image
 
 from unfreeze.figures.data import BackboneData, CostData, StudyData
 from unfreeze.records.corrections import Corrections, Counts
+from unfreeze.records.exported_model import Export, Exports, RecordedExports
 from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.study_report import Expectation, ReportedVerdict, Suite
 from unfreeze.records.test_scores import Evaluation
@@ -327,6 +328,23 @@ def study_data(of: dict[str, Any] | None = None) -> StudyData:
     return StudyData(read(of), backbones)
 
 
+def recorded(backbone: str, *formats: str, model: str = "a" * 64) -> RecordedExports:
+    """Return the record of exports of a backbone, whose reported model has the digest `a` * 64."""
+    rows = [
+        Export(
+            format=name,
+            megabytes=20.5 + number,
+            latency_ms=5.25,
+            images_per_second=190.0,
+            difference=2.5e-6,
+            accuracy=0.95,
+            p_value=0.75,
+        )
+        for number, name in enumerate(formats)
+    ]
+    return RecordedExports(Exports(backbone=backbone, model_sha256=model, formats=tuple(rows)), "a" * 64)
+
+
 NO_CORRECTIONS = Corrections(counts=Counts(relabelled=0, excluded=0, kept=0, unfit=()), comparison=None)
 
 
@@ -335,6 +353,7 @@ def study(
     *,
     pictures: pd.DataFrame | None = None,
     corrections: Corrections = NO_CORRECTIONS,
+    exports: Sequence[RecordedExports] = (),
 ) -> Study:
     """Return a study with the tables that belong to a verdict."""
     of = of or verdict()
@@ -358,4 +377,5 @@ def study(
         lineage={"commit": "0123abc", "data": "f" * 64},
         links={"What the checks found": "data.html", "Suspect labels": "suspects.html"},
         corrections=corrections,
+        exports=exports,
     )

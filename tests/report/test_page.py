@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.report.conftest import NASTY, interval, jpeg, mistakes, study, verdict
+from tests.report.conftest import NASTY, interval, jpeg, mistakes, recorded, study, verdict
 from unfreeze.figures import theme
 from unfreeze.report import page as pages
 
@@ -125,6 +125,14 @@ def test_the_verdict_comes_first_and_all_parts_follow(read: Read) -> None:
     ]  # fmt: skip
     places = [read.text.index(part) for part in parts]
     assert places == sorted(places)
+
+
+def test_exported_formats_have_a_section(read: Read) -> None:
+    made = Read(pages.build_page(study(exports=[recorded("xception", "onnx"), recorded("vgg16", model="b" * 64)])))
+    assert "#exports" in made.every("href")
+    assert "xception onnx 20.5 5.25 190 2.5e-06 95.0 % 0.750" in made.text
+    assert "The exports recorded for vgg16 are of another model" in made.text
+    assert "#exports" not in read.every("href")
 
 
 def test_charts_hold_no_address_and_no_theme(read: Read) -> None:

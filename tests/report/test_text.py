@@ -1,7 +1,7 @@
 import json
 import re
 
-from tests.report.conftest import NASTY, read, study, verdict
+from tests.report.conftest import NASTY, read, recorded, study, verdict
 from unfreeze.report import text
 from unfreeze.report.study import join_report
 
@@ -116,3 +116,19 @@ def test_all_of_it_can_be_read_by_programs() -> None:
     assert held["test_evaluations"] == {"models": 5, "earlier": 2}
     assert held["checks"][0]["suite"] == "manifest"
     assert held["lineage"]["commit"] == "0123abc"
+
+
+def test_exported_formats_are_a_table_and_those_of_another_model_are_named() -> None:
+    of = [recorded("xception", "onnx", "openvino"), recorded("vgg16", "litert", model="b" * 64)]
+    written = text.format_report(study(exports=of))
+    assert "| xception | onnx | 20.5 | 5.25 | 190 | 2.5e-06 | 95.0 % | 0.750 |" in written
+    assert "| xception | openvino | 21.5 |" in written
+    assert "litert" not in written
+    assert "exports recorded for vgg16 are of another model (sha256 bbbbbbbbbbbb, the reported one is aaaa" in written
+    links = join_report(study(exports=of)).links
+    assert links["Exported formats of xception"] == "../metrics/export/xception.json"
+    assert "Exported formats of vgg16" not in links
+
+
+def test_a_study_that_was_not_exported_says_nothing_of_formats() -> None:
+    assert "Exported" not in text.format_report(study())

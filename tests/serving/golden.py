@@ -1,11 +1,13 @@
 """Image files of each kind that a decoder may read otherwise than another."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.serving.packed import draw_image
+from tests.serving.packed import EXTRACT, MAX_PIXELS, draw_image
+from unfreeze.images import store
 
 ORIENTATION = 274
 
@@ -66,3 +68,33 @@ def write_golden(folder: Path) -> list[Path]:
     for white in (65_535, 4_095):
         (folder / f"white_{white}.pgm").write_bytes(b"P5 48 40 %d\n" % white + values)
     return sorted(folder.iterdir())
+
+
+def read_golden() -> dict[str, bytes]:
+    """Return the content of the files by their names."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {path.name: path.read_bytes() for path in write_golden(Path(folder))}
+
+
+def score_golden(model: Path, files: list[Path], images: Path) -> np.ndarray:
+    """Return the probabilities that `evaluate` computes for golden images, from a store that is made for that.
+
+    Args:
+        model: The `.keras` file.
+        files: The images, all in one folder.
+        images: Where the store goes.
+    """
+    from unfreeze.models.scorer import Scorer
+
+    scorer = Scorer(model, images, EXTRACT)
+    store.write(
+        images,
+        files[0].parent,
+        [path.name for path in files],
+        # Every class needs an image, and none is looked at.
+        ["red", "blue"] + ["green"] * (len(files) - 2),
+        size=int(scorer.model.inputs[0].shape[1]),
+        max_pixels=MAX_PIXELS,
+        manifest_sha256="0" * 64,
+    )
+    return scorer.predict(np.arange(len(files)), "golden images")

@@ -1,5 +1,7 @@
 """Small packed models for tests: a network with random weights, and images that tests make themselves."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from unfreeze.settings.study import Serve
 from unfreeze.settings.training import Extract
 
 PROJECT = Path(__file__).parents[2]
+# EVERY_BACKBONE=1 tries the whole table and all formats of exports, which takes minutes.
+EVERY_BACKBONE = bool(os.environ.get("EVERY_BACKBONE"))
 CLASSES = ("blue", "green", "red")
 MAX_PIXELS = 1_000_000
 EXTRACT: Extract = load(PROJECT / "params.yaml").extract
@@ -58,9 +62,23 @@ def build_model(backbone: str = "from_scratch", *, size: int = 32, seed: int = 0
 
 
 def pack_small(
-    folder: Path, *, backbone: str = "from_scratch", size: int = 32, seed: int = 0, calibration: bool = False
+    folder: Path,
+    *,
+    backbone: str = "from_scratch",
+    size: int = 32,
+    seed: int = 0,
+    calibration: bool = False,
+    change: Callable[[Any], object] = lambda model: None,
 ) -> Path:
     """Pack a network with random weights in a folder, with images, store and `.keras` file beside it.
+
+    Args:
+        folder: Where to.
+        backbone: Name of the backbone.
+        size: Side of the square that the network takes, pixels.
+        seed: Of the weights.
+        calibration: Whether some images are set aside for conformal sets.
+        change: Changes the network before it is saved.
 
     Returns:
         The package, `folder/packed/BACKBONE`; the images are in `folder/raw`, their store is `folder/images.h5`, the
@@ -83,7 +101,9 @@ def pack_small(
     order = ["train"] * 6 + ["val"] * 3 + (["calibration"] * 2 if calibration else ["val"] * 2) + ["test"]
     folds = pd.DataFrame({"id": names, "fold": order * len(CLASSES)})
     folds.to_csv(folder / "split.csv", index=False)
-    keras_file.save(build_model(backbone, size=size, seed=seed), folder / f"{backbone}.keras")
+    model = build_model(backbone, size=size, seed=seed)
+    change(model)
+    keras_file.save(model, folder / f"{backbone}.keras")
     source = package.Source(
         model=folder / f"{backbone}.keras",
         images=folder / "images.h5",

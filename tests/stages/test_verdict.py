@@ -182,6 +182,24 @@ def test_neither_times_nor_uses_of_the_test_fold_change_the_verdict(tmp_path: Pa
     assert told["test_evaluations"] == {"models": 3, "earlier": 1}
 
 
+def test_the_report_shows_the_exports_of_its_own_models(tmp_path: Path) -> None:
+    names = ["from_scratch", "xception"]
+    paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.7, 0.9])
+    # `made_up` gives a model its backbone's name as its digest.
+    for name, digest in (("xception", "xception"), ("from_scratch", "another")):
+        row = {
+            "format": "onnx", "megabytes": 1.5, "latency_ms": 2.0, "images_per_second": 900.0, "difference": 1e-7,
+            "accuracy": 0.9, "p_value": 1.0,
+        }  # fmt: skip
+        files.write_json(paths.exports(name), {"backbone": name, "model_sha256": digest, "formats": [row]})
+    judged(paths, names)
+    written = paths.report_markdown.read_text()
+    assert "| xception | onnx | 1.5 | 2 | 900 | 1e-07 | 90.0 % | 1.000 |" in written
+    assert "The exports recorded for from_scratch are of another model" in written
+    assert 'id="exports"' in paths.report_html.read_text()
+    assert "../metrics/export/xception.json" in files.read_json(paths.report_json)["links"].values()
+
+
 def test_a_score_on_copies_of_training_images_is_reported_with_the_score_without_them(tmp_path: Path) -> None:
     names = ["from_scratch", "xception"]
     paths = made_up(tmp_path, names, np.arange(80) % 2, ["cat", "dog"], skill=[0.7, 0.9])

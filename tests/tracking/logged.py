@@ -24,9 +24,11 @@ class Logged:
 
     Args:
         paths: Its files.
+        backbone: The model's backbone.
     """
 
     paths: Paths
+    backbone: str = BACKBONE
 
     @property
     def registry(self) -> Registry:
@@ -35,7 +37,7 @@ class Logged:
 
     @property
     def package(self) -> Path:
-        return self.paths.packed(BACKBONE)
+        return self.paths.packed(self.backbone)
 
     def change_threshold(self, lowest: float) -> None:
         """Make another package of the same network."""
@@ -47,15 +49,15 @@ class Logged:
         """Log the model as a stage does, and return the ids of its run and of the model."""
         server = Server(self.paths, "unfreeze")
         content = models.hash_package(self.package)
-        run = Runs(server, "made").run(content, BACKBONE, keys.BACKBONE, None, {})
-        return run.id, models.log(server, run, self.paths, BACKBONE)
+        run = Runs(server, "made").run(content, self.backbone, keys.BACKBONE, None, {})
+        return run.id, models.log(server, run, self.paths, self.backbone)
 
     def register(self) -> Version:
         """Log and register the model."""
         tags = {
-            keys.MODEL_SHA256: files.hash_file(self.paths.model(BACKBONE)),
+            keys.MODEL_SHA256: files.hash_file(self.paths.model(self.backbone)),
             keys.DATA_SHA256: "d1",
-            keys.OF_BACKBONE: BACKBONE,
+            keys.OF_BACKBONE: self.backbone,
             keys.PACKAGE_SHA256: models.hash_package(self.package),
             **models.list_tags(read_model(self.package)),
         }
@@ -69,9 +71,9 @@ def make_checkout(root: Path, packed: Path) -> Logged:
         root: Its folder.
         packed: The package, as `pack_small` makes it.
     """
-    paths = Paths(root)
-    shutil.copytree(packed, paths.packed(BACKBONE))
-    shutil.copyfile(packed.parents[1] / f"{BACKBONE}.keras", paths.model(BACKBONE))
+    paths, backbone = Paths(root), packed.name
+    shutil.copytree(packed, paths.packed(backbone))
+    shutil.copyfile(packed.parents[1] / f"{backbone}.keras", paths.model(backbone))
     Training(
         chosen_by="params",
         unfreeze_from="none",
@@ -82,7 +84,7 @@ def make_checkout(root: Path, packed: Path) -> Logged:
         head_parameters=1,
         val_loss=1.0,
         temperature=1.0,
-        model_sha256=files.hash_file(paths.model(BACKBONE)),
-    ).write(paths.training(BACKBONE))
+        model_sha256=files.hash_file(paths.model(backbone)),
+    ).write(paths.training(backbone))
     put_empty_store(root / "mlflow.db")
-    return Logged(paths)
+    return Logged(paths, backbone)

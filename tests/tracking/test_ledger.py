@@ -22,6 +22,7 @@ from tests.warm import find_programs
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.records.exported_model import Export, Exports
 from unfreeze.tracking.ledger import Ledger
 
 BACKBONES = ["mobilenetv2", "from_scratch"]
@@ -178,6 +179,56 @@ def test_a_run_that_was_made_twice_is_left_once(copy_of: Callable[[str], Paths])
     assert backbone_run(paths, "from_scratch").info.run_id == first.info.run_id
 
 
+def record_export(paths: Paths, latency_ms: float, *, model: str | None = None) -> None:
+    """Write what `unfreeze export` keeps of one format."""
+    row = Export(
+        format="openvino-int8",
+        megabytes=1.5,
+        latency_ms=latency_ms,
+        images_per_second=900.0,
+        difference=0.25,
+        accuracy=0.9,
+        p_value=1.0,
+    )
+    digest = model or files.hash_file(paths.model("from_scratch"))
+    exports = Exports(backbone="from_scratch", model_sha256=digest, formats=(row,))
+    exports.write(paths.exports("from_scratch"))
+
+
+def test_exports_are_in_the_run_of_their_backbone_as_measured_last(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("exported")
+    record_export(paths, 5.0)
+    Ledger(paths, "unfreeze").log_exports("from_scratch")
+    assert "from_scratch" not in names(f"sqlite:///{paths.root}/mlflow.db"), "an export makes no run"
+    Ledger(paths, "unfreeze").sync(["from_scratch"])
+    logged = backbone_run(paths, "from_scratch")
+    assert logged.data.metrics["export/openvino-int8/latency_ms"] == 5.0
+    record_export(paths, 4.0)
+    for _ in range(2):
+        Ledger(paths, "unfreeze").log_exports("from_scratch")
+    run, client = backbone_run(paths, "from_scratch"), Ledger(paths, "unfreeze").server.client
+    shown = {name: value for name, value in run.data.metrics.items() if name.startswith("export/")}
+    assert shown == {
+        f"export/openvino-int8/{name}": value
+        for name, value in {
+            "megabytes": 1.5, "latency_ms": 4.0, "images_per_second": 900.0, "difference": 0.25, "accuracy": 0.9,
+            "p_value": 1.0,
+        }.items()
+    }  # fmt: skip
+    history = client.get_metric_history(run.info.run_id, "export/openvino-int8/latency_ms")
+    assert [point.value for point in history] == [5.0, 4.0]
+    kept = Path(client.download_artifacts(run.info.run_id, "export/from_scratch.json"))
+    assert kept.read_bytes() == paths.exports("from_scratch").read_bytes()
+    assert run.info.status == "FINISHED"
+
+
+def test_exports_of_another_model_are_not_in_the_run(copy_of: Callable[[str], Paths]) -> None:
+    paths = copy_of("another")
+    record_export(paths, 5.0, model="0" * 64)
+    Ledger(paths, "unfreeze").sync(["from_scratch"])
+    assert not [name for name in backbone_run(paths, "from_scratch").data.metrics if name.startswith("export/")]
+
+
 def test_a_server_out_of_reach_costs_no_result(
     studied: Checkout, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,10 +237,11 @@ def test_a_server_out_of_reach_costs_no_result(
     with Captured() as lines:
         ledger.log_training("mobilenetv2")
         ledger.log_evaluation("mobilenetv2")
-    assert len(lines) == 2
+        ledger.log_exports("mobilenetv2")
+    assert len(lines) == 3
     assert lines[0].startswith("not logged in MLflow: training mobilenetv2")
     assert "unfreeze sync" in lines[0]
-    assert lines[1] == "not logged in MLflow: evaluation mobilenetv2"
+    assert lines[1:] == [f"not logged in MLflow: {part} mobilenetv2" for part in ("evaluation", "exports")]
     assert "secret" not in "".join(lines)
     shown = studied.try_run("unfreeze", "sync", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port}")
     assert shown.returncode == 1
@@ -245,6 +297,7 @@ import resource, sys
 from pathlib import Path
 from unfreeze.runtime.console import configure_logging
 from unfreeze.paths import Paths
+from unfreeze.records.exported_model import Export, Exports
 from unfreeze.tracking.ledger import Ledger
 configure_logging()
 ledger = Ledger(Paths(Path(sys.argv[1])), "unfreeze")

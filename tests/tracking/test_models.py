@@ -16,9 +16,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from tests.serving.packed import CLASSES, draw_image
+from tests.serving.golden import write_golden
+from tests.serving.packed import CLASSES
 from tests.tracking.environments import link_requirements
 from tests.tracking.logged import BACKBONE, Logged, make_checkout
 from tests.tracking.stores import free, wait_for
@@ -26,33 +26,6 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.serving.classifier import Classifier
 from unfreeze.tracking import models
-
-EXIF_ORIENTATION = 274
-
-
-def turn(image: Image.Image) -> Image.Exif:
-    exif = image.getexif()
-    exif[EXIF_ORIENTATION] = 6
-    return exif
-
-
-def write_golden(folder: Path) -> list[Path]:
-    """Write one image of each kind that careless loaders read otherwise."""
-    image = draw_image("red", 5, size=(90, 70))
-    clear = image.copy()
-    clear.putalpha(Image.linear_gradient("L").resize(image.size))
-    deep = Image.fromarray(np.asarray(image.convert("L")).astype("uint16") * 257)
-    image.save(folder / "turned.jpg", exif=turn(image))
-    image.save(folder / "progressive.jpg", progressive=True)
-    image.convert("CMYK").save(folder / "cmyk.jpg")
-    image.convert("L").save(folder / "grey.jpg")
-    image.convert("P").save(folder / "palette.png")
-    clear.save(folder / "alpha.png")
-    deep.save(folder / "deep.png")
-    image.save(folder / "animated.gif", save_all=True, append_images=[draw_image("blue", 1, size=(90, 70))])
-    image.save(folder / "lossless.webp", lossless=True)
-    image.save(folder / "plain.tiff")
-    return sorted(folder.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +75,7 @@ def test_golden_images_get_the_answers_of_the_pipeline(
     np.testing.assert_allclose(take_probabilities(answers), expected, atol=1e-5)
     assert answers["predicted"].tolist() == [CLASSES[number] for number in expected.argmax(axis=1)]
     assert answers["accepted"].tolist() == (answers["reason"] == "").tolist()
-    assert len(answers) == 10
+    assert len(answers) == len(golden)
 
 
 def test_pixels_get_the_answers_of_the_pipeline(

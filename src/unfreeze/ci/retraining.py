@@ -13,7 +13,7 @@ from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
 from unfreeze.records.code import write_digests
 from unfreeze.records.judgement_record import Judgement
-from unfreeze.release import promotion
+from unfreeze.release import candidates, exports, promotion
 from unfreeze.release.comparability import NotComparable
 from unfreeze.runtime.console import log
 from unfreeze.settings.params import load
@@ -67,13 +67,16 @@ def verify(paths: Paths) -> None:
     log.info("dvc.lock matches: nothing would run")
 
 
-def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") -> Judgement | None:
+def retrain(
+    paths: Paths, *, preset: str | None = None, target: str = "main", export: str | None = None
+) -> Judgement | None:
     """Bring a commit's results up to date, and propose and promote them.
 
     Args:
         paths: A clean checkout of the commit; an earlier attempt's results may lie in it.
         preset: A file in conf/study to compose params.yaml from; params.yaml stays as it is without one.
         target: The branch that the pull request is for.
+        export: The exported format in which the best model is judged; the packed model by default.
 
     Returns:
         The judgement; None where there was nothing to judge, or nothing to compare with.
@@ -98,10 +101,10 @@ def retrain(paths: Paths, *, preset: str | None = None, target: str = "main") ->
     is_new = git.write_tree(paths.root, plan.results) != git.find_tree(paths.root, plan.commit)
     if not is_new and not _can_be_judged(paths, plan):
         return None
-    _log_step("sync", "the runs to MLflow")
     _sync(paths)
-    _log_step("judge", "the best model against the champion")
-    judgement, summary = _judge(paths)
+    if export:
+        _export(paths, export)
+    judgement, summary = _judge(paths, export)
     if earlier and judgement and _is_champion(judgement):
         log.info("nothing left to do: an earlier attempt has proposed and promoted this")
         return judgement
@@ -211,14 +214,21 @@ def compose_preset(paths: Paths, preset: str) -> None:
 def _sync(paths: Paths) -> None:
     from unfreeze.tracking.ledger import Ledger
 
+    _log_step("sync", "the runs to MLflow")
     params = load(paths.params)
     Ledger(paths, params.tracking.experiment).sync(list(params.study.backbones))
 
 
-def _judge(paths: Paths) -> tuple[Judgement | None, str]:
+def _export(paths: Paths, name: str) -> None:
+    _log_step("export", f"the best model as {name}")
+    exports.ensure_export(load(paths.params), paths, candidates.choose_backbone(paths, None), name)
+
+
+def _judge(paths: Paths, export: str | None) -> tuple[Judgement | None, str]:
     """Return the judgement, and it or the reason why there is none in a sentence."""
+    _log_step("judge", "the best model against the champion")
     try:
-        judgement = promotion.judge(load(paths.params), paths)
+        judgement = promotion.judge(load(paths.params), paths, export=export)
     except NotComparable as error:
         log.warning("not judged: %s", error)
         return None, f"Not judged: {error}"

@@ -117,6 +117,7 @@ def _tabulate_sides(judgement: Judgement) -> Table:
     rows: list[Sequence[Cell | str]] = [
         ["version", *(str(side.version) for side in sides)],
         ["backbone", *(side.backbone for side in sides)],
+        *([["format", *(side.format or "packed" for side in sides)]] if any(side.format for side in sides) else []),
         ["accuracy", *(formats.format_percent(side.accuracy) for side in sides)],
         ["size, MB", *(formats.format_digits(side.size_mb) for side in sides)],
         ["latency, ms", *(formats.format_digits(side.latency_ms) for side in sides)],

@@ -32,6 +32,9 @@ def add(commands: Any) -> None:
     retrain = ci.add_parser("retrain", help="retrain what changed, judge it, propose it as a branch, promote it")
     retrain.add_argument("--preset", metavar="NAME", help="a study of conf/study to take instead of params.yaml's")
     retrain.add_argument("--base", default="main", metavar="BRANCH", help="what the pull request is for; main")
+    retrain.add_argument(
+        "--format", metavar="NAME", help="export the best model in this format, and judge it as such"
+    )
     retrain.set_defaults(run=_retrain)
     comment = ci.add_parser("comment", help="show a report of unknown origin in its pull request, as text")
     comment.add_argument("report", type=Path, help="a file")
@@ -79,7 +82,7 @@ def _retrain(options: argparse.Namespace) -> None:
 
     paths = Paths.here()
     require_own_code(paths)
-    retraining.retrain(paths, preset=options.preset, target=options.base)
+    retraining.retrain(paths, preset=options.preset, target=options.base, export=options.format)
 
 
 def _comment(options: argparse.Namespace) -> None:

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 
@@ -48,20 +47,14 @@ def _export(options: argparse.Namespace) -> None:
     console.import_tensorflow()
     from unfreeze.serving.export import write
 
-    source = write.Source(
-        package=folder,
-        model=paths.model(backbone),
-        images=paths.images,
-        raw=paths.raw,
-        folds=files.read_csv(paths.split),
-        seed=params.seed,
-        max_drop=params.export.max_drop,
-    )
+    source = write.Source.read(params, paths, backbone, folder)
     out = options.out or paths.exported(backbone)
     exports = write.export(source, chosen, out).update(paths.exports(backbone))
     exports.write(paths.exports(backbone))
     from unfreeze.cli.study import tell
+    from unfreeze.tracking.ledger import Ledger
 
+    Ledger(paths, params.tracking.experiment).log_exports(backbone)
     tell(options, exports.to_json(), lambda: _show(exports, out))
 
 
@@ -82,3 +75,4 @@ def _show(exports: Any, out: Path) -> None:
     screen = Console()
     screen.print(table)
     screen.print(f"In {out}: the validation fold's accuracy, and the largest difference from the .keras file.")
+    screen.print("`dvc repro` shows the table in the report; MLflow has it in the backbone's run.")

@@ -34,6 +34,9 @@ def add(commands: Any) -> None:
     promote = commands.add_parser("promote", help="judge a model against the champion, and let it take its place")
     promote.add_argument("backbone", nargs="?", help="of the last study; its best if none is named")
     promote.add_argument("--force", metavar="REASON", help="promote whatever the verdict is; the reason is recorded")
+    promote.add_argument(
+        "--format", metavar="NAME", help="judge an exported format (`unfreeze export`) instead of the packed model"
+    )
     promote.set_defaults(run=_promote)
     rollback = commands.add_parser("rollback", help="make the champion before this one champion again")
     rollback.set_defaults(run=_rollback)
@@ -109,7 +112,7 @@ def _promote(options: argparse.Namespace) -> None:
 
     params, paths = _read_here()
     require_own_code(paths)
-    result = promotion.promote(params, paths, options.backbone, force=options.force)
+    result = promotion.promote(params, paths, options.backbone, force=options.force, export=options.format)
     tell(options, result.to_json(), lambda: console.log.info("%s", result.text))
 
 

@@ -1,7 +1,5 @@
 """What a model costs to use: arithmetic, time and room on disk."""
 
-import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.models.engine import Engine
-
-# No further call is timed after so long: calls that take a second differ little, and a few of them are enough.
-MOST_SECONDS = 1.0
+from unfreeze.runtime.timing import CALLS, measure_median_ms
 
 
 def count_multiply_accumulates(model: keras.Model) -> int:
@@ -33,7 +29,9 @@ def count_multiply_accumulates(model: keras.Model) -> int:
     return int(counted.total_float_ops) // 2
 
 
-def measure_latency(engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = 20) -> dict[str, float]:
+def measure_latency(
+    engine: Engine, *, batch_sizes: Sequence[int] = (1, 32), repeats: int = CALLS
+) -> dict[str, float]:
     """Measure how long a call takes, one after the other, in the engine that scores the model.
 
     A size takes about a second: slow models are called less often, at least once.
@@ -57,15 +55,4 @@ def measure_size_mb(path: Path) -> float:
 def _measure_median_ms(engine: Engine, repeats: int) -> float:
     shape = (engine.batch_size, *engine.model_input.shape[1:])
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(engine.model_input.dtype)
-
-    def seconds() -> float:
-        begun = time.perf_counter()
-        list(engine.run([pixels]))
-        return time.perf_counter() - begun
-
-    # The first call allocates.
-    seconds()
-    taken: list[float] = []
-    while len(taken) < repeats and sum(taken) < MOST_SECONDS:
-        taken.append(seconds())
-    return 1000 * statistics.median(taken)
+    return measure_median_ms(lambda: list(engine.run([pixels])), calls=repeats)

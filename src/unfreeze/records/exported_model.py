@@ -1,9 +1,13 @@
 """What an exported model says of itself, and how the exported formats of a backbone compare."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from unfreeze.paths import Paths
 from unfreeze.records.packed_model import Unlike, Unsure
 from unfreeze.records.record import Record
+from unfreeze.records.test_scores import Evaluation
 from unfreeze.records.verdict import Pair
 
 
@@ -151,3 +155,38 @@ class Exports(Record):
             return self
         rows = {row.format: row for row in (*before.formats, *self.formats)}
         return self.model_copy(update={"formats": tuple(rows[name] for name in sorted(rows))})
+
+
+@dataclass(frozen=True)
+class RecordedExports:
+    """The recorded exports of a backbone beside the model that its study scored.
+
+    Args:
+        exports: The content of metrics/export/<backbone>.json.
+        reported_sha256: Digest of the `.keras` file that was scored on the test fold.
+    """
+
+    exports: Exports
+    reported_sha256: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the scored model is the one that was exported."""
+        return self.exports.model_sha256 == self.reported_sha256
+
+
+def read_recorded(paths: Paths, backbones: Iterable[str]) -> list[RecordedExports]:
+    """Return the recorded exports of those backbones that have any.
+
+    Args:
+        paths: The checkout.
+        backbones: The study's; each has been evaluated.
+    """
+    return [
+        # Further models that an evaluation names are those of further seeds.
+        RecordedExports(
+            Exports.read(paths.exports(name)), Evaluation.read(paths.evaluation(name)).test_evaluations[0].model
+        )
+        for name in backbones
+        if paths.exports(name).exists()
+    ]

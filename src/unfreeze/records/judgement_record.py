@@ -18,6 +18,7 @@ class Side(Record):
         size_mb: Size of its file, MB.
         latency_ms: Median time of an answer on one image, milliseconds.
         accuracy: On the test images.
+        format: The exported format that was judged; None for the packed model itself.
     """
 
     version: int
@@ -26,6 +27,7 @@ class Side(Record):
     size_mb: float | None
     latency_ms: float | None
     accuracy: float | None
+    format: str | None = None
 
 
 class ClassRecalls(Record):

@@ -10,6 +10,7 @@ from unfreeze.records.judgement_record import Judgement, Side
 from unfreeze.release import candidates, comparability, judgement, scoring
 from unfreeze.settings.params import Params
 from unfreeze.tracking import datasets, judgements, keys
+from unfreeze.tracking.models import Variant
 from unfreeze.tracking.registry import Registry, Version
 
 
@@ -23,6 +24,7 @@ class Bout:
         registry: Where the champion is.
         backbone: The backbone.
         version: Its version.
+        variant: The exported format that asks; None for the packed model itself.
     """
 
     params: Params
@@ -30,6 +32,7 @@ class Bout:
     registry: Registry
     backbone: str
     version: Version
+    variant: Variant | None = None
 
     def judge(self) -> Judgement:
         """Return the verdict, as it was recorded if the same was asked before.
@@ -60,7 +63,7 @@ class Bout:
             verdict=judgement.NOT_COMPARABLE,
             reasons=(reason,),
             text=f"{judgement.NOT_COMPARABLE}: {reason}",
-            challenger=_make_side(self.version, **candidates.read_scores(self.paths, self.backbone)),
+            challenger=_make_side(self.version, **self._read_scores()),
             champion=_make_side(champion) if champion else None,
             test_digest=digest,
         )
@@ -68,13 +71,10 @@ class Bout:
 
     def _compare(self, champion: Version, test: scoring.Test, test_digest: str) -> Judgement:
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-            if champion.has_package:
-                theirs = self.registry.download_package(champion, Path(folder))
-                ours_here = self.paths.packed(self.backbone)
-            else:
-                theirs = self.registry.download(champion, Path(folder))
-                ours_here = self.paths.model(self.backbone)
-            models = {"challenger": ours_here, "champion": theirs}
+            models = {
+                "challenger": self._find_own(champion),
+                "champion": self._download_champion(champion, Path(folder)),
+            }
             sides = scoring.score_models(self.params, self.paths, test, models)
         ours, theirs_said = sides["challenger"], sides["champion"]
         found = judgement.judge(
@@ -89,16 +89,32 @@ class Bout:
         flips = judgement.list_flips(
             test.ids, test.labels, test.classes, champion=theirs_said.predicted, challenger=ours.predicted
         )
+        named = _name_formats(self.version, champion)
         return Judgement(
-            **dict(found),
+            **{**dict(found), "text": f"{found.verdict}: {named}{'; '.join(found.reasons)}"},
             challenger=_make_side(self.version, accuracies[0], ours.size_mb, ours.latency_ms),
             champion=_make_side(champion, accuracies[1], theirs_said.size_mb, theirs_said.latency_ms),
             flips=tuple(flips),
             test_digest=test_digest,
         )
 
+    def _find_own(self, champion: Version) -> Path:
+        """Return what the challenger is scored by: like the champion, unless it is an exported format."""
+        if self.variant:
+            return self.variant.exported or self.variant.package
+        return self.paths.packed(self.backbone) if champion.has_package else self.paths.model(self.backbone)
+
+    def _download_champion(self, champion: Version, folder: Path) -> Path:
+        if not champion.has_package:
+            return self.registry.download(champion, folder)
+        return self.registry.download_export(champion, folder) or self.registry.download_package(champion, folder)
+
+    def _read_scores(self) -> dict[str, float]:
+        """Return what the study measured; of an exported format it has measured nothing."""
+        return {} if self.variant else candidates.read_scores(self.paths, self.backbone)
+
     def _judge_champion(self) -> Judgement:
-        side = _make_side(self.version, **candidates.read_scores(self.paths, self.backbone))
+        side = _make_side(self.version, **self._read_scores())
         reason = f"version {self.version.number} is the champion already"
         return Judgement(
             verdict=judgement.KEEP,
@@ -114,7 +130,8 @@ class Bout:
         # Without floors the question is that of versions before there were any.
         terms = self.params.promote.model_dump(mode="json", exclude_defaults=True)
         bytes_of = self.version.tags[keys.MODEL_SHA256]
-        return files.digest([how, bytes_of, against, test_digest, terms, self.params.seed])[:32]
+        asked = [how, bytes_of, against, test_digest, terms, self.params.seed]
+        return files.digest([*asked, *([self.variant.list_tags()] if self.variant else [])])[:32]
 
     def _record(self, key: str, found: Judgement) -> Judgement:
         recorded = judgements.record(
@@ -144,4 +161,13 @@ def _make_side(
         size_mb=size_mb,
         latency_ms=latency_ms,
         accuracy=accuracy,
+        format=version.tags.get(keys.FORMAT),
     )
+
+
+def _name_formats(challenger: Version, champion: Version) -> str:
+    """Return the beginning of a verdict's text where one of the two is an exported format."""
+    ours, theirs = (version.tags.get(keys.FORMAT) for version in (challenger, champion))
+    if not ours and not theirs:
+        return ""
+    return f"{ours or 'the packed model'} against {theirs or 'the packed model'} of version {champion.number}: "

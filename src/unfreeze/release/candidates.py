@@ -7,9 +7,11 @@ from unfreeze.records import verdict
 from unfreeze.records.costs import Latency
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.release.comparability import STUDY_RUN
+from unfreeze.serving.classifier import read_model
 from unfreeze.settings.params import Params
 from unfreeze.tracking import keys, models
 from unfreeze.tracking.ledger import Ledger
+from unfreeze.tracking.models import Variant
 from unfreeze.tracking.registry import Registry, Version
 
 # Tags of the backbone's run that a version keeps, since it may outlive the run.
@@ -41,7 +43,9 @@ def choose_backbone(paths: Paths, backbone: str | None) -> str:
     return study.verdict.best if backbone is None else study.find_row(backbone).backbone
 
 
-def register(params: Params, paths: Paths, registry: Registry, backbone: str) -> Version:
+def register(
+    params: Params, paths: Paths, registry: Registry, backbone: str, variant: Variant | None = None
+) -> Version:
     """Return a backbone's version, registered if it is not yet.
 
     Args:
@@ -49,6 +53,7 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
         paths: The checkout.
         registry: Where to.
         backbone: The backbone.
+        variant: The exported format that is registered; None for the packed model itself.
 
     Raises:
         UnfreezeError: The store cannot be used, or holds another model under this study.
@@ -70,7 +75,11 @@ def register(params: Params, paths: Paths, registry: Registry, backbone: str) ->
         # The run may be older than the end of its study, which alone makes dvc.lock whole.
         tags |= {keys.DVC_LOCK: files.hash_file(paths.dvc_lock), STUDY_RUN: entry.study_run_id}
         tags |= models.list_tags(models.read_package(paths, backbone))
-        return registry.register(entry.run_id, entry.model_id, tags)
+        if variant is None:
+            return registry.register(entry.run_id, entry.model_id, tags)
+        tags |= variant.list_tags() | models.list_tags(read_model(variant.package))
+        model_id = Ledger(paths, params.tracking.experiment).log_variant(backbone, variant)
+        return registry.register(entry.run_id, model_id, tags)
 
 
 def read_scores(paths: Paths, backbone: str) -> dict[str, float]:

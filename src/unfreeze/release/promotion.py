@@ -1,11 +1,13 @@
 """Judge a challenger against the champion, and move the alias `champion` when the verdict, or a person, says so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import Judgement, Promotion
-from unfreeze.release import candidates, checkout, judgement
+from unfreeze.release import candidates, checkout, exports, judgement
 from unfreeze.release.bout import Bout
 from unfreeze.release.comparability import NotComparable
 from unfreeze.runtime.console import log
@@ -18,7 +20,7 @@ from unfreeze.tracking.transitions import describe_transitions
 __all__ = ["NotComparable", "apply", "judge", "list_versions", "promote", "rollback"]
 
 
-def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgement:
+def judge(params: Params, paths: Paths, backbone: str | None = None, *, export: str | None = None) -> Judgement:
     """Register a backbone as the challenger, and judge it against the champion on the current test fold.
 
     Both models are scored again, in one process. A verdict on the same bytes, champion, test fold and terms is not
@@ -28,6 +30,7 @@ def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgemen
         params: All of params.yaml.
         paths: The checkout.
         backbone: The challenger; the study's best by default.
+        export: The exported format that is judged; the packed model by default.
 
     Returns:
         The judgement. Where the challenger is the champion already nothing is scored: `difference` and `run_id` are
@@ -38,12 +41,18 @@ def judge(params: Params, paths: Paths, backbone: str | None = None) -> Judgemen
         UnfreezeError: The lock does not match, or the store cannot be used.
     """
     checkout.require_matching_lock(paths)
-    bout = _enter_bout(params, paths, backbone)
-    with bout.registry.server.in_one_line():
+    with _enter_bout(params, paths, backbone, export) as bout, bout.registry.server.in_one_line():
         return bout.judge()
 
 
-def promote(params: Params, paths: Paths, backbone: str | None = None, *, force: str | None = None) -> Promotion:
+def promote(
+    params: Params,
+    paths: Paths,
+    backbone: str | None = None,
+    *,
+    force: str | None = None,
+    export: str | None = None,
+) -> Promotion:
     """Judge a backbone and make it the champion, if the verdict or a person says so.
 
     Args:
@@ -51,6 +60,7 @@ def promote(params: Params, paths: Paths, backbone: str | None = None, *, force:
         paths: The checkout.
         backbone: The challenger; the study's best by default.
         force: A person's reason to promote whatever the verdict is; it is recorded.
+        export: The exported format that is judged; the packed model by default.
 
     Returns:
         The judgement, and what was done about it.
@@ -63,10 +73,9 @@ def promote(params: Params, paths: Paths, backbone: str | None = None, *, force:
         raise UnfreezeError('--force was given no reason: say why, as in `unfreeze promote --force "first champion"`')
     checkout.require_clean(paths)
     if force is None:
-        return apply(params, paths, judge(params, paths, backbone))
+        return apply(params, paths, judge(params, paths, backbone, export=export))
     checkout.require_matching_lock(paths)
-    bout = _enter_bout(params, paths, backbone)
-    with bout.registry.server.in_one_line():
+    with _enter_bout(params, paths, backbone, export) as bout, bout.registry.server.in_one_line():
         try:
             verdict = bout.judge()
         except NotComparable as error:
@@ -132,7 +141,8 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
         paths: The checkout.
 
     Returns:
-        One mapping a version: `version`, `aliases`, `backbone`, `verdict` (the last one, or None), `temperature`,
+        One mapping a version: `version`, `aliases`, `backbone`, `format` (an exported one, or None), `verdict` (the
+        last one, or None), `temperature`,
         `unsure_below` (a probability) and `unlike_beyond` (a distance) of its package as text (None without one),
         `tags`, and `transitions` that made it the champion.
     """
@@ -146,6 +156,7 @@ def list_versions(params: Params, paths: Paths) -> list[dict[str, Any]]:
                 "version": version.number,
                 "aliases": list(version.aliases),
                 "backbone": version.tags.get(keys.OF_BACKBONE),
+                "format": version.tags.get(keys.FORMAT),
                 "verdict": version.tags.get(judgements.VERDICT),
                 "temperature": version.tags.get(keys.TEMPERATURE),
                 "unsure_below": version.tags.get(keys.UNSURE_BELOW),
@@ -161,15 +172,17 @@ def _open_registry(params: Params, paths: Paths) -> Registry:
     return Registry(Server(paths, params.tracking.experiment), params.promote.model)
 
 
-def _enter_bout(params: Params, paths: Paths, backbone: str | None) -> Bout:
-    """Let a backbone be the challenger."""
+@contextmanager
+def _enter_bout(params: Params, paths: Paths, backbone: str | None, export: str | None) -> Iterator[Bout]:
+    """Let a backbone, or one of its exported formats, be the challenger."""
     registry, name = _open_registry(params, paths), candidates.choose_backbone(paths, backbone)
-    version = candidates.register(params, paths, registry, name)
-    with registry.server.in_one_line():
-        champion = registry.find_champion()
-        if champion is None or champion.number != version.number:
-            registry.challenge(version.number)
-    return Bout(params, paths, registry, name, version)
+    with exports.open_variant(paths, name, export) if export else nullcontext() as variant:
+        version = candidates.register(params, paths, registry, name, variant)
+        with registry.server.in_one_line():
+            champion = registry.find_champion()
+            if champion is None or champion.number != version.number:
+                registry.challenge(version.number)
+        yield Bout(params, paths, registry, name, version, variant)
 
 
 def _describe_move(registry: Registry, found: Judgement, reason: str) -> Promotion:

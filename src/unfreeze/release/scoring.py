@@ -1,8 +1,6 @@
 """Champion and challenger on the same test images, scored again in one process."""
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,18 @@ from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.records.exported_model import ExportedModel
 from unfreeze.release.judgement import Contender
 from unfreeze.runtime import console
-from unfreeze.serving.classifier import NETWORK, WEIGHTS, Classifier
+from unfreeze.runtime.timing import measure_median_ms
+from unfreeze.serving import package
+from unfreeze.serving.classifier import MODEL, NETWORK, WEIGHTS, Classifier
+from unfreeze.serving.export.program import PREDICT, Program, write_program
+from unfreeze.serving.export.registry import find_formats
 from unfreeze.settings.params import Params
 
 # Each model is timed so often, in turn: the machine may be busy with something else for a while.
 ROUNDS = 3
-# Calls of a round, of which the median counts; no further call is made after so many seconds.
-CALLS = 20
-MOST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,19 @@ class Scored:
 def score_models(params: Params, paths: Paths, test: Test, models: dict[str, Path]) -> dict[str, Contender]:
     """Score models on the test fold and measure what they cost.
 
-    Packages are scored by the code that serves them. A model of another image size is given the images decoded again
-    at its own.
+    Packages are scored by the code that serves them, exported folders by their runtime. A model of another image size
+    is given the images decoded again at its own.
 
     Args:
         params: Needs `extract` and the limit on pixels in `checks`.
         paths: The checkout.
         test: The test fold.
-        models: Packages, or `.keras` files if one of the models has no package, by the name that progress shows.
+        models: Packages, exported folders or `.keras` files, by the name that progress shows.
 
     Returns:
         What each says and costs, by its name.
     """
-    load = _load_package if all(path.is_dir() for path in models.values()) else _load_keras
-    loaded = {name: load(path, params) for name, path in models.items()}
+    loaded = {name: _load(path, params) for name, path in models.items()}
     max_pixels = params.checks.limits.max_pixels
     said = {name: _predict(model, paths, test, name, max_pixels) for name, model in loaded.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
@@ -102,11 +101,37 @@ def score_models(params: Params, paths: Paths, test: Test, models: dict[str, Pat
     }
 
 
+def _load(path: Path, params: Params) -> Scored:
+    if path.is_dir():
+        return _load_exported(path) if (path / PREDICT).exists() else _load_package(path, params)
+    return _load_keras(path, params)
+
+
+def _load_exported(folder: Path) -> Scored:
+    """Load the artefact of an exported folder with this checkout's program for it: a downloaded one is not run."""
+    model = ExportedModel.read(folder / MODEL)
+    (entry,) = find_formats(model.format)
+    write_program(folder / PREDICT, entry)
+    program = Program(folder)
+    pixels = _make_noise(model.size)
+
+    def predict(images: Path, rows: np.ndarray, what: str) -> np.ndarray:
+        return package.run(program, images, rows, what).probabilities
+
+    # As of a package: with the search for similar training images.
+    return Scored(
+        model.size,
+        entry.measure_megabytes(folder),
+        predict,
+        lambda: measure_median_ms(lambda: program.module.answer(pixels[0])),
+    )
+
+
 def _load_package(folder: Path, params: Params) -> Scored:
     whole = Classifier(folder, batch_size=params.extract.batch_size)
     single = Classifier(folder, batch_size=1, hint="latency")
     size = whole.model.size
-    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.uint8)
+    pixels = _make_noise(size)
 
     def predict(images: Path, rows: np.ndarray, what: str) -> np.ndarray:
         found = []
@@ -118,21 +143,13 @@ def _load_package(folder: Path, params: Params) -> Scored:
         require_probabilities(probabilities, what)
         return probabilities
 
-    def answer_seconds() -> float:
-        begun = time.perf_counter()
-        list(single.classify([pixels]))
-        return time.perf_counter() - begun
-
-    def measure_latency() -> float:
-        # The first call allocates.
-        answer_seconds()
-        taken: list[float] = []
-        while len(taken) < CALLS and sum(taken) < MOST_SECONDS:
-            taken.append(answer_seconds())
-        return 1000 * statistics.median(taken)
-
     size_mb = sum((folder / name).stat().st_size for name in (NETWORK, WEIGHTS)) / 1e6
-    return Scored(size, size_mb, predict, measure_latency)
+    return Scored(size, size_mb, predict, lambda: measure_median_ms(lambda: list(single.classify([pixels]))))
+
+
+def _make_noise(size: int) -> np.ndarray:
+    """Return an image to measure with: uint8, shape (1, size, size, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.uint8)
 
 
 def _load_keras(path: Path, params: Params) -> Scored:

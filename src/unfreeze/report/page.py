@@ -14,7 +14,7 @@ from unfreeze.figures.registry import Section, load_charts
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.records.study_report import ReportedRow
 from unfreeze.records.verdict import Verdict
-from unfreeze.report import corrections, mistake_cards, tables
+from unfreeze.report import corrections, exports, mistake_cards, tables
 from unfreeze.report.study import Study
 from unfreeze.report.text import sort_findings
 
@@ -44,6 +44,8 @@ def build_page(study: Study) -> str:
         pairs=tables.tabulate_pairs(verdict),
         smallest_difference=tables.describe_smallest_difference(verdict),
         cost=tables.tabulate_costs(verdict),
+        exports=exports.describe_exports(study.exports),
+        formats=exports.tabulate_exports(study.exports),
         curves_note=_describe_classes(verdict),
         backbones=[_describe_backbone(row, study) for row in verdict.rows],
         checks=tables.tabulate_checks(study.checks),

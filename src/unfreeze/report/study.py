@@ -7,10 +7,12 @@ import pandas as pd
 
 from unfreeze.figures.data import CostData
 from unfreeze.records.corrections import Corrections
+from unfreeze.records.exported_model import RecordedExports
 from unfreeze.records.study_report import Report, ReportedVerdict, Suite
 
 # metrics/verdict.json, as seen from reports/.
 VERDICT = "../metrics/verdict.json"
+EXPORTS = "../metrics/export/{backbone}.json"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Study:
         lineage: What the results were made from: commit, digests, versions.
         links: Addresses of other pages by title, relative to the report.
         corrections: What corrections of labels changed.
+        exports: The recorded exports of backbones that have any.
     """
 
     verdict: ReportedVerdict
@@ -35,10 +38,16 @@ class Study:
     lineage: Mapping[str, str]
     links: Mapping[str, str]
     corrections: Corrections
+    exports: Sequence[RecordedExports] = ()
 
 
 def join_report(study: Study) -> Report:
-    """Return the content of reports/report.json, which refers to the verdict and does not repeat it."""
+    """Return the content of reports/report.json, which refers to the verdict and to exports, and repeats neither."""
+    exports = {
+        f"Exported formats of {one.exports.backbone}": EXPORTS.format(backbone=one.exports.backbone)
+        for one in study.exports
+        if one.is_current
+    }
     return Report(
         study=study.verdict.study,
         costs={row.backbone: row.cost for row in study.verdict.rows},
@@ -46,5 +55,5 @@ def join_report(study: Study) -> Report:
         checks=tuple(study.checks),
         corrections=study.corrections,
         lineage=dict(study.lineage),
-        links={"Verdict": VERDICT, **study.links},
+        links={"Verdict": VERDICT, **exports, **study.links},
     )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from unfreeze.figures.formats import format_percent
 from unfreeze.figures.parts import Table
 from unfreeze.records.corrections import Corrections
+from unfreeze.records.exported_model import RecordedExports
 from unfreeze.records.finding import Finding
 from unfreeze.records.verdict import Verdict
-from unfreeze.report import corrections, tables
+from unfreeze.report import corrections, exports, tables
 from unfreeze.report.study import Study
 
 # Characters that start Markdown, HTML, or GitHub's mentions, links and formulas; underscores only at ends of words.
@@ -39,6 +40,7 @@ def format_report(study: Study) -> str:
     parts += [
         *_format_pairs(verdict),
         *_format_abstention(verdict),
+        *_format_exports(study.exports),
         *_format_findings(verdict),
         *_format_corrections(study.corrections),
     ]
@@ -84,6 +86,13 @@ def _format_pairs(verdict: Verdict) -> list[str]:
 def _format_abstention(verdict: Verdict) -> list[str]:
     of = tables.tabulate_all_abstentions(verdict)
     return ["## Abstention", f"{escape(of.caption)}:", format_table(of)]
+
+
+def _format_exports(of: Sequence[RecordedExports]) -> list[str]:
+    sentences, formats = exports.describe_exports(of), exports.tabulate_exports(of)
+    if not sentences:
+        return []
+    return ["## Exported formats", escape(" ".join(sentences)), *([format_table(formats)] if formats.rows else [])]
 
 
 def _format_corrections(of: Corrections) -> list[str]:

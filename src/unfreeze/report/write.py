@@ -10,6 +10,7 @@ from unfreeze.figures.data import CostData, StudyData
 from unfreeze.paths import Paths
 from unfreeze.records import lineage, study_report, test_evaluations
 from unfreeze.records.corrections import Corrections
+from unfreeze.records.exported_model import read_recorded
 from unfreeze.records.study_report import Suite
 from unfreeze.report import page, text
 from unfreeze.report.study import Study, join_report
@@ -35,6 +36,7 @@ def read_study(paths: Paths, backbones: Sequence[str]) -> Study:
         checks=[Suite(suite=suite, **files.read_json(paths.checks(suite))) for suite in suites],
         lineage=lineage.describe_study(paths, backbones),
         corrections=Corrections.read(paths.correction_effects),
+        exports=read_recorded(paths, backbones),
         links={"What the checks found": paths.findings_page.name, "Suspect labels": paths.suspects_page.name},
     )
 

@@ -10,6 +10,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.records.packed_model import PackedModel
 from unfreeze.runtime import console
+from unfreeze.serving import locate
 from unfreeze.serving.inputs import Input
 from unfreeze.serving.loading import Prediction
 from unfreeze.serving.predictions import to_text
@@ -27,19 +28,17 @@ def find_network(package: Path, model: PackedModel, *further: Path) -> Path:
     Args:
         package: The package's folder.
         model: What it says of itself.
-        further: Files to try besides those in and beside the package.
+        further: As `locate.search_network` takes it.
 
     Raises:
         UnfreezeError: There is none with the right digest.
     """
-    name = f"{model.backbone}.keras"
+    if network := locate.search_network(package, model, *further):
+        return network
     # A package is models/packed/BACKBONE, the file models/BACKBONE.keras.
-    places = list(dict.fromkeys([package / name, package.absolute().parents[1] / name, *further]))
-    there = [place for place in places if place.is_file()]
-    for place in there:
-        if files.hash_file(place) == model.model_sha256:
-            return place
-    found = f"{there[0]} has another digest" if there else f"there is no {places[1]}"
+    place = package.absolute().parents[1] / f"{model.backbone}.keras"
+    there = [*filter(Path.is_file, further), *filter(Path.is_file, [place])]
+    found = f"{there[0]} has another digest" if there else f"there is no {place}"
     raise UnfreezeError(
         f"--explain needs the network that {package} was packed from, and {found}: put the file with sha256 "
         f"{model.model_sha256:.12} there (`dvc checkout`, `dvc pull` or `dvc repro` bring it)"

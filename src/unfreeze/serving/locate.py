@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import verdict
+from unfreeze.records.packed_model import PackedModel
 
 REGISTERED = "models:/"
 
@@ -54,3 +56,22 @@ def find_package(paths: Paths, name: str | None) -> Located:
         f"no model {name}: {known}; expected a backbone, a folder that holds model.json and the files of a packed "
         f"model, or {REGISTERED}NAME@ALIAS"
     )
+
+
+def search_network(package: Path, model: PackedModel, *further: Path) -> Path | None:
+    """Return the `.keras` file that a package was made from; None if it is not found.
+
+    It is known by its digest. Searched are the files named here, the package, and the two folders above it: a package
+    is models/packed/BACKBONE, its network models/BACKBONE.keras.
+
+    Args:
+        package: The package's folder.
+        model: What it says of itself.
+        further: Files to try first.
+    """
+    folder = package.absolute()
+    near = [path for place in (folder, *folder.parents[:2]) for path in sorted(place.glob("*.keras"))]
+    # Hashing takes a while: the likely ones first.
+    near.sort(key=lambda path: path.stem != model.backbone)
+    candidates = dict.fromkeys(path for path in (*further, *near) if path.is_file())
+    return next((path for path in candidates if files.hash_file(path) == model.model_sha256), None)

@@ -12,6 +12,7 @@ from unfreeze.paths import Paths
 from unfreeze.records import lineage
 from unfreeze.records.corrections import Corrections
 from unfreeze.records.costs import Latency
+from unfreeze.records.exported_model import Exports
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Abstention, Evaluation
 from unfreeze.records.training import Training
@@ -142,6 +143,20 @@ def list_correction_metrics(of: Corrections) -> Iterator[Point]:
     yield "corrections_excluded", float(of.counts.excluded), 0
     for effect in of.comparison.effects if of.comparison else ():
         yield f"{effect.backbone} gain by corrections", _round(100 * effect.difference.value), 0
+
+
+def list_export_metrics(of: Exports, after: int) -> Iterator[Point]:
+    """Yield size, speed and fidelity of each exported format.
+
+    Args:
+        of: The formats.
+        after: Milliseconds between the run's begin and now: of two measurements MLflow shows the later one.
+    """
+    for row in of.formats:
+        name = clean_metric_name(row.format)
+        for key, value in row:
+            if isinstance(value, float):
+                yield f"export/{name}/{key}", _round(value), 0, after
 
 
 def clean_metric_name(text: str) -> str:

@@ -30,10 +30,17 @@ PLATFORM = "platform"
 CORRECTIONS = "corrections"
 CORRECTIONS_SHA256 = "corrections_sha256"
 
+# On versions of the registered model that were judged as an exported format, and on their logged models: the format,
+# and the digest of the exported folder where the package does not hold its network.
+FORMAT, EXPORT_SHA256 = "format", "export_sha256"
+
 # On versions of the registered model: what the package says of itself.
 TEMPERATURE = "temperature"
 UNSURE_BELOW, UNLIKE_BEYOND = "unsure_below", "unlike_beyond"
 EXAMPLE = "example_probabilities"
+
+# On the runs of backbones: digest of the record of exported formats that was logged last.
+EXPORTS_SHA256 = "exports_sha256"
 
 # On the runs of backbones: the model and what it takes, and the digests of the folds it was made with.
 MODEL_SHA256 = "model_sha256"

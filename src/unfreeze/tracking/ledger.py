@@ -16,6 +16,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.trial import Trial
 from unfreeze.runtime.console import log
 from unfreeze.tracking import models
+from unfreeze.tracking.models import Variant
 from unfreeze.tracking.server import Server, shorten_error
 from unfreeze.tracking.study import StudyRuns
 
@@ -144,6 +145,12 @@ class Ledger:
         """Log the report in the study's run, and all of its backbones that is missing."""
         self._of_stage.report(backbones)
 
+    @survive_failures
+    def log_exports(self, backbone: str) -> None:
+        """Log the exported formats of a backbone in its run, if the store has that run."""
+        if not self._of_stage.log_exports(backbone):
+            log.info("MLflow has no run of %s yet: `unfreeze sync` logs it with its exports", backbone)
+
     def sync(self, backbones: list[str]) -> None:
         """Log all of a finished study that is missing, however long it takes.
 
@@ -174,6 +181,20 @@ class Ledger:
             run = study.complete(backbone, "figures")
             model = models.log(self.server, run, self.paths, backbone)
             return Entry(run.id, model, study.find_study().id)
+
+    def log_variant(self, backbone: str, variant: Variant) -> str:
+        """Log an exported format beside the model in a finished backbone's run, and return its logged model.
+
+        Args:
+            backbone: The backbone, after `complete_entry`.
+            variant: The exported format.
+
+        Raises:
+            UnfreezeError: The store cannot be used.
+        """
+        with self.server.in_one_line():
+            run = StudyRuns(self.paths, self.server).find_backbone(backbone)
+            return models.log(self.server, run, self.paths, backbone, variant)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import functools
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from unfreeze.tracking.server import Server
 
 # Where MLflow's saved Keras models have theirs.
 FILE = "data/model.keras"
+# Where a model that was logged as an exported format has the exported folder, unless its package holds that network.
+EXPORTED = "exported"
+# Tags of a logged model that only exported formats have.
+OF_VARIANTS = (keys.FORMAT, keys.PACKAGE_SHA256, keys.EXPORT_SHA256)
 # MLflow ends a tag at 8,000.
 MOST_LETTERS = 4000
 # Results of the training that the model's page shows.
@@ -48,6 +53,26 @@ REQUIREMENTS = (
 OPTIONAL = "pillow-heif"
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A backbone's model as one of its exported formats.
+
+    Args:
+        format: Name of the format.
+        package: The package that services get with it.
+        exported: The exported folder; None where the package's network is the exported one.
+    """
+
+    format: str
+    package: Path
+    exported: Path | None
+
+    def list_tags(self) -> dict[str, str]:
+        """Return what tells it from other models of the same run."""
+        tags = {keys.FORMAT: self.format, keys.PACKAGE_SHA256: hash_package(self.package)}
+        return tags | ({keys.EXPORT_SHA256: hash_package(self.exported)} if self.exported else {})
+
+
 @functools.cache
 def load_library() -> None:
     """Import what MLflow needs to keep models, which takes seconds."""
@@ -55,7 +80,7 @@ def load_library() -> None:
         import mlflow.pyfunc  # noqa: F401
 
 
-def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
+def log(server: Server, run: Run, paths: Paths, backbone: str, variant: Variant | None = None) -> str:
     """Log a backbone's model as the output of its run; what an earlier attempt began is completed.
 
     Args:
@@ -63,6 +88,7 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
         run: The backbone's run.
         paths: Where the model, its package and the images lie.
         backbone: The backbone.
+        variant: An exported format that is logged beside the model itself; None for the model.
 
     Returns:
         The logged model's id.
@@ -73,14 +99,22 @@ def log(server: Server, run: Run, paths: Paths, backbone: str) -> str:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     client = server.client
-    known = list(client.search_logged_models([server.experiment_id], f"source_run_id = '{run.id}'"))
+    wanted = variant.list_tags() if variant else {}
+    known = [
+        model
+        for model in client.search_logged_models([server.experiment_id], f"source_run_id = '{run.id}'")
+        if all(model.tags.get(name) == wanted.get(name) for name in OF_VARIANTS)
+    ]
     whole = next((model.model_id for model in known if model.status == "READY"), None)
     if whole is None:
-        packed = read_package(paths, backbone)
-        model = known[0] if known else _create(server, run, paths, packed)
+        package = variant.package if variant else paths.packed(backbone)
+        packed = read_model(package) if variant else read_package(paths, backbone)
+        model = known[0] if known else _create(server, run, paths, packed, variant)
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
             saved = Path(folder) / "model"
-            _save(saved, paths, packed, model, run)
+            _save(saved, paths, package, model, run)
+            if variant and variant.exported:
+                shutil.copytree(variant.exported, saved / EXPORTED)
             client.log_model_artifacts(model.model_id, str(saved))
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         whole = str(model.model_id)
@@ -169,24 +203,29 @@ def list_example(packed: PackedModel, most: int = 5) -> list[tuple[str, float]]:
     return sorted(said, key=lambda one: -one[1])[:most]
 
 
-def _create(server: Server, run: Run, paths: Paths, packed: PackedModel) -> Any:
+def _create(server: Server, run: Run, paths: Paths, packed: PackedModel, variant: Variant | None) -> Any:
     training = Training.read(paths.training(packed.backbone))
+    tags, name, note = {}, packed.backbone, describe(packed)
+    if variant:
+        tags, name = variant.list_tags(), f"{packed.backbone}-{variant.format}"
+        where = EXPORTED if variant.exported else PACKED
+        note = f"Judged as the exported format `{variant.format}`, which is in `{where}`. {note}"[:MOST_LETTERS]
     return server.client.create_logged_model(
         server.experiment_id,
-        packed.backbone,
+        name,
         run.id,
-        tags={keys.NOTE: describe(packed)},
+        tags={keys.NOTE: note, **tags},
         params={name: str(getattr(training, name)) for name in SHOWN},
     )
 
 
-def _save(folder: Path, paths: Paths, packed: PackedModel, logged: Any, run: Run) -> None:
+def _save(folder: Path, paths: Paths, package: Path, logged: Any, run: Run) -> None:
     load_library()
+    packed = read_model(package)
     import mlflow.pyfunc
     import pandas as pd
     from mlflow.models import Model
 
-    package = paths.packed(packed.backbone)
     model = Model(
         artifact_path=logged.artifact_location,
         model_uuid=logged.model_id,

@@ -213,6 +213,26 @@ class Registry:
             raise UnfreezeError(self._explain_other(version, "package"))
         return found
 
+    def download_export(self, version: Version, folder: Path) -> Path | None:
+        """Bring the exported folder here that a version was judged by.
+
+        Args:
+            version: The version.
+            folder: Where to.
+
+        Returns:
+            The exported folder; None where the version's package is what was judged.
+
+        Raises:
+            UnfreezeError: It is not the one that was registered.
+        """
+        if keys.EXPORT_SHA256 not in version.tags:
+            return None
+        found = self._download(version, models.EXPORTED, folder)
+        if models.hash_package(found) != version.tags[keys.EXPORT_SHA256]:
+            raise UnfreezeError(self._explain_other(version, "exported folder"))
+        return found
+
     def _download(self, version: Version, name: str, folder: Path) -> Path:
         import mlflow.artifacts
 
@@ -262,8 +282,8 @@ class Registry:
         return {name: int(version) for name, version in found.aliases.items()} if found else {}
 
     def _find_equal(self, tags: Mapping[str, str]) -> list[Version]:
-        """Return the versions with the same bytes, package and data, the first first."""
-        same = (keys.MODEL_SHA256, keys.DATA_SHA256, keys.PACKAGE_SHA256)
+        """Return the versions with the same bytes, package, data and exported format, the first first."""
+        same = (keys.MODEL_SHA256, keys.DATA_SHA256, keys.PACKAGE_SHA256, keys.FORMAT, keys.EXPORT_SHA256)
         found = [
             version
             for version in self.list_versions()

@@ -69,6 +69,18 @@ class Runs:
                 found[run.tags[keys.KEY]] = run
         self._known, self._all_known = found, True
 
+    def find(self, key: str) -> Run | None:
+        """Return the run with a key; None if it was not made yet.
+
+        Args:
+            key: What comes after the prefix.
+        """
+        full_key = f"{self.prefix}/{key}"
+        known = self._known.get(full_key)
+        if known is None and not self._all_known:
+            known = next(iter(self._search(f"tags.`{keys.KEY}` = '{full_key}'", 1)), None)
+        return known
+
     def run(self, key: str, name: str, kind: str, parent: Run | None, tags: Mapping[str, str]) -> Run:
         """Return the run with a key, made if it is missing.
 
@@ -79,10 +91,7 @@ class Runs:
             parent: The run above it.
             tags: What else it is made with.
         """
-        full_key = f"{self.prefix}/{key}"
-        known = self._known.get(full_key)
-        if known is None and not self._all_known:
-            known = next(iter(self._search(f"tags.`{keys.KEY}` = '{full_key}'", 1)), None)
+        full_key, known = f"{self.prefix}/{key}", self.find(key)
         above = {keys.PARENT: parent.id} if parent else {}
         if known is None:
             given = {**_clean(tags), **above, keys.KEY: full_key, keys.KIND: kind}

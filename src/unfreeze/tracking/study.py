@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -13,6 +14,7 @@ from unfreeze.images import store
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
 from unfreeze.records.corrections import Corrections, describe_counts
+from unfreeze.records.exported_model import Exports
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.records.verdict import Verdict
 from unfreeze.settings.params import Params, load
@@ -142,6 +144,7 @@ class StudyRuns:
                 known = {point[0] for point in contents.list_test_metrics(self.paths, backbone)}
                 self.runs.log(run, metrics=contents.list_verdict_metrics(rows[backbone], known))
                 self._mark_logged(run, "verdict")
+            self._log_exports(run, backbone)
             self._refresh_lock(run)
         study = self.find_study()
         self._refresh_lock(study)
@@ -161,6 +164,16 @@ class StudyRuns:
         self._log_corrections(study)
         self.runs.finish(study)
         views.write_views(self.server.client, self.server.experiment_id, self.runs.prefix, study.id)
+
+    def log_exports(self, backbone: str) -> bool:
+        """Log the exported formats of a backbone in its run, and tell whether the store has that run.
+
+        None is made here: the rest of the study may be missing, or the code may be another than that of the study.
+        """
+        run = self.runs.find(backbone)
+        if run is not None:
+            self._log_exports(run, backbone)
+        return run is not None
 
     def log_trial(self, backbone: str, trial: Trial) -> None:
         """Log the epochs of a trial that are new, and its end if it has one."""
@@ -225,6 +238,18 @@ class StudyRuns:
 
         for picture in draw.list_backbone_pictures(self.paths, backbone):
             self.runs.log_artifact(run, picture, "plots")
+
+    def _log_exports(self, run: Run, backbone: str) -> None:
+        """Log the recorded formats if they are of the run's model, and not those that were logged last."""
+        path = self.paths.exports(backbone)
+        if not path.exists() or run.tags.get(keys.EXPORTS_SHA256) == files.hash_file(path):
+            return
+        found = Exports.read(path)
+        if found.model_sha256 == run.tags.get(keys.MODEL_SHA256):
+            after = max(0, int(1000 * time.time()) - run.begun)
+            self.runs.log(run, metrics=contents.list_export_metrics(found, after))
+            self.runs.log_artifact(run, path, "export")
+            self.runs.log(run, tags={keys.EXPORTS_SHA256: files.hash_file(path)})
 
     def _refresh_lock(self, run: Run) -> None:
         """The lock is whole only after the stage that wrote the report has ended."""

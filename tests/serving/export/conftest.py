@@ -8,7 +8,8 @@ from unfreeze.serving.export import write
 from unfreeze.serving.export.registry import find_formats
 from unfreeze.serving.export.write import Source
 
-FORMATS = ("openvino", "openvino-int8", "onnx", "litert", "saved_model")
+FLOATS = ("openvino", "onnx", "litert", "saved_model")
+FORMATS = (*FLOATS, "openvino-int8")
 
 
 def make_source(packed: Path, *, max_drop: float = 0.5) -> Source:

@@ -103,7 +103,13 @@ def test_broken_weights_are_caught_by_the_tensors(packed: Path, tmp_path: Path) 
 def test_an_artefact_that_cannot_be_loaded_is_caught(packed: Path, tmp_path: Path) -> None:
     (entry,) = find_formats("onnx")
     broken = dataclasses.replace(entry, write=lambda _, folder: (folder / "model.onnx").write_bytes(b"\x08"))
-    assert "from_scratch as onnx: its runtime cannot load it" in refuse(packed, tmp_path, broken)
+    assert "from_scratch as onnx: its runtime cannot load or run it" in refuse(packed, tmp_path, broken)
+
+
+def test_an_artefact_that_cannot_be_run_is_caught(packed: Path, tmp_path: Path) -> None:
+    (entry,) = find_formats("onnx")
+    failing = dataclasses.replace(entry, run="NETWORK.run(['no such output'], {})")
+    assert "from_scratch as onnx: its runtime cannot load or run it (" in refuse(packed, tmp_path, failing)
 
 
 def test_a_loss_of_accuracy_past_the_limit_is_caught_by_the_scores(packed: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.serving.golden import read_golden
 from tests.serving.packed import CLASSES, draw_image
 from tests.serving.service.running import FORM, Running, run_service, write_binary_v2, write_form, write_v2
 from unfreeze import files
@@ -24,25 +25,7 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def turned() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
-
-
-PHOTO = draw_image("red", 3, size=(300, 200))
-GOLDEN = {
-    "turned by EXIF": encode(PHOTO, "JPEG", exif=turned()),
-    "CMYK": encode(PHOTO.convert("CMYK"), "JPEG"),
-    "progressive": encode(PHOTO, "JPEG", progressive=True),
-    "palette": encode(PHOTO.quantize(16), "PNG"),
-    "alpha": encode(PHOTO.convert("RGBA").rotate(20), "PNG"),
-    "16 bits": encode(Image.fromarray(np.arange(60_000, dtype=np.uint16).reshape(200, 300)), "PNG"),
-    "grey": encode(PHOTO.convert("L"), "JPEG"),
-    "animated": encode(PHOTO, "GIF", save_all=True, append_images=[PHOTO.rotate(90)]),
-    "WebP": encode(PHOTO, "WEBP"),
-    "TIFF": encode(PHOTO, "TIFF", compression="tiff_lzw"),
-}
+GOLDEN = read_golden()
 
 
 def say(packed: Path, path: Path) -> Answers:
@@ -111,7 +94,7 @@ def test_an_image_unlike_the_training_images_is_not_accepted(packed: Path, tmp_p
     described["unlike"] |= {"cosine": 0.0, "euclidean": 0.0}
     files.write_json(folder / "model.json", described)
     with run_service(folder) as one:
-        said = one.ask("/predict", GOLDEN["grey"]).json["predictions"][0]
+        said = one.ask("/predict", GOLDEN["grey.jpg"]).json["predictions"][0]
         assert (said["accepted"], said["reason"]) == (False, "unlike training")
         assert one.count('unfreeze_rejections_total{reason="unlike training"}') == 1
         assert one.count("unfreeze_unlike_share") == 1
@@ -127,7 +110,7 @@ def test_the_protocols_metadata(running: Running) -> None:
     assert (shapes["probabilities"], shapes["nearest_id"]) == ([-1, 3], [-1, 10])
     assert running.ask("/v2/models/from_scratch/ready").status == 200
     assert running.ask("/v2/models/other").json["error"] == "no model 'other' : this service has from_scratch"
-    assert running.ask("/v2/models/from_scratch/versions/9/infer", write_v2(GOLDEN["grey"])).status == 404
+    assert running.ask("/v2/models/from_scratch/versions/9/infer", write_v2(GOLDEN["grey.jpg"])).status == 404
 
 
 @pytest.mark.parametrize(
@@ -135,17 +118,23 @@ def test_the_protocols_metadata(running: Running) -> None:
     [
         ("/predict", b"", {}, 422, "image: the file is empty"),
         ("/predict", b"a picture", {}, 422, "image: text, which begins with 'a picture'"),
-        ("/predict", GOLDEN["grey"][:900], {}, 422, "image: "),
+        ("/predict", GOLDEN["grey.jpg"][:900], {}, 422, "image: "),
         ("/predict", encode(Image.new("1", (9000, 9000)), "PNG"), {}, 422, "9000 x 9000 pixels are more than 1,000"),
-        ("/predict", GOLDEN["grey"], {"Content_Type": "text/plain"}, 415, "content type 'text/plain': send an image"),
+        (
+            "/predict",
+            GOLDEN["grey.jpg"],
+            {"Content_Type": "text/plain"},
+            415,
+            "content type 'text/plain': send an image",
+        ),
         ("/predict", b"", {"Content_Type": "multipart/form-data"}, 400, "form"),
         ("/predict", b"x", {"Content_Type": FORM}, 400, "form"),
         ("/predict", write_form(), {"Content_Type": FORM}, 400, "the form holds no file"),
         ("/predict", write_form(*[("a", b"")] * 33), {"Content_Type": FORM}, 413, "Too many files"),
-        ("/predict", write_form(("a", GOLDEN["grey"]), ("b", b"?")), {"Content_Type": FORM}, 422, "b: text"),
+        ("/predict", write_form(("a", GOLDEN["grey.jpg"]), ("b", b"?")), {"Content_Type": FORM}, 422, "b: text"),
         (INFER, b"{", {}, 400, "its JSON cannot be read"),
         (INFER, write_v2(b"a picture"), {}, 422, "image 0: text"),
-        ("/explain?class=lilac", GOLDEN["grey"], {}, 400, "no class 'lilac': this model has blue, green, red"),
+        ("/explain?class=lilac", GOLDEN["grey.jpg"], {}, 400, "no class 'lilac': this model has blue, green, red"),
         ("/explain", write_form(("a", b""), ("b", b"")), {"Content_Type": FORM}, 413, "2 images: one at a time"),
         ("/nowhere", None, {}, 404, "Not Found"),
         ("/predict", None, {}, 405, "Method Not Allowed"),
@@ -164,7 +153,7 @@ def test_what_cannot_be_answered_is_refused_in_one_line(
 def test_metrics_count_what_happened(running: Running) -> None:
     before = running.count('unfreeze_requests_total{path="/predict",status="422"}')
     running.ask("/predict", b"a picture")
-    running.ask("/predict", GOLDEN["grey"])
+    running.ask("/predict", GOLDEN["grey.jpg"])
     text = running.ask("/metrics").body.decode()
     assert running.count('unfreeze_requests_total{path="/predict",status="422"}') == before + 1
     for phase in ("receive", "decode", "wait", "network", "answer", "whole"):
@@ -176,10 +165,10 @@ def test_metrics_count_what_happened(running: Running) -> None:
 def test_a_token_is_needed_where_there_is_one(packed: Path) -> None:
     with run_service(packed, token="secret") as one:
         for headers in ({}, {"Authorization": "Bearer secre"}, {"Authorization": "Basic secret"}):
-            answer = one.ask("/predict", GOLDEN["grey"], **headers)
+            answer = one.ask("/predict", GOLDEN["grey.jpg"], **headers)
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert one.ask("/metrics", **headers).status == 401
-        assert one.ask("/predict", GOLDEN["grey"], Authorization="Bearer secret").status == 200
+        assert one.ask("/predict", GOLDEN["grey.jpg"], Authorization="Bearer secret").status == 200
         # The page asks for the token, and load balancers know none.
         assert [one.ask(path).status for path in ("/", "/v2/health/live", "/v2/health/ready")] == [200] * 3
         # Behind a token any name may lead here.
@@ -187,7 +176,7 @@ def test_a_token_is_needed_where_there_is_one(packed: Path) -> None:
 
 
 def test_without_a_token_pages_of_other_sites_cannot_ask(running: Running) -> None:
-    answer = running.ask("/predict", GOLDEN["grey"], Host="evil.example:8000")
+    answer = running.ask("/predict", GOLDEN["grey.jpg"], Host="evil.example:8000")
     assert (answer.status, answer.json["error"]) == (
         421, "host 'evil.example:8000' is not this machine: ask 127.0.0.1 or localhost",
     )  # fmt: skip

@@ -54,6 +54,14 @@ class Format:
     modules: tuple[str, ...] = ()
     tolerance: float | None = 2e-5
 
+    def measure_megabytes(self, folder: Path) -> float:
+        """Return the size of the artefact in an exported folder, 10^6 bytes.
+
+        Args:
+            folder: The exported folder.
+        """
+        return sum(_measure_size(folder / artefact) for artefact in self.artefacts) / 1e6
+
 
 _formats: dict[str, Format] = {}
 
@@ -91,3 +99,9 @@ def find_formats(names: str) -> list[Format]:
                 "`.venv/bin/pip install --constraint requirements.lock '.[export]'`"
             )
     return [_formats[name] for name in chosen]
+
+
+def _measure_size(path: Path) -> int:
+    if path.is_dir():
+        return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+    return path.stat().st_size

@@ -16,6 +16,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding, formats, store
 from unfreeze.images.store import Images
+from unfreeze.paths import Paths
 from unfreeze.records.exported_model import Export, ExportedModel, Exports, Parity
 from unfreeze.records.packed_model import PackedModel, Unlike, Unsure
 from unfreeze.runtime import console
@@ -28,6 +29,7 @@ from unfreeze.serving.export.program import PREDICT, Program, measure_speed, wri
 from unfreeze.serving.export.registry import Format, Material
 from unfreeze.serving.network import FEATURES, PROBABILITIES, Network
 from unfreeze.serving.reference import Reference
+from unfreeze.settings.params import Params
 
 BATCH = 8
 # Images that tensors are compared on, files that predict.py is tried on, images that 8-bit ranges are taken from.
@@ -58,6 +60,26 @@ class Source:
     folds: pd.DataFrame
     seed: int
     max_drop: float
+
+    @classmethod
+    def read(cls, params: Params, paths: Paths, backbone: str, packed: Path | None = None) -> "Source":
+        """Return what a backbone's exports are made of in a checkout.
+
+        Args:
+            params: All of params.yaml.
+            paths: The checkout.
+            backbone: The backbone.
+            packed: Its package, where that is elsewhere.
+        """
+        return cls(
+            package=packed or paths.packed(backbone),
+            model=paths.model(backbone),
+            images=paths.images,
+            raw=paths.raw,
+            folds=files.read_csv(paths.split),
+            seed=params.seed,
+            max_drop=params.export.max_drop,
+        )
 
 
 def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
@@ -112,7 +134,7 @@ class _Exporter:
         _write_features(folder, reference.vectors)
         model = self._describe(entry, folder, self.packed.unsure, self.packed.unlike)
         model.write(folder / MODEL)
-        program = _load(entry, folder, name)
+        program = _load(entry, folder, name, self.packed.size)
         output = self._run(program, self.val, f"{name} as {entry.name}: held-back images")
         tensors = parity.compare_tensors(name, entry, expected, output.probabilities)
         scores = parity.compare_scores(
@@ -136,7 +158,7 @@ class _Exporter:
         rows = [
             Export(
                 format=entry.name,
-                megabytes=sum(_measure_size(out / entry.name / artefact) for artefact in entry.artefacts) / 1e6,
+                megabytes=entry.measure_megabytes(out / entry.name),
                 latency_ms=latency,
                 images_per_second=rate,
                 difference=passed.tensors.difference,
@@ -260,14 +282,16 @@ def _convert(entry: Format, material: Material, folder: Path, name: str) -> None
         ) from error
 
 
-def _load(entry: Format, folder: Path, name: str) -> Program:
+def _load(entry: Format, folder: Path, name: str, size: int) -> Program:
     try:
-        return Program(folder)
+        program = Program(folder)
+        list(program.run([np.zeros((1, size, size, 3), np.uint8)]))
     # Runtimes raise nearly anything.
     except Exception as error:
         raise UnfreezeError(
-            f"{name} as {entry.name}: its runtime cannot load it ({_shorten(error)}): nothing is kept"
+            f"{name} as {entry.name}: its runtime cannot load or run it ({_shorten(error)}): nothing is kept"
         ) from error
+    return program
 
 
 def _shorten(error: Exception) -> str:
@@ -287,9 +311,3 @@ def _decode(paths: Sequence[Path], packed: PackedModel) -> np.ndarray:
 def _answer(network: Network | Program, pixels: np.ndarray) -> np.ndarray:
     batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
     return np.concatenate([probabilities for probabilities, _ in network.run(batches)])
-
-
-def _measure_size(path: Path) -> int:
-    if path.is_dir():
-        return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
-    return path.stat().st_size

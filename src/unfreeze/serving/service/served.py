@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from unfreeze import files
 from unfreeze.serving import locate
 from unfreeze.serving.classifier import Answers, Classifier
 from unfreeze.serving.locate import Located
@@ -65,15 +64,10 @@ class Served:
         return answers
 
     def find_keras(self) -> Path | None:
-        """Return the `.keras` file that the package was made from, if it lies beside the package or its folder."""
+        """Return the `.keras` file that the package was made from, if `locate.search_network` finds it."""
         # Where there is none it may come later.
-        if not self._found:
-            folder = self.located.folder.absolute()
-            for place in (folder, folder.parent, folder.parent.parent):
-                for path in sorted(place.glob("*.keras")):
-                    if files.hash_file(path) == self.digest:
-                        self._found.append(path)
-                        return path
+        if not self._found and (found := locate.search_network(self.located.folder, self.classifier.model)):
+            self._found.append(found)
         return self._found[0] if self._found else None
 
 
