@@ -1,3 +1,4 @@
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,40 @@ def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None
     said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
     assert "going on with mobilenetv2.h5: 16 of 32 rows are there" in said
     assert files.hash_file(path) == before
+
+
+@pytest.mark.parametrize(("parts", "size"), [((0, 1), 5), ((1,), 8), ((0,), 4096)])
+def test_finished_shards_are_taken_and_give_the_same_bytes(
+    extracted: Checkout, parts: tuple[int, ...], size: int
+) -> None:
+    path, cluster = extracted.paths.features("mobilenetv2"), {"rows_per_shard": size}
+    before = files.hash_file(path)
+    with extracted.changed_params(cluster=cluster):
+        for index in parts:
+            extracted.run("unfreeze", "work", "extract", "mobilenetv2", "--index", str(index), "--of", "2")
+        finished = len(list(extracted.paths.shards.glob("*.json")))
+        path.unlink()
+        said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
+    assert finished > 0
+    assert f"extract@mobilenetv2: {finished} finished shards were taken from" in said
+    assert files.hash_file(path) == before
+    shutil.rmtree(extracted.paths.shards)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("extract", "vgg16", "--index", "0", "--of", "2"), "'vgg16': expected one of the study's, mobilenetv2"),
+        (("extract", "--index", "0", "--of", "2"), "backbone None: expected one of the study's, mobilenetv2"),
+        (("extract", "mobilenetv2", "--index", "2", "--of", "2"), "--index 2 --of 2: expected an index from 0"),
+        (("report", "--index", "0", "--of", "1"), "invalid choice: 'report'"),
+    ],
+)
+def test_what_cannot_be_worked_on_is_refused(extracted: Checkout, arguments: tuple[str, ...], said: str) -> None:
+    done = extracted.try_run("unfreeze", "work", *arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not extracted.paths.shards.exists()
 
 
 def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkout) -> None:
