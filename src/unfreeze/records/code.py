@@ -25,7 +25,7 @@ from unfreeze.paths import Paths
 from unfreeze.records.module import PACKAGE, Module, find_names, read_module
 from unfreeze.records.syntax import iterate_tokens
 
-# They show or log what happens, load libraries, name files, which DVC compares by itself, or divide rows among machines.
+# They show or log what happens, load libraries, name files, which DVC compares by itself, or say who computes rows.
 WITHOUT_EFFECT = frozenset(
     {
         "unfreeze.cluster.shards",
