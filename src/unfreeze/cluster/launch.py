@@ -14,4 +14,9 @@ def open_storage(settings: cluster.Cluster, paths: Paths) -> Storage:
 
 def make_cluster(settings: cluster.Cluster, paths: Paths) -> Cluster:
     """Return what computes the rows of stages."""
-    return Local(open_storage(settings, paths), settings.rows_per_shard)
+    storage = open_storage(settings, paths)
+    if settings.engine == "ray":
+        from unfreeze.cluster.ray_cluster import RayCluster
+
+        return RayCluster(settings, storage)
+    return Local(storage, settings.rows_per_shard)

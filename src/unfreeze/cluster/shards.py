@@ -21,12 +21,14 @@ class Work:
         determined_by: All that the rows depend on, as JSON holds it: digests of code and inputs, settings.
         segments: Numbers of rows of the parts that follow each other and that no shard crosses: folds, views.
         load: Returns what computes rows on another machine; a module-level function or a partial of one.
+        name_rows: Says for people which rows those from one number up to another are.
     """
 
     name: str
     determined_by: Mapping[str, Any]
     segments: tuple[int, ...]
     load: Callable[[], Compute]
+    name_rows: Callable[[int, int], str] = "rows {} to {}".format
 
     @property
     def rows(self) -> int:

@@ -1,5 +1,6 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
+import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.checks import gate, rules
 from unfreeze.cluster.shards import Cluster, Compute, Work
+from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache, extraction, pooled
 from unfreeze.features.plan import Plan
 from unfreeze.features.plan import Settings as CacheSettings
@@ -176,7 +178,9 @@ def build_network(settings: Settings, paths: Paths, backbone: str) -> Backbone:
     return Backbone(find_row(backbone), store.describe(paths.images).size, settings.pixels)
 
 
-def load_compute(settings: Settings, paths: Paths, backbone: str, position: int) -> Compute:
+def load_compute(
+    settings: Settings, paths: Paths, backbone: str, position: int, determined_by: dict[str, str]
+) -> Compute:
     """Return what computes rows of the activations on another machine.
 
     Args:
@@ -184,9 +188,21 @@ def load_compute(settings: Settings, paths: Paths, backbone: str, position: int)
         paths: The checkout, which all machines see.
         backbone: Name of the backbone.
         position: Where it is cut.
+        determined_by: As in `Plan`.
+
+    Raises:
+        UnfreezeError: Images, weights, split or engine are others there.
     """
     console.import_tensorflow()
-    return prepare(settings, paths, build_network(settings, paths, backbone), position).compute
+    prepared = prepare(settings, paths, build_network(settings, paths, backbone), position)
+    there = prepared.plan.determined_by
+    differing = [name for name, value in determined_by.items() if there.get(name) != value]
+    if differing:
+        raise UnfreezeError(
+            f"{platform.node()} would extract other rows, for {', '.join(differing)} differ: run `dvc pull` there, "
+            f"or share {paths.root}"
+        )
+    return prepared.compute
 
 
 def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Extraction) -> Work:
@@ -200,8 +216,14 @@ def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Ext
             "settings": plan.settings.model_dump(mode="json"),
         },
         (*prepared.train.segments, *prepared.val.segments) if plan.stored else (),
-        partial(load_compute, settings, paths, backbone, plan.position),
+        partial(load_compute, settings, paths, backbone, plan.position, plan.determined_by),
+        partial(_name_images, paths, np.concatenate([prepared.train.rows, prepared.val.rows])),
     )
+
+
+def _name_images(paths: Paths, rows: np.ndarray, start: int, stop: int) -> str:
+    ids = store.describe(paths.images).ids
+    return f"images {ids[rows[start]]} to {ids[rows[stop - 1]]}"
 
 
 def plan_work(settings: Settings, paths: Paths, backbone: str) -> Work:
