@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
 from unfreeze.features import cache
@@ -122,6 +123,18 @@ def test_finished_shards_are_taken_and_give_the_same_bytes(
         said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
     assert finished > 0
     assert f"extract@mobilenetv2: {finished} finished shards were taken from" in said
+    assert files.hash_file(path) == before
+    shutil.rmtree(extracted.paths.shards)
+
+
+@pytest.mark.parametrize(("nodes", "size"), [(1, 4096), (2, 5)])
+def test_machines_of_a_cluster_give_the_same_bytes(extracted: Checkout, nodes: int, size: int) -> None:
+    path = extracted.paths.features("mobilenetv2")
+    before = files.hash_file(path)
+    path.unlink()
+    with start_nodes(nodes) as cluster, extracted.changed_params(cluster={"engine": "ray", "rows_per_shard": size}):
+        extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item", RAY_ADDRESS=cluster.address)
+    assert len(list(extracted.paths.shards.glob("*.json"))) == (2 if size == 4096 else 7)
     assert files.hash_file(path) == before
     shutil.rmtree(extracted.paths.shards)
 

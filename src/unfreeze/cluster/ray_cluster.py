@@ -231,9 +231,8 @@ class _Run:
     def _count_try(self, shard: Shard, reason: str) -> None:
         """Try a shard again, unless it failed too often: then the others are finished first."""
         self._tries[shard.id] += 1
-        console.log.warning(
-            "%s: %s failed: %s", self._work.name, self._work.name_rows(shard.start, shard.stop), reason
-        )
+        rows = self._work.name_rows(shard.start, shard.stop)
+        console.log.warning("%s: %s failed: %s", self._work.name, rows, reason)
         if self._tries[shard.id] < self._settings.tries:
             self._missing.append(shard)
         else:
