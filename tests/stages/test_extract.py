@@ -109,33 +109,54 @@ def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None
     assert files.hash_file(path) == before
 
 
-@pytest.mark.parametrize(("parts", "size"), [((0, 1), 5), ((1,), 8), ((0,), 4096)])
+# The command of each stage that can be divided, its name for DVC and what it writes.
+DIVIDED = {
+    "check": (("check",), "check", "data/manifest.parquet"),
+    "preprocess": (("preprocess",), "preprocess", "data/images.h5"),
+    "extract": (("extract", "mobilenetv2"), "extract@mobilenetv2", "data/features/mobilenetv2.h5"),
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "parts", "size"),
+    [
+        ("extract", (0, 1), 5),
+        ("extract", (1,), 8),
+        ("extract", (0,), 4096),
+        ("check", (1,), 7),
+        ("preprocess", (0, 1), 7),
+    ],
+)
 def test_finished_shards_are_taken_and_give_the_same_bytes(
-    extracted: Checkout, parts: tuple[int, ...], size: int
+    extracted: Checkout, stage: str, parts: tuple[int, ...], size: int
 ) -> None:
-    path, cluster = extracted.paths.features("mobilenetv2"), {"rows_per_shard": size}
+    command, name, output = DIVIDED[stage]
+    path = extracted.root / output
     before = files.hash_file(path)
-    with extracted.changed_params(cluster=cluster):
+    with extracted.changed_params(cluster={"rows_per_shard": size}):
         for index in parts:
-            extracted.run("unfreeze", "work", "extract", "mobilenetv2", "--index", str(index), "--of", "2")
+            extracted.run("unfreeze", "work", *command, "--index", str(index), "--of", "2")
         finished = len(list(extracted.paths.shards.glob("*.json")))
         path.unlink()
-        said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
+        said = extracted.run("dvc", "repro", "--force", name, "--single-item")
     assert finished > 0
-    assert f"extract@mobilenetv2: {finished} finished shards were taken from" in said
+    assert f"{name}: {finished} finished shards were taken from" in said
     assert files.hash_file(path) == before
     shutil.rmtree(extracted.paths.shards)
 
 
 @pytest.mark.parametrize(("nodes", "size"), [(1, 4096), (2, 5)])
 def test_machines_of_a_cluster_give_the_same_bytes(extracted: Checkout, nodes: int, size: int) -> None:
-    path = extracted.paths.features("mobilenetv2")
-    before = files.hash_file(path)
-    path.unlink()
+    outputs = [extracted.root / output for _, _, output in DIVIDED.values()]
+    before = [files.hash_file(path) for path in outputs]
+    # 40 images in all, of which the folds for training and validation hold 24 and 8.
+    shards = (1 + 1 + 2) if size == 4096 else (8 + 8 + 5 + 2)
     with start_nodes(nodes) as cluster, extracted.changed_params(cluster={"engine": "ray", "rows_per_shard": size}):
-        extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item", RAY_ADDRESS=cluster.address)
-    assert len(list(extracted.paths.shards.glob("*.json"))) == (2 if size == 4096 else 7)
-    assert files.hash_file(path) == before
+        for path, (_, name, _) in zip(outputs, DIVIDED.values(), strict=True):
+            path.unlink()
+            extracted.run("dvc", "repro", "--force", name, "--single-item", RAY_ADDRESS=cluster.address)
+    assert len(list(extracted.paths.shards.glob("*.json"))) == shards
+    assert [files.hash_file(path) for path in outputs] == before
     shutil.rmtree(extracted.paths.shards)
 
 

@@ -10,7 +10,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.imports import pause_collector
 
 # Stages whose rows can be divided; each module has a function `plan_work`.
-STAGES = ("extract",)
+STAGES = ("check", "preprocess", "extract")
 
 
 def add(commands: Any) -> None:

@@ -1,6 +1,6 @@
 """Cuts the rows of a stage into shards, which any machine can compute and whose names say what determines them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,15 @@ def plan_shards(work: Work, rows_per_shard: int) -> list[Shard]:
             shards.append(Shard(files.digest([work.name, dict(work.determined_by), start, stop]), start, stop))
         first = end
     return shards
+
+
+def name_images(names: Sequence[str], start: int, stop: int) -> str:
+    """Say which images some rows are of.
+
+    >>> name_images(["a.png", "b.png", "c.png"], 1, 3)
+    'images b.png to c.png'
+    """
+    return f"images {names[start]} to {names[stop - 1]}"
 
 
 class Cluster(Protocol):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.cluster.shards import Cluster, Compute, Work
+from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache, extraction, pooled
 from unfreeze.features.plan import Plan
@@ -217,13 +217,13 @@ def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Ext
         },
         (*prepared.train.segments, *prepared.val.segments) if plan.stored else (),
         partial(load_compute, settings, paths, backbone, plan.position, plan.determined_by),
-        partial(_name_images, paths, np.concatenate([prepared.train.rows, prepared.val.rows])),
+        partial(_name_rows, paths, np.concatenate([prepared.train.rows, prepared.val.rows])),
     )
 
 
-def _name_images(paths: Paths, rows: np.ndarray, start: int, stop: int) -> str:
+def _name_rows(paths: Paths, rows: np.ndarray, start: int, stop: int) -> str:
     ids = store.describe(paths.images).ids
-    return f"images {ids[rows[start]]} to {ids[rows[stop - 1]]}"
+    return name_images([ids[row] for row in rows[start:stop]], 0, stop - start)
 
 
 def plan_work(settings: Settings, paths: Paths, backbone: str) -> Work:
