@@ -43,10 +43,15 @@ def settings(paths: Paths, *overrides: str) -> check.Settings:
     return select(params, check.Settings)
 
 
+def open_cluster(paths: Paths) -> Local:
+    """Return this machine, which has the stage's code."""
+    files.write_text(paths.code / "check.txt", "the code")
+    return Local(Storage(str(paths.shards)), 4096)
+
+
 def run(chosen: check.Settings, paths: Paths) -> None:
     """Run the stage on this machine."""
-    files.write_text(paths.code / "check.txt", "the code")
-    check.run(chosen, paths, Local(Storage(str(paths.shards)), 4096))
+    check.run(chosen, paths, open_cluster(paths))
 
 
 def waive(paths: Paths, expires: date) -> None:
@@ -219,7 +224,8 @@ def inspect(paths: Paths) -> pd.DataFrame:
     """Do all that the stage does but to ask Great Expectations; return what that would judge of single images."""
     judged = {}
     wanted = settings(paths)
-    check.inspect(wanted, check.Inputs.read(paths), paths, lambda suite, table, _: judged.update({suite: table}))
+    inputs, here = check.Inputs.read(paths), open_cluster(paths)
+    check.inspect(wanted, inputs, paths, lambda suite, table, _: judged.update({suite: table}), here)
     return judged["manifest"]
 
 
