@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy.
 WORKERS := -n 3
 
-.PHONY: help install repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-paper lint ui serve docs lock readme clean
+.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-paper lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ help: ## List the targets
 # What was made already stays, whatever its version of Python, unless PYTHON names another one.
 install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 	@"$(FOUND)" install.py $(if $(filter file,$(origin PYTHON)),--keep-version)
+
+cluster: install ## Add Ray to .venv, 200 MB, to divide work among machines: docs/cluster.md
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-cluster.lock
 
 repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
@@ -107,9 +110,12 @@ docs: install ## Open what the checks found, and the pages of Great Expectations
 readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme
 
-lock: install ## Resolve requirements.lock anew from pyproject.toml
+lock: install ## Resolve requirements.lock and requirements-cluster.lock anew
 	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
+	@# What the extra `cluster` adds to it.
+	printf 'msgpack>=1.1,<2\nray>=2.60,<3\n' | uv pip compile - --no-deps --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements-cluster.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold
 	rm -rf $(VENV) build reports/data_docs dvc_plots

@@ -81,6 +81,11 @@ class Paths:
         return self.planning / "networks"
 
     @property
+    def shards(self) -> Path:
+        """Finished shards of this checkout, where no other storage is set."""
+        return self.planning / "shards"
+
+    @property
     def lock(self) -> Path:
         return self.root / "requirements.lock"
 

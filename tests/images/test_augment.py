@@ -112,7 +112,10 @@ def test_going_on_gives_the_batches_that_were_missing(images: Path, done: int) -
     assert views.rows.tolist() == [*ROWS, *ROWS]
     assert np.array_equal(whole[:7], np.concatenate(list(store.read_batches(images, ROWS, 8))))
     assert not np.array_equal(whole[:7], whole[7:]), "the second view is changed"
-    assert np.array_equal(np.concatenate([whole[:done], *views.iterate_batches(4, done=done)]), whole)
+    assert np.array_equal(np.concatenate([whole[:done], *views.iterate_batches(4, done)]), whole)
+    assert np.array_equal(np.concatenate([*views.iterate_batches(4, 0, done), whole[done:]]), whole)
+    for batch in views.iterate_batches(4, done):
+        assert len(batch) <= 4
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 20])

@@ -13,6 +13,8 @@ from tests.conftest import checkout_with_images, compose, draw
 from tests.scenes import draw_frame, draw_scene
 from unfreeze import files
 from unfreeze.checks import image_check
+from unfreeze.cluster.local import Local
+from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.settings.stage_settings import select
@@ -41,6 +43,17 @@ def settings(paths: Paths, *overrides: str) -> check.Settings:
     return select(params, check.Settings)
 
 
+def open_cluster(paths: Paths) -> Local:
+    """Return this machine, which has the stage's code."""
+    files.write_text(paths.code / "check.txt", "the code")
+    return Local(Storage(str(paths.shards)), 4096)
+
+
+def run(chosen: check.Settings, paths: Paths) -> None:
+    """Run the stage on this machine."""
+    check.run(chosen, paths, open_cluster(paths))
+
+
 def waive(paths: Paths, expires: date) -> None:
     text = f'- check: conflicting_labels\n  image: "*"\n  reason: both are right\n  expires: {expires}\n'
     files.write_text(paths.waivers, text)
@@ -54,7 +67,7 @@ def test_a_class_without_a_readable_image_counts_as_zero() -> None:
 
 
 def test_good_images_pass_and_leave_a_manifest_and_a_page(paths: Paths) -> None:
-    check.run(settings(paths), paths)
+    run(settings(paths), paths)
     rows = pd.read_parquet(paths.manifest)
     assert (rows["verdict"] == "ok").all()
     assert rows["cluster"].is_unique
@@ -74,7 +87,7 @@ def test_classes_of_two_takes_each_are_told_and_cannot_be_split(tmp_path: Path) 
             draw_frame(draw_scene(take), random).save(image, compress_level=0)
     index(paths)
     chosen = settings(paths, "checks.blurry.level=off")
-    check.run(chosen, paths)
+    run(chosen, paths)
     assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 6
     assert pd.read_csv(paths.findings)["check"].value_counts().to_dict() == {"near_duplicates": 120, "takes": 120}
     with pytest.raises(UnfreezeError, match="class 'class0' has 2 different images .*near copies.*other scenes"):
@@ -88,7 +101,7 @@ def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: P
     with pytest.raises(
         UnfreezeError, match=r"two labels \(blue/other.png, red/000.png\): decide which label"
     ) as told:
-        check.run(settings(paths), paths)
+        run(settings(paths), paths)
     assert "\n" not in str(told.value)
     text = paths.findings_page.read_text()
     assert "label blue" in text
@@ -99,19 +112,19 @@ def test_one_image_under_two_labels_ends_the_run_and_is_shown_with_both(paths: P
     )
 
     waive(paths, date.today() + timedelta(1))
-    check.run(settings(paths), paths)
+    run(settings(paths), paths)
     assert pd.read_csv(paths.findings).query("check == 'conflicting_labels'")["waived"].tolist() == [True, True]
     waive(paths, date.today() - timedelta(1))
     with pytest.raises(UnfreezeError, match=r"expired on .* \(both are right\)"):
-        check.run(settings(paths), paths)
+        run(settings(paths), paths)
 
 
 def test_a_bad_file_is_left_out_only_if_that_is_wanted(paths: Paths) -> None:
     (paths.raw / "red/bad.png").write_bytes(b"no image")
     index(paths)
     with pytest.raises(UnfreezeError, match=r"images cannot be read \(red/bad.png\): replace or remove them"):
-        check.run(settings(paths), paths)
-    check.run(settings(paths, "checks.on_bad=quarantine"), paths)
+        run(settings(paths), paths)
+    run(settings(paths, "checks.on_bad=quarantine"), paths)
     listed = pd.read_csv(paths.findings).iloc[0]
     assert (listed["check"], listed["path"]) == ("unreadable", "red/bad.png")
     assert listed["detail"]
@@ -139,13 +152,13 @@ def add_odd_files(paths: Paths) -> None:
 def test_odd_files_are_named_and_left_out_or_used_as_is_said(paths: Paths) -> None:
     add_odd_files(paths)
     with pytest.raises(UnfreezeError) as told:
-        check.run(settings(paths), paths)
+        run(settings(paths), paths)
     assert "3 x an HTML page: the address gave a page" in str(told.value)
     assert "1 x a Git LFS pointer" in str(told.value)
     assert "too few pixels (blue/pixel.png, red/pixel.png): bring larger ones" in str(told.value)
     assert "\n" not in str(told.value)
 
-    check.run(settings(paths, "checks.on_bad=quarantine"), paths)
+    run(settings(paths, "checks.on_bad=quarantine"), paths)
     rows = pd.read_parquet(paths.manifest).set_index("path")
     assert rows["verdict"].value_counts().to_dict() == {"ok": 27, "unreadable": 4, "too_small": 2}
     # As bright as the picture that it was made from.
@@ -166,17 +179,17 @@ def test_a_size_that_gives_the_label_away_is_told(paths: Paths, caplog: pytest.L
     for path in (paths.raw / "blue").iterdir():
         with Image.open(path) as picture:
             picture.resize((64, 48)).save(path)
-    check.run(settings(paths), paths)
+    run(settings(paths), paths)
     result = json.loads(paths.checks("shortcuts").read_text())
     assert result["warnings"] == 1
     with pytest.raises(UnfreezeError, match=r"alone predicts the label \(width, height, aspect"):
-        check.run(settings(paths, "checks.shortcut.level=error"), paths)
+        run(settings(paths, "checks.shortcut.level=error"), paths)
 
 
 def test_groups_of_the_source_are_clusters(paths: Paths) -> None:
     table = pd.read_csv(paths.raw_index)
     files.write_csv(paths.raw_index, table.assign(group=["a", "a", "b"] * 8))
-    check.run(settings(paths), paths)
+    run(settings(paths), paths)
     assert pd.read_parquet(paths.manifest)["cluster"].nunique() == 2
 
 
@@ -184,18 +197,18 @@ def test_every_suite_is_told_not_only_the_first(paths: Paths) -> None:
     (paths.raw / "red/bad.png").write_bytes(b"no image")
     index(paths)
     with pytest.raises(UnfreezeError, match=r"images cannot be read .*classes have fewer than 20 readable images"):
-        check.run(settings(paths, "checks.min_images_per_class=20"), paths)
+        run(settings(paths, "checks.min_images_per_class=20"), paths)
 
 
 def test_a_set_without_one_readable_image_is_refused_in_one_line(paths: Paths) -> None:
     for path in paths.raw.rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(UnfreezeError, match=r"fewer than 10 readable images \(blue, red\)"):
-        check.run(settings(paths, "checks.on_bad=quarantine"), paths)
+        run(settings(paths, "checks.on_bad=quarantine"), paths)
 
 
 def test_checks_that_are_off_leave_empty_results(paths: Paths) -> None:
-    check.run(settings(paths, "checks.shortcut.level=off", "checks.drift.level=off"), paths)
+    run(settings(paths, "checks.shortcut.level=off", "checks.drift.level=off"), paths)
     assert json.loads(paths.checks("shortcuts").read_text())["expectations"] == []
 
 
@@ -211,7 +224,8 @@ def inspect(paths: Paths) -> pd.DataFrame:
     """Do all that the stage does but to ask Great Expectations; return what that would judge of single images."""
     judged = {}
     wanted = settings(paths)
-    check.inspect(wanted, check.Inputs.read(paths), paths, lambda suite, table, _: judged.update({suite: table}))
+    inputs, here = check.Inputs.read(paths), open_cluster(paths)
+    check.inspect(wanted, inputs, paths, lambda suite, table, _: judged.update({suite: table}), here)
     return judged["manifest"]
 
 
@@ -270,17 +284,17 @@ def test_corrections_move_no_cluster_and_a_kept_label_no_byte_of_the_manifest(pa
 def test_what_is_wrong_with_a_correction_is_said_before_any_image_is_measured(paths: Paths) -> None:
     correct(paths, ("red/000.png", "relabel", "grey"))
     with pytest.raises(UnfreezeError, match="gets the label 'grey', which no image of the source has"):
-        check.run(settings(paths), paths)
+        run(settings(paths), paths)
     files.write_text(paths.corrections, paths.corrections.read_text().replace("relabel", "rename"))
     with pytest.raises(UnfreezeError, match=r"checks/corrections.csv: line 2: action is 'rename'"):
-        check.run(settings(paths), paths)
+        run(settings(paths), paths)
     assert not paths.manifest.exists()
 
 
 def test_a_threshold_changes_no_manifest(paths: Paths) -> None:
-    check.run(settings(paths), paths)
+    run(settings(paths), paths)
     before = paths.manifest.read_bytes()
-    check.run(settings(paths, "checks.blurry.threshold=1e9"), paths)
+    run(settings(paths, "checks.blurry.threshold=1e9"), paths)
     assert (pd.read_csv(paths.findings)["check"] == "blurry").sum() == 24
     assert paths.manifest.read_bytes() == before
 

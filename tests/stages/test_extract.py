@@ -1,3 +1,4 @@
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
 from unfreeze.features import cache
@@ -105,6 +107,73 @@ def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None
     said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
     assert "going on with mobilenetv2.h5: 16 of 32 rows are there" in said
     assert files.hash_file(path) == before
+
+
+# The command of each stage that can be divided, its name for DVC and what it writes.
+DIVIDED = {
+    "check": (("check",), "check", "data/manifest.parquet"),
+    "preprocess": (("preprocess",), "preprocess", "data/images.h5"),
+    "extract": (("extract", "mobilenetv2"), "extract@mobilenetv2", "data/features/mobilenetv2.h5"),
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "parts", "size"),
+    [
+        ("extract", (0, 1), 5),
+        ("extract", (1,), 8),
+        ("extract", (0,), 4096),
+        ("check", (1,), 7),
+        ("preprocess", (0, 1), 7),
+    ],
+)
+def test_finished_shards_are_taken_and_give_the_same_bytes(
+    extracted: Checkout, stage: str, parts: tuple[int, ...], size: int
+) -> None:
+    command, name, output = DIVIDED[stage]
+    path = extracted.root / output
+    before = files.hash_file(path)
+    with extracted.changed_params(cluster={"rows_per_shard": size}):
+        for index in parts:
+            extracted.run("unfreeze", "work", *command, "--index", str(index), "--of", "2")
+        finished = len(list(extracted.paths.shards.glob("*.json")))
+        path.unlink()
+        said = extracted.run("dvc", "repro", "--force", name, "--single-item")
+    assert finished > 0
+    assert f"{name}: {finished} finished shards were taken from" in said
+    assert files.hash_file(path) == before
+    shutil.rmtree(extracted.paths.shards)
+
+
+@pytest.mark.parametrize(("nodes", "size"), [(1, 4096), (2, 5)])
+def test_machines_of_a_cluster_give_the_same_bytes(extracted: Checkout, nodes: int, size: int) -> None:
+    outputs = [extracted.root / output for _, _, output in DIVIDED.values()]
+    before = [files.hash_file(path) for path in outputs]
+    # 40 images in all, of which the folds for training and validation hold 24 and 8.
+    shards = (1 + 1 + 2) if size == 4096 else (8 + 8 + 5 + 2)
+    with start_nodes(nodes) as cluster, extracted.changed_params(cluster={"engine": "ray", "rows_per_shard": size}):
+        for path, (_, name, _) in zip(outputs, DIVIDED.values(), strict=True):
+            path.unlink()
+            extracted.run("dvc", "repro", "--force", name, "--single-item", RAY_ADDRESS=cluster.address)
+    assert len(list(extracted.paths.shards.glob("*.json"))) == shards
+    assert [files.hash_file(path) for path in outputs] == before
+    shutil.rmtree(extracted.paths.shards)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("extract", "vgg16", "--index", "0", "--of", "2"), "'vgg16': expected one of the study's, mobilenetv2"),
+        (("extract", "--index", "0", "--of", "2"), "backbone None: expected one of the study's, mobilenetv2"),
+        (("extract", "mobilenetv2", "--index", "2", "--of", "2"), "--index 2 --of 2: expected an index from 0"),
+        (("report", "--index", "0", "--of", "1"), "invalid choice: 'report'"),
+    ],
+)
+def test_what_cannot_be_worked_on_is_refused(extracted: Checkout, arguments: tuple[str, ...], said: str) -> None:
+    done = extracted.try_run("unfreeze", "work", *arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not extracted.paths.shards.exists()
 
 
 def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkout) -> None:

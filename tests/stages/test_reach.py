@@ -16,6 +16,7 @@ import yaml
 from tests.conftest import PROJECT, Checkout, checkout_with_images
 from tests.trackers import NoTracker
 from unfreeze.cli.stages import run_stage
+from unfreeze.cluster.launch import make_cluster
 from unfreeze.records.code import WITHOUT_EFFECT, Key, Source
 from unfreeze.report.write import write_reports
 from unfreeze.settings.params import Params, load
@@ -74,6 +75,7 @@ def run(checkout: Checkout, name: str, backbone: str) -> set[Key]:
         "paths": checkout.paths,
         "backbone": backbone,
         "tracker": NoTracker(),
+        "cluster": make_cluster(params.cluster, checkout.paths),
         "write_reports": write_reports,
         "processes": 1,
     }

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,59 @@ MEASURES = (
 )  # fmt: skip
 
 
-def measure_images(index: pd.DataFrame, root: Path, limits: Limits) -> pd.DataFrame:
-    """Measure every image, each decoded in a process that may crash or hang without harm.
+# Bytes of an image's measures as JSON; those of the project's own checks take about 800.
+ROW_BYTES = 8192
+# Images whose measures are handed over together.
+BLOCK = 64
+
+
+def iterate_measures(paths: Sequence[Path], limits: Limits) -> Iterator[np.ndarray]:
+    """Measure images, each decoded in a process that may crash or hang without harm.
+
+    Args:
+        paths: The images.
+        limits: Most pixels, memory and time that an image may take.
+
+    Yields:
+        Arrays of shape (images,), of bytes: JSON objects with the manifest's columns by name.
+
+    Raises:
+        UnfreezeError: The measure of a check fails, or is too long.
+    """
+    measure = partial(measure_image, max_pixels=limits.max_pixels, checkout=Path.cwd())
+    measured = run_isolated(measure, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
+    rows: list[bytes] = []
+    for path, result in zip(paths, measured, strict=True):
+        row = {**_describe_file(path), "reason": result.reason} if isinstance(result, Failure) else result
+        rows.append(_encode(path, row))
+        if len(rows) == BLOCK:
+            yield np.array(rows, f"S{ROW_BYTES}")
+            rows = []
+    if rows:
+        yield np.array(rows, f"S{ROW_BYTES}")
+
+
+def _encode(path: Path, row: dict[str, Any]) -> bytes:
+    # NumPy's scalars, which a check may return, know their value in Python.
+    text = json.dumps(row, default=lambda value: value.item()).encode()
+    if len(text) > ROW_BYTES:
+        raise UnfreezeError(
+            f"the measures of {path} take {len(text)} bytes as JSON, expected at most {ROW_BYTES}: let the checks in "
+            "plugins/ measure less of it"
+        )
+    return text
+
+
+def measure_images(
+    index: pd.DataFrame, root: Path, limits: Limits, measured: Iterable[np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Measure every image.
 
     Args:
         index: `path` and `label` of each image, and what else the source says of it.
         root: Folder the paths are relative to.
         limits: Most pixels, memory and time that an image may take.
+        measured: The measures of all images in their order; by default `iterate_measures` takes them.
 
     Returns:
         One row an image: what the index has, then `bytes`, `sha256`, `reason` (empty, or why it cannot be read),
@@ -44,11 +92,11 @@ def measure_images(index: pd.DataFrame, root: Path, limits: Limits) -> pd.DataFr
         `brightness` (0..255), and the measures of the image checks.
     """
     paths = [root / name for name in index["path"]]
-    measure = partial(measure_image, max_pixels=limits.max_pixels, checkout=Path.cwd())
-    measured = run_isolated(measure, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
-    rows = []
-    for path, result in zip(paths, console.track(measured, "checking images", len(paths)), strict=True):
-        rows.append({**_describe_file(path), "reason": result.reason} if isinstance(result, Failure) else result)
+    rows: list[dict[str, Any]] = []
+    with console.progress("checking images", len(paths)) as advance:
+        for block in iterate_measures(paths, limits) if measured is None else measured:
+            rows += map(json.loads, block.tolist())
+            advance(len(block))
     of_checks = [name for check in load_image_checks().values() for name in check.measures]
     table = pd.DataFrame(rows, columns=["bytes", "sha256", "reason", *MEASURES, *of_checks])
     return pd.concat([index.reset_index(drop=True), table], axis=1)

@@ -111,6 +111,7 @@ def _build_parser() -> "argparse.ArgumentParser":
         serve,
         stages,
         study,
+        work,
     )  # fmt: skip
 
     parser = argparse.ArgumentParser(prog="unfreeze", description=__doc__)
@@ -118,7 +119,7 @@ def _build_parser() -> "argparse.ArgumentParser":
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
     # In the order in which help lists them.
     for group in (
-        stages, experiment, inspect, plan, study, corrections, predict, serve, export, registry, ci,
+        stages, work, experiment, inspect, plan, study, corrections, predict, serve, export, registry, ci,
     ):  # fmt: skip
         group.add(commands)
     return parser

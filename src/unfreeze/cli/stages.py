@@ -103,6 +103,10 @@ def run_stage(
                 from unfreeze.tracking.stage_tracker import open_tracker
 
                 possible["tracker"] = stack.enter_context(open_tracker(paths, params.tracking.experiment))
+            if "cluster" in wanted:
+                from unfreeze.cluster.launch import make_cluster
+
+                possible["cluster"] = make_cluster(params.cluster, paths)
         if "write_reports" in wanted:
             from unfreeze.report.write import write_reports
 

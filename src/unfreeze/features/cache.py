@@ -108,18 +108,31 @@ class Writer:
         if start >= len(self._store["train"]):
             fold, start = "val", start - len(self._store["train"])
         dataset = self._store[fold]
-        with np.errstate(over="ignore"):
-            narrowed = rows.astype(dataset.dtype)
-        if np.isinf(narrowed).any() and not np.isinf(rows).any():
-            raise UnfreezeError(
-                f"activations of up to {np.abs(rows).max():.3g} do not fit into {dataset.dtype}: "
-                "set extract.dtype=float32"
-            )
-        dataset[start : start + len(rows)] = narrowed
+        dataset[start : start + len(rows)] = narrow(rows, dataset.dtype)
         # Flush rows before the counter; otherwise a crash could mark unwritten rows as valid.
         self._store.flush()
         self.done += len(rows)
         self._store["done"][()] = self.done
+
+
+def narrow(rows: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
+    """Return rows in the precision of a cache.
+
+    Args:
+        rows: Numbers.
+        dtype: The precision.
+
+    Raises:
+        UnfreezeError: A number is too large for it.
+    """
+    with np.errstate(over="ignore"):
+        narrowed = rows.astype(dtype)
+    if np.isinf(narrowed).any() and not np.isinf(rows).any():
+        raise UnfreezeError(
+            f"activations of up to {np.abs(rows).max():.3g} do not fit into {np.dtype(dtype)}: "
+            "set extract.dtype=float32"
+        )
+    return narrowed
 
 
 def measure_room(path: Path, max_gb: float, *, copies: int) -> int:

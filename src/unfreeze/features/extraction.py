@@ -1,8 +1,7 @@
 """Extraction of activations: where to cut a backbone, and one pass of its frozen layers over both folds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from unfreeze.features import cache
 from unfreeze.features.plan import Fold, Plan, Settings
-from unfreeze.images.augment import Views
 from unfreeze.images.store import Images
 from unfreeze.runtime import console
 
@@ -102,34 +100,17 @@ def scale_to_mean_one(weights: np.ndarray) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
-def write_activations(
-    path: Path,
-    plan: Plan,
-    run: Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]],
-    train: Views,
-    val: Views,
-    *,
-    batch_size: int,
-    title: str,
-) -> None:
-    """Run the frozen layers over both folds and store their output; rows of an interrupted run are kept.
+def write_activations(path: Path, plan: Plan, compute: Callable[[int], Iterator[np.ndarray]], *, title: str) -> None:
+    """Store what the frozen layers give for both folds; rows of an interrupted run are kept.
 
     Args:
         path: The cache.
         plan: What it will hold.
-        run: Yields the activations of batches of pixels, such as `Engine.run`.
-        train: Pixels of the training fold.
-        val: Pixels of the validation fold.
-        batch_size: Images a batch.
+        compute: Yields the rows from a number on, some at a time; none of these blocks crosses from fold to fold.
         title: What is run, for the progress.
     """
     with cache.open_writer(path, plan) as writer, console.progress(title, plan.rows) as advance:
         advance(writer.done)
-        first = len(train)
-        pixels = chain(
-            train.iterate_batches(batch_size, done=min(writer.done, first)),
-            val.iterate_batches(batch_size, done=max(writer.done - first, 0)),
-        )
-        for rows in run(pixels if plan.stored else ()):
+        for rows in compute(writer.done) if plan.stored else ():
             writer.append(rows)
             advance(len(rows))

@@ -98,19 +98,26 @@ class Views:
         augment = self.augment.model_copy(update={"views": count}) if self.augment else None
         return Views(self.path, self.images, augment, self.seed)
 
-    def iterate_batches(self, size: int, *, done: int = 0) -> Iterator[np.ndarray]:
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """Number of images of each view, one view after the other."""
+        return (len(self.images),) * self.count
+
+    def iterate_batches(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the pixels of all views, one view after the other; a batch never crosses into the next view.
 
         Args:
             size: Most images a batch.
-            done: How many to leave out at the start.
+            start: Number of the first one, below `len(self)`.
+            stop: Number after the last one; None for all.
         """
+        stop = len(self) if stop is None else stop
         for view in range(self.count):
-            left_out = min(max(done - view * len(self.images), 0), len(self.images))
-            images = self.images[left_out:]
-            numbers = np.arange(len(images)) + view * len(self.images) + left_out
-            for start, batch in enumerate(store.read_batches(self.path, images, size)):
-                yield self._change(batch, numbers[start * size :][: len(batch)], 0)
+            first = view * len(self.images)
+            numbers = np.arange(max(start, first), min(stop, first + len(self.images)))
+            images = self.images[numbers - first]
+            for place, batch in enumerate(store.read_batches(self.path, images, size)):
+                yield self._change(batch, numbers[place * size :][: len(batch)], 0)
 
     def iterate_shuffled(self, size: int, order: np.ndarray, epoch: int) -> Iterator[np.ndarray]:
         """Yield the pixels in an order.

@@ -1,7 +1,7 @@
 """The image store: every checked image, decoded and resized once, in one HDF5 file."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,9 @@ def write(
     max_pixels: int,
     manifest_sha256: str,
     weights: Sequence[float] | None = None,
+    pixels: Iterable[np.ndarray] | None = None,
 ) -> None:
-    """Decode images in parallel and stream them into the store.
+    """Stream images into the store.
 
     Args:
         path: The store.
@@ -82,6 +83,7 @@ def write(
         max_pixels: Most pixels an image may have, width times height.
         manifest_sha256: Digest of the manifest.
         weights: How much each image counts in training; all the same by default.
+        pixels: The images in their order, as `decode_blocks` yields them, which decodes them by default.
 
     Raises:
         UnfreezeError: An image cannot be decoded.
@@ -89,7 +91,8 @@ def write(
     classes, numbers = np.unique(np.array(labels, dtype=object), return_inverse=True)
     files.require_space(path.parent, len(ids) * size * size * 3)
     with files.atomic(path) as partial, h5py.File(partial, "w") as store:
-        _write_pixels(store, [root / name for name in ids], size, max_pixels)
+        blocks = decode_blocks([root / name for name in ids], size, max_pixels) if pixels is None else pixels
+        _write_pixels(store, blocks, len(ids), size)
         store.create_dataset("labels", data=numbers.astype(np.int64))
         store.create_dataset("weights", data=np.ones(len(ids)) if weights is None else weights, dtype="float32")
         store.create_dataset("ids", data=list(ids), dtype=h5py.string_dtype())
@@ -100,22 +103,38 @@ def write(
         store.attrs["resize"] = RESIZE
 
 
-def _write_pixels(store: h5py.File, paths: list[Path], size: int, max_pixels: int) -> None:
+def _write_pixels(store: h5py.File, blocks: Iterable[np.ndarray], count: int, size: int) -> None:
     # One run of images a chunk: compared with one image a chunk, reads in order are twice as fast and shuffled ones a
     # third faster. Compression makes both ten times slower and saves a tenth of the disk.
-    chunks = (min(RUN, len(paths)), size, size, 3)
-    pixels = store.create_dataset("images", (len(paths), size, size, 3), "uint8", chunks=chunks)
+    chunks = (min(RUN, count), size, size, 3)
+    pixels = store.create_dataset("images", (count, size, size, 3), "uint8", chunks=chunks)
     start = 0
-    with ThreadPoolExecutor(count_processors()) as pool, console.progress("decoding images", len(paths)) as advance:
-        for block in _decode_blocks(pool, paths, size, max_pixels):
+    with console.progress("decoding images", count) as advance:
+        for block in blocks:
             pixels[start : start + len(block)] = block
             start += len(block)
             advance(len(block))
 
 
-def _decode_blocks(pool: ThreadPoolExecutor, paths: list[Path], size: int, max_pixels: int) -> Iterator[np.ndarray]:
-    """Yield the pixels of `BLOCK` images at a time; the next block is decoded while the caller writes one."""
+def decode_blocks(paths: Sequence[Path], size: int, max_pixels: int) -> Iterator[np.ndarray]:
+    """Decode images in threads; the next block is decoded while the caller writes one.
 
+    Args:
+        paths: The images.
+        size: Side, pixels.
+        max_pixels: Most pixels an image may have, width times height.
+
+    Yields:
+        uint8 arrays of shape (images, size, size, 3), of `BLOCK` images.
+
+    Raises:
+        UnfreezeError: An image cannot be decoded.
+    """
+    with ThreadPoolExecutor(count_processors()) as pool:
+        yield from _decode_in(pool, paths, size, max_pixels)
+
+
+def _decode_in(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int, max_pixels: int) -> Iterator[np.ndarray]:
     def submit(start: int) -> tuple[np.ndarray, list[Future[None]]]:
         """Start to decode a block, in threads: decoders release Python's lock while they work."""
         block_files = paths[start : start + BLOCK]
@@ -125,8 +144,9 @@ def _decode_blocks(pool: ThreadPoolExecutor, paths: list[Path], size: int, max_p
             for run in range(0, len(block), RUN)
         ]
 
-    waiting = submit(0)
+    waiting = submit(0) if paths else None
     for start in range(0, len(paths), BLOCK):
+        assert waiting
         block, running = waiting
         if start + BLOCK < len(paths):
             waiting = submit(start + BLOCK)
@@ -135,7 +155,7 @@ def _decode_blocks(pool: ThreadPoolExecutor, paths: list[Path], size: int, max_p
         yield block
 
 
-def _fill(block: np.ndarray, paths: list[Path], max_pixels: int) -> None:
+def _fill(block: np.ndarray, paths: Sequence[Path], max_pixels: int) -> None:
     for target, path in zip(block, paths, strict=True):
         try:
             target[...] = load_rgb(path, len(target), max_pixels=max_pixels)

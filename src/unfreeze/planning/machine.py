@@ -1,7 +1,6 @@
 """The machine that a study runs on: its name, its room, and how fast it is beside the reference machine."""
 
 import math
-import platform
 import shutil
 import time
 from collections.abc import Callable
@@ -11,11 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from unfreeze.runtime.processor_kind import find_processor_kind
 from unfreeze.runtime.processors import count_processors
 
-CPUINFO = Path("/proc/cpuinfo")
-# Instruction sets that change how fast networks run.
-INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # Where containers are told how much memory they may use, in both versions of control groups.
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -59,11 +56,8 @@ REFERENCE_SECONDS = Speed(arithmetic=0.00133, decoding=0.00094, python=0.00074)
 @cache
 def name_machine() -> str:
     """Return what times depend on: the processor, the cores this process may use, and its instruction sets."""
-    lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = fields.get("flags", "").split()
-    known = [name for name in INSTRUCTION_SETS if name in flags]
-    return ", ".join([fields.get("model name", platform.machine()), f"{count_processors()} cores", *known])
+    kind = find_processor_kind()
+    return ", ".join([kind.name, f"{count_processors()} cores", *kind.instruction_sets])
 
 
 def measure_room(root: Path) -> Room:

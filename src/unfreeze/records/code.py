@@ -25,9 +25,15 @@ from unfreeze.paths import Paths
 from unfreeze.records.module import PACKAGE, Module, find_names, read_module
 from unfreeze.records.syntax import iterate_tokens
 
-# They show or log what happens, load libraries, or name files, which DVC compares by itself.
+# They show or log what happens, load libraries, name files, which DVC compares by itself, or say who computes rows.
 WITHOUT_EFFECT = frozenset(
-    {"unfreeze.runtime.console", "unfreeze.runtime.imports", "unfreeze.stages.tracker", "unfreeze.paths"}
+    {
+        "unfreeze.cluster.shards",
+        "unfreeze.paths",
+        "unfreeze.runtime.console",
+        "unfreeze.runtime.imports",
+        "unfreeze.stages.tracker",
+    }
 )
 # Modules whose code runs in a stage although the stage is handed it by the command line.
 HANDED_IN = {"report": ("unfreeze.report.write",)}

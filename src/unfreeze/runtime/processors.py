@@ -9,6 +9,18 @@ from pathlib import Path
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
+_limit: int | None = None
+
+
+def limit(count: int) -> None:
+    """Let this process use fewer processors than it is bound to, as where a scheduler counts them without binding.
+
+    Args:
+        count: How many, 1 or more.
+    """
+    global _limit
+    _limit = count
+
 
 def count_processors(groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHIP) -> int:
     """Return the number of processors that this process has a share of, 1 or more.
@@ -20,6 +32,8 @@ def count_processors(groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHI
         groups: Where control groups are mounted.
         membership: The file that names the groups of this process.
     """
+    if _limit is not None:
+        return _limit
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([bound, *(math.ceil(quota) for quota in _list_quotas(groups, membership))]))
 

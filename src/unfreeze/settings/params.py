@@ -12,6 +12,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.plugins import load_entries
 from unfreeze.settings.base import ByBackbone, PixelScaling, Section
 from unfreeze.settings.checks import Checks, build_checks_model
+from unfreeze.settings.cluster import Cluster
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import DataSource, WeightsSource
@@ -44,6 +45,7 @@ class Params(Section):
     export: Export
     evaluate: Evaluate
     study: Study
+    cluster: Cluster
     tracking: Tracking
     promote: Promote
 

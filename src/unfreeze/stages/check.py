@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -30,6 +31,7 @@ from unfreeze.checks.page import Card, CorrectableImage, Editor, Section, Table
 from unfreeze.checks.profile import StoredProfile
 from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
+from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.corrections import describe_counts
@@ -102,9 +104,40 @@ def read_corrections(paths: Paths) -> list[Correction]:
     return found
 
 
-def measure_images(settings: Settings, corrected: list[Correction], paths: Paths) -> pd.DataFrame:
+def load_compute(settings: Settings, paths: Paths) -> Compute:
+    """Return what measures images from one number up to another.
+
+    Args:
+        settings: Those of the stage.
+        paths: The checkout.
+    """
+    files_of = [paths.raw / name for name in read_index(paths)["path"]]
+    return lambda start, stop: manifest.iterate_measures(files_of[start:stop], settings.limits)
+
+
+def plan_work(settings: Settings, paths: Paths) -> Work:
+    """Return what the stage measures, as work that can be divided."""
+    names = read_index(paths)["path"].tolist()
+    # Their content is read by whoever measures them: until then size and time of the last change stand for it.
+    states = [[state.st_size, state.st_mtime_ns] for name in names for state in [(paths.raw / name).stat()]]
+    return Work(
+        "check",
+        {
+            "index": files.hash_file(paths.raw_index),
+            "images": files.digest(states),
+            "limits": settings.limits.model_dump(mode="json"),
+            "code": files.hash_file(paths.code / "check.txt"),
+        },
+        (len(names),),
+        partial(load_compute, settings, paths),
+        partial(name_images, names),
+    )
+
+
+def measure_images(settings: Settings, corrected: list[Correction], paths: Paths, cluster: Cluster) -> pd.DataFrame:
     """Measure all images; return the manifest's rows with their verdict: `ok`, `unreadable` or `excluded`."""
-    rows = manifest.measure_images(read_index(paths), paths.raw, settings.limits)
+    measured = cluster.iterate_rows(plan_work(settings, paths), load_compute(settings, paths))
+    rows = manifest.measure_images(read_index(paths), paths.raw, settings.limits, measured)
     rows = rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
     return corrections.apply(rows, corrected)
 
@@ -198,7 +231,7 @@ def make_section(listed: pd.DataFrame, check: ImageCheck, level: str, corrected:
     return Section(check.name, check.explanation, level, len(of_check) - waived, waived, groups)
 
 
-def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> StoredProfile:
+def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge, cluster: Cluster) -> StoredProfile:
     """Write manifest, findings and their page, and submit each suite as soon as its table is known.
 
     Args:
@@ -206,11 +239,12 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge) -> S
         inputs: Settings of the image checks, waivers, corrections, and the last profile.
         paths: Where the images are and where all goes.
         judge: Takes a suite's name, its table and its rules, and does not wait for the result.
+        cluster: Measures the images.
 
     Returns:
         The profile of this version, with that of the version before.
     """
-    measured = measure_images(settings, inputs.corrections, paths)
+    measured = measure_images(settings, inputs.corrections, paths, cluster)
     rows = quarantine.set_aside(measured, inputs.image_checks, settings.limits, inputs.waivers)
     image_checks = quarantine.soften(inputs.image_checks, settings.limits)
     usable, classes = manifest.select_usable(rows), count_images(rows)
@@ -319,12 +353,12 @@ class Judgements:
         return problems
 
 
-def run(settings: Settings, paths: Paths) -> None:
+def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     inputs = Inputs.read(paths)
     with start_helper(gate.load_library) as process:
         judgements = Judgements(process, paths)
-        described = inspect(settings, inputs, paths, judgements.submit)
+        described = inspect(settings, inputs, paths, judgements.submit, cluster)
         problems = judgements.wait()
     if problems:
         raise UnfreezeError(f"{'; '.join(problems)}. The findings are shown in {paths.findings_page}")

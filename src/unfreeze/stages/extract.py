@@ -1,14 +1,21 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
-from collections.abc import Iterable
+import platform
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
+from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
+from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache, extraction, pooled
+from unfreeze.features.plan import Plan
 from unfreeze.features.plan import Settings as CacheSettings
 from unfreeze.images import row_statistics, store
 from unfreeze.images.augment import Views
@@ -22,6 +29,9 @@ from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
 from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Extract, Unfreeze, UnfreezePoint
+
+if TYPE_CHECKING:
+    from unfreeze.models.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ def tabulate_space(known: SelfTest) -> pd.DataFrame:
     return pd.DataFrame([[known.effective_dimensions, above]], columns=columns)
 
 
-def run(settings: Settings, paths: Paths, backbone: str) -> None:
+def run(settings: Settings, paths: Paths, backbone: str, cluster: Cluster) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
     console.import_tensorflow()
     from unfreeze.models import pixel_check
@@ -70,7 +80,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
         gate.enforce(f"{suite}_{backbone}", table, wanted, paths, backbone=backbone)
 
-    network = Backbone(find_row(backbone), store.describe(paths.images).size, settings.pixels)
+    network = build_network(settings, paths, backbone)
     fed = SelfTest(scaling_error=pixel_check.measure_scaling_error(network), fed=pixel_check.explain(network))
     fed.write(paths.selftest(backbone))
     judge(
@@ -78,7 +88,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         pd.DataFrame([{"fed": fed.fed, "scaling_error": fed.scaling_error}]),
         rules.guard_scaling(settings.checks),
     )
-    batches = store_activations(settings, paths, network)
+    batches = store_activations(settings, paths, network, cluster)
     rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
     judge("features", rows, rules.guard_features(settings.checks))
     known = measure_space(paths, backbone, settings.seed, fed)
@@ -86,20 +96,47 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     judge("space", tabulate_space(known), rules.guard_feature_space(settings.checks))
 
 
-def store_activations(settings: Settings, paths: Paths, network: Backbone) -> Iterable[np.ndarray]:
-    """Cut before the deepest unfreeze point in use and store the activations there; the test fold is not read.
+@dataclass(frozen=True)
+class Extraction:
+    """The frozen layers of a backbone and the images that they run over.
 
-    Returns:
-        Batches of the stored activations; if nothing is stored, those of the validation fold, computed when read.
+    Args:
+        plan: What is stored.
+        engine: Runs the layers.
+        train: Pixels of the training fold.
+        val: Pixels of the validation fold; the test fold is not read.
+    """
+
+    plan: Plan
+    engine: "Engine"
+    train: Views
+    val: Views
+
+    def compute(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """Yield activations from one row up to another, in the precision in which they are stored."""
+        size, first = self.engine.batch_size, len(self.train)
+        pixels = chain(
+            self.train.iterate_batches(size, min(start, first), min(stop, first)),
+            self.val.iterate_batches(size, max(start - first, 0), max(stop - first, 0)),
+        )
+        for rows in self.engine.run(pixels):
+            yield cache.narrow(rows, self.plan.dtype)
+
+
+def prepare(settings: Settings, paths: Paths, network: Backbone, position: int | None = None) -> Extraction:
+    """Choose where a backbone is cut, and compile the part before.
+
+    Args:
+        settings: Those of the stage.
+        paths: The checkout.
+        network: The backbone.
+        position: Where it is cut; by default before the deepest unfreeze point in use, or further ahead where there
+            is no room for so many activations.
     """
     from unfreeze.models.engine import make_engine
 
     backbone = network.row.name
-    features = paths.features(backbone)
     network.base.load_weights(paths.weights(backbone))
-    points: list[UnfreezePoint] = [settings.unfreeze.point.get(backbone)]
-    if settings.search_enabled.get(backbone):
-        points += network.list_candidates(settings.unfreeze.candidates.get(backbone)).values()
     images = store.describe(paths.images)
     folds = files.read_csv(paths.split)
     train = Views(paths.images, images.find_rows(folds, "train"), settings.augment, settings.seed)
@@ -116,13 +153,103 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone) -> It
             "pixels": settings.pixels,
         },
     )
-    cuts = network.list_cuts(min(network.find_cut(point) for point in points))
-    room = cache.measure_room(features, settings.extract.max_gb, copies=2)
-    plan = extraction.choose_plan(extraction.list_plans(pixels, cuts), room)
+    plans = extraction.list_plans(pixels, network.list_cuts(_find_last_cut(settings, network)))
+    if position is None:
+        room = cache.measure_room(paths.features(backbone), settings.extract.max_gb, copies=2)
+        plan = extraction.choose_plan(plans, room)
+    else:
+        plan = next(plan for plan in plans if plan.position == position)
     engine = make_engine(network.build_part(0, plan.position), settings.extract)
     plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
-    title = f"running {backbone}'s frozen layers on {engine.name}"
-    extraction.write_activations(features, plan, engine.run, train, val, batch_size=engine.batch_size, title=title)
+    return Extraction(plan, engine, train, val)
+
+
+def _find_last_cut(settings: Settings, network: Backbone) -> int:
+    """Return the place before the deepest unfreeze point in use."""
+    backbone = network.row.name
+    points: list[UnfreezePoint] = [settings.unfreeze.point.get(backbone)]
+    if settings.search_enabled.get(backbone):
+        points += network.list_candidates(settings.unfreeze.candidates.get(backbone)).values()
+    return min(network.find_cut(point) for point in points)
+
+
+def build_network(settings: Settings, paths: Paths, backbone: str) -> Backbone:
+    """Return a backbone for images of the size of the store, without weights."""
+    return Backbone(find_row(backbone), store.describe(paths.images).size, settings.pixels)
+
+
+def load_compute(
+    settings: Settings, paths: Paths, backbone: str, position: int, determined_by: dict[str, str]
+) -> Compute:
+    """Return what computes rows of the activations on another machine.
+
+    Args:
+        settings: Those of the stage.
+        paths: The checkout, which all machines see.
+        backbone: Name of the backbone.
+        position: Where it is cut.
+        determined_by: As in `Plan`.
+
+    Raises:
+        UnfreezeError: Images, weights, split or engine are others there.
+    """
+    console.import_tensorflow()
+    prepared = prepare(settings, paths, build_network(settings, paths, backbone), position)
+    there = prepared.plan.determined_by
+    differing = [name for name, value in determined_by.items() if there.get(name) != value]
+    if differing:
+        raise UnfreezeError(
+            f"{platform.node()} would extract other rows, for {', '.join(differing)} differ: run `dvc pull` there, "
+            f"or share {paths.root}"
+        )
+    return prepared.compute
+
+
+def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Extraction) -> Work:
+    """Return the rows that are stored, as work that can be divided."""
+    plan = prepared.plan
+    return Work(
+        f"extract@{backbone}",
+        {
+            **plan.determined_by,
+            "code": files.hash_file(paths.code / "extract.txt"),
+            "settings": plan.settings.model_dump(mode="json"),
+        },
+        (*prepared.train.segments, *prepared.val.segments) if plan.stored else (),
+        partial(load_compute, settings, paths, backbone, plan.position, plan.determined_by),
+        partial(_name_rows, paths, np.concatenate([prepared.train.rows, prepared.val.rows])),
+    )
+
+
+def _name_rows(paths: Paths, rows: np.ndarray, start: int, stop: int) -> str:
+    ids = store.describe(paths.images).ids
+    return name_images([ids[row] for row in rows[start:stop]], 0, stop - start)
+
+
+def plan_work(settings: Settings, paths: Paths, backbone: str) -> Work:
+    """Return what the stage computes, as work that can be divided."""
+    console.import_tensorflow()
+    network = build_network(settings, paths, backbone)
+    return describe_work(settings, paths, backbone, prepare(settings, paths, network))
+
+
+def store_activations(settings: Settings, paths: Paths, network: Backbone, cluster: Cluster) -> Iterable[np.ndarray]:
+    """Run the frozen layers over both folds and store what they give.
+
+    Returns:
+        Batches of the stored activations; if nothing is stored, those of the validation fold, computed when read.
+    """
+    backbone = network.row.name
+    features = paths.features(backbone)
+    prepared = prepare(settings, paths, network)
+    plan, engine = prepared.plan, prepared.engine
+    work = describe_work(settings, paths, backbone, prepared)
+    extraction.write_activations(
+        features,
+        plan,
+        lambda done: cluster.iterate_rows(work, prepared.compute, done),
+        title=f"running {backbone}'s frozen layers on {engine.name}",
+    )
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     cached = cache.read(features, plan.determined_by)
-    return cached.iterate_batches() if plan.stored else engine.run(val.iterate_batches(engine.batch_size))
+    return cached.iterate_batches() if plan.stored else engine.run(prepared.val.iterate_batches(engine.batch_size))

@@ -1,12 +1,14 @@
 """Decode and resize every usable image once, into data/images.h5."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
+from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
 from unfreeze.settings.checks import CheckSettings, count_pixels
@@ -31,9 +33,44 @@ def measure_pixels(paths: Paths) -> pd.DataFrame:
     return pd.DataFrame({"path": images.ids, "label": labels, "mean": table["mean"], "deviation": table["deviation"]})
 
 
-def run(settings: Settings, paths: Paths) -> None:
+def load_compute(settings: Settings, paths: Paths) -> Compute:
+    """Return what decodes images from one number up to another.
+
+    Args:
+        settings: Those of the stage.
+        paths: The checkout.
+    """
+    files_of = [paths.raw / name for name in read_usable(paths)["path"]]
+    size, max_pixels = settings.preprocess.image_size, count_pixels(settings.max_megapixels)
+    return lambda start, stop: store.decode_blocks(files_of[start:stop], size, max_pixels)
+
+
+def read_usable(paths: Paths) -> pd.DataFrame:
+    """Return the manifest's rows of images that may be used."""
+    return manifest.select_usable(pd.read_parquet(paths.manifest))
+
+
+def plan_work(settings: Settings, paths: Paths) -> Work:
+    """Return what the stage computes, as work that can be divided."""
+    rows = read_usable(paths)
+    return Work(
+        "preprocess",
+        {
+            "manifest": files.hash_file(paths.manifest),
+            "size": settings.preprocess.image_size,
+            "max_megapixels": settings.max_megapixels,
+            "code": files.hash_file(paths.code / "preprocess.txt"),
+        },
+        (len(rows),),
+        partial(load_compute, settings, paths),
+        partial(name_images, rows["path"].tolist()),
+    )
+
+
+def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
     """Write the store and check it."""
-    rows = manifest.select_usable(pd.read_parquet(paths.manifest))
+    rows = read_usable(paths)
+    pixels = cluster.iterate_rows(plan_work(settings, paths), load_compute(settings, paths))
     store.write(
         paths.images,
         paths.raw,
@@ -43,6 +80,7 @@ def run(settings: Settings, paths: Paths) -> None:
         size=settings.preprocess.image_size,
         max_pixels=count_pixels(settings.max_megapixels),
         manifest_sha256=files.hash_file(paths.manifest),
+        pixels=pixels,
     )
     wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
     gate.enforce("images", measure_pixels(paths), wanted, paths)

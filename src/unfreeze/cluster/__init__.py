@@ -1,0 +1,1 @@
+"""Rows that many machines compute: shards, where they are kept, and who computes them."""

@@ -1,0 +1,93 @@
+"""Cuts the rows of a stage into shards, which any machine can compute and whose names say what determines them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from unfreeze import files
+
+# Computes rows from one number up to another, some at a time and in order.
+Compute = Callable[[int, int], Iterator[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows that can be computed in parts.
+
+    Args:
+        name: The stage, with its backbone if it has one: `extract@xception`.
+        determined_by: All that the rows depend on, as JSON holds it: digests of code and inputs, settings.
+        segments: Numbers of rows of the parts that follow each other and that no shard crosses: folds, views.
+        load: Returns what computes rows on another machine; a module-level function or a partial of one.
+        name_rows: Says for people which rows those from one number up to another are.
+    """
+
+    name: str
+    determined_by: Mapping[str, Any]
+    segments: tuple[int, ...]
+    load: Callable[[], Compute]
+    name_rows: Callable[[int, int], str] = "rows {} to {}".format
+
+    @property
+    def rows(self) -> int:
+        """Number of all rows."""
+        return sum(self.segments)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some rows of a work that follow each other.
+
+    Args:
+        id: SHA-256 of what determines them.
+        start: Number of the first row.
+        stop: Number after the last row.
+    """
+
+    id: str
+    start: int
+    stop: int
+
+
+def plan_shards(work: Work, rows_per_shard: int) -> list[Shard]:
+    """Cut a work into shards; it depends on the work alone, not on who computes it.
+
+    Args:
+        work: The work.
+        rows_per_shard: Most rows of a shard, 1 or more.
+
+    Returns:
+        The shards in the order of their rows.
+    """
+    shards, first = [], 0
+    for segment in work.segments:
+        end = first + segment
+        for start in range(first, end, rows_per_shard):
+            stop = min(start + rows_per_shard, end)
+            shards.append(Shard(files.digest([work.name, dict(work.determined_by), start, stop]), start, stop))
+        first = end
+    return shards
+
+
+def name_images(names: Sequence[str], start: int, stop: int) -> str:
+    """Say which images some rows are of.
+
+    >>> name_images(["a.png", "b.png", "c.png"], 1, 3)
+    'images b.png to c.png'
+    """
+    return f"images {names[start]} to {names[stop - 1]}"
+
+
+class Cluster(Protocol):
+    """Computes the rows of a work, here or on other machines."""
+
+    def iterate_rows(self, work: Work, compute: Compute, done: int = 0) -> Iterator[np.ndarray]:
+        """Yield the rows, some at a time and in order.
+
+        Args:
+            work: The work.
+            compute: Computes rows in this process, if they are to be computed here.
+            done: Number of rows at the start that are not needed.
+        """

@@ -1,0 +1,130 @@
+"""Where finished shards are kept: a folder that all machines see, or any address that fsspec knows."""
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+from fsspec.implementations.local import LocalFileSystem
+
+from unfreeze import files
+from unfreeze.cluster.shards import Shard
+from unfreeze.errors import UnfreezeError
+from unfreeze.runtime.console import log
+from unfreeze.runtime.redaction import redact
+
+
+class Storage:
+    """Finished shards, each a file of rows and a description with its digest, which is written last.
+
+    Args:
+        address: A folder, or an address of fsspec; credentials come from the environment.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        try:
+            self._system, self._root = fsspec.core.url_to_fs(address)
+        except (ImportError, ValueError) as error:
+            raise UnfreezeError(
+                f"cluster.storage={redact(address)} is no folder and no address that can be used here ({error}): "
+                "give a folder that all machines see, or install the package that fsspec names"
+            ) from error
+        self._is_local = isinstance(self._system, LocalFileSystem)
+
+    def holds(self, shard: Shard) -> bool:
+        """Tell whether a shard is finished."""
+        return bool(self._system.exists(self._name(shard, "json")))
+
+    def read(self, shard: Shard, folder: Path) -> np.ndarray | None:
+        """Return the rows of a shard.
+
+        Args:
+            shard: The shard.
+            folder: Takes the file of a shard that lies at an address, until the caller removes it.
+
+        Returns:
+            An array that is read from disk where it is used; None if the shard is not finished, or damaged.
+        """
+        if not self.holds(shard):
+            return None
+        path = Path(self._name(shard, "npy"))
+        try:
+            with self._system.open(self._name(shard, "json")) as stream:
+                described = json.load(stream)
+            if not self._is_local:
+                path = folder / f"{shard.id}.npy"
+                self._system.get_file(self._name(shard, "npy"), str(path))
+            if files.hash_file(path) != described["sha256"]:
+                raise ValueError("its bytes are not those that were written")
+            rows: np.ndarray = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("shard %s from %s is damaged (%s): it is computed again", shard.id[:12], self.address, error)
+            return None
+        return rows
+
+    def write(self, shard: Shard, blocks: Iterable[np.ndarray]) -> None:
+        """Write the rows of a shard; it counts as finished only when all of it is there.
+
+        Args:
+            shard: The shard.
+            blocks: Its rows, some at a time and in order.
+
+        Raises:
+            UnfreezeError: The storage cannot be written, or the rows are fewer or more than the shard's.
+        """
+        mine = f"{socket.gethostname()}-{os.getpid()}"
+        with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+            path = Path(self._name(shard, f"{mine}.partial")) if self._is_local else Path(scratch, "rows.npy")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                described = _write_rows(path, shard, blocks)
+                if self._is_local:
+                    path.replace(self._name(shard, "npy"))
+                else:
+                    self._system.makedirs(self._root, exist_ok=True)
+                    self._system.put_file(str(path), self._name(shard, "npy"))
+                self._put(shard, json.dumps({**described, "node": mine}).encode(), mine)
+            except OSError as error:
+                raise UnfreezeError(
+                    f"{socket.gethostname()} cannot write cluster.storage={redact(self.address)} ({error}): free "
+                    "space there, or give a folder that all machines may write"
+                ) from error
+            finally:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _put(self, shard: Shard, content: bytes, mine: str) -> None:
+        if self._is_local:
+            partial = Path(self._name(shard, f"{mine}.partial"))
+            partial.write_bytes(content)
+            partial.replace(self._name(shard, "json"))
+        else:
+            self._system.pipe_file(self._name(shard, "json"), content)
+
+    def _name(self, shard: Shard, suffix: str) -> str:
+        return f"{self._root}/{shard.id}.{suffix}"
+
+
+def _write_rows(path: Path, shard: Shard, blocks: Iterable[np.ndarray]) -> dict[str, Any]:
+    """Write rows as NumPy's file; return digest and number."""
+    written = 0
+    expected = shard.stop - shard.start
+    with path.open("wb") as stream:
+        for block in blocks:
+            if not written:
+                header = {"descr": block.dtype.str, "fortran_order": False, "shape": (expected, *block.shape[1:])}
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(np.ascontiguousarray(block).data)
+            written += len(block)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if written != expected:
+        raise RuntimeError(f"shard {shard.start} to {shard.stop} got {written} rows, expected {expected}")
+    return {"sha256": files.hash_file(path), "rows": written}

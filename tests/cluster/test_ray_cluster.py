@@ -1,0 +1,207 @@
+"""Rows from a real cluster of Ray on this machine, whose nodes, workers and drivers die."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cluster.ray_nodes import start_nodes
+from tests.conftest import PATIENCE, PROJECT
+from unfreeze.cluster.node import describe_node, find_differences
+from unfreeze.cluster.ray_cluster import RayCluster, connect
+from unfreeze.cluster.shards import Compute, Work, plan_shards
+from unfreeze.cluster.storage import Storage
+from unfreeze.errors import UnfreezeError
+from unfreeze.settings.cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+SETTINGS = Cluster(engine="ray", storage=None, rows_per_shard=8, cpus_per_worker=1, tries=2)
+ROWS = [number**2 for number in range(60)]
+
+
+def note(journal: Path, start: int) -> None:
+    """Write down that a shard is begun, and by which process."""
+    with journal.open("a") as stream:
+        stream.write(f"{start} {os.getpid()}\n")
+
+
+def compute(journal: Path, seconds: float, start: int, stop: int) -> Iterator[np.ndarray]:
+    note(journal, start)
+    time.sleep(seconds)
+    for first in range(start, stop, 3):
+        yield np.arange(first, min(first + 3, stop), dtype="int64")[:, None] ** 2
+
+
+def fail_at_16(journal: Path, start: int, stop: int) -> Iterator[np.ndarray]:
+    if start == 16:
+        note(journal, start)
+        raise ValueError("no such row")
+    yield from compute(journal, 0, start, stop)
+
+
+def load(function: Any, *arguments: Any) -> Compute:
+    return partial(function, *arguments)
+
+
+def name_images(start: int, stop: int) -> str:
+    return f"images {start}.png to {stop - 1}.png"
+
+
+def work(journal: Path, *, seconds: float = 0.0) -> Work:
+    return Work("squares", {}, (20, 40), partial(load, compute, journal, seconds), name_images)
+
+
+def refuse(start: int, stop: int) -> Iterator[np.ndarray]:
+    raise AssertionError("rows are computed in the driver")
+
+
+def collect(of: Work, storage: Path, settings: Cluster = SETTINGS, done: int = 0) -> list[int]:
+    blocks = RayCluster(settings, Storage(str(storage))).iterate_rows(of, refuse, done)
+    return [int(row[0]) for block in blocks for row in block]
+
+
+def wait_for_lines(journal: Path, count: int) -> list[tuple[int, int]]:
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        if len(lines) >= count:
+            return [(int(start), int(pid)) for start, pid in map(str.split, lines)]
+        time.sleep(0.05)
+    raise AssertionError(f"{count} shards are not begun")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    with start_nodes(2) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("size", [8, 7, 4096])
+def test_rows_are_those_of_one_machine(nodes: Any, tmp_path: Path, size: int) -> None:
+    settings = SETTINGS.model_copy(update={"rows_per_shard": size})
+    of = work(tmp_path / "journal")
+    assert collect(of, tmp_path / "shards", settings) == ROWS
+    begun = wait_for_lines(tmp_path / "journal", 1)
+    assert sorted(start for start, _ in begun) == [shard.start for shard in plan_shards(of, size)]
+    # What is finished is never computed again, and rows that are not needed are left out.
+    assert collect(of, tmp_path / "shards", settings, done=13) == ROWS[13:]
+    assert wait_for_lines(tmp_path / "journal", 1) == begun
+
+
+@pytest.mark.parametrize("victim", ["worker", "node"])
+def test_what_is_lost_midway_is_computed_by_others(nodes: Any, tmp_path: Path, victim: str) -> None:
+    of, journal = work(tmp_path / "journal", seconds=0.4), tmp_path / "journal"
+    third = nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20) if victim == "node" else None
+    found: list[list[int]] = []
+    thread = threading.Thread(target=lambda: found.append(collect(of, tmp_path / "shards")))
+    thread.start()
+    begun = wait_for_lines(journal, 4)
+    if third is not None:
+        nodes.remove_node(third, allow_graceful=False)
+    else:
+        os.kill(begun[-1][1], signal.SIGKILL)
+    thread.join(PATIENCE)
+    assert found == [ROWS]
+    begun = wait_for_lines(journal, 1)
+    shards = plan_shards(of, 8)
+    assert {start for start, _ in begun} == {shard.start for shard in shards}
+    assert len(begun) <= len(shards) + 1
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.cluster.test_ray_cluster import collect, work
+print(collect(work(Path(sys.argv[1]), seconds=0.4), Path(sys.argv[2])))
+"""
+
+
+def test_where_the_driver_was_killed_the_next_run_goes_on(nodes: Any, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    command = [sys.executable, "-c", DRIVER, str(journal), str(tmp_path / "shards")]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as driver:
+        wait_for_lines(journal, 4)
+        driver.kill()
+    finished = len(list((tmp_path / "shards").glob("*.json")))
+    assert 0 < finished < 8
+    assert collect(work(journal), tmp_path / "shards") == ROWS
+    # At most what the two workers had under way is computed a second time.
+    assert len(wait_for_lines(journal, 1)) <= 8 + 2
+
+
+def test_a_shard_that_fails_again_and_again_is_named_and_the_others_are_kept(nodes: Any, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    failing = replace(work(journal), load=partial(load, fail_at_16, journal))
+    with pytest.raises(UnfreezeError) as caught:
+        collect(failing, tmp_path / "shards")
+    said = (
+        "squares: failed on 2 workers: images 16.png to 19.png (ValueError: no such row). All other shards are kept"
+    )
+    assert str(caught.value) == said
+    assert [start for start, _ in wait_for_lines(journal, 1)].count(16) == 2
+    assert len(list((tmp_path / "shards").glob("*.json"))) == 7
+
+
+def test_storage_that_a_worker_cannot_write_is_told_once(nodes: Any, tmp_path: Path) -> None:
+    (tmp_path / "shards").write_text("a file, no folder")
+    with pytest.raises(UnfreezeError, match=r"cannot write cluster.storage=.*shards .*: free space there"):
+        collect(work(tmp_path / "journal"), tmp_path / "shards")
+
+
+def test_a_cluster_without_so_many_processors_is_refused(nodes: Any, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"cpus_per_worker": 64})
+    with pytest.raises(UnfreezeError, match="no machine of the cluster has 64 processors"):
+        collect(work(tmp_path / "journal"), tmp_path / "shards", settings)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [(None, "RAY_ADDRESS is not set: set it to the address"), ("127.0.0.1:1", "answers at RAY_ADDRESS=127.0.0.1:1")],
+)
+def test_an_address_without_ray_ends_in_one_line(address: str | None, said: str) -> None:
+    code = (
+        "from unfreeze.cluster.ray_cluster import connect\nfrom unfreeze.errors import UnfreezeError\n"
+        "try: connect()\nexcept UnfreezeError as error: print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment |= {"RAY_ADDRESS": address} if address else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, "PYTHONPATH": str(PROJECT / "src")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"code": "f" * 64}, ["another commit: check out this one there, or share the folder"]),
+        ({"lock": "f" * 64}, ["another requirements.lock: run `make install` there"]),
+        ({"instruction_sets": "avx2"}, ["a processor with avx2, and here"]),
+        ({"versions": "Python 3.13.0"}, ["Python 3.13.0, and here Python 3"]),
+        ({"clock": 1e9}, ["s off: set it, as by NTP"]),
+    ],
+)
+def test_a_machine_that_would_compute_otherwise_is_told_by_what(changes: dict[str, Any], said: list[str]) -> None:
+    mine = describe_node()
+    found = find_differences(mine, replace(mine, **changes))
+    assert len(found) == len(said)
+    assert all(part in text for part, text in zip(said, found, strict=True))
+
+
+def test_joining_twice_is_joining_once(nodes: Any) -> None:
+    connect()
+    connect()
