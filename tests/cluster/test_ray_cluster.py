@@ -99,6 +99,15 @@ def test_rows_are_those_of_one_machine(nodes: Any, tmp_path: Path, size: int) ->
     assert wait_for_lines(tmp_path / "journal", 1) == begun
 
 
+def test_a_damaged_shard_is_computed_again(nodes: Any, tmp_path: Path) -> None:
+    of = work(tmp_path / "journal")
+    assert collect(of, tmp_path / "shards") == ROWS
+    spoilt = tmp_path / f"shards/{plan_shards(of, 8)[3].id}.npy"
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"?")
+    assert collect(of, tmp_path / "shards") == ROWS
+    assert len(wait_for_lines(tmp_path / "journal", 1)) == 8 + 1
+
+
 @pytest.mark.parametrize("victim", ["worker", "node"])
 def test_what_is_lost_midway_is_computed_by_others(nodes: Any, tmp_path: Path, victim: str) -> None:
     of, journal = work(tmp_path / "journal", seconds=0.4), tmp_path / "journal"

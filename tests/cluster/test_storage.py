@@ -60,6 +60,7 @@ def test_a_damaged_byte_is_noticed(tmp_path: Path, place: int, caplog: pytest.Lo
     path.write_bytes(content)
     assert storage.read(SHARD, tmp_path) is None
     assert "is damaged (its bytes are not those that were written): it is computed again" in caplog.text
+    assert not storage.holds(SHARD)
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_machine(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,22 +74,17 @@ class RayCluster:
             UnfreezeError: No Ray answers, a machine would compute otherwise, or a shard failed too often.
         """
         shards = [shard for shard in plan_shards(work, self._settings.rows_per_shard) if shard.stop > done]
-        missing = deque(shard for shard in shards if not self._storage.holds(shard))
-        run = None
-        if missing:
-            connect()
-            run = _Run(work, self._settings, self._storage, missing)
-        try:
-            with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
-                for shard in shards:
-                    rows = run.wait_for(shard, Path(scratch)) if run else self._storage.read(shard, Path(scratch))
-                    if rows is None:
-                        raise UnfreezeError(f"{work.name}: a finished shard is damaged: run the same command again")
-                    for first in range(max(done - shard.start, 0), len(rows), BLOCK):
-                        yield rows[first : first + BLOCK]
-        finally:
-            if run:
-                run.end()
+        with (
+            _Run(work, self._settings, self._storage) as run,
+            tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch,
+        ):
+            run.begin([shard for shard in shards if not self._storage.holds(shard)])
+            for shard in shards:
+                while (rows := run.read(shard, Path(scratch))) is None:
+                    # It was finished, and is damaged.
+                    run.begin([shard])
+                for first in range(max(done - shard.start, 0), len(rows), BLOCK):
+                    yield rows[first : first + BLOCK]
 
 
 def connect() -> None:
@@ -131,35 +126,50 @@ def _knock(address: str) -> None:
 class _Run:
     """The shards of one work that are not finished, and the workers that compute them."""
 
-    def __init__(self, work: Work, settings: cluster.Cluster, storage: Storage, missing: "deque[Shard]") -> None:
+    def __init__(self, work: Work, settings: cluster.Cluster, storage: Storage) -> None:
         self._work = work
         self._settings = settings
         self._storage = storage
-        self._missing = missing
-        self._left = {shard.id for shard in missing}
-        self._mine = describe_node()
+        self._missing: deque[Shard] = deque()
+        self._left: set[str] = set()
+        self._mine: Node | None = None
         self._idle: list[Any] = []
         # What each worker was asked for: a shard, or None for its greeting.
         self._running: dict[Any, tuple[Shard | None, Any]] = {}
         self._tries: Counter[str] = Counter()
         self._failed: dict[str, str] = {}
-        for _ in range(min(self._count_workers(), len(missing))):
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the workers."""
+        workers = [*self._idle, *(worker for _, worker in self._running.values())]
+        if workers:
+            import ray
+
+            for worker in workers:
+                ray.kill(worker)
+
+    def begin(self, shards: Sequence[Shard]) -> None:
+        """Let the cluster compute shards."""
+        if not shards:
+            return
+        connect()
+        self._mine = self._mine or describe_node()
+        self._missing += shards
+        self._left |= {shard.id for shard in shards}
+        started = len(self._idle) + len(self._running)
+        for _ in range(min(self._count_workers(), len(self._left)) - started):
             self._start()
 
-    def wait_for(self, shard: Shard, scratch: Path) -> np.ndarray | None:
-        """Return the rows of a shard, as soon as it is finished."""
+    def read(self, shard: Shard, scratch: Path) -> np.ndarray | None:
+        """Return the rows of a shard, as soon as it is finished; None if it is damaged."""
         while shard.id in self._left:
             if shard.id in self._failed and not any(asked for asked, _ in self._running.values()):
                 self._raise_failed()
             self._step()
         return self._storage.read(shard, scratch)
-
-    def end(self) -> None:
-        """End the workers."""
-        import ray
-
-        for worker in [*self._idle, *(worker for _, worker in self._running.values())]:
-            ray.kill(worker)
 
     def _count_workers(self) -> int:
         """Return how many workers the cluster has processors for, 1 or more."""
@@ -225,6 +235,7 @@ class _Run:
         self._idle.append(worker)
 
     def _require_alike(self, theirs: Node) -> None:
+        assert self._mine
         if differences := find_differences(self._mine, theirs):
             raise UnfreezeError(f"{theirs.name} would compute otherwise: {'; '.join(differences)}")
 

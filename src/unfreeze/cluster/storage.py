@@ -66,6 +66,8 @@ class Storage:
             rows: np.ndarray = np.load(path, mmap_mode="r")
         except (OSError, ValueError, KeyError) as error:
             log.warning("shard %s from %s is damaged (%s): it is computed again", shard.id[:12], self.address, error)
+            # From here on it is not finished, for other readers too.
+            self._system.rm_file(self._name(shard, "json"))
             return None
         return rows
 
