@@ -38,7 +38,7 @@ TEXT = """# Many machines
 Written by `make bench-cluster`. {machine}. Load average at the start: {load}.
 
 {images:,} images, shards of {rows:,}; nodes of one processor each, on this machine. Medians of {rounds} rounds that
-take turns, with the smallest and the largest; the time holds the start of workers and the compilation of their networks.
+take turns, with the smallest and the largest; times hold the start of workers and the compilation of networks.
 
 | what | check | extract (MobileNetV2, {side} pixels) | goal |
 |---|---|---|---|
