@@ -22,7 +22,7 @@ def last_line(checkout: Checkout, *command: str) -> str:
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout with results of a study, each file whole."""
     made = Checkout(tmp_path_factory.mktemp("damaged") / "checkout")
-    shutil.copytree(PROJECT / "metrics", made.root / "metrics")
+    shutil.copytree(PROJECT / "metrics", made.root / "metrics", dirs_exist_ok=True)
     shutil.copy(PROJECT / "Makefile", made.root)
     (made.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     assert made.run("unfreeze", "check-files") == ""
@@ -76,7 +76,7 @@ def test_a_pipeline_that_was_cut_short_names_its_cure(checkout: Checkout) -> Non
 
 def test_a_result_that_was_cut_short_names_its_cure(checkout: Checkout) -> None:
     whole = json.dumps({"rows": [1, 2, 3]})
-    checkout.paths.verdict.parent.mkdir()
+    checkout.paths.verdict.parent.mkdir(exist_ok=True)
     checkout.paths.verdict.write_text(whole[:-2])
     line = last_line(checkout, "unfreeze", "check-files")
     assert line.startswith("error: metrics/verdict.json is not valid JSON (")

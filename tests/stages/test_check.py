@@ -45,6 +45,7 @@ def settings(paths: Paths, *overrides: str) -> check.Settings:
 
 def open_cluster(paths: Paths) -> Local:
     """Return this machine, which has the stage's code."""
+    # In a checkout without sources.
     files.write_text(paths.code / "check.txt", "the code")
     return Local(Storage(str(paths.shards)), 4096)
 

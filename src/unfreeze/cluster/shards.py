@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from unfreeze import files
+from unfreeze.paths import Paths
+from unfreeze.records.code import Source
 
 # Computes rows from one number up to another, some at a time and in order.
 Compute = Callable[[int, int], Iterator[np.ndarray]]
@@ -78,6 +80,18 @@ def name_images(names: Sequence[str], start: int, stop: int) -> str:
     'images b.png to c.png'
     """
     return f"images {names[start]} to {names[stop - 1]}"
+
+
+def find_code_digest(paths: Paths, stage: str) -> str:
+    """Return the digest of a stage's code, as the stage `code` writes it.
+
+    Args:
+        paths: The checkout.
+        stage: Name of a module in `stages/`.
+    """
+    written = paths.code / f"{stage}.txt"
+    # A stage that is run by hand may be the first that runs.
+    return written.read_text(encoding="utf-8").strip() if written.exists() else Source(paths.root).digest(stage)
 
 
 class Cluster(Protocol):

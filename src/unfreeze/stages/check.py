@@ -31,7 +31,7 @@ from unfreeze.checks.page import Card, CorrectableImage, Editor, Section, Table
 from unfreeze.checks.profile import StoredProfile
 from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
-from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
+from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.corrections import describe_counts
@@ -126,7 +126,7 @@ def plan_work(settings: Settings, paths: Paths) -> Work:
             "index": files.hash_file(paths.raw_index),
             "images": files.digest(states),
             "limits": settings.limits.model_dump(mode="json"),
-            "code": files.hash_file(paths.code / "check.txt"),
+            "code": find_code_digest(paths, "check"),
         },
         (len(names),),
         partial(load_compute, settings, paths),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
+from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache, extraction, pooled
 from unfreeze.features.plan import Plan
@@ -212,7 +212,7 @@ def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Ext
         f"extract@{backbone}",
         {
             **plan.determined_by,
-            "code": files.hash_file(paths.code / "extract.txt"),
+            "code": find_code_digest(paths, "extract"),
             "settings": plan.settings.model_dump(mode="json"),
         },
         (*prepared.train.segments, *prepared.val.segments) if plan.stored else (),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
-from unfreeze.cluster.shards import Cluster, Compute, Work, name_images
+from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
 from unfreeze.images import row_statistics, store
 from unfreeze.paths import Paths
 from unfreeze.settings.checks import CheckSettings, count_pixels
@@ -59,7 +59,7 @@ def plan_work(settings: Settings, paths: Paths) -> Work:
             "manifest": files.hash_file(paths.manifest),
             "size": settings.preprocess.image_size,
             "max_megapixels": settings.max_megapixels,
-            "code": files.hash_file(paths.code / "preprocess.txt"),
+            "code": find_code_digest(paths, "preprocess"),
         },
         (len(rows),),
         partial(load_compute, settings, paths),
