@@ -1,12 +1,13 @@
 """Cuts the rows of a stage into shards, which any machine can compute and whose names say what determines them."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
 
@@ -68,7 +69,8 @@ def plan_shards(work: Work, rows_per_shard: int) -> list[Shard]:
         end = first + segment
         for start in range(first, end, rows_per_shard):
             stop = min(start + rows_per_shard, end)
-            shards.append(Shard(files.digest([work.name, dict(work.determined_by), start, stop]), start, stop))
+            name = json.dumps([work.name, dict(work.determined_by), start, stop], sort_keys=True)
+            shards.append(Shard(hashlib.sha256(name.encode()).hexdigest(), start, stop))
         first = end
     return shards
 
