@@ -132,6 +132,17 @@ def test_people_and_machines_can_ask(studied: Checkout) -> None:
     params.write_text(before)
     assert "results of the last finished study; params.yaml changed since" in warned
     assert "last finished study" not in studied.try_run("unfreeze", "compare").stderr
+    record = studied.paths.evaluation(best)
+    kept = record.read_bytes()
+    # As DVC does where a study of other backbones begins.
+    record.unlink()
+    for command in (["compare"], ["show", best], ["mistakes", best]):
+        done = studied.try_run("unfreeze", *command)
+        assert done.stderr.startswith(
+            f"error: metrics/evaluate/{best}.json is missing, as where another study was begun"
+        )
+        assert len(done.stderr.splitlines()) == 1
+    record.write_bytes(kept)
     done = studied.try_run("unfreeze", "show", "vgg61")
     assert done.returncode == 1
     assert "backbone 'vgg61' is not in the last study: take one of" in done.stderr

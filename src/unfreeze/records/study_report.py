@@ -1,9 +1,11 @@
 """reports/report.json: costs, uses of the test fold, data checks and provenance of a study's verdict."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 from unfreeze import files
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations, verdict
 from unfreeze.records.corrections import Corrections
@@ -124,11 +126,18 @@ def read(paths: Paths) -> ReportedVerdict:
         paths: The checkout.
 
     Raises:
-        UnfreezeError: No study has run.
+        UnfreezeError: No study has run, or another one was begun after it, which removes its records.
     """
     found = verdict.read(paths)
-    scored = list_scored_models(paths, [row.backbone for row in found.rows])
-    rows = tuple(ReportedRow(**{**dict(row), "cost": _read_cost(paths, row)}) for row in found.rows)
+    try:
+        scored = list_scored_models(paths, [row.backbone for row in found.rows])
+        rows = tuple(ReportedRow(**{**dict(row), "cost": _read_cost(paths, row)}) for row in found.rows)
+    except FileNotFoundError as error:
+        raise UnfreezeError(
+            f"{Path(error.filename).relative_to(paths.root)} is missing, as where another study was begun and not "
+            "finished: `dvc repro` finishes it, and `git checkout params.yaml dvc.lock metrics reports` has the "
+            "committed one back"
+        ) from error
     use = test_evaluations.count(paths, scored)
     return ReportedVerdict(**{**dict(found), "rows": rows, "test_evaluations": use})
 
