@@ -21,8 +21,8 @@ unexport DATA
 # Images, weights and the opponent's script; without them `make bench` measures on the default study's images.
 BENCH_INPUTS ?= ../shared
 
-# Slow tests wait for servers and for single processes: four at a time keep two cores busy.
-WORKERS := -n 4
+# Slow tests wait for servers and for single processes: three at a time keep two cores busy, and four are no faster.
+WORKERS := -n 3
 
 .PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-cluster bench-paper lint ui serve docs lock readme clean
 
