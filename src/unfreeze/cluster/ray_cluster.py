@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unfreeze.cluster.binding import claim_processors
 from unfreeze.cluster.local import BLOCK
 from unfreeze.cluster.node import Node, describe_node, find_differences
 from unfreeze.cluster.shards import Compute, Shard, Work, plan_shards
@@ -34,6 +35,7 @@ class Worker:
     """
 
     def __init__(self, cpus: int) -> None:
+        self._processors = claim_processors(cpus)
         processors.limit(cpus)
         self._loaded: tuple[str, Compute] | None = None
 
