@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime import console
+from unfreeze.runtime.processors import count_processors
 from unfreeze.serving.locate import Located
 from unfreeze.serving.service.app import Service
 from unfreeze.serving.service.counters import Counters
@@ -101,7 +102,7 @@ def serve(
     threadpool_limits(1, user_api="blas")
     counters = Counters()
     shelf = Shelf(Served.load(located, counters), counters)
-    service = Service(shelf, counters, limits=limits or Limits(), token=token, threads=os.cpu_count() or 1)
+    service = Service(shelf, counters, limits=limits or Limits(), token=token, threads=count_processors())
     watcher = Watcher(watch, shelf, counters, seconds=seconds) if watch else None
     try:
         if watcher:
