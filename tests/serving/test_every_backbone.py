@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.serving.answers import WAYS, require_alike, serve
 from tests.serving.export.conftest import FLOATS, make_source
 from tests.serving.golden import score_golden, write_golden
 from tests.serving.packed import EVERY_BACKBONE, pack_small
@@ -43,10 +44,13 @@ def classify(package: Path, files: list[Path]) -> np.ndarray:
 def test_golden_images_get_the_probabilities_that_evaluate_computes(
     backbone: str, golden: list[Path], tmp_path: Path
 ) -> None:
-    said = classify(pack(backbone, tmp_path), golden)
+    package = pack(backbone, tmp_path)
     expected = score_golden(tmp_path / f"{backbone}.keras", golden, tmp_path / "golden.h5")
-    assert (said.argmax(axis=1) == expected.argmax(axis=1)).all()
-    np.testing.assert_allclose(said, expected, atol=1e-5)
+    require_alike(classify(package, golden), expected)
+    if EVERY_BACKBONE:
+        with serve(package, tmp_path / "checkout") as asked:
+            for way, ask in WAYS.items():
+                require_alike(ask(asked, golden), expected, way)
 
 
 @pytest.fixture(scope="module")
@@ -64,5 +68,4 @@ def test_golden_images_get_the_same_answers_from_each_export(
     expected = classify(packed_backbone, golden)
     answers = [program.answer(program.load(path))[0] for path in golden]
     said = np.array([[probabilities[label] for label in classes] for probabilities in answers])
-    assert (said.argmax(axis=1) == expected.argmax(axis=1)).all()
-    np.testing.assert_allclose(said, expected, atol=1e-5)
+    require_alike(said, expected)
