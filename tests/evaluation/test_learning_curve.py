@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +28,7 @@ def made(fold: str, labels: np.ndarray, *, apart: float, seed: int, groups: np.n
         folds=np.full(len(labels), fold),
         classes=CLASSES,
         position=1,
+        fold_sizes={fold: len(labels)},
     )
 
 
@@ -54,6 +57,13 @@ def test_a_task_that_is_not_learnt_yet_gains_from_more_images_most_where_classes
     assert list(curve.classes) == CLASSES
     assert [point.images for point in curve.classes["bee"]] == [60, 120, 300, 420, 600]
     assert curve.text.startswith("Twice the images would bring about +")
+
+
+def test_of_a_sample_it_tells_the_images_that_there_are() -> None:
+    train, val = folds(apart=5)
+    curve = learning_curve.measure_learning_curve(replace(train, fold_sizes={"train": 500_000}), val, seed=0)
+    assert curve is not None
+    assert "600 of 500,000 training images" in curve.text
 
 
 def test_a_task_that_is_learnt_gains_nothing_and_is_still_not_certain() -> None:

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.images.stored import store_features
 from unfreeze.features import pooled
@@ -37,6 +39,39 @@ def test_copies_count_once_and_a_class_that_is_lacking_as_none(tmp_path: Path) -
     assert found.smallest_class == 5
     assert found.take(np.array([0, 1, 2])).smallest_class == 1
     assert found.take(found.labels == 0).smallest_class == 0
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_of_too_many_images_a_sample_of_whole_groups_is_read(
+    tmp_path: Path, views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_features(Paths(tmp_path), images=80, views=views)
+    every = pooled.read(Paths(tmp_path), "b")
+    monkeypatch.setattr(pooled, "MOST_IMAGES", 30)
+    some, again = pooled.read(Paths(tmp_path), "b"), pooled.read(Paths(tmp_path), "b")
+    assert every is not None
+    assert some is not None
+    assert again is not None
+    assert len(some) == 30
+    assert some.fold_sizes == every.fold_sizes == {"train": 40, "val": 40}
+    assert some.ids.tolist() == again.ids.tolist()
+    kept = every.take(np.isin(every.ids, some.ids))
+    for part in ("vectors", "ids", "labels", "groups", "folds"):
+        np.testing.assert_array_equal(getattr(some, part), getattr(kept, part))
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=60).map(np.array),
+    st.integers(1, 70),
+    st.integers(0, 5),
+)
+def test_groups_are_drawn_whole_and_as_many_as_there_is_room_for(groups: np.ndarray, most: int, seed: int) -> None:
+    drawn = pooled.draw_groups(groups, most, seed)
+    assert drawn.any()
+    inside, outside = set(groups[drawn].tolist()), set(groups[~drawn].tolist())
+    assert not inside & outside
+    assert drawn.sum() <= most or len(inside) == 1
+    assert drawn.all() or len(groups) > most
 
 
 @pytest.mark.parametrize("made", [{"stored": False}, {"position": 0}])

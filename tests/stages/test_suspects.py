@@ -72,5 +72,7 @@ def test_pixels_alone_are_not_probed(studied: Checkout) -> None:
 
 def test_a_page_without_opinions_says_that_no_label_was_judged(tmp_path: Path) -> None:
     none = pd.DataFrame(columns=suspects.COLUMNS)
-    assert suspects.describe_table(none, "from_scratch", Paths(tmp_path)).startswith("No label was judged")
-    assert "1 images" in suspects.describe_table(none.reindex([0]), "xception", Paths(tmp_path))
+    assert suspects.describe_table(none, 0, "from_scratch", Paths(tmp_path)).startswith("No label was judged")
+    one = none.reindex([0])
+    assert suspects.describe_table(one, 1, "xception", Paths(tmp_path)).startswith("1 images of the training")
+    assert suspects.describe_table(one, 9, "xception", Paths(tmp_path)).startswith("A sample of 1 of the 9 images of")

@@ -74,7 +74,8 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
     moved = resampled + random.normal(0, estimate_fold_deviation(draws), (RESAMPLES, 1))
     lows, highs = bound_accuracy(accuracy, moved, len(val))
 
-    gain = estimate_gain(draws.images, accuracy, resampled, len(train) / len(part), random)
+    whole = train.fold_sizes["train"]
+    gain = estimate_gain(draws.images, accuracy, resampled, whole / len(part), random)
 
     recalls = {name: average_accuracy(draws.right, once * own, each)[0] for name, own in _list_members(val)}
     neediest = _find_neediest(draws, val, recalls, weights, picks)
@@ -87,7 +88,7 @@ def measure_learning_curve(train: Pooled, val: Pooled, *, seed: int) -> Learning
         classes={name: _list_recalls(images, of_class) for name, of_class in recalls.items()},
         gain_from_doubling=gain,
         neediest_class=neediest,
-        text=describe_gain(gain, neediest, len(part), len(train)),
+        text=describe_gain(gain, neediest, len(part), whole),
     )
 
 

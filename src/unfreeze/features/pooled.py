@@ -9,6 +9,11 @@ from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.runtime.console import log
+
+# Of more images a sample is read: a vector of Xception takes 8 kB, so these take 1.6 GB, and what is estimated from
+# vectors (labels that look wrong, learning curve, images most alike) gains little from more.
+MOST_IMAGES = 200_000
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Pooled:
         folds: `train` or `val`.
         classes: Class names by number.
         position: Where the backbone was cut, as `Backbone.build_part` takes it.
+        fold_sizes: The number of images of each fold, of which these may be a sample.
     """
 
     vectors: np.ndarray
@@ -32,6 +38,7 @@ class Pooled:
     folds: np.ndarray
     classes: list[str]
     position: int
+    fold_sizes: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,6 +62,9 @@ class Pooled:
 def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     """Read a backbone's stored activations and average them over height and width.
 
+    Of more than `MOST_IMAGES` images a sample is read, of whole groups, so that copies stay together; it depends on
+    the seed of the activations alone.
+
     Args:
         paths: Where the image store, the manifest and the activations lie.
         backbone: The backbone.
@@ -72,33 +82,65 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     if not plan.position or not plan.stored:
         return None
     train = plan.train.images[: len(plan.train) // plan.settings.augment.views]
+    sizes = dict(zip(cache.FOLDS, (len(train), len(plan.val)), strict=True))
     rows = np.concatenate([train, plan.val.images])
     ids = np.array(images.ids, dtype=object)[rows]
     clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
+    groups = clusters.loc[ids].to_numpy()
+    kept = draw_groups(groups, MOST_IMAGES, plan.settings.seed)
+    if not kept.all():
+        log.info("%s: %d of %d images are looked at, a sample of whole groups", backbone, kept.sum(), len(kept))
     return Pooled(
-        vectors=pool_features(cached),
-        ids=ids,
-        labels=images.labels[rows],
-        groups=clusters.loc[ids].to_numpy(),
-        folds=np.repeat(cache.FOLDS, [len(train), len(plan.val)]),
+        vectors=pool_features(cached, kept),
+        ids=ids[kept],
+        labels=images.labels[rows][kept],
+        groups=groups[kept],
+        folds=np.repeat(cache.FOLDS, list(sizes.values()))[kept],
         classes=images.classes,
         position=plan.position,
+        fold_sizes=sizes,
     )
 
 
-def pool_features(cached: Features) -> np.ndarray:
+def draw_groups(groups: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Draw whole groups at random until there are so many images.
+
+    Args:
+        groups: Group number of each image.
+        most: Most images; one group is drawn even if it has more.
+        seed: Seed of the draw.
+
+    Returns:
+        Whether each image is drawn, bool array; all are where they are no more than `most`.
+    """
+    if len(groups) <= most:
+        return np.ones(len(groups), bool)
+    _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    drawn = order[: max(1, np.searchsorted(np.cumsum(sizes[order]), most, side="right"))]
+    return np.isin(numbers, drawn)
+
+
+def pool_features(cached: Features, kept: np.ndarray) -> np.ndarray:
     """Return one vector an image: activations averaged over height and width.
 
     Args:
         cached: Stored activations of shape (height, width, channels); of several views the first is taken.
+        kept: Whether each image is wanted, training images first; bool array.
 
     Returns:
-        float32 array of shape (images, channels), training images first.
+        float32 array of shape (images that are wanted, channels), training images first.
     """
-    vectors = [average_places(batch) for batch in cached.iterate_batches()]
-    train = len(cached.plan.train)
-    rows = np.concatenate(vectors)
-    return np.concatenate([rows[: train // cached.plan.settings.augment.views], rows[train:]])
+    views = cached.plan.settings.augment.views
+    train = len(cached.plan.train) // views
+    wanted = np.concatenate([kept[:train], np.zeros(train * (views - 1), bool), kept[train:]])
+    vectors, start = [], 0
+    for batch in cached.iterate_batches():
+        some = wanted[start : start + len(batch)]
+        start += len(batch)
+        if some.any():
+            vectors.append(average_places(batch if some.all() else batch[some]))
+    return np.concatenate(vectors)
 
 
 def average_places(activations: np.ndarray) -> np.ndarray:

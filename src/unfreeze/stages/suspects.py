@@ -33,22 +33,24 @@ CHECK = "suspect_labels"
 COLUMNS = ("path", "label", "opinion", "opinion_probability", "label_quality")
 
 
-def judge_labels(settings: Settings, paths: Paths) -> pd.DataFrame:
-    """Return the probes' opinions of all images of the training and the validation fold, the most suspect first.
+def judge_labels(settings: Settings, paths: Paths) -> tuple[pd.DataFrame, int]:
+    """Return the probes' opinions of images of the training and the validation fold, the most suspect first.
 
     Returns:
-        Columns `COLUMNS`; no row where nothing is frozen, or classes have too few images.
+        Columns `COLUMNS`, no row where nothing is frozen, or classes have too few images; and the number of images
+        that the two folds have, of which a sample is judged where they are too many.
     """
     backbone = settings.backbones[0]
     of_images = pooled.read(paths, backbone)
     if of_images is None:
         log.info("labels are not probed: %s has no stored features, only pixels", backbone)
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=COLUMNS), 0
     if of_images.smallest_class < probes.FOLDS:
         log.info("labels are not probed: a class has fewer than %d different images", probes.FOLDS)
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=COLUMNS), 0
     probabilities = probes.cross_validate(of_images.vectors, of_images.labels, of_images.groups, settings.seed)
-    return probes.tabulate_opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
+    table = probes.tabulate_opinions(of_images.ids.tolist(), of_images.labels, probabilities, of_images.classes)
+    return table, sum(of_images.fold_sizes.values())
 
 
 def mark_suspects(
@@ -77,15 +79,23 @@ def mark_suspects(
     return table.assign(suspect_labels=found["suspect_labels"] & ~waived, waived=waived)
 
 
-def describe_table(table: pd.DataFrame, backbone: str, paths: Paths) -> str:
-    """Return what was judged, as the page's first sentence."""
+def describe_table(table: pd.DataFrame, images: int, backbone: str, paths: Paths) -> str:
+    """Return what was judged, as the page's first sentence.
+
+    Args:
+        table: The opinions.
+        images: Number of images of both folds.
+        backbone: Whose features were probed.
+        paths: The checkout.
+    """
     if not len(table):
         return (
             f"No label was judged: the check is off, or {backbone}, first in this study, has no stored features, or "
             "too few. Put a pretrained backbone first in study.backbones."
         )
+    of_all = f"A sample of {len(table)} of the {images}" if len(table) < images else f"{len(table)}"
     return (
-        f"{len(table)} images of the training and the validation fold, judged by probes on the features of "
+        f"{of_all} images of the training and the validation fold, judged by probes on the features of "
         f"{backbone}. All opinions are in {paths.suspects.relative_to(paths.root)}."
     )
 
@@ -94,7 +104,7 @@ def run(settings: Settings, paths: Paths) -> None:
     """Write the opinions and the page of suspect labels, then let the gate judge."""
     corrected = corrections.read(paths.corrections)
     level, threshold = settings.checks.get_level("suspect_labels"), settings.checks.get_threshold("suspect_labels")
-    opinions = pd.DataFrame(columns=COLUMNS) if level == "off" else judge_labels(settings, paths)
+    opinions, images = (pd.DataFrame(columns=COLUMNS), 0) if level == "off" else judge_labels(settings, paths)
     rows = pd.read_parquet(paths.manifest)
     digests = rows.set_index("path")["sha256"]
     table = mark_suspects(opinions, digests, threshold, waivers.load(paths.waivers, date.today()), corrected)
@@ -110,7 +120,7 @@ def run(settings: Settings, paths: Paths) -> None:
     ]
     text = page.render_page(
         "Suspect labels",
-        describe_table(table, settings.backbones[0], paths),
+        describe_table(table, images, settings.backbones[0], paths),
         [Section(CHECK, EXPLANATIONS[CHECK], level, len(cards), int(table["waived"].sum()), cards)],
         [],
         root=paths.raw,
