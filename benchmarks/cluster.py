@@ -89,7 +89,7 @@ def compare(work: Work, scratch: Path) -> dict[str, float]:
         with start_nodes(count), tempfile.TemporaryDirectory(dir=scratch) as shards:
             settings = Cluster(engine="ray", storage=None, rows_per_shard=ROWS_PER_SHARD, cpus_per_worker=1, tries=1)
             here = RayCluster(settings, Storage(shards))
-            seconds[name] = take_time(partial(here.iterate_rows, work, work.load))
+            seconds[name] = take_time(partial(here.iterate_rows, work))
     return seconds
 
 

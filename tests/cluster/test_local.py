@@ -1,6 +1,7 @@
 """Rows that one machine computes, with shards that are finished already."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_rows_are_the_same_whatever_is_finished(
     shards = plan_shards(WORK, size)
     for number in finished & set(range(len(shards))):
         storage.write(shards[number], compute(shards[number].start, shards[number].stop))
-    blocks = list(Local(storage, size).iterate_rows(WORK, compute, done))
+    blocks = list(Local(storage, size).iterate_rows(WORK, done))
     assert [int(row[0]) for block in blocks for row in block] == WHOLE[done:]
 
 
@@ -55,6 +56,6 @@ def test_parts_together_leave_nothing_to_compute(
     count = partial(compute_part, WORK, storage, 16, of=parts)
     assert sum(count(index=index) for index in range(parts)) == len(plan_shards(WORK, 16))
     assert sum(count(index=index) for index in range(parts)) == 0
-    rows = np.concatenate(list(Local(storage, 16).iterate_rows(WORK, refuse)))
+    rows = np.concatenate(list(Local(storage, 16).iterate_rows(replace(WORK, loaded=refuse))))
     assert rows[:, 0].tolist() == WHOLE
     assert f"{len(plan_shards(WORK, 16))} finished shards were taken" in caplog.text

@@ -59,7 +59,7 @@ def name_images(start: int, stop: int) -> str:
 
 
 def work(journal: Path, *, seconds: float = 0.0) -> Work:
-    return Work("squares", {}, (20, 40), partial(load, compute, journal, seconds), name_images)
+    return Work("squares", {}, (20, 40), partial(load, compute, journal, seconds), name_rows=name_images)
 
 
 def refuse(start: int, stop: int) -> Iterator[np.ndarray]:
@@ -67,7 +67,7 @@ def refuse(start: int, stop: int) -> Iterator[np.ndarray]:
 
 
 def collect(of: Work, storage: Path, settings: Cluster = SETTINGS, done: int = 0) -> list[int]:
-    blocks = RayCluster(settings, Storage(str(storage))).iterate_rows(of, refuse, done)
+    blocks = RayCluster(settings, Storage(str(storage))).iterate_rows(replace(of, loaded=refuse), done)
     return [int(row[0]) for block in blocks for row in block]
 
 

@@ -33,6 +33,15 @@ def test_rows_come_back_as_they_were(storage: Storage, tmp_path: Path) -> None:
     assert np.array_equal(rows, ROWS)
 
 
+def test_texts_of_a_shard_are_as_wide_as_its_longest(storage: Storage, tmp_path: Path) -> None:
+    texts = [b"a", b"bb", b"cccc", b"", b"d"]
+    storage.write(SHARD, [np.array(texts[:2]), np.array(texts[2:])])
+    rows = storage.read(SHARD, tmp_path)
+    assert rows is not None
+    assert rows.tolist() == texts
+    assert rows.itemsize == 4
+
+
 @pytest.mark.parametrize("blocks", [[ROWS[:2]], [ROWS, ROWS], []])
 def test_a_shard_with_other_rows_is_not_finished(storage: Storage, blocks: list[np.ndarray]) -> None:
     with pytest.raises(RuntimeError, match=re.escape("shard 4 to 9 got ")):

@@ -31,8 +31,9 @@ MEASURES = (
 )  # fmt: skip
 
 
-# Bytes of an image's measures as JSON; those of the project's own checks take about 800.
-ROW_BYTES = 8192
+# Most bytes of an image's measures as JSON; those of the project's own checks take about 800. A shard's rows are as
+# wide as its longest.
+MOST_BYTES = 8192
 # Images whose measures are handed over together.
 BLOCK = 64
 
@@ -45,7 +46,7 @@ def iterate_measures(paths: Sequence[Path], limits: Limits) -> Iterator[np.ndarr
         limits: Most pixels, memory and time that an image may take.
 
     Yields:
-        Arrays of shape (images,), of bytes: JSON objects with the manifest's columns by name.
+        Arrays of shape (images,), of bytes, as wide as the longest: JSON objects with the manifest's columns by name.
 
     Raises:
         UnfreezeError: The measure of a check fails, or is too long.
@@ -57,18 +58,18 @@ def iterate_measures(paths: Sequence[Path], limits: Limits) -> Iterator[np.ndarr
         row = {**_describe_file(path), "reason": result.reason} if isinstance(result, Failure) else result
         rows.append(_encode(path, row))
         if len(rows) == BLOCK:
-            yield np.array(rows, f"S{ROW_BYTES}")
+            yield np.array(rows)
             rows = []
     if rows:
-        yield np.array(rows, f"S{ROW_BYTES}")
+        yield np.array(rows)
 
 
 def _encode(path: Path, row: dict[str, Any]) -> bytes:
     # NumPy's scalars, which a check may return, know their value in Python.
     text = json.dumps(row, default=lambda value: value.item()).encode()
-    if len(text) > ROW_BYTES:
+    if len(text) > MOST_BYTES:
         raise UnfreezeError(
-            f"the measures of {path} take {len(text)} bytes as JSON, expected at most {ROW_BYTES}: let the checks in "
+            f"the measures of {path} take {len(text)} bytes as JSON, expected at most {MOST_BYTES}: let the checks in "
             "plugins/ measure less of it"
         )
     return text

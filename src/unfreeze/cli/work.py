@@ -9,7 +9,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.imports import pause_collector
 
-# Stages whose rows can be divided; each module has a function `plan_work`.
+# Stages whose rows can be divided; each module has a function `list_works`.
 STAGES = ("check", "preprocess", "extract")
 
 
@@ -44,13 +44,12 @@ def _work(options: argparse.Namespace) -> None:
     require_own_code(paths)
     params = load(paths.params)
     of_backbone = {}
-    if "backbone" in inspect.signature(stage.plan_work).parameters:
+    if "backbone" in inspect.signature(stage.list_works).parameters:
         if options.backbone not in params.study.backbones:
             raise UnfreezeError(
                 f"backbone {options.backbone!r}: expected one of the study's, {', '.join(params.study.backbones)}"
             )
         of_backbone = {"backbone": options.backbone}
-    work = stage.plan_work(select(params, stage.Settings), paths, **of_backbone)
-    compute_part(
-        work, open_storage(params.cluster, paths), params.cluster.rows_per_shard, index=options.index, of=options.of
-    )
+    storage, size = open_storage(params.cluster, paths), params.cluster.rows_per_shard
+    for work in stage.list_works(select(params, stage.Settings), paths, **of_backbone):
+        compute_part(work, storage, size, index=options.index, of=options.of)

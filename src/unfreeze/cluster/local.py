@@ -26,13 +26,15 @@ class Local:
         self._storage = storage
         self._rows_per_shard = rows_per_shard
 
-    def iterate_rows(self, work: Work, compute: Compute, done: int = 0) -> Iterator[np.ndarray]:
+    def iterate_rows(self, work: Work, done: int = 0) -> Iterator[np.ndarray]:
         """Yield the rows, some at a time and in order, as `Cluster` says."""
         found = 0
+        compute: Compute | None = None
         with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
             for start, stop, shard in _join_missing(self._storage, plan_shards(work, self._rows_per_shard), done):
                 rows = self._storage.read(shard, Path(scratch)) if shard else None
                 if shard is None or rows is None:
+                    compute = compute or work.load_here()
                     yield from compute(start, stop)
                     continue
                 found += 1

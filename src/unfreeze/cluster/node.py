@@ -10,11 +10,12 @@ from pathlib import Path
 import unfreeze
 from unfreeze import files
 from unfreeze.paths import Paths
-from unfreeze.records.code import Source
 from unfreeze.runtime.processor_kind import find_processor_kind
 
 # Libraries whose versions decide about bits.
 LIBRARIES = ("keras", "numpy", "openvino", "pillow", "ray", "tensorflow-cpu")
+# Files of a checkout that decide about bits.
+CODE = ("src/unfreeze/**/*.py", "plugins/**/*.py", "conf/backbones/*.yaml")
 # Seconds that two clocks may lie apart: more, and dates of shards mislead whoever looks for a fault.
 CLOCKS_APART = 300.0
 
@@ -25,7 +26,7 @@ class Node:
 
     Args:
         name: Its name in the network.
-        code: Digest of the code of all stages.
+        code: Digest of the checkout's code.
         lock: SHA-256 of requirements.lock.
         versions: Python and the libraries that decide about bits.
         instruction_sets: Those of its processor that decide about bits.
@@ -40,13 +41,24 @@ class Node:
     clock: float
 
 
+def find_checkout() -> Path:
+    """Return the root of the checkout whose code runs here."""
+    return Path(unfreeze.__file__).resolve().parents[2]
+
+
+def _digest_code(root: Path) -> str:
+    """Return one digest of all files that hold code, whichever stage uses them."""
+    paths = sorted(path for pattern in CODE for path in root.glob(pattern))
+    return files.digest([[str(path.relative_to(root)), files.hash_file(path)] for path in paths])
+
+
 def describe_node() -> Node:
     """Describe this machine, and the checkout whose code runs here."""
-    paths = Paths(Path(unfreeze.__file__).resolve().parents[2])
+    paths = Paths(find_checkout())
     versions = [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in LIBRARIES)]
     return Node(
         name=socket.gethostname(),
-        code=files.digest(Source(paths.root).compute_digests()),
+        code=_digest_code(paths.root),
         lock=files.hash_file(paths.lock),
         versions=", ".join(versions),
         instruction_sets=", ".join(find_processor_kind().instruction_sets) or "none that is known",

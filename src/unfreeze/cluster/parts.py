@@ -20,7 +20,7 @@ def compute_part(work: Work, storage: Storage, rows_per_shard: int, *, index: in
     """
     shards = plan_shards(work, rows_per_shard)[index::of]
     missing = [shard for shard in shards if not storage.holds(shard)]
-    compute = work.load() if missing else None
+    compute = work.load_here() if missing else None
     rows = sum(shard.stop - shard.start for shard in missing)
     with console.progress(f"{work.name}, part {index} of {of}", rows) as advance:
         for shard in missing:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unfreeze.cluster.binding import claim_processors
 from unfreeze.cluster.local import BLOCK
-from unfreeze.cluster.node import Node, describe_node, find_differences
+from unfreeze.cluster.node import Node, describe_node, find_checkout, find_differences
 from unfreeze.cluster.shards import Compute, Shard, Work, plan_shards
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
@@ -35,6 +35,8 @@ class Worker:
     """
 
     def __init__(self, cpus: int) -> None:
+        # Plugins are found from the working folder, and Ray's is that of `ray start`.
+        os.chdir(find_checkout())
         self._processors = claim_processors(cpus)
         processors.limit(cpus)
         self._loaded: tuple[str, Compute] | None = None
@@ -69,7 +71,7 @@ class RayCluster:
         self._settings = settings
         self._storage = storage
 
-    def iterate_rows(self, work: Work, compute: Compute, done: int = 0) -> Iterator[np.ndarray]:
+    def iterate_rows(self, work: Work, done: int = 0) -> Iterator[np.ndarray]:
         """Yield the rows, some at a time and in order, as `Cluster` says.
 
         Raises:

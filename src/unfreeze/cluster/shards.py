@@ -23,7 +23,8 @@ class Work:
         name: The stage, with its backbone if it has one: `extract@xception`.
         determined_by: All that the rows depend on, as JSON holds it: digests of code and inputs, settings.
         segments: Numbers of rows of the parts that follow each other and that no shard crosses: folds, views.
-        load: Returns what computes rows on another machine; a module-level function or a partial of one.
+        load: Returns what computes rows, on any machine; a module-level function or a partial of one.
+        loaded: What computes rows in this process, where it is there already; by default `load` returns it.
         name_rows: Says for people which rows those from one number up to another are.
     """
 
@@ -31,12 +32,17 @@ class Work:
     determined_by: Mapping[str, Any]
     segments: tuple[int, ...]
     load: Callable[[], Compute]
+    loaded: Compute | None = None
     name_rows: Callable[[int, int], str] = "rows {} to {}".format
 
     @property
     def rows(self) -> int:
         """Number of all rows."""
         return sum(self.segments)
+
+    def load_here(self) -> Compute:
+        """Return what computes rows in this process."""
+        return self.loaded or self.load()
 
 
 @dataclass(frozen=True)
@@ -99,11 +105,10 @@ def find_code_digest(paths: Paths, stage: str) -> str:
 class Cluster(Protocol):
     """Computes the rows of a work, here or on other machines."""
 
-    def iterate_rows(self, work: Work, compute: Compute, done: int = 0) -> Iterator[np.ndarray]:
+    def iterate_rows(self, work: Work, done: int = 0) -> Iterator[np.ndarray]:
         """Yield the rows, some at a time and in order.
 
         Args:
             work: The work.
-            compute: Computes rows in this process, if they are to be computed here.
             done: Number of rows at the start that are not needed.
         """

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,13 @@ class Storage:
         return f"{self._root}/{shard.id}.{suffix}"
 
 
+def _join_texts(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks of numbers as they are, and byte strings in one block: as wide as the longest of a shard."""
+    rest = iter(blocks)
+    for block in rest:
+        yield block if block.dtype.kind != "S" else np.concatenate([block, *rest])
+
+
 def _write_rows(path: Path, shard: Shard, blocks: Iterable[np.ndarray]) -> dict[str, Any]:
     """Write rows as NumPy's file; return digest and number.
 
@@ -124,7 +131,7 @@ def _write_rows(path: Path, shard: Shard, blocks: Iterable[np.ndarray]) -> dict[
     written, expected = 0, shard.stop - shard.start
     digest = hashlib.sha256()
     with path.open("wb") as stream:
-        for block in blocks:
+        for block in _join_texts(blocks):
             if not written:
                 header = io.BytesIO()
                 shape = (expected, *block.shape[1:])

@@ -71,12 +71,14 @@ class Inputs:
     Args:
         image_checks: Level and threshold of every image check.
         waivers: Accepted findings.
+        index: What the source says of each image.
         corrections: Labels that people replaced or confirmed, and images that they left out.
         stored: The profile that the last run left.
     """
 
     image_checks: CheckSettings
     waivers: list[Waiver]
+    index: pd.DataFrame
     corrections: list[Correction]
     stored: StoredProfile | None
 
@@ -86,7 +88,8 @@ class Inputs:
         image_checks = image_check.read_settings(paths.image_checks)
         accepted = waivers.load(paths.waivers, date.today())
         waivers.require_known_checks(paths.waivers, accepted, [*image_checks, "suspect_labels"])
-        return cls(image_checks, accepted, read_corrections(paths), profile.read(paths.profile))
+        index = read_index(paths)
+        return cls(image_checks, accepted, index, read_corrections(paths, index), profile.read(paths.profile))
 
 
 def read_index(paths: Paths) -> pd.DataFrame:
@@ -94,9 +97,9 @@ def read_index(paths: Paths) -> pd.DataFrame:
     return pd.read_csv(paths.raw_index, keep_default_na=False, dtype=dict.fromkeys(TEXT, str))
 
 
-def read_corrections(paths: Paths) -> list[Correction]:
-    """Read the corrections and refuse labels that the source does not have."""
-    index, found = read_index(paths), corrections.read(paths.corrections)
+def read_corrections(paths: Paths, index: pd.DataFrame) -> list[Correction]:
+    """Read the corrections and refuse labels that the source's index does not have."""
+    found = corrections.read(paths.corrections)
     name = str(paths.corrections.relative_to(paths.root))
     corrections.require_known_labels(
         found, set(index["label"]), name, lambda: {files.hash_file(paths.raw / path) for path in index["path"]}
@@ -115,9 +118,14 @@ def load_compute(settings: Settings, paths: Paths) -> Compute:
     return lambda start, stop: manifest.iterate_measures(files_of[start:stop], settings.limits)
 
 
-def plan_work(settings: Settings, paths: Paths) -> Work:
-    """Return what the stage measures, as work that can be divided."""
-    names = read_index(paths)["path"].tolist()
+def list_works(settings: Settings, paths: Paths) -> list[Work]:
+    """Return what the stage computes, as work that can be divided."""
+    return [describe_work(settings, paths, read_index(paths))]
+
+
+def describe_work(settings: Settings, paths: Paths, index: pd.DataFrame) -> Work:
+    """Return the measures of all images of the index, as work that can be divided."""
+    names = index["path"].tolist()
     # Their content is read by whoever measures them: until then size and time of the last change stand for it.
     states = [[state.st_size, state.st_mtime_ns] for name in names for state in [(paths.raw / name).stat()]]
     return Work(
@@ -130,16 +138,16 @@ def plan_work(settings: Settings, paths: Paths) -> Work:
         },
         (len(names),),
         partial(load_compute, settings, paths),
-        partial(name_images, names),
+        name_rows=partial(name_images, names),
     )
 
 
-def measure_images(settings: Settings, corrected: list[Correction], paths: Paths, cluster: Cluster) -> pd.DataFrame:
+def measure_images(settings: Settings, inputs: Inputs, paths: Paths, cluster: Cluster) -> pd.DataFrame:
     """Measure all images; return the manifest's rows with their verdict: `ok`, `unreadable` or `excluded`."""
-    measured = cluster.iterate_rows(plan_work(settings, paths), load_compute(settings, paths))
-    rows = manifest.measure_images(read_index(paths), paths.raw, settings.limits, measured)
+    measured = cluster.iterate_rows(describe_work(settings, paths, inputs.index))
+    rows = manifest.measure_images(inputs.index, paths.raw, settings.limits, measured)
     rows = rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
-    return corrections.apply(rows, corrected)
+    return corrections.apply(rows, inputs.corrections)
 
 
 def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: Settings, paths: Paths) -> np.ndarray:
@@ -244,7 +252,7 @@ def inspect(settings: Settings, inputs: Inputs, paths: Paths, judge: Judge, clus
     Returns:
         The profile of this version, with that of the version before.
     """
-    measured = measure_images(settings, inputs.corrections, paths, cluster)
+    measured = measure_images(settings, inputs, paths, cluster)
     rows = quarantine.set_aside(measured, inputs.image_checks, settings.limits, inputs.waivers)
     image_checks = quarantine.soften(inputs.image_checks, settings.limits)
     usable, classes = manifest.select_usable(rows), count_images(rows)

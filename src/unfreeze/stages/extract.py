@@ -217,6 +217,7 @@ def describe_work(settings: Settings, paths: Paths, backbone: str, prepared: Ext
         },
         (*prepared.train.segments, *prepared.val.segments) if plan.stored else (),
         partial(load_compute, settings, paths, backbone, plan.position, plan.determined_by),
+        prepared.compute,
         partial(_name_rows, paths, np.concatenate([prepared.train.rows, prepared.val.rows])),
     )
 
@@ -226,11 +227,11 @@ def _name_rows(paths: Paths, rows: np.ndarray, start: int, stop: int) -> str:
     return name_images([ids[row] for row in rows[start:stop]], 0, stop - start)
 
 
-def plan_work(settings: Settings, paths: Paths, backbone: str) -> Work:
+def list_works(settings: Settings, paths: Paths, backbone: str) -> list[Work]:
     """Return what the stage computes, as work that can be divided."""
     console.import_tensorflow()
     network = build_network(settings, paths, backbone)
-    return describe_work(settings, paths, backbone, prepare(settings, paths, network))
+    return [describe_work(settings, paths, backbone, prepare(settings, paths, network))]
 
 
 def store_activations(settings: Settings, paths: Paths, network: Backbone, cluster: Cluster) -> Iterable[np.ndarray]:
@@ -247,7 +248,7 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone, clust
     extraction.write_activations(
         features,
         plan,
-        lambda done: cluster.iterate_rows(work, prepared.compute, done),
+        lambda done: cluster.iterate_rows(work, done),
         title=f"running {backbone}'s frozen layers on {engine.name}",
     )
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)

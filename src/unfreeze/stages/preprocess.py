@@ -50,9 +50,13 @@ def read_usable(paths: Paths) -> pd.DataFrame:
     return manifest.select_usable(pd.read_parquet(paths.manifest))
 
 
-def plan_work(settings: Settings, paths: Paths) -> Work:
+def list_works(settings: Settings, paths: Paths) -> list[Work]:
     """Return what the stage computes, as work that can be divided."""
-    rows = read_usable(paths)
+    return [describe_work(settings, paths, read_usable(paths))]
+
+
+def describe_work(settings: Settings, paths: Paths, rows: pd.DataFrame) -> Work:
+    """Return the pixels of the manifest's usable rows, as work that can be divided."""
     return Work(
         "preprocess",
         {
@@ -63,14 +67,13 @@ def plan_work(settings: Settings, paths: Paths) -> Work:
         },
         (len(rows),),
         partial(load_compute, settings, paths),
-        partial(name_images, rows["path"].tolist()),
+        name_rows=partial(name_images, rows["path"].tolist()),
     )
 
 
 def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
     """Write the store and check it."""
     rows = read_usable(paths)
-    pixels = cluster.iterate_rows(plan_work(settings, paths), load_compute(settings, paths))
     store.write(
         paths.images,
         paths.raw,
@@ -80,7 +83,7 @@ def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
         size=settings.preprocess.image_size,
         max_pixels=count_pixels(settings.max_megapixels),
         manifest_sha256=files.hash_file(paths.manifest),
-        pixels=pixels,
+        pixels=cluster.iterate_rows(describe_work(settings, paths, rows)),
     )
     wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
     gate.enforce("images", measure_pixels(paths), wanted, paths)
