@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.cluster.ray_nodes import start_nodes
-from tests.conftest import PATIENCE, PROJECT
+from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw
+from unfreeze import files
+from unfreeze.checks import manifest
 from unfreeze.cluster.node import describe_node, find_differences
 from unfreeze.cluster.ray_cluster import RayCluster, connect
 from unfreeze.cluster.shards import Compute, Work, plan_shards
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
+from unfreeze.paths import Paths
 from unfreeze.settings.cluster import Cluster
+from unfreeze.stages import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -160,6 +165,44 @@ def test_a_shard_that_fails_again_and_again_is_named_and_the_others_are_kept(nod
     assert str(caught.value) == said
     assert [start for start, _ in wait_for_lines(journal, 1)].count(16) == 2
     assert len(list((tmp_path / "shards").glob("*.json"))) == 7
+
+
+# A measure that does what codecs do on some images.
+DEADLY = """
+import os, time
+from unfreeze.checks.image_check import ImageCheck, register
+
+def measure(picture):
+    if picture.path.stem == "crash":
+        os.abort()
+    return time.sleep(99 if picture.path.stem == "hang" else 0)
+
+register(ImageCheck(name="deadly", level="off", title="", meaning="", remedy="", measures={"end": measure}, find=len))
+"""
+
+
+def load_deadly(paths: Paths) -> Compute:
+    os.chdir(paths.root)
+    limits = LIMITS.model_copy(update={"seconds_per_image": 4})
+    return check.load_compute(check.Settings(0, "", limits, CHECKS), paths)
+
+
+def test_an_image_that_crashes_or_hangs_its_codec_costs_one_row(nodes: Any, tmp_path: Path) -> None:
+    files.write_text(tmp_path / "plugins/image_checks/deadly.py", DEADLY)
+    index = pd.DataFrame({"path": ["a.png", "crash.png", "b.png", "hang.png", "c.png"], "label": "x"})
+    paths = Paths(tmp_path)
+    files.write_csv(paths.raw_index, index)
+    paths.raw.mkdir()
+    for name in index["path"]:
+        draw((90, 90, 90), 0).save(paths.raw / name)
+    measuring = Work("check", {}, (5,), partial(load_deadly, paths))
+    blocks = RayCluster(SETTINGS, Storage(str(tmp_path / "shards"))).iterate_rows(measuring)
+    rows = manifest.measure_images(index, paths.raw, LIMITS, blocks)
+    assert rows["reason"].tolist() == ["", "ends its process by SIGABRT", "", "takes longer than 4 s", ""]
+    assert rows["width"].notna().tolist() == [True, False, True, False, True]
+    # A million of such rows take less than 1 GB.
+    (shard,) = (tmp_path / "shards").glob("*.npy")
+    assert np.load(shard).itemsize < 1000
 
 
 def test_storage_that_a_worker_cannot_write_is_told_once(nodes: Any, tmp_path: Path) -> None:
