@@ -11,12 +11,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.cluster.ray_nodes import start_nodes
 
 from benchmarks import inputs, measure
 from unfreeze import files
@@ -37,8 +37,8 @@ TEXT = """# Many machines
 
 Written by `make bench-cluster`. {machine}. Load average at the start: {load}.
 
-{images:,} images, shards of {rows:,}; nodes of one processor each, on this machine. Medians of {rounds} rounds that
-take turns, with the smallest and the largest; times hold the start of workers and the compilation of networks.
+{images:,} images, shards of {rows:,}; nodes of one processor each, on this machine. {rounds};
+times hold the start of workers and the compilation of networks.
 
 | what | check | extract (MobileNetV2, {side} pixels) | goal |
 |---|---|---|---|
@@ -75,10 +75,17 @@ def main() -> None:
     files.write_text(
         options.page,
         TEXT.format(
-            machine=machine, load=load, images=options.images, rows=ROWS_PER_SHARD, side=SIDE, rounds=options.rounds,
-            **values,
+            machine=machine, load=load, images=options.images, rows=ROWS_PER_SHARD, side=SIDE,
+            rounds=name_rounds(options.rounds), **values,
         ),
     )  # fmt: skip
+
+
+def name_rounds(count: int) -> str:
+    """Say what the numbers are."""
+    if count == 1:
+        return "Measured once"
+    return f"Medians of {count} rounds that take turns, with the smallest and the largest"
 
 
 def compare(work: Work, scratch: Path) -> dict[str, float]:
@@ -99,30 +106,6 @@ def take_time(rows: Callable[[], Iterator[np.ndarray]]) -> float:
     for _ in rows():
         pass
     return time.perf_counter() - begun
-
-
-@contextmanager
-def start_nodes(count: int) -> Iterator[None]:
-    """Run a cluster of nodes of one processor each while the block does.
-
-    Args:
-        count: Number of nodes.
-    """
-    import ray
-    from ray.cluster_utils import Cluster as Nodes
-
-    # Workers import this module.
-    root = Path(__file__).parents[1]
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(count):
-        nodes.add_node(num_cpus=1)
-    os.environ["RAY_ADDRESS"] = nodes.address
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        nodes.shutdown()
 
 
 def load_measures(images: list[Path]) -> Compute:
@@ -155,6 +138,8 @@ def describe(stage: str, rounds: list[dict[str, float]]) -> dict[str, str]:
 
 
 def _write(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 

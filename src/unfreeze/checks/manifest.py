@@ -69,8 +69,8 @@ def _encode(path: Path, row: dict[str, Any]) -> bytes:
     text = json.dumps(row, default=lambda value: value.item()).encode()
     if len(text) > MOST_BYTES:
         raise UnfreezeError(
-            f"the measures of {path} take {len(text)} bytes as JSON, expected at most {MOST_BYTES}: let the checks in "
-            "plugins/ measure less of it"
+            f"the measures of {path} take {len(text)} bytes as JSON, expected at most {MOST_BYTES}: let the checks "
+            "in plugins/ measure less of it"
         )
     return text
 
