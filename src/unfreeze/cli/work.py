@@ -10,7 +10,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime.imports import pause_collector
 
 # Stages whose rows can be divided; each module has a function `list_works`.
-STAGES = ("check", "preprocess", "extract")
+STAGES = ("check", "preprocess", "extract", "evaluate")
 
 
 def add(commands: Any) -> None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
 
@@ -88,6 +90,23 @@ def name_images(names: Sequence[str], start: int, stop: int) -> str:
     'images b.png to c.png'
     """
     return f"images {names[start]} to {names[stop - 1]}"
+
+
+def require_same(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuse to compute rows from other inputs than those that the driver sees.
+
+    Args:
+        expected: The driver's, by name.
+        found: Those of this machine.
+
+    Raises:
+        UnfreezeError: Some are others.
+    """
+    if differing := [name for name, value in expected.items() if found.get(name) != value]:
+        raise UnfreezeError(
+            f"{platform.node()} would compute other rows, for {', '.join(differing)} differ: run `dvc pull` there, "
+            "or share the checkout"
+        )
 
 
 def find_code_digest(paths: Paths, stage: str) -> str:

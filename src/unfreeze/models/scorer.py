@@ -1,6 +1,5 @@
 """What a saved model says of stored images, run from pixels: the cache of features has no part in it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -11,8 +10,6 @@ from unfreeze.images import store
 from unfreeze.models.engine import make_engine
 from unfreeze.runtime import console
 from unfreeze.settings.training import Extract
-
-Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Scorer:
@@ -29,13 +26,12 @@ class Scorer:
         self.images = images
         self.engine = make_engine(self.model, settings)
 
-    def predict(self, rows: np.ndarray, what: str, *, change: Change | None = None) -> np.ndarray:
+    def predict(self, rows: np.ndarray, what: str) -> np.ndarray:
         """Return the probabilities of each class.
 
         Args:
             rows: Rows of the store, ascending.
             what: What is scored, for the progress shown and for errors.
-            change: Changes a batch of pixels before the model sees it; gets the pixels and their rows.
 
         Returns:
             float64 array of shape (images, classes); rows add up to 1.
@@ -43,18 +39,30 @@ class Scorer:
         Raises:
             UnfreezeError: The model gives numbers that are no probabilities.
         """
-        size = self.engine.batch_size
-        batches = store.read_batches(self.images, rows, size)
-        if change is not None:
-            parts = (rows[start : start + size] for start in range(0, len(rows), size))
-            batches = (change(pixels, part) for pixels, part in zip(batches, parts, strict=True))
+        batches = store.read_batches(self.images, rows, self.engine.batch_size)
         found = []
         with console.progress(f"{what} ({self.engine.name})", len(rows)) as advance:
             for part in self.engine.run(batches):
                 found.append(part)
                 advance(len(part))
-        probabilities = np.concatenate(found).astype("float64")
-        require_probabilities(probabilities, what)
-        # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
-        normalized: np.ndarray = probabilities / probabilities.sum(axis=1, keepdims=True)
-        return normalized
+        return normalize(np.concatenate(found), what)
+
+
+def normalize(outputs: np.ndarray, what: str) -> np.ndarray:
+    """Return the outputs of a network as probabilities.
+
+    Args:
+        outputs: Shape (images, classes).
+        what: Whose they are, for errors.
+
+    Returns:
+        float64 array of the same shape; rows add up to 1.
+
+    Raises:
+        UnfreezeError: They are no probabilities.
+    """
+    probabilities = outputs.astype("float64")
+    require_probabilities(probabilities, what)
+    # Float32 rounding leaves rows that add up to 1 only nearly; scikit-learn warns of those.
+    normalized: np.ndarray = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return normalized

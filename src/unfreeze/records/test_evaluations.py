@@ -5,6 +5,8 @@ the pair alone. So a pair counts once however often it is scored, and branches t
 conflict. The folder is no output of a stage, so that DVC neither removes it nor bars the stage from its run cache.
 """
 
+import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,7 +55,10 @@ def record(paths: Paths, evaluations: Iterable[ScoredModel]) -> None:
         for folder in {paths.test_evaluations, paths.kept_test_evaluations}:
             path = _find_folder(folder, evaluation.fold) / f"{evaluation.model}.json"
             if not path.exists():
-                evaluation.write(path)
+                # Jobs that score the same model may begin at the same moment.
+                partial = path.with_name(f".{path.stem[:DIGITS]}-{socket.gethostname()}-{os.getpid()}")
+                evaluation.write(partial)
+                partial.replace(path)
 
 
 def count(paths: Paths, of_study: Iterable[ScoredModel]) -> FoldUse:

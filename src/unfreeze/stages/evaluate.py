@@ -1,7 +1,7 @@
 """Score a saved model on the test fold and show where and why it errs: the only stage that reads that fold."""
 
-import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ from sklearn import metrics
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
+from unfreeze.cluster.shards import Cluster, Work, find_code_digest
 from unfreeze.evaluation import calibration, diagnosis, intervals, scores, selective
 from unfreeze.features import pooled
-from unfreeze.features.pooled import Pooled
-from unfreeze.images import corruptions, jpeg, store
+from unfreeze.images import store
+from unfreeze.models import shown_images
+from unfreeze.models.fold_scoring import FoldScoring, Part, ScoredFold, choose_corrupted, score
 from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Latency, ModelSize
@@ -31,10 +33,6 @@ from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Evaluate
 from unfreeze.settings.training import Extract
 from unfreeze.stages.tracker import Tracker
-
-# Pixels of what is shown: six backbones with all their pictures then fit into a page of 15 MB.
-PICTURE_SIDE = 160
-NEIGHBOUR_SIDE = 96
 
 
 @dataclass(frozen=True)
@@ -62,66 +60,104 @@ def tabulate_predictions(
     return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
-def pick_images(labels: np.ndarray, probabilities: np.ndarray, most: int) -> pd.DataFrame:
-    """Pick the images that people should see.
+@dataclass(frozen=True)
+class OpenedFold:
+    """The test fold.
 
     Args:
-        labels: Class numbers, shape (images,).
-        probabilities: Shape (images, classes).
-        most: How many of each kind.
-
-    Returns:
-        `place` in the fold, `kind` (mistake: the most confident first; doubtful: right, the least sure first), and
-        `probability` and number of the class that was `predicted`.
+        images: What the store says of all images.
+        rows: Rows of the fold in the store, ascending.
+        evaluations: The models that are scored on it.
     """
-    table = pd.DataFrame(
-        {
-            "place": np.arange(len(labels)),
-            "kind": np.where(probabilities.argmax(axis=1) == labels, "doubtful", "mistake"),
-            "probability": probabilities.max(axis=1),
-            "predicted": probabilities.argmax(axis=1),
-        }
-    ).sort_values("probability", kind="stable")
-    doubtful = table[table["kind"] == "doubtful"].head(most)
-    mistakes = table[table["kind"] == "mistake"].tail(most).iloc[::-1]
-    return pd.concat([mistakes, doubtful], ignore_index=True)
+
+    images: store.Images
+    rows: np.ndarray
+    evaluations: tuple[ScoredModel, ...]
 
 
-def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
+def open_fold(settings: Settings, paths: Paths, backbone: str) -> OpenedFold:
+    """Return the test fold, after it is written down which models are scored on it."""
+    images = store.describe(paths.images)
+    rows = images.find_rows(files.read_csv(paths.split), "test")
+    evaluations = list_evaluations(settings, paths, backbone, digest_fold(paths, [images.ids[row] for row in rows]))
+    test_evaluations.record(paths, evaluations)
+    return OpenedFold(images, rows, evaluations)
+
+
+def list_scorings(settings: Settings, paths: Paths, backbone: str, engine: str) -> list[FoldScoring]:
+    """Return what is computed with the model, and with that of each further seed.
+
+    Args:
+        settings: The stage's.
+        paths: The checkout.
+        backbone: Whose models they are.
+        engine: Name of the engine that runs them.
+    """
+    first = FoldScoring(
+        name=f"evaluate@{backbone}",
+        code=find_code_digest(paths, "evaluate"),
+        model=paths.model(backbone),
+        images=paths.images,
+        split=paths.split,
+        extract=settings.extract,
+        engine=engine,
+        seed=settings.seed,
+        corrupted=settings.evaluate.corruption_images,
+    )
+    return [
+        first,
+        *(
+            replace(first, name=f"{first.name}, seed {seed}", model=paths.repeat(backbone, seed), corrupted=0)
+            for seed in settings.seeds
+        ),
+    ]
+
+
+def list_works(settings: Settings, paths: Paths, backbone: str) -> list[Work]:
+    """Return what the stage computes, as work that can be divided."""
+    console.import_tensorflow()
+    from unfreeze.models.scorer import Scorer
+
+    open_fold(settings, paths, backbone)
+    scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
+    first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
+    return [first.describe_work(scorer), *(scoring.describe_work() for scoring in further)]
+
+
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
     tracker.prepare()
     with start_helper(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer
 
-        images = store.describe(paths.images)
-        folds = files.read_csv(paths.split)
-        rows = images.find_rows(folds, "test")
-        ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
-        evaluations = list_evaluations(settings, paths, backbone, digest_fold(paths, ids))
-        test_evaluations.record(paths, evaluations)
+        fold = open_fold(settings, paths, backbone)
+        images, rows = fold.images, fold.rows
+        ids, labels = [images.ids[row] for row in rows], images.labels[rows]
         scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
-        probabilities = scorer.predict(rows, f"{backbone}: {len(rows)} test images")
+        first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
+        said = score(first, cluster, scorer)
+        probabilities = said.probabilities
         temperature = Training.read(paths.training(backbone)).temperature
         result = Evaluation(
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
             calibration=measure_calibration(labels, probabilities, temperature),
             abstention=measure_abstention(settings, paths, backbone, Scored(rows, labels, probabilities)),
-            corruptions=tuple(measure_corruptions(scorer, rows, labels, probabilities, settings)),
-            seeds=score_repeats(settings, paths, backbone, rows, labels),
+            corruptions=tuple(measure_corruptions(labels, probabilities, said.corrupted, settings)),
+            seeds=measure_seeds(settings.seeds, labels, [score(scoring, cluster) for scoring in further]),
             size=measure_size(paths, backbone, scorer),
-            test_evaluations=evaluations,
+            test_evaluations=fold.evaluations,
         )
         table = tabulate_predictions(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)
         result.write(paths.evaluation(backbone))
         measure_latency(scorer).write(paths.cost(backbone))
         write_curves(paths, backbone, labels, probabilities, images.classes)
-        picks = pick_images(labels, probabilities, settings.evaluate.pictures)
-        shown = explain_images(paths, scorer.model, images, rows, picks, of_images.result())
+        picks = shown_images.pick_images(labels, probabilities, settings.evaluate.pictures)
+        shown = shown_images.explain_images(paths, scorer.model, images, rows, picks, of_images.result())
         files.write_parquet(paths.mistakes(backbone), shown)
         console.log.info("%s: accuracy %.4f on %d test images", backbone, result.accuracy, len(rows))
         tracker.log_evaluation(backbone)
@@ -202,122 +238,35 @@ def measure_abstention(settings: Settings, paths: Paths, backbone: str, scored: 
     return rejection.measure(classifier, paths.images, scored, settings.seed)
 
 
-def score_repeats(
-    settings: Settings, paths: Paths, backbone: str, rows: np.ndarray, labels: np.ndarray
-) -> dict[str, float]:
+def measure_seeds(seeds: tuple[int, ...], labels: np.ndarray, scored: list[ScoredFold]) -> dict[str, float]:
     """Return the accuracy of each model that was trained again, by its seed."""
-    from unfreeze.models.scorer import Scorer
-
-    found = {}
-    for seed in settings.seeds:
-        scorer = Scorer(paths.repeat(backbone, seed), paths.images, settings.extract)
-        probabilities = scorer.predict(rows, f"{len(rows)} test images, seed {seed}")
-        found[str(seed)] = float((probabilities.argmax(axis=1) == labels).mean())
-    return found
+    return {
+        str(seed): float((of_seed.probabilities.argmax(axis=1) == labels).mean())
+        for seed, of_seed in zip(seeds, scored, strict=True)
+    }
 
 
 def measure_corruptions(
-    scorer: Any, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, settings: Settings
-) -> list[CorruptionScore]:
-    """Return how far the accuracy drops under each corruption, on the first so many images of a random order."""
-    random = np.random.default_rng(settings.seed)
-    some = np.sort(random.permutation(len(rows))[: settings.evaluate.corruption_images])
-    if not len(some):
-        return []
+    labels: np.ndarray, probabilities: np.ndarray, corrupted: list[tuple[Part, np.ndarray]], settings: Settings
+) -> Iterator[CorruptionScore]:
+    """Yield how far the accuracy drops under each corruption.
+
+    Args:
+        labels: Class numbers of the test fold, shape (images,).
+        probabilities: Of the fold, shape (images, classes).
+        corrupted: Of those images of it that are corrupted, for each corruption in each strength.
+        settings: The stage's.
+    """
+    some = choose_corrupted(len(labels), settings.evaluate.corruption_images, settings.seed)
     before = probabilities[some].argmax(axis=1) == labels[some]
-    found = []
-    for name, strength in itertools.product(corruptions.CORRUPTIONS, corruptions.STRENGTHS):
-
-        def change(pixels: np.ndarray, part: np.ndarray, name: str = name, strength: int = strength) -> np.ndarray:
-            return corruptions.corrupt(pixels, name, strength, settings.seed, rows=part)
-
-        said = scorer.predict(rows[some], f"{name} of strength {strength}", change=change)
-        after = said.argmax(axis=1) == labels[some]
-        found.append(
-            CorruptionScore(
-                corruption=name,
-                strength=strength,
-                accuracy=float(after.mean()),
-                drop=intervals.estimate_difference(labels[some], before, after, seed=settings.seed),
-            )
+    for part, of_part in corrupted:
+        after = of_part.argmax(axis=1) == labels[some]
+        yield CorruptionScore(
+            corruption=part.corruption,
+            strength=part.strength,
+            accuracy=float(after.mean()),
+            drop=intervals.estimate_difference(labels[some], before, after, seed=settings.seed),
         )
-    return found
-
-
-def explain_images(
-    paths: Paths, model: Any, images: store.Images, rows: np.ndarray, picks: pd.DataFrame, of_images: Pooled | None
-) -> pd.DataFrame:
-    """Return the picked images with their pictures, Grad-CAM laid over them, and the training images most alike.
-
-    Args:
-        paths: Where images lie.
-        model: The whole model.
-        images: What the store says of itself.
-        rows: Rows of the test fold in the store.
-        picks: From `picked`.
-        of_images: Features of the training images; None if none are stored.
-
-    Returns:
-        Columns kind, id, label, predicted, probability, picture, heatmap (JPEG) and neighbours, a list of mappings.
-    """
-    from unfreeze.models import explanations
-
-    shown = rows[picks["place"]]
-    pixels = store.read_pixels(paths.images, shown)
-    seen = explanations.explain(
-        model, pixels, picks["predicted"].to_numpy(), position=of_images.position if of_images else 0
-    )
-    names = np.array(images.classes)
-    return pd.DataFrame(
-        {
-            "kind": picks["kind"],
-            "id": [images.ids[row] for row in shown],
-            "label": names[images.labels[shown]],
-            "predicted": names[picks["predicted"]],
-            "probability": picks["probability"],
-            "picture": [jpeg.encode(picture, side=PICTURE_SIDE) for picture in pixels],
-            "heatmap": [
-                jpeg.encode(picture, side=PICTURE_SIDE) for picture in explanations.overlay(pixels, seen.heat)
-            ],
-            # What is stored was frozen in training, so the trained model gives the same there.
-            "neighbours": find_neighbours(paths, images, of_images, seen.activations)
-            if of_images
-            else [[]] * len(shown),
-        }
-    )
-
-
-def find_neighbours(
-    paths: Paths, images: store.Images, of_images: Pooled, activations: np.ndarray
-) -> list[list[dict[str, Any]]]:
-    """Return for each picture the training images with the most similar features.
-
-    Args:
-        paths: Where images lie.
-        images: What the store says of itself.
-        of_images: Features of the training images.
-        activations: The pictures', at the same position of the backbone.
-    """
-    from unfreeze.models import explanations
-
-    if not len(activations):
-        return []
-    train = of_images.take_fold("train")
-    indices, distances = explanations.find_nearest(train.vectors, pooled.average_places(activations))
-    found = pd.Index(images.ids).get_indexer(train.ids[indices].ravel()).reshape(indices.shape)
-    alike = store.read_pixels(paths.images, found.ravel()).reshape(*found.shape, images.size, images.size, 3)
-    return [
-        [
-            {
-                "id": images.ids[row],
-                "label": images.classes[images.labels[row]],
-                "distance": float(distance),
-                "picture": jpeg.encode(picture, side=NEIGHBOUR_SIDE),
-            }
-            for row, distance, picture in zip(*one, strict=True)
-        ]
-        for one in zip(found, distances, alike, strict=True)
-    ]
 
 
 def write_curves(

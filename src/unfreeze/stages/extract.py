@@ -1,6 +1,5 @@
 """Run the frozen part of a backbone once over the training and the validation fold, and store what it gives."""
 
-import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,8 +11,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.checks import gate, rules
-from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
-from unfreeze.errors import UnfreezeError
+from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images, require_same
 from unfreeze.features import cache, extraction, pooled
 from unfreeze.features.plan import Plan
 from unfreeze.features.plan import Settings as CacheSettings
@@ -195,13 +193,7 @@ def load_compute(
     """
     console.import_tensorflow()
     prepared = prepare(settings, paths, build_network(settings, paths, backbone), position)
-    there = prepared.plan.determined_by
-    differing = [name for name, value in determined_by.items() if there.get(name) != value]
-    if differing:
-        raise UnfreezeError(
-            f"{platform.node()} would extract other rows, for {', '.join(differing)} differ: run `dvc pull` there, "
-            f"or share {paths.root}"
-        )
+    require_same(determined_by, prepared.plan.determined_by)
     return prepared.compute
 
 
