@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw
 from unfreeze import files
 from unfreeze.checks import manifest
@@ -84,12 +83,6 @@ def wait_for_lines(journal: Path, count: int) -> list[tuple[int, int]]:
             return [(int(start), int(pid)) for start, pid in map(str.split, lines)]
         time.sleep(0.05)
     raise AssertionError(f"{count} shards are not begun")
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    with start_nodes(2) as cluster:
-        yield cluster
 
 
 @pytest.mark.parametrize("size", [8, 7, 4096])
