@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unfreeze import files
 from unfreeze.cli.models import add_model, locate_model
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
 
 if TYPE_CHECKING:
+    from unfreeze.cluster.shards import Cluster
+    from unfreeze.cluster.storage import Storage
     from unfreeze.serving.predictions import Form, Row
 
 # Exit status where some images could not be read; all others have their rows.
@@ -53,7 +56,8 @@ def _predict(options: argparse.Namespace) -> None:
     asked = run.Options(options.sources, options.out, options.top, options.explain, options.sheet, options.sets)
     show = _Screen() if sys.stdout.isatty() else _write_json
     try:
-        done = run.predict(located, asked, further=[paths.model(located.folder.name)], show=show)
+        further = [paths.model(located.folder.name)]
+        done = run.predict(located, asked, further=further, show=show, machines=_find_machines(paths))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads the rows has seen enough; Python would complain once more when it flushes at the end.
@@ -72,6 +76,19 @@ def _predict(options: argparse.Namespace) -> None:
     if done.failed:
         console.log.warning("%s images could not be read; their rows say why", f"{done.failed:,}")
         sys.exit(STATUS_SOME_FAILED)
+
+
+def _find_machines(paths: Paths) -> "tuple[Cluster, Storage] | None":
+    """Return the cluster of the settings and its storage; None where they name none, or there are no settings."""
+    values = files.read_yaml(paths.params) if paths.params.exists() else None
+    section = values.get("cluster") if isinstance(values, dict) else None
+    if not isinstance(section, dict) or section.get("engine") != "ray":
+        return None
+    from unfreeze.cluster.launch import make_cluster, open_storage
+    from unfreeze.settings.params import load
+
+    settings = load(paths.params).cluster
+    return make_cluster(settings, paths), open_storage(settings, paths)
 
 
 def _write_json(form: "Form", row: "Row") -> None:

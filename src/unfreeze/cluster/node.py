@@ -46,8 +46,9 @@ def find_checkout() -> Path:
     return Path(unfreeze.__file__).resolve().parents[2]
 
 
-def _digest_code(root: Path) -> str:
-    """Return one digest of all files that hold code, whichever stage uses them."""
+def digest_code() -> str:
+    """Return one digest of all files of this checkout that hold code, whichever stage uses them."""
+    root = find_checkout()
     paths = sorted(path for pattern in CODE for path in root.glob(pattern))
     return files.digest([[str(path.relative_to(root)), files.hash_file(path)] for path in paths])
 
@@ -58,7 +59,7 @@ def describe_node() -> Node:
     versions = [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in LIBRARIES)]
     return Node(
         name=socket.gethostname(),
-        code=_digest_code(paths.root),
+        code=digest_code(),
         lock=files.hash_file(paths.lock),
         versions=", ".join(versions),
         instruction_sets=", ".join(find_processor_kind().instruction_sets) or "none that is known",

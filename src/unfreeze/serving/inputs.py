@@ -238,6 +238,11 @@ def _find(source: str, path: Path) -> Input:
     return Input(source, path, stamp=(found.st_size, found.st_mtime_ns))
 
 
+def is_apart(source: str) -> bool:
+    """Tell whether a source is an archive or an address, whose images only this machine has."""
+    return _is_address(source) or _names_archive(source)
+
+
 def _is_address(source: str) -> bool:
     return "://" in source
 

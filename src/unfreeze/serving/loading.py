@@ -58,20 +58,19 @@ class Prediction:
 
 
 def predict(
-    classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, careful: bool = False
+    classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, isolated: int = 0
 ) -> Iterator[list[Prediction]]:
     """Yield what a model says of images, a batch at a time, in order.
 
     Args:
         classifier: The model.
         inputs: Images with their places in the input; only a few batches are taken ahead.
-        careful: Whether an earlier run ended among the first of these images: in case one of them crashes its codec,
-            as many as that run had begun are decoded in processes of their own.
+        isolated: How many of the first images are decoded in processes of their own, which they may crash.
     """
     groups: deque[list[Loaded]] = deque()
 
     def stack() -> Iterator[np.ndarray]:
-        for group in _group(load_ahead(classifier, inputs, careful=careful), classifier.batch_size):
+        for group in _group(load_ahead(classifier, inputs, isolated=isolated), classifier.batch_size):
             groups.append(group)
             pixels = [loaded.pixels for loaded in group if loaded.pixels is not None]
             # A black image stands for a group without any, so that each group has its answers in the network's order.
@@ -88,21 +87,17 @@ def predict(
             ]
 
 
-def load_ahead(
-    classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, careful: bool = False
-) -> Iterator[Loaded]:
+def load_ahead(classifier: Classifier, inputs: Iterator[tuple[int, Input]], *, isolated: int = 0) -> Iterator[Loaded]:
     """Yield decoded images in order, while threads decode the next ones.
 
     Args:
         classifier: The model that they are decoded for.
         inputs: Images with their places in the input.
-        careful: As `predict` takes it.
+        isolated: As `predict` takes it.
     """
-    threads = count_processors()
-    ahead = classifier.batch_size * REQUESTS + threads
-    if careful:
-        # Those that were being decoded, in batches, in the network, and in the batch whose rows were written.
-        yield from _load_isolated(classifier, islice(inputs, ahead + classifier.batch_size * (REQUESTS + 2)))
+    if isolated:
+        yield from _load_isolated(classifier, islice(inputs, isolated))
+    threads, ahead = count_processors(), _count_ahead(classifier)
     waiting: deque[Future[Loaded]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
@@ -114,6 +109,16 @@ def load_ahead(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def count_begun(classifier: Classifier) -> int:
+    """Return how many images without a row a run may have begun when it ended, or a few more."""
+    # Those that were being decoded, in batches, in the network, and in the batch whose rows were written.
+    return _count_ahead(classifier) + classifier.batch_size * (REQUESTS + 2)
+
+
+def _count_ahead(classifier: Classifier) -> int:
+    return classifier.batch_size * REQUESTS + count_processors()
 
 
 def _load(classifier: Classifier, number: int, found: Input) -> Loaded:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
@@ -17,11 +17,16 @@ from unfreeze.runtime import console
 from unfreeze.serving import conformal, loading, predictions, sheet
 from unfreeze.serving.classifier import MODEL, Classifier
 from unfreeze.serving.heatmaps import Heatmaps, find_network
-from unfreeze.serving.inputs import STANDARD_INPUT, Input, count_inputs, open_inputs
+from unfreeze.serving.inputs import STANDARD_INPUT, Input, count_inputs, is_apart, open_inputs
 from unfreeze.serving.journal import Journal
 from unfreeze.serving.loading import Prediction
 from unfreeze.serving.locate import Located
 from unfreeze.serving.predictions import Form, Row
+
+if TYPE_CHECKING:
+    from unfreeze.cluster.shards import Cluster
+    from unfreeze.cluster.storage import Storage
+    from unfreeze.serving.divided import DividedInputs
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ def predict(
     show: Callable[[Form, Row], None],
     standard_input: IO[bytes] | None = None,
     classifier: Classifier | None = None,
+    machines: "tuple[Cluster, Storage] | None" = None,
 ) -> Summary:
     """Name the class of each image.
 
@@ -86,6 +92,7 @@ def predict(
         show: Takes each row, in order, where no file is asked for.
         standard_input: Paths for the source `-`; the process's own by default.
         classifier: The model, if it is loaded already.
+        machines: A cluster that predicts what all its machines see, and its storage; None for this machine.
 
     Raises:
         UnfreezeError: A source, the model or an option cannot be used.
@@ -105,7 +112,13 @@ def predict(
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         inputs = open_inputs(options.sources, Path(folder), standard_input or sys.stdin.buffer)
         first = sheet.MOST if options.sheet else 0
-        run = _Run(classifier, _make_form(classifier, located, options), heatmaps, total, first)
+        divided = None
+        if machines and _can_divide(options):
+            from unfreeze.serving.divided import DividedInputs
+
+            listed = list(inputs)
+            inputs, divided = iter(listed), DividedInputs(classifier, *machines, listed)
+        run = _Run(classifier, _make_form(classifier, located, options), heatmaps, total, first, divided)
         with _explain_full_disk(options.out or Path(folder)):
             run.to_file(options.out, inputs) if options.out else run.to_screen(inputs, show)
     if not run.summary.images:
@@ -130,6 +143,15 @@ def _check_options(options: Options) -> None:
         raise UnfreezeError(f"--top is {options.top}, expected 1 or more")
     if options.coverage is not None and not 0 < options.coverage < 1:
         raise UnfreezeError(f"--sets is {options.coverage:g}, expected a coverage above 0 and below 1, such as 0.95")
+
+
+def _can_divide(options: Options) -> bool:
+    """Tell whether a cluster may predict; say it if not."""
+    apart = [source for source in options.sources if is_apart(source)]
+    if apart or options.explain:
+        why = f"{apart[0]} is an archive or an address" if apart else "--explain needs the pixels here"
+        console.log.info("this machine predicts all images, and not the cluster: %s", why)
+    return not (apart or options.explain)
 
 
 def _make_form(classifier: Classifier, located: Located, options: Options) -> Form:
@@ -158,6 +180,7 @@ class _Run:
         heatmaps: Where overlays go; None for none.
         total: How many images there will be; None if that is not known.
         first: How many images at the beginning are kept for the sheet.
+        divided: The images, if a cluster predicts them.
     """
 
     classifier: Classifier
@@ -165,6 +188,7 @@ class _Run:
     heatmaps: Heatmaps | None
     total: int | None
     first: int
+    divided: "DividedInputs | None" = None
     summary: Summary = field(default_factory=Summary)
     _rows: list[Row] = field(default_factory=list)
     _pictures: list[Image.Image | None] = field(default_factory=list)
@@ -211,7 +235,11 @@ class _Run:
             sheet.draw(cells, path, title=f"{self.classifier.model.backbone}{whole}")
 
     def _predict(self, inputs: Iterator[tuple[int, Input]], *, careful: bool = False) -> Iterator[list[Prediction]]:
-        for some in loading.predict(self.classifier, inputs, careful=careful):
+        if self.divided:
+            yield from self.divided.predict(inputs)
+            return
+        begun = loading.count_begun(self.classifier) if careful else 0
+        for some in loading.predict(self.classifier, inputs, isolated=begun):
             # Before the rows: a run that goes on behind a row finds its overlay.
             if self.heatmaps:
                 self.heatmaps.write(some)
