@@ -3,7 +3,8 @@
 import functools
 import logging
 import os
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,32 @@ def _find_exception(result: Any) -> str | None:
     info = result.exception_info or {}
     nested = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, dict)]
     return next((str(item.get("exception_message")) for item in nested if item.get("raised_exception")), None)
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Suites that Great Expectations validates in another process.
+
+    Args:
+        process: The process.
+        paths: Where results go.
+        running: Future of each suite by name.
+    """
+
+    process: Executor
+    paths: Paths
+    running: dict[str, Future[None]] = field(default_factory=dict)
+
+    def submit(self, suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
+        """Start to validate a table."""
+        self.running[suite] = self.process.submit(enforce, suite, table, wanted, self.paths)
+
+    def wait(self) -> list[str]:
+        """Wait for all suites and return the errors: first those of images, why classes have too few."""
+        problems = []
+        for suite in sorted(self.running, key=SUITES.index):
+            try:
+                self.running[suite].result()
+            except UnfreezeError as error:
+                problems.append(str(error))
+        return problems

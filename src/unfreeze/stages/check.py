@@ -1,8 +1,7 @@
 """Measure every raw image, look for what is wrong, and let Great Expectations decide whether the data may be used."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import cast
@@ -332,40 +331,11 @@ def write_page(
     log.info("%s The findings are shown in %s", counted, paths.findings_page.relative_to(paths.root))
 
 
-@dataclass(frozen=True)
-class Judgements:
-    """Suites that Great Expectations validates in another process.
-
-    Args:
-        process: The process.
-        paths: Where results go.
-        running: Future of each suite by name.
-    """
-
-    process: Executor
-    paths: Paths
-    running: dict[str, Future[None]] = field(default_factory=dict)
-
-    def submit(self, suite: str, table: pd.DataFrame, wanted: list[Rule]) -> None:
-        """Start to validate a table."""
-        self.running[suite] = self.process.submit(gate.enforce, suite, table, wanted, self.paths)
-
-    def wait(self) -> list[str]:
-        """Wait for all suites and return the errors: first those of images, why classes have too few."""
-        problems = []
-        for suite in sorted(self.running, key=gate.SUITES.index):
-            try:
-                self.running[suite].result()
-            except UnfreezeError as error:
-                problems.append(str(error))
-        return problems
-
-
 def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
     """Look at all images, then end the stage if an expectation fails."""
     inputs = Inputs.read(paths)
     with start_helper(gate.load_library) as process:
-        judgements = Judgements(process, paths)
+        judgements = gate.Judgements(process, paths)
         described = inspect(settings, inputs, paths, judgements.submit, cluster)
         problems = judgements.wait()
     if problems:
