@@ -42,11 +42,9 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "preprocess.image_size=75",
         "study.seeds=[]",
         "evaluate.corruption_images=0",
-        # One of them is searched: what a search does is tested elsewhere, and with each of them it takes a minute.
+        # What a search does is tested elsewhere, and with each of them it takes a minute.
         "search.enabled.default=false",
-        "+search.enabled.xception=true",
         "evaluate.pictures=2",
-        "search.max_trials=2",
         "weights.default=random",
         "weights.xception=random",
         "unfreeze.candidates.default=[{blocks: 1}]",
