@@ -14,6 +14,7 @@ from unfreeze.cluster.local import Local
 from unfreeze.cluster.parts import compute_part
 from unfreeze.cluster.shards import Compute, Work, plan_shards
 from unfreeze.cluster.storage import Storage
+from unfreeze.settings.cluster import Cluster
 
 
 def compute(start: int, stop: int) -> Iterator[np.ndarray]:
@@ -26,6 +27,7 @@ def load() -> Compute:
     return compute
 
 
+SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=3)
 WORK = Work("squares", {}, (10, 7, 300), load)
 WHOLE = [number**2 for number in range(317)]
 
@@ -43,7 +45,8 @@ def test_rows_are_the_same_whatever_is_finished(
     shards = plan_shards(WORK, size)
     for number in finished & set(range(len(shards))):
         storage.write(shards[number], compute(shards[number].start, shards[number].stop))
-    blocks = list(Local(storage, size).iterate_rows(WORK, done))
+    local = Local(SETTINGS.model_copy(update={"rows_per_shard": size}), storage)
+    blocks = list(local.iterate_rows(WORK, done))
     assert [int(row[0]) for block in blocks for row in block] == WHOLE[done:]
 
 
@@ -56,6 +59,6 @@ def test_parts_together_leave_nothing_to_compute(
     count = partial(compute_part, WORK, storage, 16, of=parts)
     assert sum(count(index=index) for index in range(parts)) == len(plan_shards(WORK, 16))
     assert sum(count(index=index) for index in range(parts)) == 0
-    rows = np.concatenate(list(Local(storage, 16).iterate_rows(replace(WORK, loaded=refuse))))
+    rows = np.concatenate(list(Local(SETTINGS, storage).iterate_rows(replace(WORK, loaded=refuse))))
     assert rows[:, 0].tolist() == WHOLE
     assert f"{len(plan_shards(WORK, 16))} finished shards were taken" in caplog.text

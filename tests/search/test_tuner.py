@@ -1,12 +1,7 @@
 """The oracles over trials whose score is a formula: what they choose, and that a stop changes nothing."""
 
 import math
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +9,9 @@ import pytest
 
 from tests.conftest import compose
 from unfreeze.errors import UnfreezeError
-from unfreeze.search import tuner, workers
+from unfreeze.search import tuner
 from unfreeze.search.journal import Journal
+from unfreeze.search.planned import Planned
 from unfreeze.settings.training import Search
 
 POINTS = ["none", "block2", "block1"]
@@ -28,15 +24,15 @@ class Stopped(BaseException):
 class Formula:
     """Trials that take no time: the score depends on the values alone."""
 
-    points: dict[str, Any] = {name: name for name in POINTS}
-
     def __init__(self, last: int = 10**9) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
         self.ran: list[int] = []
         self.last = last
+        self.rounds: list[int] = []
 
-    def find(self, number: int) -> dict[str, Any] | None:
-        return self.rows.get(number)
+    def run_round(self, planned: Sequence[Planned]) -> list[dict[str, Any]]:
+        self.rounds.append(len(planned))
+        return [self.run(**vars(one)) for one in planned]
 
     def run(self, number: int, point: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
         if number in self.rows:
@@ -64,8 +60,9 @@ def run(folder: Path, search: Search, trials: Formula) -> list[dict[str, Any]]:
     journal = Journal(folder / "journal.jsonl")
     journal.begin({})
     try:
-        space = tuner.Space(POINTS, search, "xception", "digest")
-        return tuner.search(trials, space, search, seed=0, journal=journal)  # type: ignore[arg-type]
+        return tuner.search(
+            trials.run_round, trials.rows.__getitem__, POINTS, "xception", search, seed=0, journal=journal
+        )
     finally:
         journal.close()
 
@@ -83,9 +80,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path: Path, oracle: str) -> Non
 
 @pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
 @pytest.mark.parametrize("stop", [0, 1, 4])
-def test_a_stopped_search_goes_on_to_the_same_trials(
-    tmp_path: Path, oracle: str, stop: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_search_goes_on_to_the_same_trials(tmp_path: Path, oracle: str, stop: int) -> None:
     search = settings(tmp_path, oracle=oracle)
     whole = run(tmp_path / "whole", search, Formula())
     stopped = Formula(last=stop)
@@ -93,7 +88,6 @@ def test_a_stopped_search_goes_on_to_the_same_trials(
         run(tmp_path / "stopped", search, stopped)
     again = Formula()
     again.rows = stopped.rows
-    monkeypatch.setenv("KERASTUNER_TUNER_ID", "of another name")
     assert run(tmp_path / "stopped", search, again) == whole
     assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
 
@@ -163,75 +157,3 @@ def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
     rows = run(tmp_path, search, Formula())
     combinations = {(row["unfreeze_from"], row["settings"]["learning_rate"]) for row in rows}
     assert len(combinations) == len(rows) < 499
-
-
-# A chief of its own process, as on another machine.
-CHIEF = """
-import sys
-from pathlib import Path
-from tests.search.test_tuner import Formula, run, settings
-folder = Path(sys.argv[1])
-run(folder, settings(folder), Formula())
-"""
-
-
-@pytest.fixture
-def chief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Make this process a worker, and start chiefs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(probe.getsockname()[1]))
-    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
-    started = []
-
-    def start() -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, "KERASTUNER_TUNER_ID": "chief"}
-        started.append(subprocess.Popen([sys.executable, "-c", CHIEF, str(tmp_path)], env=environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def work(folder: Path, trials: Formula, determined_by: str = "digest") -> None:
-    workers.wait_for_chief(workers.read_role())
-    search = settings(folder)
-    space = tuner.Space(POINTS, search, "xception", determined_by)
-    tuner.search(trials, space, search, seed=0, journal=None)  # type: ignore[arg-type]
-
-
-def test_a_worker_of_another_search_is_told(tmp_path: Path, chief: Callable[[], Any]) -> None:
-    chief()
-    trials = Formula()
-    with pytest.raises(UnfreezeError, match="the chief searches with other settings, images or weights"):
-        work(tmp_path, trials, "another")
-    assert not trials.ran
-
-
-def test_a_trial_whose_report_reaches_no_chief_has_not_failed(
-    tmp_path: Path, chief: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = chief()
-
-    class Bereft(Formula):
-        def run(self, number: int, *args: Any, **more: Any) -> dict[str, Any]:
-            row = super().run(number, *args, **more)
-            if number == 2:
-                first.send_signal(signal.SIGKILL)
-                first.wait()
-                monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 1)
-            return row
-
-    trials = Bereft()
-    with pytest.raises(UnfreezeError, match="the search's chief no longer answers: start it again"):
-        work(tmp_path, trials)
-    monkeypatch.setattr(tuner.oracle_client, "TIMEOUT", 60)
-    second = chief()
-    again = Formula()
-    again.rows = trials.rows
-    work(tmp_path, again)
-    assert second.wait(300) == 0
-    assert sorted(trials.ran + again.ran) == list(range(1, 9)), "each trial ran once"

@@ -13,10 +13,11 @@ from tests.conftest import checkout_with_images, compose, draw
 from tests.scenes import draw_frame, draw_scene
 from unfreeze import files
 from unfreeze.checks import image_check
-from unfreeze.cluster.local import Local
-from unfreeze.cluster.storage import Storage
+from unfreeze.cluster.launch import make_cluster
+from unfreeze.cluster.shards import Cluster
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.settings.params import load
 from unfreeze.settings.stage_settings import select
 from unfreeze.stages import check, split
 
@@ -43,11 +44,11 @@ def settings(paths: Paths, *overrides: str) -> check.Settings:
     return select(params, check.Settings)
 
 
-def open_cluster(paths: Paths) -> Local:
+def open_cluster(paths: Paths) -> Cluster:
     """Return this machine, which has the stage's code."""
     # In a checkout without sources.
     files.write_text(paths.code / "check.txt", "the code")
-    return Local(Storage(str(paths.shards)), 4096)
+    return make_cluster(load(paths.params).cluster, paths)
 
 
 def run(chosen: check.Settings, paths: Paths) -> None:

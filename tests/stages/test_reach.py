@@ -77,7 +77,6 @@ def run(checkout: Checkout, name: str, backbone: str) -> set[Key]:
         "tracker": NoTracker(),
         "cluster": make_cluster(params.cluster, checkout.paths),
         "write_reports": write_reports,
-        "processes": 1,
     }
     function: Callable[..., None] = stage.run
     with calls_seen() as seen:

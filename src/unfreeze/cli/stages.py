@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import inspect
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,6 @@ def add(commands: Any) -> None:
         command = commands.add_parser(name, help=stage["desc"], description=stage["desc"])
         if BACKBONE in stage["cmd"]:
             command.add_argument("backbone")
-        if name == "search":
-            command.add_argument(
-                "--workers", type=int, default=1, metavar="N", help="processes on this machine that run trials"
-            )
         command.set_defaults(run=_run, stage=name)
 
 
@@ -60,12 +56,10 @@ def _run(options: argparse.Namespace) -> None:
     require_own_code(paths)
     # The digest of the code needs no settings: what is wrong with them is said by `validate`.
     params = None if options.stage == "code" else load(paths.params)
-    backbone, processes = getattr(options, "backbone", None), getattr(options, "workers", 1)
-    # With several processes a search takes another time, and its chief waits for machines that nobody knows.
+    backbone = getattr(options, "backbone", None)
     _count_down(paths, options.stage, backbone, params)
-    measured = measure_stage(paths, options.stage, backbone, params) if processes == 1 else nullcontext()
-    with measured:
-        run_stage(options.stage, params, paths, backbone=backbone, processes=processes)
+    with measure_stage(paths, options.stage, backbone, params):
+        run_stage(options.stage, params, paths, backbone=backbone)
 
 
 def _count_down(paths: Paths, name: str, backbone: str | None, params: Params | None) -> None:
@@ -80,9 +74,7 @@ def _count_down(paths: Paths, name: str, backbone: str | None, params: Params | 
         console.count_down(rest.own, rest.after)
 
 
-def run_stage(
-    name: str, params: Params | None, paths: Paths, *, backbone: str | None = None, processes: int = 1
-) -> None:
+def run_stage(name: str, params: Params | None, paths: Paths, *, backbone: str | None = None) -> None:
     """Run a stage with the settings that it declares, and hand it what its `run` names.
 
     Args:
@@ -90,12 +82,11 @@ def run_stage(
         params: All of params.yaml; None for a stage without settings.
         paths: The checkout.
         backbone: The backbone, for a stage that runs once a backbone.
-        processes: Number of processes that run trials of a search.
     """
     with pause_collector():
         stage: Any = importlib.import_module(f"unfreeze.stages.{name}")
     wanted = inspect.signature(stage.run).parameters
-    possible: dict[str, Any] = {"paths": paths, "backbone": backbone, "processes": processes}
+    possible: dict[str, Any] = {"paths": paths, "backbone": backbone}
     with ExitStack() as stack:
         if params is not None:
             possible["settings"] = params if stage.Settings is Params else select(params, stage.Settings)

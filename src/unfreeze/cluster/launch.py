@@ -1,4 +1,4 @@
-"""Who computes shards, and where they are kept, as the settings say."""
+"""Who does the work of stages, and where shards are kept, as the settings say."""
 
 from unfreeze.cluster.local import Local
 from unfreeze.cluster.shards import Cluster
@@ -13,10 +13,10 @@ def open_storage(settings: cluster.Cluster, paths: Paths) -> Storage:
 
 
 def make_cluster(settings: cluster.Cluster, paths: Paths) -> Cluster:
-    """Return what computes the rows of stages."""
+    """Return what does the work of stages."""
     storage = open_storage(settings, paths)
     if settings.engine == "ray":
         from unfreeze.cluster.ray_cluster import RayCluster
 
         return RayCluster(settings, storage)
-    return Local(storage, settings.rows_per_shard)
+    return Local(settings, storage)

@@ -4,11 +4,13 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from unfreeze.cluster.tasks import Job, RunTasks
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.code import Source
@@ -122,12 +124,19 @@ def find_code_digest(paths: Paths, stage: str) -> str:
 
 
 class Cluster(Protocol):
-    """Computes the rows of a work, here or on other machines."""
+    """Does the work of a stage, here or on other machines."""
 
     def iterate_rows(self, work: Work, done: int = 0) -> Iterator[np.ndarray]:
-        """Yield the rows, some at a time and in order.
+        """Yield the rows of a work, some at a time and in order.
 
         Args:
             work: The work.
             done: Number of rows at the start that are not needed.
+        """
+
+    def open_tasks(self, job: Job) -> AbstractContextManager[RunTasks]:
+        """Yield what runs tasks of a job at the same time, in processes of `cluster.cpus_per_worker` threads each.
+
+        Args:
+            job: What the tasks share.
         """

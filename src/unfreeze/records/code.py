@@ -29,6 +29,7 @@ from unfreeze.records.syntax import iterate_tokens
 WITHOUT_EFFECT = frozenset(
     {
         "unfreeze.cluster.shards",
+        "unfreeze.cluster.tasks",
         "unfreeze.paths",
         "unfreeze.runtime.console",
         "unfreeze.runtime.imports",

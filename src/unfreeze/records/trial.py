@@ -81,7 +81,7 @@ class SearchResult(Record):
 
     Args:
         best: The trial with the lowest score; None if the search was off.
-        gain_over_configured: Gains in `accuracy` and `log_loss`; None where one of the two did not run here.
+        gain_over_configured: Gains in `accuracy` and `log_loss`; None where the configured ones failed.
         trials: All trials, the configured point and settings first.
     """
 

@@ -27,7 +27,7 @@ class Outcome:
     Args:
         trials: All trials, the configured point and settings first.
         best: The winner among them.
-        gain: Its gain over the configured ones; None if one of the two did not run on this machine.
+        gain: Its gain over the configured ones; None if these failed.
     """
 
     trials: list[Row]

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ STATES_KEPT = 8
 DEATHS = 3
 
 
+def explain_deaths(count: int) -> str:
+    """Say why a trial in which processes died is left out."""
+    return f"the process died in it {count} times: out of memory?"
+
+
 class TrialError(Exception):
     """A trial gave no score; the text says why."""
 
@@ -42,6 +47,7 @@ class Trials:
         folder: Where results are kept until the search ends.
         report: Called with a copy of a trial's row when it begins, after each epoch and at its end.
         keep_states: Whether later trials may go on from earlier ones.
+        counts_deaths: Whether trials in which this process died are counted; those of a worker are by who runs it.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Trials:
         *,
         report: Callable[[Row], None],
         keep_states: bool,
+        counts_deaths: bool = True,
     ) -> None:
         self.transfer = transfer
         self.head = head
@@ -62,6 +69,7 @@ class Trials:
         self.folder = folder
         self._report = report
         self.keep_states = keep_states
+        self._counts_deaths = counts_deaths
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(
@@ -87,12 +95,24 @@ class Trials:
             an epoch), val_loss and val_accuracy of the last epoch, score, failed (None, or why), seconds and peak_mb.
         """
         row = self.find(number)
-        asked = {"unfreeze_from": point, "settings": settings, "continues": continues}
-        # With several workers a number can stand for other values when the same search runs again.
-        if row is None or any(row[name] != value for name, value in asked.items()):
-            row = self._run(number, point, settings, continues, until)
-            files.write_json(self._build_path(number, "json"), row)
+        if row is None:
+            row = self._run(self._begin_row(number, point, settings, continues), until)
+            self._keep(row)
             self.report(row)
+        return row
+
+    def leave_out(self, number: int, point: str, settings: dict[str, Any], continues: int | None, why: str) -> Row:
+        """Return the row of a trial that was given up, and keep it.
+
+        Args:
+            number: As in `run`, like the next three.
+            point: Name of its unfreeze point.
+            settings: Fields of the phase and their values.
+            continues: Number of the trial that it was to go on from.
+            why: The cause, in one line.
+        """
+        row = self._begin_row(number, point, settings, continues) | {"failed": why}
+        self._keep(row)
         return row
 
     def report(self, row: Row) -> None:
@@ -104,18 +124,43 @@ class Trials:
         path = self._build_path(number, "json")
         return files.read_json(path) if path.exists() else None
 
-    def load_probabilities(self, number: int) -> np.ndarray | None:
-        """Return a trial's probabilities of the validation images, float32 of shape (images, classes).
+    def get(self, number: int) -> Row:
+        """Return the row of a trial that has ended."""
+        row = self.find(number)
+        assert row is not None
+        return row
 
-        None if the trial did not run on this machine.
+    def load_probabilities(self, number: int) -> np.ndarray:
+        """Return a trial's probabilities of the validation images, float32 of shape (images, classes)."""
+        probabilities: np.ndarray = np.load(self._build_path(number, "npy"))
+        return probabilities
+
+    def keep_head(self) -> None:
+        """Keep the head's weights for other processes: each of them starts its trials from the same."""
+        with files.atomic(self._find_head()) as partial:
+            np.savez(partial, *self.head.get_weights())
+
+    def load_head(self) -> None:
+        """Take the weights that another process has kept."""
+        with np.load(self._find_head()) as content:
+            self.head.set_weights([content[f"arr_{number}"] for number in range(len(content.files))])
+
+    def drop_poor_states(self) -> None:
+        """Remove the kept weights of the worst trials while there are too many.
+
+        Between rounds: which are left must not depend on which trial of a round ended first.
         """
-        path = self._build_path(number, "npy")
-        return np.load(path) if path.exists() else None
+        numbers = [int(path.stem.removeprefix("trial-")) for path in self.folder.glob("trial-*.npz")]
+        scores = {number: row["score"] for number in numbers if (row := self.find(number)) is not None}
+        room, taken = self.transfer.activations.free_gb, 0.0
+        for rank, number in enumerate(sorted(scores, key=lambda number: (scores[number], number))):
+            path = self._build_path(number, "npz")
+            taken += path.stat().st_size / 1e9
+            if rank >= STATES_KEPT or taken > room:
+                files.remove(path)
 
-    def _run(
-        self, number: int, point: str, settings: dict[str, Any], continues: int | None, until: int | None
-    ) -> Row:
-        row: Row = {
+    def _begin_row(self, number: int, point: str, settings: dict[str, Any], continues: int | None) -> Row:
+        return {
             "trial": number,
             "unfreeze_from": point,
             "unfreeze_point": self.points[point],
@@ -124,14 +169,20 @@ class Trials:
             "epochs": [],
             "failed": None,
         }
+
+    def _keep(self, row: Row) -> None:
+        files.write_json(self._build_path(row["trial"], "json"), row)
+
+    def _run(self, row: Row, until: int | None) -> Row:
         begun = time.monotonic()
         memory.reset_peak()
+        deaths = _Deaths(self._build_path(row["trial"], "deaths")) if self._counts_deaths else nullcontext()
         try:
-            with _Deaths(self._build_path(number, "deaths")):
+            with deaths:
                 self._train(row, until)
         except TrialError as error:
             row["failed"] = str(error)
-            console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, number, error)
+            console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, row["trial"], error)
         finally:
             # The next model shares the layers, which would keep this one alive.
             self.transfer.release()
@@ -200,24 +251,10 @@ class Trials:
         )
 
     def _keep_state(self, row: Row) -> None:
-        """Keep a trial's weights, and remove those of the worst while there are too many."""
+        """Keep a trial's weights, so that a later one can go on from them."""
         state = self.transfer.read_state()
         with files.atomic(self._build_path(row["trial"], "npz")) as partial:
             np.savez(partial, np.array([state.epochs, state.parts]), *state.variables)
-        scores = {row["trial"]: row["score"]}
-        for path in self.folder.glob("trial-*.npz"):
-            number = int(path.stem.removeprefix("trial-"))
-            if (other := self.find(number)) is not None:
-                scores[number] = other["score"]
-        worst_last = sorted(scores, key=lambda number: scores[number])
-        room, taken = self.transfer.activations.free_gb, 0.0
-        for rank, number in enumerate(worst_last):
-            path = self._build_path(number, "npz")
-            # Another worker may have removed it meanwhile.
-            with suppress(FileNotFoundError):
-                taken += path.stat().st_size / 1e9
-            if rank >= STATES_KEPT or taken > room:
-                files.remove(path)
 
     def _load_state(self, number: int) -> State | None:
         """Return where a trial stopped; None if its weights are gone: it is trained again from the start."""
@@ -227,6 +264,9 @@ class Trials:
         with np.load(path) as content:
             (epochs, parts), *variables = (content[f"arr_{number}"] for number in range(len(content.files)))
             return State(int(epochs), int(parts), variables)
+
+    def _find_head(self) -> Path:
+        return self.folder / "head.npz"
 
     def _build_path(self, number: int, suffix: str) -> Path:
         return self.folder / f"trial-{number:04}.{suffix}"
@@ -241,7 +281,7 @@ class _Deaths:
     def __enter__(self) -> None:
         before = len(self.path.read_text()) if self.path.exists() else 0
         if before >= DEATHS:
-            raise TrialError(f"the process died in it {before} times: out of memory?")
+            raise TrialError(explain_deaths(before))
         self.path.write_text("x" * (before + 1))
 
     def __exit__(self, *_: object) -> None:

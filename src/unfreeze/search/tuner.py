@@ -1,122 +1,102 @@
 """A search through KerasTuner: an oracle chooses points and settings, trials give their scores."""
 
-import os
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src import config, protos
-from keras_tuner.src.distribute import oracle_chief, oracle_client
-from keras_tuner.src.distribute.utils import is_chief_oracle
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import Row
-from unfreeze.search.trials import Trials
+from unfreeze.search.planned import Planned
+from unfreeze.search.rounds import RunRound
 from unfreeze.settings.base import LogRange, Range
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.training import Search
 
-# The gRPC module that KerasTuner has imported.
-grpc = oracle_client.grpc
 POINT = "unfreeze_from"
-# Sent to workers with the space, so that each can compare its search with its chief's.
-DETERMINED_BY = "determined_by"
 # Numeric ones first: an oracle can learn where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
 CHOICES = ("optimizer", "views")
 # Fields of a trial's row that the oracle receives.
 SCORES = ("score", "val_loss", "val_accuracy", "trainable_parameters")
-SECONDS_BETWEEN_QUESTIONS = 0.5
-SECONDS_TO_TELL = 10
-
-# Seconds that a worker waits for a chief that is gone; an hour by default.
-oracle_client.TIMEOUT = 60
-# On by default: it prints a traceback for each failed trial. The cause is logged and kept here.
-config.DEBUG = False
 
 
-class Space(keras_tuner.HyperModel):
-    """The space of values that trials may have.
-
-    Args:
-        points: Names of the unfreeze points, in their order in the backbone.
-        search: The settings of the search.
-        backbone: The backbone's name.
-        determined_by: Digest of everything else that trials depend on.
-    """
-
-    def __init__(self, points: list[str], search: Search, backbone: str, determined_by: str) -> None:
-        super().__init__(name=backbone)
-        self.points = points
-        self.determined_by = determined_by
-        self.bounds: dict[str, Range] = {"learning_rate": search.learning_rate.get(backbone)}
-        self.bounds |= {name: bounds for name in RANGES if (bounds := getattr(search, name)) is not None}
-        self.choices = {name: choices for name in CHOICES if (choices := getattr(search, name)) is not None}
-
-    def build(self, hp: Any) -> None:
-        """Declare the space to KerasTuner; `Trials` builds and trains the model."""
-        hp.Choice(POINT, self.points, ordered=False)
-        for name, bounds in self.bounds.items():
-            hp.Float(name, bounds.min, bounds.max, sampling="log" if isinstance(bounds, LogRange) else "linear")
-        for name, choices in self.choices.items():
-            hp.Choice(name, list(choices), ordered=False)
-
-    def require_same(self, hp: Any) -> None:
-        """Require that a chief runs the same search as this worker.
-
-        Raises:
-            UnfreezeError: It searches something else.
-        """
-        if hp.get(DETERMINED_BY) != self.determined_by:
-            raise UnfreezeError(
-                "the chief searches with other settings, images or weights than this worker: take the same commit "
-                f"and parameters here, run `dvc repro extract@{self.name}`, then start this worker again"
-            )
-
-
-def search(trials: Trials, space: Space, settings: Search, *, seed: int, journal: Journal | None) -> list[Row]:
+def search(
+    run_round: RunRound,
+    find: Callable[[int], Row],
+    points: list[str],
+    backbone: str,
+    settings: Search,
+    *,
+    seed: int,
+    journal: Journal,
+) -> list[Row]:
     """Run trials until the oracle has no more of them or the budget is spent.
 
-    Each trial's beginning and end is written down. A search that is taken up again first lets the oracle go
-    through them as they were, so that it is in the state it was in, whichever oracle it is.
+    The oracle chooses all trials of a round before it learns the score of any, and learns the scores in the order of
+    the trials' numbers. Each trial's beginning and end is written down. A search that is taken up again first lets
+    the oracle go through them as they were, so that it is in the state it was in, whichever oracle it is.
 
     Args:
-        trials: Runs them.
-        space: The values they may have.
-        settings: Oracle and budget.
+        run_round: Runs the trials of a round.
+        find: Returns the row of a trial that has ended.
+        points: Names of the unfreeze points, in their order in the backbone.
+        backbone: The backbone's name.
+        settings: Space, oracle and budget.
         seed: Seed of the oracle.
-        journal: What happened so far; None in a worker, whose chief keeps it.
+        journal: What happened so far.
 
     Returns:
-        The rows of all trials by number; empty in a worker.
+        The rows of all trials by number.
 
     Raises:
-        UnfreezeError: The time was over before the first trial, or a worker has lost its chief, or never was of its
-            search.
+        UnfreezeError: The time was over before the first trial.
     """
     oracle = _make_oracle(settings, seed, journal)
-    with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
-        tuner = TransferTuner(oracle, space, directory=folder, project_name=space.name, trials=trials)
-        if journal is not None:
-            oracle.replay()
-        _run(tuner, oracle, space, is_worker=journal is None)
-    if journal is None:
-        return []
-    ended = [event for event in journal.events if event["event"] == "end"]
-    if not ended:
+    oracle.update_space(_declare_space(points, settings, backbone))
+    oracle.replay()
+    while trials := oracle.begin_round(settings.at_once):
+        for trial, row in zip(trials, run_round([_plan(trial) for trial in trials]), strict=True):
+            oracle.end(trial.trial_id, None if row["failed"] else {name: float(row[name]) for name in SCORES})
+    if not oracle.end_order:
         raise UnfreezeError(
             f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "
             "search.enabled.default=false"
         )
-    rows = [trials.find(_number(event["trial"])) or _build_row(oracle, event, trials) for event in ended]
-    return sorted(rows, key=lambda row: row["trial"])
+    return [find(number) for number in sorted(map(_number, oracle.end_order))]
 
 
-def _make_oracle(settings: Search, seed: int, journal: Journal | None) -> Any:
+def _declare_space(points: list[str], search: Search, backbone: str) -> Any:
+    """Return the space of values that trials may have, as KerasTuner declares it."""
+    bounds: dict[str, Range] = {"learning_rate": search.learning_rate.get(backbone)}
+    bounds |= {name: given for name in RANGES if (given := getattr(search, name)) is not None}
+    choices = {name: given for name in CHOICES if (given := getattr(search, name)) is not None}
+    space = keras_tuner.HyperParameters()
+    space.Choice(POINT, points, ordered=False)
+    for name, given in bounds.items():
+        space.Float(name, given.min, given.max, sampling="log" if isinstance(given, LogRange) else "linear")
+    for name, given in choices.items():
+        space.Choice(name, list(given), ordered=False)
+    return space
+
+
+def _plan(trial: Any) -> Planned:
+    """Return the trial that KerasTuner's one stands for."""
+    values = trial.hyperparameters.values
+    continues = values.get("tuner/trial_id")
+    return Planned(
+        _number(trial.trial_id),
+        values[POINT],
+        {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")},
+        None if continues is None else _number(continues),
+        values.get("tuner/epochs"),
+    )
+
+
+def _make_oracle(settings: Search, seed: int, journal: Journal) -> Any:
     """Return the oracle of the settings, which writes down what it gives out and ends with the budget."""
     oracle_class, options = find_oracle(settings.oracle).build(settings.epochs)
     journalled: Any = type("Journalled", (_Journalled, oracle_class), {})
@@ -138,201 +118,96 @@ def _make_oracle(settings: Search, seed: int, journal: Journal | None) -> Any:
     return oracle
 
 
-def _run(tuner: "TransferTuner", oracle: Any, space: Space, *, is_worker: bool) -> None:
-    """Run trials, or serve them to workers, until the search has ended."""
-    try:
-        if is_worker:
-            space.require_same(tuner.oracle.get_space())
-        if is_chief_oracle():
-            _serve(oracle, space)
-        else:
-            tuner.search(verbose=0)
-    except keras_tuner.errors.FatalError as error:
-        raise error.__cause__ or error from None
-    except grpc.RpcError as error:
-        raise _explain_missing_chief() from error
-
-
-class TransferTuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """A tuner whose trials start from one trained head and share one cache of activations."""
-
-    def __init__(self, *args: Any, trials: Trials, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.trials = trials
-
-    def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
-        """Run a trial and return its score and the other numbers that the oracle receives."""
-        values = dict(trial.hyperparameters.values)
-        continues = values.get("tuner/trial_id")
-        try:
-            row = self.trials.run(
-                _number(trial.trial_id),
-                values[POINT],
-                _select_settings(values),
-                continues=None if continues is None else _number(continues),
-                until=values.get("tuner/epochs"),
-            )
-        except Exception as error:
-            # An error that is not the trial's fault ends the search.
-            raise keras_tuner.errors.FatalError(str(error)) from error
-        if row["failed"]:
-            raise keras_tuner.errors.FailedTrialError(row["failed"])
-        return {name: float(row[name]) for name in SCORES}
-
-    def _run_and_update_trial(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super()._run_and_update_trial(*args, **kwargs)
-        except grpc.RpcError as error:
-            # KerasTuner would report the trial as failed to the next chief, although only the report was lost.
-            raise keras_tuner.errors.FatalError(str(error)) from _explain_missing_chief()
-
-
 class _Journalled:
     """An oracle that writes the begin and the end of each trial into a journal.
 
     KerasTuner's own files do not suffice to resume: they are not replaced atomically, and lack the grid's state.
     """
 
-    journal: Journal | None
+    journal: Journal
     most_trials: int
     seconds: float | None
     trials: dict[str, Any]
+    # Of KerasTuner's parallel search, whose tuners each run one trial: here one for each trial.
     ongoing_trials: dict[str, Any]
-    tuner_ids: set[str]
-    _retry_queue: list[str]
     _at: float
     _replaying = False
 
     def replay(self) -> None:
-        """Repeat the trials of an earlier process from the journal, which restores the oracle's state."""
-        assert self.journal is not None
+        """Repeat what an earlier process did from the journal, which restores the oracle's state."""
         self._at = time.monotonic()
         self._replaying = True
         for event in list(self.journal.events):
-            if event["event"] == "begin":
-                # Under the trial's own name: another process than before may run it now.
-                trial = super().create_trial(event["trial"])  # type: ignore[misc]
-                if (trial.trial_id, trial.hyperparameters.values) != (event["trial"], event["values"]):
-                    raise UnfreezeError(
-                        f"trial {event['trial']} of the unfinished search would now be another one: remove "
-                        "the search's folder in models/search to begin anew"
-                    )
+            if event["event"] == "end":
+                self._end(event["trial"], event["metrics"])
                 continue
-            trial = self.trials[event["trial"]]
-            if event["metrics"]:
-                super().update_trial(trial.trial_id, event["metrics"])  # type: ignore[misc]
-            trial.status = event["status"]
-            super().end_trial(trial)  # type: ignore[misc]
+            trial = self._create()
+            if event["event"] == "begin" and (trial.trial_id, trial.hyperparameters.values) != (
+                event["trial"],
+                event["values"],
+            ):
+                raise UnfreezeError(
+                    f"trial {event['trial']} of the unfinished search would now be another one: remove "
+                    "the search's folder in models/search to begin anew"
+                )
         self._replaying = False
-        unfinished = [trial.trial_id for trial in self.ongoing_trials.values()]
-        self.ongoing_trials.clear()
-        self.tuner_ids.clear()
-        # The queue is taken from its end.
-        self._retry_queue = unfinished[::-1]
+
+    def begin_round(self, most: int) -> list[Any]:
+        """Return the trials of the next round, or those that a stopped process left of one; none at the end.
+
+        Args:
+            most: Most trials; fewer where the oracle waits for scores before it chooses more.
+        """
+        # An end, or an oracle that waits, follows only the last trial of a round.
+        if not self.ongoing_trials or self.journal.events[-1]["event"] == "begin":
+            while len(self.ongoing_trials) < most:
+                trial = self._create()
+                if trial.status != "RUNNING":
+                    break
+                self._append({"event": "begin", "trial": trial.trial_id, "values": trial.hyperparameters.values})
+        return list(self.ongoing_trials.values())
+
+    def end(self, trial_id: str, metrics: dict[str, float] | None) -> None:
+        """Take in the scores of a trial; None if it failed."""
+        self._end(trial_id, metrics)
+        self._append({"event": "end", "trial": trial_id, "metrics": metrics})
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Choose a trial's values, unless the budget is spent."""
         if not self._replaying and (len(self.trials) >= self.most_trials or self._time_is_up()):
             return {"status": "STOPPED"}
         answer: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        if answer["status"] != "RUNNING" and not self._replaying:
+            # To ask may have changed its state.
+            self._append({"event": "wait"})
         return answer
 
-    def create_trial(self, tuner_id: str) -> Any:
-        """Start a trial."""
-        known = set(self.trials)
-        trial = super().create_trial(tuner_id)  # type: ignore[misc]
-        if trial.status == "IDLE":
-            # The worker asks again at once.
-            time.sleep(SECONDS_BETWEEN_QUESTIONS)
-        if trial.trial_id in self.trials and trial.trial_id not in known:
-            self._append({"event": "begin", "trial": trial.trial_id, "values": trial.hyperparameters.values})
-        return trial
+    def save(self) -> None:
+        """Write nothing: the journal has it."""
 
-    def end_trial(self, trial: Any) -> None:
-        """End a trial."""
-        super().end_trial(trial)  # type: ignore[misc]
-        ended = self.trials[trial.trial_id]
-        metrics = {
-            name: ended.metrics.get_best_value(name) for name in ended.metrics.metrics if ended.status == "COMPLETED"
-        }
-        self._append(
-            {
-                "event": "end",
-                "trial": ended.trial_id,
-                "status": ended.status,
-                "metrics": metrics,
-            }
-        )
+    def _save_trial(self, trial: Any) -> None:
+        """Write nothing."""
+
+    def _create(self) -> Any:
+        return self.create_trial(f"of trial {len(self.trials)}")  # type: ignore[attr-defined]
+
+    def _end(self, trial_id: str, metrics: dict[str, float] | None) -> None:
+        trial = self.trials[trial_id]
+        if metrics:
+            self.update_trial(trial_id, metrics)  # type: ignore[attr-defined]
+        trial.status = "COMPLETED" if metrics else "FAILED"
+        self.end_trial(trial)  # type: ignore[attr-defined]
 
     def _append(self, event: dict[str, Any]) -> None:
-        assert self.journal is not None
         now = time.monotonic()
         self.journal.append({**event, "seconds": now - self._at})
         self._at = now
 
     def _time_is_up(self) -> bool:
-        assert self.journal is not None
         spent = sum(event["seconds"] for event in self.journal.events) + time.monotonic() - self._at
         return self.seconds is not None and spent > self.seconds
-
-
-class _Servicer(oracle_chief.OracleServicer):
-    def __init__(self, oracle: Any, space: Space) -> None:
-        super().__init__(oracle)
-        self.space = space
-
-    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802
-        # Not in the oracle's own space, where it would take part in the random draws.
-        hp = self.oracle.get_space()
-        hp.Fixed(DETERMINED_BY, self.space.determined_by)
-        return protos.get_service().GetSpaceResponse(hyperparameters=hp.to_proto())
-
-
-def _serve(oracle: Any, space: Space) -> None:
-    """Answer workers until every trial has ended, and a little longer, so that they learn of the end.
-
-    KerasTuner's own loop looks every 20 s, waits for each worker that ever asked, even if it is gone, and shares its
-    port with a second chief.
-    """
-    servicer = _Servicer(oracle, space)
-    server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
-    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
-    server.add_insecure_port(f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}")
-    server.start()
-    while not servicer.stop_triggered or oracle.ongoing_trials:
-        time.sleep(SECONDS_BETWEEN_QUESTIONS)
-    told_by = time.monotonic() + SECONDS_TO_TELL
-    while oracle.tuner_ids and time.monotonic() < told_by:
-        time.sleep(SECONDS_BETWEEN_QUESTIONS)
-    server.stop(grace=1).wait()
-
-
-def _build_row(oracle: Any, event: dict[str, Any], trials: Trials) -> Row:
-    """Return the row of a trial that ran on another machine, as far as a chief knows it."""
-    values = oracle.trials[event["trial"]].hyperparameters.values
-    return {
-        "trial": _number(event["trial"]),
-        "unfreeze_from": values[POINT],
-        "unfreeze_point": trials.points[values[POINT]],
-        "settings": _select_settings(values),
-        "continues": None,
-        "epochs": [],
-        "failed": None if event["metrics"] else "failed on another machine: its run in MLflow says why",
-        **event["metrics"],
-    }
-
-
-def _select_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a trial's values without the point and what Hyperband adds."""
-    return {name: value for name, value in values.items() if name != POINT and not name.startswith("tuner/")}
 
 
 def _number(trial_id: str) -> int:
     """Return a trial's number here, where 0 is the configured point."""
     return int(trial_id) + 1
-
-
-def _explain_missing_chief() -> UnfreezeError:
-    return UnfreezeError(
-        "the search's chief no longer answers: start it again, then this worker; finished trials are kept"
-    )

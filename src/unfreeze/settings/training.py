@@ -140,6 +140,7 @@ class Search(Section):
         enabled: Without it the configured point and settings are used.
         oracle: Name of what chooses the trials: `random`, `grid`, `bayesian`, `hyperband`, or one in plugins/oracles.
         max_trials: Trials at most, the configured point and settings among them: they are tried first.
+        at_once: Trials that run at the same time, all chosen before the oracle learns the score of any.
         max_minutes: Minutes after which no further trial begins; null for no limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.
         epochs: Most epochs a trial.
@@ -156,6 +157,7 @@ class Search(Section):
     enabled: ByBackbone[bool]
     oracle: str
     max_trials: int = Field(ge=2)
+    at_once: int = Field(ge=1)
     max_minutes: float | None = Field(gt=0)
     max_gb: float = Field(gt=0)
     epochs: int = Field(ge=1)

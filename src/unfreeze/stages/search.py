@@ -1,24 +1,34 @@
 """Search the unfreeze point and how to fine-tune from it, on cached activations."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from unfreeze import files
+from unfreeze.cluster.shards import Cluster
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.trial import SearchResult
 from unfreeze.runtime import console
-from unfreeze.search import workers
+from unfreeze.runtime.processors import count_processors
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import Outcome, Row, tabulate
+from unfreeze.search.planned import Planned
 from unfreeze.settings.base import PixelScaling, Section
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.params import resolve_settings
 from unfreeze.settings.training import Head, Search, Train, Unfreeze
 from unfreeze.stages.tracker import Tracker
+
+if TYPE_CHECKING:
+    from unfreeze.search.trials import Trials
+    from unfreeze.training.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -37,80 +47,133 @@ class Settings:
 FREE = ("search.enabled", "search.max_", "unfreeze.")
 
 
-def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, *, processes: int = 1) -> None:
-    """Try points and settings, and write the trials, the best of them, and what it is worth.
-
-    Args:
-        settings: The stage's.
-        paths: Where files lie.
-        backbone: The backbone.
-        tracker: Logs each trial.
-        processes: Number of workers on this machine.
-    """
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
+    """Try points and settings, and write the trials, the best of them, and what it is worth."""
     if not settings.search.enabled.get(backbone):
         _write(paths, backbone, None)
         console.log.info("%s: the search is off", backbone)
         return
-    if processes < 1:
-        raise UnfreezeError(f"--workers is {processes}: give 1 or more")
     tracker.prepare()
-    journal = None
-    if workers.read_role().kind != "worker":
-        # Opened first: a search that runs already must not lose its activations to this one.
-        journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
-        of_any_worker = paths.derived_features(backbone, "*")
-        for left_by_a_killed_one in of_any_worker.parent.glob(of_any_worker.name):
-            files.remove(left_by_a_killed_one)
-    team = workers.lead_workers(backbone, processes) if processes > 1 else nullcontext()
-    with team:
-        outcome = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone))
-        if outcome is None:
-            return
-        _write(paths, backbone, outcome)
-        tracker.log_search(backbone)
+    # Opened first: a search that runs already must not lose its activations to this one.
+    journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
+    _remove_activations(paths, backbone)
+    try:
+        outcome = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone), cluster)
+    finally:
+        # Processes that are ended remove nothing.
+        _remove_activations(paths, backbone)
+    _write(paths, backbone, outcome)
+    tracker.log_search(backbone)
     files.remove(paths.search_folder(backbone))
 
 
+def _remove_activations(paths: Paths, backbone: str) -> None:
+    of_any_worker = paths.derived_features(backbone, "*")
+    for folder in (paths.derived_features(backbone), *of_any_worker.parent.glob(of_any_worker.name)):
+        files.remove(folder)
+
+
 def _search(
-    settings: Settings, paths: Paths, backbone: str, journal: Journal | None, report: Callable[[Row], Any]
-) -> Outcome | None:
-    """Run the trials of this process; return the outcome of all, or None in a worker, whose chief knows them."""
-    role = workers.read_role()
+    settings: Settings,
+    paths: Paths,
+    backbone: str,
+    journal: Journal,
+    report: Callable[[Row], Any],
+    cluster: Cluster,
+) -> Outcome:
+    """Run the trials; return the outcome of all."""
     console.import_tensorflow()
-    from unfreeze.search import backbone_search, tuner
-    from unfreeze.search.trials import Trials
+    from unfreeze.search import backbone_search
+    from unfreeze.search.rounds import open_rounds
     from unfreeze.training.heads import require_dropout
     from unfreeze.training.transfer import Transfer
 
     search = settings.search
-    phase = settings.train.finetune.get(backbone)
-    with Transfer.prepare(settings, paths, backbone, max_gb=search.max_gb, worker=role.name) as transfer:
-        points = transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone))
-        configured, configured_point = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
+    with Transfer.prepare(settings, paths, backbone, max_gb=search.max_gb) as transfer:
+        points = list(transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone)))
+        configured, _ = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
         if search.dropout is not None:
             require_dropout(transfer.head, search.dropout.max)
-        determined_by = {
-            "points": list(points),
-            "configured": configured,
-            **_select_fixed_settings(settings, backbone),
-        }
         features = transfer.features.plan.determined_by
-        if journal is not None:
-            journal.begin({**determined_by, "features": features})
-        digest = backbone_search.identify(determined_by, features)
-        transfer.train_head(settings.train.head.get(backbone))
-        trials = Trials(
-            transfer,
-            transfer.head,
-            phase.model_copy(update={"epochs": search.epochs, "patience": search.patience}),
-            {**points, configured: configured_point},
-            # Include the search's digest, so that a remote worker does not reuse trials of another search.
-            paths.search_folder(backbone) / digest,
-            report=report,
-            keep_states=find_oracle(search.oracle).resumes_trials,
+        journal.begin(
+            {
+                "points": points,
+                "configured": configured,
+                **_select_fixed_settings(settings, backbone),
+                "features": features,
+            }
         )
-        space = tuner.Space(list(points), search, backbone, digest)
-        return backbone_search.run_trials(trials, space, search, configured, seed=settings.seed, journal=journal)
+        transfer.train_head(settings.train.head.get(backbone))
+        trials = _make_trials(settings, paths, transfer, report)
+        # As plain values: types like `ByBackbone[float]` cannot be pickled.
+        values = TypeAdapter(Settings).dump_python(settings, mode="json")
+        load = partial(load_trials, values, paths, backbone, features)
+        with open_rounds(trials, cluster, load, search.at_once) as run_round:
+            return backbone_search.run_trials(
+                trials, run_round, points, search, configured, seed=settings.seed, journal=journal
+            )
+
+
+def _make_trials(
+    settings: Settings, paths: Paths, transfer: "Transfer", report: Callable[[Row], Any], *, is_worker: bool = False
+) -> "Trials":
+    """Return the trials from a transfer's head."""
+    from unfreeze.search.trials import Trials
+
+    search, backbone = settings.search, transfer.backbone
+    name = backbone.row.name
+    configured, configured_point = backbone.resolve_point(settings.unfreeze.point.get(name))
+    return Trials(
+        transfer,
+        transfer.head,
+        settings.train.finetune.get(name).model_copy(update={"epochs": search.epochs, "patience": search.patience}),
+        {**backbone.list_candidates(settings.unfreeze.candidates.get(name)), configured: configured_point},
+        paths.search_folder(name) / "trials",
+        report=report,
+        keep_states=find_oracle(search.oracle).resumes_trials,
+        counts_deaths=not is_worker,
+    )
+
+
+@contextmanager
+def load_trials(
+    values: dict[str, Any], paths: Paths, backbone: str, features: dict[str, str]
+) -> Iterator[Callable[[Planned], Row]]:
+    """Yield what runs a trial in a process of its own, perhaps on another machine.
+
+    Args:
+        values: The stage's settings as JSON holds them.
+        paths: The checkout, which all machines see.
+        backbone: Name of the backbone.
+        features: What the cached features are determined by.
+
+    Raises:
+        UnfreezeError: The features are others there.
+    """
+    console.import_tensorflow()
+    from unfreeze.training.transfer import Transfer, limit_threads
+
+    settings = TypeAdapter(Settings).validate_python(values)
+    limit_threads(count_processors())
+    mine = f"{platform.node()}-{os.getpid()}"
+    with Transfer.prepare(settings, paths, backbone, max_gb=settings.search.max_gb, worker=mine) as transfer:
+        if transfer.features.plan.determined_by != features:
+            raise UnfreezeError(f"{platform.node()} has other features of {backbone}: share {paths.root} with it")
+        transfer.expect_head(settings.train.head.get(backbone))
+        trials = _make_trials(settings, paths, transfer, _report_nothing, is_worker=True)
+        trials.load_head()
+
+        def run_trial(planned: Planned) -> Row:
+            try:
+                return trials.run(**vars(planned))
+            except OSError as error:
+                raise UnfreezeError(f"{platform.node()} cannot run trial {planned.number}: {error}") from error
+
+        yield run_trial
+
+
+def _report_nothing(row: Row) -> None:
+    """Leave it to the process that gave out the trial, which receives its row."""
 
 
 def _select_fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from unfreeze import files
 from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images.augment import Views
@@ -33,14 +34,25 @@ class Activations:
         images: The image store, for rows that are not cached.
         folder: Where derived activations are kept; a folder of its own.
         max_gb: Most room that derived activations may take together, GB of 10^9 bytes.
+        makes_room: Whether those that do not fit take the place of earlier ones.
     """
 
-    def __init__(self, backbone: Backbone, features: Features, *, images: Path, folder: Path, max_gb: float) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        features: Features,
+        *,
+        images: Path,
+        folder: Path,
+        max_gb: float,
+        makes_room: bool = False,
+    ) -> None:
         self.backbone = backbone
         self.features = features
         self.max_gb = max_gb
         self._images = images
         self._folder = folder
+        self._makes_room = makes_room
         self._derived: dict[str, Folds] = {}
 
     @property
@@ -83,6 +95,9 @@ class Activations:
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
         path = self._folder / f"{name}.h5"
         room = cache.measure_room(path, self.free_gb, copies=1)
+        if plan.nbytes > room and self._makes_room:
+            self._forget()
+            room = cache.measure_room(path, self.free_gb, copies=1)
         if plan.nbytes > room:
             console.log.warning(
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
@@ -99,6 +114,11 @@ class Activations:
         assert derived.train is not None and derived.val is not None
         self._derived[name] = Folds(position, derived.train, derived.val)
         return self._derived[name]
+
+    def _forget(self) -> None:
+        self._derived.clear()
+        for file in self._folder.glob("*"):
+            files.remove(file)
 
     @functools.cached_property
     def cached(self) -> Folds:

@@ -44,6 +44,12 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def limit_threads(count: int) -> None:
+    """Let TensorFlow compute with so many threads; called before it computes anything."""
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
 class TransferSettings(Protocol):
     """The parameters that `Transfer.prepare` uses; the settings of the stages that train hold them, among others."""
 
@@ -77,6 +83,8 @@ class Transfer:
         folder: Where derived activations are kept; a folder of its own.
         train: Class weights and precision.
         max_gb: Most room that derived activations may take together, GB of 10^9 bytes.
+        makes_room: Whether activations that do not fit take the place of earlier ones: then what is kept does not
+            depend on which trainings ran before.
         seed: Seed of each phase: order of images and dropout do not depend on what ran before.
     """
 
@@ -91,11 +99,14 @@ class Transfer:
         train: Train,
         max_gb: float,
         seed: int,
+        makes_room: bool = False,
     ) -> None:
         self.backbone = backbone
         self.head = head
         self.features = features
-        self.activations = Activations(backbone, features, images=images, folder=folder, max_gb=max_gb)
+        self.activations = Activations(
+            backbone, features, images=images, folder=folder, max_gb=max_gb, makes_room=makes_room
+        )
         self._seed = seed
         self._precision = train.precision
         self._class_weights = _compute_class_weights(features.plan.train, features.plan.classes, train.class_weights)
@@ -115,7 +126,7 @@ class Transfer:
             paths: Weights, images and features.
             name: The backbone.
             max_gb: Most room that derived activations may take together, GB; that of the cached ones by default.
-            worker: Tells processes apart that do this at the same time.
+            worker: Tells processes apart that do this at the same time; each makes room for what it needs next.
 
         Yields:
             The transfer; activations derived for it are removed when the block ends.
@@ -147,7 +158,12 @@ class Transfer:
                 train=settings.train,
                 max_gb=max_gb or cached.plan.settings.extract.max_gb,
                 seed=settings.seed,
+                makes_room=bool(worker),
             )
+
+    def expect_head(self, phase: Phase) -> None:
+        """Give the head the layers that `train_head` gives it; its weights come from another process."""
+        self._change_dropout(phase)
 
     def train_head(self, phase: Phase) -> Result:
         """Train the head alone, on features that are computed once."""
