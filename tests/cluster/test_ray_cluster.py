@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.cluster.test_tasks import Square, job
 from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw
 from unfreeze import files
 from unfreeze.checks import manifest
@@ -250,3 +251,10 @@ def test_a_machine_that_would_compute_otherwise_is_told_by_what(changes: dict[st
 def test_joining_twice_is_joining_once(nodes: Any) -> None:
     connect()
     connect()
+
+
+def test_tasks_are_tried_again_on_other_workers_and_given_up_at_last(nodes: Any, tmp_path: Path) -> None:
+    given_up = job(tmp_path, give_up=lambda task, tries: (task.number, tries))
+    with RayCluster(SETTINGS, Storage(str(tmp_path))).open_tasks(given_up) as run:
+        assert list(run([Square(3), Square(2, deaths=1)])) == [9, 4]
+        assert list(run([Square(4, deaths=9), Square(5)])) == [(4, 2), 25]

@@ -1,17 +1,22 @@
 """The oracles over trials whose score is a formula: what they choose, and that a stop changes nothing."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras_tuner
 import pytest
 
 from tests.conftest import compose
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.search import tuner
 from unfreeze.search.journal import Journal
 from unfreeze.search.planned import Planned
+from unfreeze.settings import oracles
+from unfreeze.settings.oracles import Oracle
 from unfreeze.settings.training import Search
 
 POINTS = ["none", "block2", "block1"]
@@ -36,6 +41,7 @@ class Formula:
 
     def run(self, number: int, point: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
         if number in self.rows:
+            assert self.rows[number]["settings"] == settings
             return self.rows[number]
         if len(self.ran) == self.last:
             raise Stopped
@@ -157,3 +163,58 @@ def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
     rows = run(tmp_path, search, Formula())
     combinations = {(row["unfreeze_from"], row["settings"]["learning_rate"]) for row in rows}
     assert len(combinations) == len(rows) < 499
+
+
+@pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
+def test_a_search_stopped_within_a_round_goes_on_to_the_same_trials(tmp_path: Path, oracle: str) -> None:
+    search = settings(tmp_path, oracle=oracle, at_once=3, epochs=9)
+    undisturbed = Formula()
+    whole = run(tmp_path / "whole", search, undisturbed)
+    assert undisturbed.rounds == [3, 3, 2, 0][: len(undisturbed.rounds)]
+    stopped = Formula(last=4)
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", search, stopped)
+    again = Formula()
+    again.rows = dict(stopped.rows)
+    assert run(tmp_path / "stopped", search, again) == whole
+    assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name KerasTuner's grid search, which waits for scores before it goes on."""
+
+    def build(epochs: int) -> tuple[Any, dict[str, Any]]:
+        return keras_tuner.oracles.GridSearchOracle, {}
+
+    monkeypatch.setitem(oracles._ORACLES, "waiting", Oracle("waiting", build, resumes_trials=False))
+    return "waiting"
+
+
+def test_where_an_oracle_waits_for_scores_the_round_is_smaller(tmp_path: Path, waiting: str) -> None:
+    trials = Formula()
+    rows = run(tmp_path / "waiting", settings(tmp_path, oracle=waiting, at_once=4), trials)
+    assert trials.rounds == [2, 1, 1, 1, 1, 1, 1]
+    assert rows == run(tmp_path / "grid", settings(tmp_path, oracle="grid", at_once=4), Formula())
+
+
+# Settings, begin, begin, wait, end, end, begin, wait, end.
+@pytest.mark.parametrize(("kept", "first"), [(1, 2), (2, 2), (3, 2), (4, 2), (5, 1), (6, 1), (7, 1), (8, 1), (9, 1)])
+def test_a_round_is_completed_whatever_part_of_it_was_written_down(
+    tmp_path: Path, waiting: str, kept: int, first: int
+) -> None:
+    search = settings(tmp_path, oracle=waiting, at_once=4, max_trials=5)
+    whole = run(tmp_path / "whole", search, Formula())
+    lines = (tmp_path / "whole/journal.jsonl").read_bytes().splitlines(keepends=True)
+    files.write_text(tmp_path / "stopped/journal.jsonl", b"".join(lines[:kept]).decode())
+    ended = sum(json.loads(line).get("event") == "end" for line in lines[:kept])
+    again = Formula()
+    again.rows = {row["trial"]: row for row in whole[:ended]}
+    assert run(tmp_path / "stopped", search, again) == whole
+    assert again.rounds[0] == first
+    assert (tmp_path / "stopped/journal.jsonl").read_text().count("begin") == 4
+
+
+def test_what_a_grid_tries_does_not_depend_on_how_many_run_at_once(tmp_path: Path) -> None:
+    one, four = (run(tmp_path / str(n), settings(tmp_path, oracle="grid", at_once=n), Formula()) for n in (1, 4))
+    assert one == four

@@ -48,6 +48,11 @@ class Local:
         if found:
             console.log.info("%s: %d finished shards were taken from %s", work.name, found, self._storage.address)
 
+    @property
+    def threads(self) -> int:
+        """Threads of each process that runs tasks."""
+        return self._settings.cpus_per_worker
+
     def open_tasks(self, job: Job) -> AbstractContextManager[RunTasks]:
         """Yield what runs tasks at the same time, as `Cluster` says.
 

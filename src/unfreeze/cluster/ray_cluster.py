@@ -62,6 +62,11 @@ class RayCluster:
                 for first in range(max(done - shard.start, 0), len(rows), BLOCK):
                     yield rows[first : first + BLOCK]
 
+    @property
+    def threads(self) -> int:
+        """Threads of each process that runs tasks."""
+        return self._settings.cpus_per_worker
+
     def open_tasks(self, job: Job) -> AbstractContextManager[RunTasks]:
         """Yield what runs tasks at the same time, as `Cluster` says.
 

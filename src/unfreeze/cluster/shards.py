@@ -134,8 +134,12 @@ class Cluster(Protocol):
             done: Number of rows at the start that are not needed.
         """
 
+    @property
+    def threads(self) -> int:
+        """Threads of each process that runs tasks."""
+
     def open_tasks(self, job: Job) -> AbstractContextManager[RunTasks]:
-        """Yield what runs tasks of a job at the same time, in processes of `cluster.cpus_per_worker` threads each.
+        """Yield what runs tasks of a job at the same time, in other processes.
 
         Args:
             job: What the tasks share.

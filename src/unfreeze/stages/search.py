@@ -86,9 +86,11 @@ def _search(
     from unfreeze.search import backbone_search
     from unfreeze.search.rounds import open_rounds
     from unfreeze.training.heads import require_dropout
-    from unfreeze.training.transfer import Transfer
+    from unfreeze.training.transfer import Transfer, limit_threads
 
     search = settings.search
+    if search.at_once > 1:
+        limit_threads(cluster.threads)
     with Transfer.prepare(settings, paths, backbone, max_gb=search.max_gb) as transfer:
         points = list(transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone)))
         configured, _ = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))

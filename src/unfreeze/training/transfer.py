@@ -22,7 +22,7 @@ from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import use_precision
 from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
-from unfreeze.runtime import console
+from unfreeze.runtime import console, processors
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.training import feed, pointwise
@@ -45,7 +45,8 @@ def make_deterministic(seed: int) -> None:
 
 
 def limit_threads(count: int) -> None:
-    """Let TensorFlow compute with so many threads; called before it computes anything."""
+    """Let this process compute with so many threads, on which the last bits depend; called before it computes."""
+    processors.limit(count)
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(count)
 
