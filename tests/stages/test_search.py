@@ -1,4 +1,4 @@
-"""The search as a user runs it: with DVC, killed, taken up again, on several processes."""
+"""The search as a user runs it: with DVC, killed, taken up again, on several processes and machines."""
 
 import json
 import os
@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
 
-from tests.conftest import Checkout, checkout_with_images, children_of, runs
+from tests.cluster.ray_nodes import start_nodes
+from tests.conftest import PATIENCE, Checkout, checkout_with_images, children_of, runs
 from unfreeze import files
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best
@@ -20,12 +22,13 @@ from unfreeze.search.outcome import choose_best
 
 @pytest.fixture(scope="module")
 def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Run all stages up to the search over 40 images and one small network."""
+    """Run all stages up to the search over 40 images and two small networks; only the second one learns from them."""
     made = checkout_with_images(
         tmp_path_factory.mktemp("searchable"),
         20,
-        "study.backbones=[mobilenetv2]",
+        "study.backbones=[mobilenetv2,from_scratch]",
         "+weights.mobilenetv2=random",
+        "search.enabled.from_scratch=true",
         "search.max_trials=4",
         "search.epochs=2",
         "unfreeze.candidates.default=[none,{blocks: 1}]",
@@ -35,8 +38,8 @@ def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
-def result(made: Checkout) -> dict[str, Any]:
-    return files.read_json(made.paths.search("mobilenetv2"))
+def result(made: Checkout, backbone: str = "mobilenetv2") -> dict[str, Any]:
+    return files.read_json(made.paths.search(backbone))
 
 
 def runs_of(made: Checkout) -> dict[str, mlflow.entities.Run]:
@@ -118,27 +121,94 @@ def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
 def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkout) -> None:
     before = searchable.paths.search("mobilenetv2").read_bytes()
     assert searchable.try_run("python", "-c", KILLED, "6").returncode == -signal.SIGKILL
-    with searchable.changed_params(search={"epochs": 1}):
+    with searchable.changed_params(search={"epochs": 1, "at_once": 2}):
         done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     assert done.returncode == 1
-    assert "unfinished search with other settings (search.epochs 2, now 1)" in done.stderr
+    assert "unfinished search with other settings (search.at_once 1, now 2, search.epochs 2, now 1)" in done.stderr
     assert f"or remove {searchable.paths.search_folder('mobilenetv2')} to begin anew" in done.stderr
     searchable.run("unfreeze", "search", "mobilenetv2")
     assert searchable.paths.search("mobilenetv2").read_bytes() == before, "nothing was lost"
 
 
-def test_two_workers_share_the_trials_of_one_search(searchable: Checkout) -> None:
-    before = result(searchable)
-    left_by_a_killed_one = searchable.paths.derived_features("mobilenetv2", "worker7")
-    left_by_a_killed_one.mkdir()
-    searchable.run("unfreeze", "search", "mobilenetv2", "--workers", "2")
-    assert not left_by_a_killed_one.exists()
-    after = result(searchable)
-    assert after["best"]["trial"] == before["best"]["trial"]
-    for one, other in zip(before["trials"], after["trials"], strict=True):
-        assert one["unfreeze_from"] == other["unfreeze_from"]
-        assert one["settings"] == pytest.approx(other["settings"])
+@pytest.fixture(scope="module")
+def one_by_one(searchable: Checkout) -> dict[str, Any]:
+    """Return what was found by trials that ran in the stage's process."""
+    return result(searchable, "from_scratch")
+
+
+@pytest.fixture(scope="module")
+def at_once(one_by_one: dict[str, Any], searchable: Checkout) -> bytes:
+    """Let two trials run at once in processes of this machine, and return the file that the search writes."""
+    with searchable.changed_params(search={"at_once": 2}):
+        searchable.run("unfreeze", "search", "from_scratch")
+    return searchable.paths.search("from_scratch").read_bytes()
+
+
+def test_trials_at_once_are_those_of_one_process(
+    searchable: Checkout, one_by_one: dict[str, Any], at_once: bytes
+) -> None:
+    after = json.loads(at_once)
+    assert after["best"]["trial"] == one_by_one["best"]["trial"]
+    for one, other in zip(one_by_one["trials"], after["trials"], strict=True):
+        assert one["settings"] == other["settings"]
+        # They are computed with fewer threads.
         assert one["score"] == pytest.approx(other["score"], rel=1e-3)
+    assert len({trial["score"] for trial in after["trials"]}) == 4
+    run = runs_of(searchable)["from_scratch trial 3"]
+    assert run.data.metrics["score"] == pytest.approx(after["trials"][3]["score"], rel=1e-3)
+    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_trials_of_a_cluster_are_those_of_this_machine(searchable: Checkout, at_once: bytes, nodes: int) -> None:
+    changes: dict[str, dict[str, object]] = {"search": {"at_once": 2}, "cluster": {"engine": "ray"}}
+    with start_nodes(nodes) as cluster, searchable.changed_params(**changes):
+        # The number of the driver's processors decides as little as that of nodes.
+        bound = ["taskset", "--cpu-list", "0"] if nodes == 1 else []
+        searchable.run(*bound, "unfreeze", "search", "from_scratch", RAY_ADDRESS=cluster.address)
+    assert searchable.paths.search("from_scratch").read_bytes() == at_once
+
+
+def wait_for(made: Checkout, pattern: str, count: int = 1) -> list[Path]:
+    """Return the files and folders of a pattern, as soon as there are so many."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        found = sorted(made.root.glob(pattern))
+        if len(found) >= count:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{pattern} is not there")
+
+
+def test_killed_processes_and_a_killed_driver_change_no_trial(searchable: Checkout, at_once: bytes) -> None:
+    left_by_a_killed_one = searchable.paths.derived_features("from_scratch", "node-7")
+    left_by_a_killed_one.mkdir()
+    command = [sys.executable, "-m", "unfreeze", "search", "from_scratch"]
+    own_code = {**os.environ, "PYTHONPATH": str(searchable.root / "src")}
+    trials = "models/search/from_scratch/trials"
+    with searchable.changed_params(search={"at_once": 2}):
+        with subprocess.Popen(
+            command, cwd=searchable.root, env=own_code, stderr=subprocess.PIPE, text=True
+        ) as driver:
+            # A process that runs trials names its folder after itself.
+            wait_for(searchable, f"{trials}/head.npz")
+            first = wait_for(searchable, "data/features/.derived-from_scratch-*")[0]
+            assert not left_by_a_killed_one.exists()
+            os.kill(int(first.name.rpartition("-")[2]), signal.SIGKILL)
+            wait_for(searchable, f"{trials}/trial-*.json", 2)
+            started = children_of(driver.pid)
+            driver.kill()
+            assert driver.stderr is not None
+            assert "trial 0 failed: its process ended by SIGKILL" in driver.stderr.read()
+        kept = {path: path.stat().st_mtime_ns for path in searchable.root.glob(f"{trials}/trial-*.json")}
+        assert 2 <= len(kept) < 4
+        ends = time.monotonic() + PATIENCE
+        while any(map(runs, started)) and time.monotonic() < ends:
+            time.sleep(0.05)
+        said = searchable.run("unfreeze", "search", "from_scratch")
+    assert searchable.paths.search("from_scratch").read_bytes() == at_once
+    assert not any(f"training from_scratch trial {int(path.stem[-4:])}:" in said for path in kept)
+    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
 
 
 @pytest.mark.parametrize(
@@ -150,8 +220,10 @@ def test_two_workers_share_the_trials_of_one_search(searchable: Checkout) -> Non
         ({"search": {"oracle": "hyperband", "patience": 2}}, "ends poor trials itself: set search.patience=null"),
         ({"unfreeze": {"candidates": {"default": []}}}, "unfreeze.candidates"),
         ({"search": {"max_trials": 1}}, "search.max_trials"),
+        ({"search": {"at_once": 0}}, "search.at_once"),
+        ({"search": {"at_once": "all"}}, "search.at_once"),
     ],
-    ids=["point", "dropout", "patience", "empty", "budget"],
+    ids=["point", "dropout", "patience", "empty", "budget", "none at once", "no number"],
 )  # fmt: skip
 def test_a_space_that_cannot_work_is_told_at_once(
     searchable: Checkout, changes: dict[str, dict[str, Any]], message: str
@@ -165,36 +237,17 @@ def test_a_space_that_cannot_work_is_told_at_once(
     assert not journal.exists() or not journal.read_bytes(), "what mends it starts no other search"
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout, workers: str) -> None:
+def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout) -> None:
     journal = Journal(searchable.paths.search_folder("mobilenetv2") / "journal.jsonl")
-    activations = searchable.paths.derived_features("mobilenetv2", "worker0" if workers == "2" else "")
-    activations.mkdir()
-    done = searchable.try_run("unfreeze", "search", "mobilenetv2", "--workers", workers)
+    activations = [searchable.paths.derived_features("mobilenetv2", worker) for worker in ("", "node-7")]
+    for folder in activations:
+        folder.mkdir()
+    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
     journal.close()
     assert "is being written by another process" in done.stderr
-    assert activations.exists()
-    files.remove(searchable.paths.search_folder("mobilenetv2"))
-    files.remove(activations)
-
-
-def test_workers_end_with_their_chief(searchable: Checkout) -> None:
-    command = [sys.executable, "-m", "unfreeze", "search", "mobilenetv2", "--workers", "2"]
-    own_code = {**os.environ, "PYTHONPATH": str(searchable.root / "src")}
-    with subprocess.Popen(command, cwd=searchable.root, env=own_code, stderr=subprocess.PIPE, text=True) as chief:
-        assert chief.stderr is not None
-        next(line for line in chief.stderr if "worker1 waits for the chief" in line)
-        started = children_of(chief.pid)
-        chief.kill()
-    assert len(started) >= 2
-    deadline = time.monotonic() + 60
-    while any(map(runs, started)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(runs, started))
-    # A worker that hears of it too late leaves its activations: the next search removes them.
-    searchable.paths.derived_features("mobilenetv2", "worker0").mkdir(exist_ok=True)
-    searchable.run("unfreeze", "search", "mobilenetv2")
-    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
+    assert all(folder.exists() for folder in activations)
+    for folder in (searchable.paths.search_folder("mobilenetv2"), *activations):
+        files.remove(folder)
 
 
 def test_the_winner_is_what_is_fine_tuned(searchable: Checkout) -> None:
