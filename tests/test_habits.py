@@ -67,7 +67,7 @@ LISTED = re.findall(
 PRIVATE = re.compile(
     r"\b(keras_tuner\.src|keras\.src|tensorflow\.python\.\w+|mlflow\.(?:utils|store|system_metrics)"
     r"|dvc\.(?:repo|schema|utils)|_keras_history|_inbound_nodes|_get_variable_index|_apply_weight_decay"
-    r"|_run_and_update_trial|viewStateShareKey)\b"
+    r"|viewStateShareKey)\b"
     r"|(?!\b(?:self|cls|super|os|other)\b)\b[a-z]\w*\.(_(?!replace\b)[a-z]\w+)"
 )
 
