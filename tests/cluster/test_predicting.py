@@ -72,13 +72,17 @@ def test_files_get_the_bytes_of_one_machine(
     assert of_cluster == predict_into("local.csv")
 
 
+def make_local(storage: Storage) -> Local:
+    return Local(SETTINGS.model_copy(update={"rows_per_shard": 5}), storage)
+
+
 def test_a_run_that_goes_on_asks_only_for_what_is_left(packed: Path, checkout: Path) -> None:
     inputs = [
         *run.open_inputs(["photos"], checkout, io.BytesIO()),
         Input("missing.png", Path("missing.png"), problem="there is none"),
     ]
     storage = Storage(str(checkout / "shards"))
-    shared = divided.DividedInputs(Classifier(packed), Local(storage, 5), storage, inputs)
+    shared = divided.DividedInputs(Classifier(packed), make_local(storage), storage, inputs)
     whole = [prediction for some in shared.predict(enumerate(inputs)) for prediction in some]
     left = [prediction for some in shared.predict(islice(enumerate(inputs), 9, None)) for prediction in some]
     assert [prediction.loaded.input for prediction in whole] == inputs
@@ -125,7 +129,7 @@ def test_an_image_that_crashes_its_codec_is_one_row(nodes: Any, packed: Path, ch
 
 def test_a_file_that_another_machine_does_not_see_is_named(packed: Path, checkout: Path) -> None:
     inputs, storage = run.open_inputs(["photos"], checkout, io.BytesIO()), Storage(str(checkout / "shards"))
-    found = divided.DividedInputs(Classifier(packed), Local(storage, 5), storage, list(inputs))
+    found = divided.DividedInputs(Classifier(packed), make_local(storage), storage, list(inputs))
     shutil.move("photos/01.png", "photos/x.png")
     with pytest.raises(UnfreezeError, match=r"sees no .*photos/01.png, or another one than was listed: put images"):
         list(found.predict(enumerate(found.inputs)))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.cluster.test_ray_cluster import SETTINGS
 from tests.serving.packed import EXTRACT, build_model, write_images
 from unfreeze import files
 from unfreeze.cluster.local import Local
@@ -45,7 +46,7 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> FoldScoring:
 
 @pytest.fixture(scope="module")
 def here(scoring: FoldScoring, tmp_path_factory: pytest.TempPathFactory) -> ScoredFold:
-    return score(scoring, Local(Storage(str(tmp_path_factory.mktemp("empty"))), 4096))
+    return score(scoring, Local(SETTINGS, Storage(str(tmp_path_factory.mktemp("empty")))))
 
 
 def list_arrays(said: ScoredFold) -> list[np.ndarray]:
@@ -73,7 +74,7 @@ def test_those_of_jobs_have_the_same_bits(
     storage = Storage(str(tmp_path))
     # The second of two jobs did not run.
     compute_part(scoring.describe_work(), storage, size, index=0, of=2)
-    said = score(scoring, Local(storage, size))
+    said = score(scoring, Local(SETTINGS.model_copy(update={"rows_per_shard": size}), storage))
     assert all(map(np.array_equal, list_arrays(said), list_arrays(here)))
     assert f"{ {3: 32, 4096: 16}[size] } finished shards were taken" in caplog.text
 
