@@ -128,6 +128,7 @@ SLOW_FILES = {
     "stages/test_corrections.py",
     "stages/test_evaluate.py",
     "stages/test_extract.py",
+    "stages/test_finetune.py",
     "stages/test_learning_curve.py",
     "stages/test_reach.py",
     "stages/test_search.py",

@@ -267,6 +267,10 @@ class Paths:
     def repeats(self, backbone: str) -> Path:
         return self.root / f"models/repeats/{backbone}"
 
+    def finished_repeats(self, backbone: str) -> Path:
+        """Models of further seeds until all of them are trained."""
+        return self.planning / f"repeats/{backbone}"
+
     def repeat(self, backbone: str, seed: int) -> Path:
         return self.repeats(backbone) / f"{seed}.keras"
 

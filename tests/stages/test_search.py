@@ -14,28 +14,10 @@ import pandas as pd
 import pytest
 
 from tests.cluster.ray_nodes import start_nodes
-from tests.conftest import PATIENCE, Checkout, checkout_with_images, children_of, runs
+from tests.conftest import PATIENCE, Checkout, children_of, runs
 from unfreeze import files
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best
-
-
-@pytest.fixture(scope="module")
-def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Run all stages up to the search over 40 images and two small networks; only the second one learns from them."""
-    made = checkout_with_images(
-        tmp_path_factory.mktemp("searchable"),
-        20,
-        "study.backbones=[mobilenetv2,from_scratch]",
-        "+weights.mobilenetv2=random",
-        "search.enabled.from_scratch=true",
-        "search.max_trials=4",
-        "search.epochs=2",
-        "unfreeze.candidates.default=[none,{blocks: 1}]",
-    )
-    made.run("dvc", "repro", "search")
-    made.commit()
-    return made
 
 
 def result(made: Checkout, backbone: str = "mobilenetv2") -> dict[str, Any]:

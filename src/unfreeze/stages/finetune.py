@@ -1,19 +1,31 @@
 """Train a backbone's head, then unfreeze and fine-tune, and save the model that takes pixels."""
 
 import math
+import os
+import platform
+import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from unfreeze import files
+from unfreeze.cluster.shards import Cluster, find_code_digest
+from unfreeze.cluster.tasks import Job
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
+from unfreeze.features import cache
 from unfreeze.paths import Paths
 from unfreeze.records.training import ChosenBy, Training
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
+from unfreeze.runtime.processors import count_processors
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
@@ -57,9 +69,17 @@ def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> Ch
 
 
 def train(
-    settings: Settings, paths: Paths, backbone: str, choice: Choice, model: Path
+    settings: Settings, paths: Paths, backbone: str, choice: Choice, model: Path, *, worker: str = ""
 ) -> tuple[pd.DataFrame, Training, float]:
     """Train both phases and save the model.
+
+    Args:
+        settings: The stage's.
+        paths: Where files lie.
+        backbone: The backbone.
+        choice: How it is fine-tuned.
+        model: Where it is saved.
+        worker: Tells processes apart that train the backbone at the same time.
 
     Returns:
         The epochs, one row each, what is to be recorded of the training, and the seconds that it took.
@@ -71,7 +91,7 @@ def train(
     from unfreeze.training.transfer import Transfer
 
     begun = time.monotonic()
-    with Transfer.prepare(settings, paths, backbone) as transfer:
+    with Transfer.prepare(settings, paths, backbone, worker=worker) as transfer:
         results = [
             transfer.train_head(settings.train.head.get(backbone)),
             transfer.fine_tune(choice.point, choice.phase),
@@ -103,27 +123,103 @@ def train(
     return epochs, record, seconds
 
 
-def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
+@dataclass(frozen=True)
+class Repeat:
+    """A training with another seed.
+
+    Args:
+        seed: The seed.
+        model: Where the model is saved.
+    """
+
+    seed: int
+    model: Path
+
+    @property
+    def id(self) -> str:
+        """Names it among those of its backbone."""
+        return str(self.seed)
+
+
+def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choice, cluster: Cluster) -> None:
+    """Train once more with each further seed, at the same time in processes of this machine or of others.
+
+    A model that is finished is kept, and not trained again where the stage ended before the last of them.
+    """
+    # As plain values: types like `ByBackbone[float]` cannot be pickled.
+    values = TypeAdapter(Settings).dump_python(settings, mode="json")
+    determined_by = {
+        "settings": {**values, "seed": None, "seeds": None},
+        "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
+        "features": cache.read(paths.features(backbone), {}).plan.determined_by,
+        "threads": cluster.threads,
+        "code": find_code_digest(paths, "finetune"),
+    }
+    kept = paths.finished_repeats(backbone)
+    tasks = [Repeat(seed, kept / f"{files.digest([determined_by, seed])}.keras") for seed in settings.seeds]
+    left = [task for task in tasks if not task.model.exists()]
+    load = partial(load_training, values, paths, backbone, choice)
+    if left:
+        kept.mkdir(parents=True, exist_ok=True)
+        with cluster.open_tasks(Job(f"finetune@{backbone}", "seeds", load, describe_repeat)) as run_tasks:
+            for _ in run_tasks(left):
+                pass
+    with files.atomic(paths.repeats(backbone)) as folder:
+        folder.mkdir()
+        for task in tasks:
+            shutil.copy(task.model, folder / paths.repeat(backbone, task.seed).name)
+        # DVC warns of an empty folder.
+        files.write_json(folder / "seeds.json", list(settings.seeds))
+    files.remove(kept)
+
+
+def describe_repeat(task: Repeat) -> str:
+    """Return for people which training it is."""
+    return f"seed {task.seed}"
+
+
+@contextmanager
+def load_training(
+    values: dict[str, Any], paths: Paths, backbone: str, choice: Choice
+) -> Iterator[Callable[[Repeat], None]]:
+    """Yield what trains with another seed in a process of its own, perhaps on another machine.
+
+    Args:
+        values: The stage's settings as JSON holds them.
+        paths: The checkout, which all machines see.
+        backbone: The backbone.
+        choice: How it is fine-tuned.
+    """
+    console.import_tensorflow()
+    import keras
+
+    from unfreeze.training import memory
+    from unfreeze.training.transfer import limit_threads
+
+    settings = TypeAdapter(Settings).validate_python(values)
+    limit_threads(count_processors())
+
+    def train_again(task: Repeat) -> None:
+        memory.free()
+        # The names of layers, which are in the file, would tell what the process trained before.
+        keras.utils.clear_session()
+        mine = f"{platform.node()}-{os.getpid()}"
+        train(replace(settings, seed=task.seed), paths, backbone, choice, task.model, worker=mine)
+
+    yield train_again
+
+
+def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
     """Train from the search's winner or from what is configured, and once more with each further seed."""
     tracker.prepare()
     console.import_tensorflow()
-    from unfreeze.training import memory
-
     best = SearchResult.read(paths.search(backbone)).best
     choice = choose_settings(settings, backbone, best)
     with tracker.measure_machine(paths.system_metrics(backbone)):
         epochs, record, seconds = train(settings, paths, backbone, choice, paths.model(backbone))
     files.write_json(paths.training_time(backbone), {"seconds": seconds})
     files.write_csv(paths.history(backbone), epochs)
-    with files.atomic(paths.repeats(backbone)) as folder:
-        folder.mkdir()
-        for seed in settings.seeds:
-            memory.free()
-            console.log.info("%s: once more, with seed %d", backbone, seed)
-            reseeded = replace(settings, seed=seed)
-            train(reseeded, paths, backbone, choice, folder / paths.repeat(backbone, seed).name)
-        # DVC warns of an empty folder.
-        files.write_json(folder / "seeds.json", list(settings.seeds))
+    train_repeats(settings, paths, backbone, choice, cluster)
     record.write(paths.training(backbone))
     console.log.info("%s: trained from %s, validation loss %.4f", backbone, record.unfreeze_from, record.val_loss)
     tracker.log_training(backbone)

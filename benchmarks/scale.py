@@ -1,0 +1,141 @@
+"""Measure the stages that read one row an image, with generated rows, into scale.md.
+
+python -m benchmarks.scale [--images N [N ...]]
+
+The measures of the images are generated as finished shards, and the images are hard links to a few: so a million rows
+need neither a million photographs nor the hours that measuring them takes.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from benchmarks import measure, pipeline
+from unfreeze import files
+from unfreeze.checks import manifest
+from unfreeze.cluster.shards import plan_shards
+from unfreeze.cluster.storage import Storage
+from unfreeze.paths import Paths
+from unfreeze.settings.params import load
+from unfreeze.settings.stage_settings import select
+from unfreeze.stages import check
+
+PAGE = Path(__file__).with_name("scale.md")
+CLASSES, SIDE = 10, 64
+# A file system counts the names of a file: ext4 takes 65,000.
+NAMES_OF_A_FILE = 60_000
+# One image of a hundred has a near copy: its hash differs in one bit.
+IMAGES_A_COPY = 100
+STAGES = ("check", "split")
+
+TEXT = """# Rows of a million images
+
+Written by `make bench-scale`. {machine}. Load average at the start: {load}.
+
+Generated: measures of images of {side} pixels in {classes} classes, of which one in {copies} has a near copy. Each stage
+ran once, in a process of its own.
+
+| images | {stages} |
+|---|{lines}|
+{rows}
+"""
+
+
+def main() -> None:
+    """Measure and write the page."""
+    options = _options()
+    load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.folder) as folder:
+        rows = [describe(images, run_stages(Path(folder), images)) for images in options.images]
+    text = TEXT.format(
+        machine=", ".join(measure.machine().values()), load=load_average, side=SIDE, classes=CLASSES,
+        copies=IMAGES_A_COPY, rows="\n".join(rows),
+        stages=" | ".join(f"{stage}: seconds | memory, MB" for stage in STAGES),
+        lines="|".join("---|---" for _ in STAGES),
+    )  # fmt: skip
+    files.write_text(options.page, text)
+
+
+def run_stages(folder: Path, images: int) -> list[measure.Run]:
+    """Return what each stage takes for so many images."""
+    paths = pipeline.clone(folder / f"scale_{images}", ["study=quick", "data=folder", "data.source=data/raw"])
+    write_index(paths, write_images(paths, images))
+    # It writes data/image_checks.json, which `check` reads.
+    measure.run([".venv/bin/unfreeze", "validate"], folder=paths.root)
+    write_measures(paths)
+    return [measure.run([".venv/bin/unfreeze", stage], folder=paths.root) for stage in STAGES]
+
+
+def write_images(paths: Paths, count: int) -> list[str]:
+    """Write so many images, links to a few files, and return their paths below data/raw."""
+    names = []
+    for number in range(count):
+        folder = paths.raw / f"class_{number % CLASSES}" / f"{number // 10_000:04}"
+        if not number % NAMES_OF_A_FILE:
+            file = paths.root / f"image_{number}.jpg"
+            pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(file)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:08}.jpg"
+        path.hardlink_to(file)
+        names.append(str(path.relative_to(paths.raw)))
+    return names
+
+
+def write_index(paths: Paths, names: list[str]) -> None:
+    """Write what the stage `download` writes."""
+    labels = [name.partition("/")[0] for name in names]
+    files.write_csv(paths.raw_index, pd.DataFrame({"path": names, "label": labels}))
+
+
+def write_measures(paths: Paths) -> None:
+    """Write finished shards of measures, so that `check` measures nothing."""
+    params = load(paths.params)
+    (work,) = check.list_works(select(params, check.Settings), paths)
+    storage = Storage(str(paths.shards))
+    sample = next(paths.root.glob("image_*.jpg"))
+    row = manifest.measure_image(sample, max_pixels=SIDE**2, checkout=paths.root)
+    random = np.random.default_rng(0)
+    for shard in plan_shards(work, params.cluster.rows_per_shard):
+        storage.write(shard, vary(row, shard.stop - shard.start, random))
+
+
+def vary(row: dict[str, Any], count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield measures of other images, as `manifest.iterate_measures` does."""
+    hashes = random.integers(0, 2**64, count, dtype=np.uint64)
+    hashes[1::IMAGES_A_COPY] = hashes[: len(hashes[1::IMAGES_A_COPY]) * IMAGES_A_COPY : IMAGES_A_COPY] ^ np.uint64(1)
+    rows = []
+    for value in hashes.tolist():
+        digest = random.bytes(32).hex()
+        changed = {
+            "sha256": digest, "pixels_sha256": digest[::-1], "perceptual_hash": f"{value:016x}",
+            "brightness": float(random.normal(120, 20)),
+        }  # fmt: skip
+        rows.append(json.dumps({**row, **changed}, default=lambda value: value.item()).encode())
+    yield np.array(rows)
+
+
+def describe(images: int, runs: list[measure.Run]) -> str:
+    """Return a row of the table."""
+    cells = " | ".join(f"{run.seconds:.0f} | {run.peak_mb:,.0f}" for run in runs)
+    return f"| {images:,} | {cells} |"
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--folder", type=Path, help="where to work, 10 GB; the system's by default")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+import pytest
+
+from tests.conftest import Checkout, checkout_with_images
+
+
+@pytest.fixture(scope="session")
+def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Run all stages up to the search over 40 images and two small networks; only the second one learns from them."""
+    made = checkout_with_images(
+        tmp_path_factory.mktemp("searchable"),
+        20,
+        "study.backbones=[mobilenetv2,from_scratch]",
+        "+weights.mobilenetv2=random",
+        "search.enabled.from_scratch=true",
+        "search.max_trials=4",
+        "search.epochs=2",
+        "unfreeze.candidates.default=[none,{blocks: 1}]",
+    )
+    made.run("dvc", "repro", "search")
+    made.commit()
+    return made
