@@ -40,8 +40,8 @@ TEXT = """# Rows of a million images
 
 Written by `make bench-scale`. {machine}. Load average at the start: {load}.
 
-Generated: measures of images of {side} pixels in {classes} classes, of which one in {copies} has a near copy. Each stage
-ran once, in a process of its own.
+Generated: measures of images of {side} pixels in {classes} classes, of which one in {copies} has a near copy. Each
+stage ran once, in a process of its own.
 
 | images | {stages} |
 |---|{lines}|
