@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
+from unfreeze.search.planned import Planned
 from unfreeze.search.trials import Trials
 from unfreeze.settings.params import load
 from unfreeze.settings.training import UnfreezePoint
@@ -43,12 +44,12 @@ def main(folder: str, name: str, epochs: str, *points: str) -> list[dict[str, An
             phase,
             candidates,
             paths.search_folder(name),
-            report=lambda row: console.log.info("%s: %d epochs", row["unfreeze_from"], len(row["epochs"])),
+            report=lambda trial: console.log.info("%s: %d epochs", trial.unfreeze_from, len(trial.epochs)),
             keep_states=False,
         )
-        rows = [trials.run(number, point, {}) for number, point in enumerate(candidates)]
+        ended = [trials.run(Planned(number, point, {})) for number, point in enumerate(candidates)]
     columns = ["unfreeze_from", "trainable_parameters", "val_loss", "val_accuracy", "seconds"]
-    return pd.DataFrame(rows)[columns].to_dict("records")
+    return pd.DataFrame(map(dict, ended))[columns].to_dict("records")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A tracker for tests of stages that need none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+
+from unfreeze.records.trial import Trial
 
 
 class NoTracker:
@@ -11,7 +12,7 @@ class NoTracker:
 
     def prepare(self) -> None: ...
 
-    def log_trial(self, backbone: str, trial: Mapping[str, Any]) -> None: ...
+    def log_trial(self, backbone: str, trial: Trial) -> None: ...
 
     def log_search(self, backbone: str) -> None: ...
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from unfreeze.records.trial import Trial
 from unfreeze.search.outcome import choose_best, measure_gain, smooth_score, tabulate
 
 
@@ -12,26 +13,30 @@ def test_the_score_is_not_the_luckiest_epoch(losses: list[float], expected: floa
     assert smooth_score(losses) == pytest.approx(expected)
 
 
-def trial(number: int, score: float, parameters: int) -> dict[str, float]:
-    return {"trial": number, "score": score, "trainable_parameters": parameters}
+def make_trial(
+    number: int, score: float | None, parameters: int = 9, failed: str | None = None, **settings: float
+) -> Trial:
+    return Trial(
+        trial=number, unfreeze_from="all", unfreeze_point="all", settings=settings, continues=None, epochs=(),
+        failed=failed, score=score, trainable_parameters=parameters,
+    )  # fmt: skip
 
 
 def test_the_lowest_score_wins() -> None:
-    assert choose_best([trial(1, 0.5, 10), trial(2, 0.4, 99), trial(3, 1e9, 1)])["trial"] == 2
+    assert choose_best([make_trial(1, 0.5, 10), make_trial(2, 0.4, 99), make_trial(3, 1e9, 1)]).trial == 2
 
 
 def test_a_tie_goes_to_fewer_trained_parameters() -> None:
-    assert choose_best([trial(1, 0.4, 99), trial(2, 0.4, 10)])["trial"] == 2
+    assert choose_best([make_trial(1, 0.4, 99), make_trial(2, 0.4, 10)]).trial == 2
 
 
 def test_the_table_leaves_failed_trials_out() -> None:
-    scored = {"unfreeze_from": "all", "val_loss": 0.5, "val_accuracy": 0.7, "failed": None}
-    rows = [
-        {**trial(0, 0.5, 9), **scored, "settings": {"learning_rate": 1e-4}},
-        {"trial": 1, "unfreeze_from": "none", "settings": {"learning_rate": 1e-2}, "failed": "diverged"},
-        {**trial(2, 0.4, 9), **scored, "settings": {"learning_rate": 1e-3, "dropout": 0.5}},
+    trials = [
+        make_trial(0, 0.5, learning_rate=1e-4),
+        make_trial(1, None, failed="diverged", learning_rate=1e-2),
+        make_trial(2, 0.4, learning_rate=1e-3, dropout=0.5),
     ]
-    table = tabulate(rows)
+    table = tabulate(trials)
     assert table["trial"].tolist() == [0, 2]
     assert table["dropout"].tolist()[1] == 0.5
     assert table["learning_rate"].tolist() == [1e-4, 1e-3]
@@ -43,8 +48,8 @@ def test_the_gain_comes_with_an_interval() -> None:
     wrong = sure.copy()
     wrong[:20] = wrong[:20, ::-1]
     gain = measure_gain(wrong, sure, labels, 0)
-    assert gain["accuracy"]["mean"] == pytest.approx(0.1)
-    assert 0.05 < gain["accuracy"]["low"] < 0.1 < gain["accuracy"]["high"] < 0.15
-    assert gain["log_loss"]["mean"] == pytest.approx(0.1 * np.log(9))
+    assert gain["accuracy"].mean == pytest.approx(0.1)
+    assert 0.05 < gain["accuracy"].low < 0.1 < gain["accuracy"].high < 0.15
+    assert gain["log_loss"].mean == pytest.approx(0.1 * np.log(9))
     same = measure_gain(sure, sure, labels, 0)["accuracy"]
-    assert (same["low"], same["mean"], same["high"]) == (0, 0, 0)
+    assert (same.low, same.mean, same.high) == (0, 0, 0)

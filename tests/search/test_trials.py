@@ -1,7 +1,6 @@
 import copy
 import functools
 import gc
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ import numpy as np
 import pytest
 
 from tests.training.test_transfer import PHASE, make_transfer, resident_mb
-from unfreeze.search.outcome import Row, smooth_score
+from unfreeze.records.trial import Trial
+from unfreeze.search.outcome import smooth_score
+from unfreeze.search.planned import Planned
 from unfreeze.search.trials import DEATHS, Trials
 from unfreeze.training.transfer import FineTuned, Transfer
 
@@ -28,7 +29,7 @@ def prepare(folder: Path, max_gb: float) -> Transfer:
     return transfer
 
 
-def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
+def make_trials(folder: Path, reported: list[Trial], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
     transfer = copy.copy(prepare(folder.parent, max_gb))
     points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
     return Trials(
@@ -37,32 +38,32 @@ def make_trials(folder: Path, reported: list[Row], *, keep_states: bool = False,
         PHASE,
         points,
         folder / "search",
-        report=lambda row: reported.append(json.loads(json.dumps(row))),
+        report=reported.append,
         keep_states=keep_states,
     )
 
 
 def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
-    reported: list[Row] = []
+    reported: list[Trial] = []
     trials = make_trials(tmp_path, reported)
-    row = trials.run(1, "block_16_expand", {"learning_rate": 1e-4})
-    assert [len(one["epochs"]) for one in reported] == [0, 1, 2, 3, 3]
-    assert row["score"] == smooth_score([epoch["val_loss"] for epoch in row["epochs"]])
-    assert row["trainable_parameters"] > trials.head.count_params()
-    assert row["seconds"] > 0
-    assert row["peak_mb"] > 50
+    trial = trials.run(Planned(1, "block_16_expand", {"learning_rate": 1e-4}))
+    assert [len(one.epochs) for one in reported] == [0, 1, 2, 3, 3]
+    assert trial.score == smooth_score([epoch.val_loss for epoch in trial.epochs])
+    assert trial.trainable_parameters > trials.head.count_params()
+    assert trial.seconds > 0
+    assert trial.peak_mb > 50
     kept = trials.load_probabilities(1)
     labels = trials.transfer.features.plan.val.labels
-    assert (kept.argmax(axis=1) == labels).mean() == row["val_accuracy"]
-    assert trials.run(1, "block_16_expand", {"learning_rate": 1e-4}) == row, "it is not run again"
+    assert (kept.argmax(axis=1) == labels).mean() == trial.val_accuracy
+    assert trials.run(Planned(1, "block_16_expand", {"learning_rate": 1e-4})) == trial, "it is not run again"
 
 
 def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:
     settings = {"learning_rate": 1e-3}
-    first = trials.run(1, "block_15_expand", settings)
-    trials.run(2, "none", {"learning_rate": 1e-2, "optimizer": "sgd"})
-    again = trials.run(3, "block_15_expand", settings)
-    assert again["epochs"] == first["epochs"]
+    first = trials.run(Planned(1, "block_15_expand", settings))
+    trials.run(Planned(2, "none", {"learning_rate": 1e-2, "optimizer": "sgd"}))
+    again = trials.run(Planned(3, "block_15_expand", settings))
+    assert again.epochs == first.epochs
 
 
 def test_a_trial_leaves_no_model_behind(trials: Trials) -> None:
@@ -72,48 +73,49 @@ def test_a_trial_leaves_no_model_behind(trials: Trials) -> None:
 
     before = models()
     for number in (1, 2):
-        trials.run(number, "none", {"learning_rate": 1e-3})
+        trials.run(Planned(number, "none", {"learning_rate": 1e-3}))
     assert models() == before
 
 
 def test_a_trial_that_diverges_is_left_out_with_its_cause(trials: Trials) -> None:
-    row = trials.run(1, "block_16_expand", {"learning_rate": 1e38})
-    assert row["failed"].startswith("diverged in epoch 1")
-    assert "score" not in row
-    assert not trials.run(2, "none", {"learning_rate": 1e-4})["failed"]
+    trial = trials.run(Planned(1, "block_16_expand", {"learning_rate": 1e38}))
+    assert trial.failed.startswith("diverged in epoch 1")
+    assert trial.score is None
+    assert not trials.run(Planned(2, "none", {"learning_rate": 1e-4})).failed
 
 
 def test_a_trial_that_fails_is_left_out_with_its_cause(trials: Trials) -> None:
-    row = trials.run(1, "none", {"learning_rate": 1e-4, "dropout": 0.5})
-    assert "a head without a dropout layer" in row["failed"]
+    trial = trials.run(Planned(1, "none", {"learning_rate": 1e-4, "dropout": 0.5}))
+    assert "a head without a dropout layer" in trial.failed
 
 
 def test_a_trial_in_which_processes_die_is_given_up(trials: Trials) -> None:
     trials.folder.mkdir(exist_ok=True)
     (trials.folder / "trial-0001.deaths").write_text("x" * DEATHS)
-    assert "the process died in it 3 times" in trials.run(1, "none", {})["failed"]
+    assert "the process died in it 3 times" in trials.run(Planned(1, "none", {})).failed
 
 
 def test_a_trial_goes_on_from_another(tmp_path: Path) -> None:
     trials = make_trials(tmp_path, [], keep_states=True)
-    first = trials.run(1, "block_16_expand", {"learning_rate": 1e-3}, until=1)
-    second = trials.run(2, "block_16_expand", {"learning_rate": 1e-3}, continues=1, until=3)
-    assert len(first["epochs"]) == 1
-    assert second["epochs"][0] == first["epochs"][0]
-    assert len(second["epochs"]) == 3
+    first = trials.run(Planned(1, "block_16_expand", {"learning_rate": 1e-3}, until=1))
+    second = trials.run(Planned(2, "block_16_expand", {"learning_rate": 1e-3}, continues=1, until=3))
+    assert len(first.epochs) == 1
+    assert second.epochs[0] == first.epochs[0]
+    assert len(second.epochs) == 3
 
 
 def test_only_the_best_trials_weights_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unfreeze.search.trials.STATES_KEPT", 2)
     trials = make_trials(tmp_path, [], keep_states=True)
-    rows = [trials.run(number, "none", {"learning_rate": rate}) for number, rate in enumerate((1e-5, 1e-3, 3e-3), 1)]
+    rates = enumerate((1e-5, 1e-3, 3e-3), 1)
+    ended = [trials.run(Planned(number, "none", {"learning_rate": rate})) for number, rate in rates]
     trials.drop_poor_states()
-    best = sorted(rows, key=lambda row: row["score"])[:2]
+    best = sorted(ended, key=lambda trial: trial.score)[:2]
     kept = {int(path.stem[-4:]) for path in trials.folder.glob("*.npz")}
-    assert kept == {row["trial"] for row in best}
-    worst = max(rows, key=lambda row: row["score"])["trial"]
-    again = trials.run(9, "none", {"learning_rate": 1e-3}, continues=worst)
-    assert len(again["epochs"]) == PHASE.epochs, "without weights it is trained from the start"
+    assert kept == {trial.trial for trial in best}
+    worst = max(ended, key=lambda trial: trial.score).trial
+    again = trials.run(Planned(9, "none", {"learning_rate": 1e-3}, continues=worst))
+    assert len(again.epochs) == PHASE.epochs, "without weights it is trained from the start"
 
 
 @pytest.mark.parametrize(
@@ -138,28 +140,28 @@ def test_a_trial_goes_on_with_the_memory_there_is(
         return fit(*args)
 
     trials.transfer._fit = scarce  # type: ignore[method-assign]
-    before = trials.run(1, "block_16_expand", settings, until=1)
+    before = trials.run(Planned(1, "block_16_expand", settings, until=1))
     largest = second
-    after = trials.run(2, "block_16_expand", settings, continues=1)
-    assert after["failed"] is None
-    assert len(after["epochs"]) == PHASE.epochs
+    after = trials.run(Planned(2, "block_16_expand", settings, continues=1))
+    assert after.failed is None
+    assert len(after.epochs) == PHASE.epochs
     assert begun == expected
     if first == second:
-        assert after["epochs"][0] == before["epochs"][0]
+        assert after.epochs[0] == before.epochs[0]
 
 
 def test_later_trials_need_no_more_memory_than_the_first(trials: Trials) -> None:
     """Each trial used to leave its graph behind, 20 MB of one as small as this."""
     resident = []
     for number in range(5):
-        trials.run(number, "block_15_expand", {"learning_rate": 1e-3 / (1 + number)})
+        trials.run(Planned(number, "block_15_expand", {"learning_rate": 1e-3 / (1 + number)}))
         resident.append(resident_mb())
     assert resident[4] - resident[0] < 20
 
 
 def test_weights_take_no_more_room_than_they_may(tmp_path: Path) -> None:
     trials = make_trials(tmp_path, [], keep_states=True, max_gb=1e-9)
-    trials.run(1, "none", {"learning_rate": 1e-3})
+    trials.run(Planned(1, "none", {"learning_rate": 1e-3}))
     trials.drop_poor_states()
     assert not list(trials.folder.glob("*.npz"))
-    assert np.isfinite(trials.find(1)["score"])  # type: ignore[index]
+    assert np.isfinite(trials.find(1).score)  # type: ignore[index]

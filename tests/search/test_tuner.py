@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import compose
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.trial import Trial
 from unfreeze.search import tuner
 from unfreeze.search.journal import Journal
 from unfreeze.search.planned import Planned
@@ -30,31 +31,32 @@ class Formula:
     """Trials that take no time: the score depends on the values alone."""
 
     def __init__(self, last: int = 10**9) -> None:
-        self.rows: dict[int, dict[str, Any]] = {}
-        self.ran: list[int] = []
+        self.trials: dict[int, Trial] = {}
+        self.ran: dict[int, Planned] = {}
         self.last = last
         self.rounds: list[int] = []
 
-    def run_round(self, planned: Sequence[Planned]) -> list[dict[str, Any]]:
+    def run_round(self, planned: Sequence[Planned]) -> list[Trial]:
         self.rounds.append(len(planned))
-        return [self.run(**vars(one)) for one in planned]
+        return [self.run(one) for one in planned]
 
-    def run(self, number: int, point: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
-        if number in self.rows:
-            assert self.rows[number]["settings"] == settings
-            return self.rows[number]
+    def run(self, planned: Planned) -> Trial:
+        if planned.number in self.trials:
+            assert self.trials[planned.number].settings == planned.settings
+            return self.trials[planned.number]
         if len(self.ran) == self.last:
             raise Stopped
-        self.ran.append(number)
-        score = abs(math.log10(settings["learning_rate"]) + 4) + POINTS.index(point) / 10
-        row = {
-            "trial": number, "unfreeze_from": point, "settings": settings, "score": score, "val_loss": score,
-            "val_accuracy": 0.5, "trainable_parameters": 10, "failed": None, **more,
-        }  # fmt: skip
-        if settings["learning_rate"] > 1.5e-4:
-            row["failed"] = "diverged"
-        self.rows[number] = row
-        return row
+        self.ran[planned.number] = planned
+        rate = planned.settings["learning_rate"]
+        score = abs(math.log10(rate) + 4) + POINTS.index(planned.point) / 10
+        trial = Trial(
+            trial=planned.number, unfreeze_from=planned.point, unfreeze_point=planned.point,
+            settings=planned.settings, continues=planned.continues, epochs=(),
+            failed="diverged" if rate > 1.5e-4 else None,
+            score=score, val_loss=score, val_accuracy=0.5, trainable_parameters=10,
+        )  # fmt: skip
+        self.trials[planned.number] = trial
+        return trial
 
 
 def settings(tmp_path: Path, **changes: Any) -> Search:
@@ -62,12 +64,12 @@ def settings(tmp_path: Path, **changes: Any) -> Search:
     return Search.model_validate({**search.model_dump(), "max_trials": 9, "epochs": 3, **changes})
 
 
-def run(folder: Path, search: Search, trials: Formula) -> list[dict[str, Any]]:
+def run(folder: Path, search: Search, trials: Formula) -> list[Trial]:
     journal = Journal(folder / "journal.jsonl")
     journal.begin({})
     try:
         return tuner.search(
-            trials.run_round, trials.rows.__getitem__, POINTS, "xception", search, seed=0, journal=journal
+            trials.run_round, trials.trials.__getitem__, POINTS, "xception", search, seed=0, journal=journal
         )
     finally:
         journal.close()
@@ -79,9 +81,9 @@ def test_the_same_seed_gives_the_same_trials(tmp_path: Path, oracle: str) -> Non
     first, second = (run(tmp_path / name, search, Formula()) for name in "ab")
     assert first == second
     assert len(first) == 8
-    assert [row["trial"] for row in first] == list(range(1, len(first) + 1))
-    assert {row["unfreeze_from"] for row in first} <= set(POINTS)
-    assert any(row["failed"] for row in first), "the formula has some fail"
+    assert [trial.trial for trial in first] == list(range(1, len(first) + 1))
+    assert {trial.unfreeze_from for trial in first} <= set(POINTS)
+    assert any(trial.failed for trial in first), "the formula has some fail"
 
 
 @pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
@@ -93,9 +95,9 @@ def test_a_stopped_search_goes_on_to_the_same_trials(tmp_path: Path, oracle: str
     with pytest.raises(Stopped):
         run(tmp_path / "stopped", search, stopped)
     again = Formula()
-    again.rows = stopped.rows
+    again.trials = stopped.trials
     assert run(tmp_path / "stopped", search, again) == whole
-    assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
+    assert sorted([*stopped.ran, *again.ran]) == [trial.trial for trial in whole], "each trial ran once"
 
 
 def test_a_stopped_search_may_go_on_to_more_trials(tmp_path: Path) -> None:
@@ -116,19 +118,19 @@ def test_a_trial_that_ended_before_it_was_written_down_is_not_repeated(tmp_path:
     # Settings, four times begin and end, and a begin: the last end and what follows are lost.
     journal.write_bytes(b"".join(lines[:8]))
     again = Formula()
-    again.rows = stopped.rows
+    again.trials = stopped.trials
     assert run(tmp_path / "stopped", search, again) == whole
     assert set(again.ran) == {5, 6, 7, 8}
 
 
 def test_hyperband_ends_poor_trials_early_and_goes_on_with_good_ones(tmp_path: Path) -> None:
-    rows = run(tmp_path, settings(tmp_path, oracle="hyperband", max_trials=99, epochs=9), Formula())
-    goes_on = [row for row in rows if row["continues"] is not None]
+    trials = Formula()
+    run(tmp_path, settings(tmp_path, oracle="hyperband", max_trials=99, epochs=9), trials)
+    goes_on = [(trials.ran[one.continues], one) for one in trials.ran.values() if one.continues is not None]
     assert goes_on
-    by_number = {row["trial"]: row for row in rows}
-    for row in goes_on:
-        assert row["settings"] == by_number[row["continues"]]["settings"]
-        assert row["until"] > by_number[row["continues"]]["until"]
+    for earlier, later in goes_on:
+        assert later.settings == earlier.settings
+        assert later.until > earlier.until
 
 
 def test_what_is_given_is_searched(tmp_path: Path) -> None:
@@ -141,16 +143,16 @@ def test_what_is_given_is_searched(tmp_path: Path) -> None:
         label_smoothing={"min": 0.0, "max": 0.2},
         views=[1, 2],
     )
-    rows = run(tmp_path, search, Formula())
-    for row in rows:
-        found = row["settings"]
+    trials = run(tmp_path, search, Formula())
+    for trial in trials:
+        found = trial.settings
         assert found["optimizer"] in ("adam", "sgd")
         assert 0.1 <= found["dropout"] <= 0.5
         assert 1e-5 <= found["weight_decay"] <= 1e-2
         assert 0.3 <= found["layer_decay"] <= 1.0
         assert 0 <= found["label_smoothing"] <= 0.2
         assert found["views"] in (1, 2)
-    assert len({row["settings"]["dropout"] for row in rows}) == 8
+    assert len({trial.settings["dropout"] for trial in trials}) == 8
 
 
 def test_no_trial_begins_after_the_time(tmp_path: Path) -> None:
@@ -160,9 +162,9 @@ def test_no_trial_begins_after_the_time(tmp_path: Path) -> None:
 
 def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
     search = settings(tmp_path, oracle="grid", max_trials=500)
-    rows = run(tmp_path, search, Formula())
-    combinations = {(row["unfreeze_from"], row["settings"]["learning_rate"]) for row in rows}
-    assert len(combinations) == len(rows) < 499
+    trials = run(tmp_path, search, Formula())
+    combinations = {(trial.unfreeze_from, trial.settings["learning_rate"]) for trial in trials}
+    assert len(combinations) == len(trials) < 499
 
 
 @pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "hyperband"])
@@ -175,9 +177,9 @@ def test_a_search_stopped_within_a_round_goes_on_to_the_same_trials(tmp_path: Pa
     with pytest.raises(Stopped):
         run(tmp_path / "stopped", search, stopped)
     again = Formula()
-    again.rows = dict(stopped.rows)
+    again.trials = dict(stopped.trials)
     assert run(tmp_path / "stopped", search, again) == whole
-    assert sorted(stopped.ran + again.ran) == [row["trial"] for row in whole], "each trial ran once"
+    assert sorted([*stopped.ran, *again.ran]) == [trial.trial for trial in whole], "each trial ran once"
 
 
 @pytest.fixture
@@ -193,9 +195,9 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_where_an_oracle_waits_for_scores_the_round_is_smaller(tmp_path: Path, waiting: str) -> None:
     trials = Formula()
-    rows = run(tmp_path / "waiting", settings(tmp_path, oracle=waiting, at_once=4), trials)
+    found = run(tmp_path / "waiting", settings(tmp_path, oracle=waiting, at_once=4), trials)
     assert trials.rounds == [2, 1, 1, 1, 1, 1, 1]
-    assert rows == run(tmp_path / "grid", settings(tmp_path, oracle="grid", at_once=4), Formula())
+    assert found == run(tmp_path / "grid", settings(tmp_path, oracle="grid", at_once=4), Formula())
 
 
 # Settings, begin, begin, wait, end, end, begin, wait, end.
@@ -209,7 +211,7 @@ def test_a_round_is_completed_whatever_part_of_it_was_written_down(
     files.write_text(tmp_path / "stopped/journal.jsonl", b"".join(lines[:kept]).decode())
     ended = sum(json.loads(line).get("event") == "end" for line in lines[:kept])
     again = Formula()
-    again.rows = {row["trial"]: row for row in whole[:ended]}
+    again.trials = {trial.trial: trial for trial in whole[:ended]}
     assert run(tmp_path / "stopped", search, again) == whole
     assert again.rounds[0] == first
     assert (tmp_path / "stopped/journal.jsonl").read_text().count("begin") == 4

@@ -16,6 +16,7 @@ import pytest
 from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import PATIENCE, Checkout, children_of, runs
 from unfreeze import files
+from unfreeze.records.trial import SearchResult
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best
 
@@ -33,13 +34,14 @@ def runs_of(made: Checkout) -> dict[str, mlflow.entities.Run]:
 
 
 def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
-    found = result(searchable)
-    assert [trial["trial"] for trial in found["trials"]] == [0, 1, 2, 3]
-    assert found["best"] == choose_best(found["trials"])
-    configured = found["trials"][0]
-    assert (configured["unfreeze_from"], configured["settings"]) == ("block_16_expand", {"learning_rate": 1e-4})
-    gain = found["gain_over_configured"]["log_loss"]
-    assert gain["low"] <= gain["mean"] <= gain["high"]
+    found = SearchResult.read(searchable.paths.search("mobilenetv2"))
+    assert [trial.trial for trial in found.trials] == [0, 1, 2, 3]
+    assert found.best == choose_best(found.trials)
+    configured = found.trials[0]
+    assert (configured.unfreeze_from, configured.settings) == ("block_16_expand", {"learning_rate": 1e-4})
+    assert found.gain_over_configured
+    gain = found.gain_over_configured["log_loss"]
+    assert gain.low <= gain.mean <= gain.high
     assert len(pd.read_csv(searchable.paths.trials("mobilenetv2"))) == 4
     assert not searchable.paths.search_folder("mobilenetv2").exists()
     assert not list(searchable.paths.features("x").parent.glob(".derived*"))
@@ -73,9 +75,9 @@ left = int(sys.argv[1])
 
 class Mortal(trials.Trials):
     def __init__(self, *args, report, **kwargs):
-        def count(row):
+        def count(trial):
             global left
-            report(row)
+            report(trial)
             left -= 1
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -101,7 +101,7 @@ class Backbone:
         points = [point for point in graph.find_articulation_points(self.base) if 0 < point < position]
         return [(point, self.base.operations[point]) for point in [*points, position]]
 
-    def list_candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, UnfreezePoint]:
+    def list_candidates(self, points: tuple[UnfreezePoint, ...]) -> dict[str, int | str]:
         """Return the distinct unfreeze points of a search space, by the name of their first trainable layer.
 
         Args:
@@ -116,7 +116,7 @@ class Backbone:
         chosen.sort(key=self.find_first_trainable, reverse=True)
         return dict(self.resolve_point(point) for point in chosen)
 
-    def resolve_point(self, point: UnfreezePoint) -> tuple[str, UnfreezePoint]:
+    def resolve_point(self, point: UnfreezePoint) -> tuple[str, int | str]:
         """Return the name of an unfreeze point, and the point as `none`, `all` or an index.
 
         Names of unnamed layers differ from process to process, so they show a point and do not find it.

@@ -1,10 +1,11 @@
 """The search of one backbone: the order of its trials, and its outcome."""
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.search import tuner
 from unfreeze.search.journal import Journal
-from unfreeze.search.outcome import Outcome, Row, choose_best, measure_gain
+from unfreeze.search.outcome import choose_best, measure_gain
 from unfreeze.search.planned import Planned
 from unfreeze.search.rounds import RunRound
 from unfreeze.search.trials import Trials
@@ -20,7 +21,7 @@ def run_trials(
     *,
     seed: int,
     journal: Journal,
-) -> Outcome:
+) -> SearchResult:
     """Run the configured point and settings first, then the oracle's choice.
 
     Args:
@@ -32,6 +33,9 @@ def run_trials(
         seed: Seed of the oracle and of the bootstrap.
         journal: What happened so far.
 
+    Returns:
+        All trials, the configured point and settings first, without what differs from run to run.
+
     Raises:
         UnfreezeError: All trials failed.
     """
@@ -41,22 +45,26 @@ def run_trials(
     return _conclude(trials, [*first, *others], seed)
 
 
-def _conclude(trials: Trials, rows: list[Row], seed: int) -> Outcome:
+def _conclude(trials: Trials, ended: list[Trial], seed: int) -> SearchResult:
     """Return the outcome of all trials, the configured point and settings first."""
     name = trials.transfer.backbone.row.name
-    scored = [row for row in rows if not row["failed"]]
+    scored = [trial for trial in ended if not trial.failed]
     if not scored:
         raise UnfreezeError(
-            f"{name}: all {len(rows)} trials failed; the first: {rows[0]['failed']}. Change what they have in common "
+            f"{name}: all {len(ended)} trials failed; the first: {ended[0].failed}. Change what they have in common "
             f"and remove {trials.folder.parent} to begin anew"
         )
     best = choose_best(scored)
     gain = None
-    if not rows[0]["failed"]:
-        configured, winner = (trials.load_probabilities(row["trial"]) for row in (rows[0], best))
+    if not ended[0].failed:
+        configured, winner = (trials.load_probabilities(trial.trial) for trial in (ended[0], best))
         gain = measure_gain(configured, winner, trials.transfer.features.plan.val.labels, seed)
     console.log.info(
         "%s: best of %d trials: from %s at %.2g, score %.4f",
-        name, len(rows), best["unfreeze_from"], best["settings"]["learning_rate"], best["score"],
+        name, len(ended), best.unfreeze_from, best.settings["learning_rate"], best.score,
     )  # fmt: skip
-    return Outcome(rows, best, gain)
+    return SearchResult(
+        best=best.drop_measured(),
+        gain_over_configured=gain,
+        trials=tuple(trial.drop_measured() for trial in ended),
+    )

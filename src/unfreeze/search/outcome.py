@@ -1,14 +1,12 @@
 """The outcome of a search: scores of trials, the best of them, and its gain over the configured settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from unfreeze.records.interval import CONFIDENCE
-from unfreeze.records.trial import SearchResult
+from unfreeze.records.trial import Gain, Trial
 
 # Weight of the newest epoch in the score: one lucky epoch counts half.
 SMOOTHING = 0.5
@@ -16,32 +14,6 @@ RESAMPLES = 2000
 # Below it a probability counts as this one, so that no logarithm is infinite.
 LEAST_PROBABILITY = 1e-7
 COLUMNS = ["trial", "unfreeze_from", "learning_rate", "score", "val_loss", "val_accuracy", "trainable_parameters"]
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a search found.
-
-    Args:
-        trials: All trials, the configured point and settings first.
-        best: The winner among them.
-        gain: Its gain over the configured ones; None if these failed.
-    """
-
-    trials: list[Row]
-    best: Row
-    gain: dict[str, dict[str, float]] | None
-
-    def to_record(self) -> SearchResult:
-        """Return it as it is written, without times and memory, which differ from run to run."""
-        written = SearchResult.model_validate(
-            {"best": self.best, "gain_over_configured": self.gain, "trials": self.trials}
-        )
-        assert written.best is not None
-        trials = tuple(trial.drop_measured() for trial in written.trials)
-        return written.model_copy(update={"best": written.best.drop_measured(), "trials": trials})
 
 
 def smooth_score(losses: Sequence[float]) -> float:
@@ -60,31 +32,23 @@ def smooth_score(losses: Sequence[float]) -> float:
     return best
 
 
-def choose_best(trials: list[Row]) -> Row:
+def choose_best(scored: Sequence[Trial]) -> Trial:
     """Return the trial with the lowest score; a tie goes to fewer trainable parameters, then to the lower number.
 
     Args:
-        trials: Rows with `trial`, `score` and `trainable_parameters`.
-
-    >>> choose_best([
-    ...     {"trial": 0, "score": 0.4, "trainable_parameters": 99},
-    ...     {"trial": 1, "score": 0.4, "trainable_parameters": 10},
-    ... ])["trial"]
-    1
+        scored: Trials that have a score.
     """
-    return min(trials, key=lambda trial: (trial["score"], trial["trainable_parameters"], trial["trial"]))
+    return min(scored, key=lambda trial: (trial.score, trial.trainable_parameters, trial.trial))
 
 
-def tabulate(trials: list[Row]) -> pd.DataFrame:
+def tabulate(trials: Sequence[Trial]) -> pd.DataFrame:
     """Return one row for each trial that has a score, with its settings as columns."""
-    rows = [{**trial, **trial["settings"]} for trial in trials if not trial["failed"]]
-    settings = sorted({name for row in rows for name in row["settings"]} - set(COLUMNS))
-    return pd.DataFrame(rows, columns=[*COLUMNS, *settings])
+    scored = [trial for trial in trials if not trial.failed]
+    settings = sorted({name for trial in scored for name in trial.settings} - set(COLUMNS))
+    return pd.DataFrame([{**dict(trial), **trial.settings} for trial in scored], columns=[*COLUMNS, *settings])
 
 
-def measure_gain(
-    configured: np.ndarray, winner: np.ndarray, labels: np.ndarray, seed: int
-) -> dict[str, dict[str, float]]:
+def measure_gain(configured: np.ndarray, winner: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Gain]:
     """Return by how much the winner is better than the configured settings, on the same validation images.
 
     The winner was chosen on these images, so the estimate is optimistic.
@@ -116,5 +80,5 @@ def measure_gain(
             method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval
-        result[name] = {"mean": float(values.mean()), "low": float(interval.low), "high": float(interval.high)}
+        result[name] = Gain(mean=float(values.mean()), low=float(interval.low), high=float(interval.high))
     return result

@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 from unfreeze.cluster.shards import Cluster
 from unfreeze.cluster.tasks import Job
+from unfreeze.records.trial import Trial
 from unfreeze.runtime import console
-from unfreeze.search.outcome import Row
 from unfreeze.search.planned import Planned
 from unfreeze.search.trials import Trials, explain_deaths
 
-# Runs the trials of a round, and returns their rows in the same order.
-RunRound = Callable[[Sequence[Planned]], list[Row]]
-Load = Callable[[], AbstractContextManager[Callable[[Planned], Row]]]
+# Runs the trials of a round, and returns them in the same order.
+RunRound = Callable[[Sequence[Planned]], list[Trial]]
+Load = Callable[[], AbstractContextManager[Callable[[Planned], Trial]]]
 
 
 @contextmanager
@@ -27,27 +27,27 @@ def open_rounds(trials: Trials, cluster: Cluster, load: Load, at_once: int) -> I
     """
     if at_once == 1:
 
-        def run_here(planned: Sequence[Planned]) -> list[Row]:
-            rows = [trials.run(**vars(one)) for one in planned]
+        def run_here(planned: Sequence[Planned]) -> list[Trial]:
+            ended = [trials.run(one) for one in planned]
             trials.drop_poor_states()
-            return rows
+            return ended
 
         yield run_here
         return
     trials.keep_head()
     name = trials.transfer.backbone.row.name
 
-    def give_up(one: Planned, tries: int) -> Row:
-        return trials.leave_out(one.number, one.point, one.settings, one.continues, explain_deaths(tries))
+    def give_up(one: Planned, tries: int) -> Trial:
+        return trials.leave_out(one, explain_deaths(tries))
 
     job = Job(f"search@{name}", "trials", load, _describe, give_up)
     with cluster.open_tasks(job) as run_tasks:
 
-        def run_there(planned: Sequence[Planned]) -> list[Row]:
+        def run_there(planned: Sequence[Planned]) -> list[Trial]:
             missing = [one for one in planned if trials.find(one.number) is None]
-            for row in run_tasks(missing):
-                trials.report(row)
-                console.log.info("%s trial %d: %s", name, row["trial"], row["failed"] or f"score {row['score']:.4f}")
+            for trial in run_tasks(missing):
+                trials.report(trial)
+                console.log.info("%s trial %d: %s", name, trial.trial, trial.failed or f"score {trial.score:.4f}")
             trials.drop_poor_states()
             return [trials.get(one.number) for one in planned]
 

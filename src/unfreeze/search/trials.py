@@ -1,6 +1,5 @@
 """One trial of a search: fine-tune from the shared head, score the result, and keep it on disk."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -12,9 +11,11 @@ import keras
 import numpy as np
 
 from unfreeze import files
+from unfreeze.records.trial import Epoch, Trial
 from unfreeze.runtime import console
-from unfreeze.search.outcome import Row, smooth_score
-from unfreeze.settings.training import Phase, UnfreezePoint
+from unfreeze.search.outcome import smooth_score
+from unfreeze.search.planned import Planned
+from unfreeze.settings.training import Phase
 from unfreeze.training import memory
 from unfreeze.training.fitting import Result, State
 from unfreeze.training.history import CURVES
@@ -45,7 +46,7 @@ class Trials:
         phase: How a trial is trained where its settings do not say otherwise.
         points: The unfreeze points by name.
         folder: Where results are kept until the search ends.
-        report: Called with a copy of a trial's row when it begins, after each epoch and at its end.
+        report: Called with a trial when it begins, after each epoch and at its end.
         keep_states: Whether later trials may go on from earlier ones.
         counts_deaths: Whether trials in which this process died are counted; those of a worker are by who runs it.
     """
@@ -55,10 +56,10 @@ class Trials:
         transfer: Transfer,
         head: keras.Model,
         phase: Phase,
-        points: dict[str, UnfreezePoint],
+        points: dict[str, int | str],
         folder: Path,
         *,
-        report: Callable[[Row], None],
+        report: Callable[[Trial], None],
         keep_states: bool,
         counts_deaths: bool = True,
     ) -> None:
@@ -67,68 +68,41 @@ class Trials:
         self.phase = phase
         self.points = points
         self.folder = folder
-        self._report = report
+        self.report = report
         self.keep_states = keep_states
         self._counts_deaths = counts_deaths
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(
-        self,
-        number: int,
-        point: str,
-        settings: dict[str, Any],
-        *,
-        continues: int | None = None,
-        until: int | None = None,
-    ) -> Row:
-        """Run a trial, or return its row if it ended before.
+    def run(self, planned: Planned) -> Trial:
+        """Run a trial, or return it if it ended before."""
+        trial = self.find(planned.number)
+        if trial is None:
+            trial = self._run(self._begin(planned), planned.until)
+            self._keep(trial)
+            self.report(trial)
+        return trial
+
+    def leave_out(self, planned: Planned, why: str) -> Trial:
+        """Keep and return a trial that was given up.
 
         Args:
-            number: The trial's number; 0 is the configured point and settings.
-            point: Name of its unfreeze point.
-            settings: Fields of the phase and their values.
-            continues: Number of the trial that this one goes on from.
-            until: The epoch after which it stops; all of the phase by default.
-
-        Returns:
-            The row: trial, unfreeze_from, unfreeze_point, settings, continues, trainable_parameters, epochs (one row
-            an epoch), val_loss and val_accuracy of the last epoch, score, failed (None, or why), seconds and peak_mb.
-        """
-        row = self.find(number)
-        if row is None:
-            row = self._run(self._begin_row(number, point, settings, continues), until)
-            self._keep(row)
-            self.report(row)
-        return row
-
-    def leave_out(self, number: int, point: str, settings: dict[str, Any], continues: int | None, why: str) -> Row:
-        """Return the row of a trial that was given up, and keep it.
-
-        Args:
-            number: As in `run`, like the next three.
-            point: Name of its unfreeze point.
-            settings: Fields of the phase and their values.
-            continues: Number of the trial that it was to go on from.
+            planned: What it was to try.
             why: The cause, in one line.
         """
-        row = self._begin_row(number, point, settings, continues) | {"failed": why}
-        self._keep(row)
-        return row
+        trial = self._begin(planned).model_copy(update={"failed": why})
+        self._keep(trial)
+        return trial
 
-    def report(self, row: Row) -> None:
-        """Report a copy of a trial's row."""
-        self._report(copy.deepcopy(row))
-
-    def find(self, number: int) -> Row | None:
-        """Return a trial's row if it has ended."""
+    def find(self, number: int) -> Trial | None:
+        """Return a trial if it has ended."""
         path = self._build_path(number, "json")
-        return files.read_json(path) if path.exists() else None
+        return Trial.read(path) if path.exists() else None
 
-    def get(self, number: int) -> Row:
-        """Return the row of a trial that has ended."""
-        row = self.find(number)
-        assert row is not None
-        return row
+    def get(self, number: int) -> Trial:
+        """Return a trial that has ended."""
+        trial = self.find(number)
+        assert trial is not None
+        return trial
 
     def load_probabilities(self, number: int) -> np.ndarray:
         """Return a trial's probabilities of the validation images, float32 of shape (images, classes)."""
@@ -151,7 +125,7 @@ class Trials:
         Between rounds: which are left must not depend on which trial of a round ended first.
         """
         numbers = [int(path.stem.removeprefix("trial-")) for path in self.folder.glob("trial-*.npz")]
-        scores = {number: row["score"] for number in numbers if (row := self.find(number)) is not None}
+        scores = {number: trial.score for number in numbers if (trial := self.find(number)) and not trial.failed}
         room, taken = self.transfer.activations.free_gb, 0.0
         for rank, number in enumerate(sorted(scores, key=lambda number: (scores[number], number))):
             path = self._build_path(number, "npz")
@@ -159,101 +133,102 @@ class Trials:
             if rank >= STATES_KEPT or taken > room:
                 files.remove(path)
 
-    def _begin_row(self, number: int, point: str, settings: dict[str, Any], continues: int | None) -> Row:
-        return {
-            "trial": number,
-            "unfreeze_from": point,
-            "unfreeze_point": self.points[point],
-            "settings": settings,
-            "continues": continues,
-            "epochs": [],
-            "failed": None,
-        }
+    def _begin(self, planned: Planned) -> Trial:
+        return Trial(
+            trial=planned.number,
+            unfreeze_from=planned.point,
+            unfreeze_point=self.points[planned.point],
+            settings=planned.settings,
+            continues=planned.continues,
+            epochs=(),
+            failed=None,
+        )
 
-    def _keep(self, row: Row) -> None:
-        files.write_json(self._build_path(row["trial"], "json"), row)
+    def _keep(self, trial: Trial) -> None:
+        trial.write(self._build_path(trial.trial, "json"))
 
-    def _run(self, row: Row, until: int | None) -> Row:
+    def _run(self, trial: Trial, until: int | None) -> Trial:
         begun = time.monotonic()
         memory.reset_peak()
-        deaths = _Deaths(self._build_path(row["trial"], "deaths")) if self._counts_deaths else nullcontext()
+        # Filled on the way: a trial that fails keeps those it had.
+        epochs: list[Epoch] = []
+        deaths = _Deaths(self._build_path(trial.trial, "deaths")) if self._counts_deaths else nullcontext()
         try:
             with deaths:
-                self._train(row, until)
+                trial = self._train(trial, epochs, until)
         except TrialError as error:
-            row["failed"] = str(error)
-            console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, row["trial"], error)
+            trial = trial.model_copy(update={"epochs": tuple(epochs), "failed": str(error)})
+            console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, trial.trial, error)
         finally:
             # The next model shares the layers, which would keep this one alive.
             self.transfer.release()
             memory.free()
-        return row | {"seconds": time.monotonic() - begun, "peak_mb": memory.measure_peak()}
+        return trial.model_copy(update={"seconds": time.monotonic() - begun, "peak_mb": memory.measure_peak()})
 
-    def _train(self, row: Row, until: int | None) -> None:
-        """Train and score; the row is filled on the way."""
+    def _train(self, trial: Trial, epochs: list[Epoch], until: int | None) -> Trial:
+        """Train and score; the epochs are added one by one."""
         state = None
-        earlier = self.find(row["continues"]) if row["continues"] is not None else None
-        if earlier is not None:
-            state = self._load_state(row["continues"])
-            row["epochs"] = earlier["epochs"][: state.epochs] if state else []
-        self.report(row)
+        if trial.continues is not None and (earlier := self.find(trial.continues)) is not None:
+            state = self._load_state(trial.continues)
+            epochs += earlier.epochs[: state.epochs] if state else ()
+        self.report(trial.model_copy(update={"epochs": tuple(epochs)}))
         self.transfer.restore(self.head)
         try:
             try:
-                result = self._fine_tune(row, until, state)
+                result = self._fine_tune(trial, epochs, until, state)
             except OUT_OF_MEMORY:
                 if state is None:
                     raise
-                row["epochs"].clear()
+                epochs.clear()
                 self.transfer.restore(self.head)
-                result = self._fine_tune(row, until, None)
+                result = self._fine_tune(trial, epochs, until, None)
         except (TrialError, OSError):
             # A full disk is not the trial's fault: it ends the search, which later goes on from here.
             raise
         except Exception as error:
             # One combination that TensorFlow cannot run must not end the search.
             raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
-        with files.atomic(self._build_path(row["trial"], "npy")) as partial:
+        with files.atomic(self._build_path(trial.trial, "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
-        last = row["epochs"][-1]
-        row |= {
-            "trainable_parameters": result.trainable_parameters,
-            "val_loss": last["val_loss"],
-            "val_accuracy": last["val_accuracy"],
-            "score": smooth_score([epoch["val_loss"] for epoch in row["epochs"]]),
-        }
         if self.keep_states:
-            self._keep_state(row)
+            self._keep_state(trial.trial)
+        return trial.model_copy(
+            update={
+                "epochs": tuple(epochs),
+                "trainable_parameters": result.trainable_parameters,
+                "val_loss": epochs[-1].val_loss,
+                "val_accuracy": epochs[-1].val_accuracy,
+                "score": smooth_score([epoch.val_loss for epoch in epochs]),
+            }
+        )
 
-    def _fine_tune(self, row: Row, until: int | None, state: State | None) -> Result:
-        """Train; the row's epochs are filled on the way."""
-        inherited = len(row["epochs"])
+    def _fine_tune(self, trial: Trial, epochs: list[Epoch], until: int | None, state: State | None) -> Result:
+        inherited = len(epochs)
 
         def begin(_: Any) -> None:
             # After a lack of memory training begins again.
-            del row["epochs"][inherited:]
+            del epochs[inherited:]
 
         def after_epoch(_: int, logs: dict[str, float]) -> None:
             values = {name: float(logs[name]) for name in CURVES}
-            if all(math.isfinite(value) for value in values.values()):
-                row["epochs"].append(values)
-                self.report(row)
-                return
-            raise TrialError(f"diverged in epoch {len(row['epochs']) + 1}: loss {values['loss']}")
+            if not all(map(math.isfinite, values.values())):
+                raise TrialError(f"diverged in epoch {len(epochs) + 1}: loss {values['loss']}")
+            epochs.append(Epoch(**values))
+            self.report(trial.model_copy(update={"epochs": tuple(epochs)}))
 
         return self.transfer.fine_tune(
-            row["unfreeze_point"],
-            self.phase.model_copy(update=row["settings"]),
-            label=f"trial {row['trial']}",
+            trial.unfreeze_point,
+            self.phase.model_copy(update=trial.settings),
+            label=f"trial {trial.trial}",
             until=until,
             state=state,
             callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
         )
 
-    def _keep_state(self, row: Row) -> None:
+    def _keep_state(self, number: int) -> None:
         """Keep a trial's weights, so that a later one can go on from them."""
         state = self.transfer.read_state()
-        with files.atomic(self._build_path(row["trial"], "npz")) as partial:
+        with files.atomic(self._build_path(number, "npz")) as partial:
             np.savez(partial, np.array([state.epochs, state.parts]), *state.variables)
 
     def _load_state(self, number: int) -> State | None:

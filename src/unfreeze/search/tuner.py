@@ -8,8 +8,8 @@ from typing import Any
 import keras_tuner
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.records.trial import WITH_A_SCORE, Trial
 from unfreeze.search.journal import Journal
-from unfreeze.search.outcome import Row
 from unfreeze.search.planned import Planned
 from unfreeze.search.rounds import RunRound
 from unfreeze.settings.base import LogRange, Range
@@ -20,20 +20,18 @@ POINT = "unfreeze_from"
 # Numeric ones first: an oracle can learn where they are good.
 RANGES = ("dropout", "weight_decay", "layer_decay", "label_smoothing")
 CHOICES = ("optimizer", "views")
-# Fields of a trial's row that the oracle receives.
-SCORES = ("score", "val_loss", "val_accuracy", "trainable_parameters")
 
 
 def search(
     run_round: RunRound,
-    find: Callable[[int], Row],
+    find: Callable[[int], Trial],
     points: list[str],
     backbone: str,
     settings: Search,
     *,
     seed: int,
     journal: Journal,
-) -> list[Row]:
+) -> list[Trial]:
     """Run trials until the oracle has no more of them or the budget is spent.
 
     The oracle chooses all trials of a round before it learns the score of any, and learns the scores in the order of
@@ -42,7 +40,7 @@ def search(
 
     Args:
         run_round: Runs the trials of a round.
-        find: Returns the row of a trial that has ended.
+        find: Returns a trial that has ended, by its number.
         points: Names of the unfreeze points, in their order in the backbone.
         backbone: The backbone's name.
         settings: Space, oracle and budget.
@@ -50,7 +48,7 @@ def search(
         journal: What happened so far.
 
     Returns:
-        The rows of all trials by number.
+        All trials by number.
 
     Raises:
         UnfreezeError: The time was over before the first trial.
@@ -58,9 +56,10 @@ def search(
     oracle = _make_oracle(settings, seed, journal)
     oracle.update_space(_declare_space(points, settings, backbone))
     oracle.replay()
-    while trials := oracle.begin_round(settings.at_once):
-        for trial, row in zip(trials, run_round([_plan(trial) for trial in trials]), strict=True):
-            oracle.end(trial.trial_id, None if row["failed"] else {name: float(row[name]) for name in SCORES})
+    while chosen := oracle.begin_round(settings.at_once):
+        for one, trial in zip(chosen, run_round([_plan(one) for one in chosen]), strict=True):
+            scores = None if trial.failed else {name: float(getattr(trial, name)) for name in WITH_A_SCORE}
+            oracle.end(one.trial_id, scores)
     if not oracle.end_order:
         raise UnfreezeError(
             f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "

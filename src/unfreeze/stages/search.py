@@ -14,11 +14,11 @@ from unfreeze import files
 from unfreeze.cluster.shards import Cluster
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.records.trial import SearchResult
+from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
 from unfreeze.search.journal import Journal
-from unfreeze.search.outcome import Outcome, Row, tabulate
+from unfreeze.search.outcome import tabulate
 from unfreeze.search.planned import Planned
 from unfreeze.settings.base import PixelScaling, Section
 from unfreeze.settings.oracles import find_oracle
@@ -50,7 +50,7 @@ FREE = ("search.enabled", "search.max_", "unfreeze.")
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
     """Try points and settings, and write the trials, the best of them, and what it is worth."""
     if not settings.search.enabled.get(backbone):
-        _write(paths, backbone, None)
+        _write(paths, backbone, SearchResult(best=None, gain_over_configured=None, trials=()))
         console.log.info("%s: the search is off", backbone)
         return
     tracker.prepare()
@@ -58,11 +58,11 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
     journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
     _remove_activations(paths, backbone)
     try:
-        outcome = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone), cluster)
+        result = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone), cluster)
     finally:
         # Processes that are ended remove nothing.
         _remove_activations(paths, backbone)
-    _write(paths, backbone, outcome)
+    _write(paths, backbone, result)
     tracker.log_search(backbone)
     files.remove(paths.search_folder(backbone))
 
@@ -78,9 +78,9 @@ def _search(
     paths: Paths,
     backbone: str,
     journal: Journal,
-    report: Callable[[Row], Any],
+    report: Callable[[Trial], None],
     cluster: Cluster,
-) -> Outcome:
+) -> SearchResult:
     """Run the trials; return the outcome of all."""
     console.import_tensorflow()
     from unfreeze.search import backbone_search
@@ -117,7 +117,12 @@ def _search(
 
 
 def _make_trials(
-    settings: Settings, paths: Paths, transfer: "Transfer", report: Callable[[Row], Any], *, is_worker: bool = False
+    settings: Settings,
+    paths: Paths,
+    transfer: "Transfer",
+    report: Callable[[Trial], None],
+    *,
+    is_worker: bool = False,
 ) -> "Trials":
     """Return the trials from a transfer's head."""
     from unfreeze.search.trials import Trials
@@ -140,7 +145,7 @@ def _make_trials(
 @contextmanager
 def load_trials(
     values: dict[str, Any], paths: Paths, backbone: str, features: dict[str, str]
-) -> Iterator[Callable[[Planned], Row]]:
+) -> Iterator[Callable[[Planned], Trial]]:
     """Yield what runs a trial in a process of its own, perhaps on another machine.
 
     Args:
@@ -165,17 +170,17 @@ def load_trials(
         trials = _make_trials(settings, paths, transfer, _report_nothing, is_worker=True)
         trials.load_head()
 
-        def run_trial(planned: Planned) -> Row:
+        def run_trial(planned: Planned) -> Trial:
             try:
-                return trials.run(**vars(planned))
+                return trials.run(planned)
             except OSError as error:
                 raise UnfreezeError(f"{platform.node()} cannot run trial {planned.number}: {error}") from error
 
         yield run_trial
 
 
-def _report_nothing(row: Row) -> None:
-    """Leave it to the process that gave out the trial, which receives its row."""
+def _report_nothing(trial: Trial) -> None:
+    """Leave it to the process that gave out the trial, which receives it."""
 
 
 def _select_fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:
@@ -188,7 +193,6 @@ def _select_fixed_settings(settings: Settings, backbone: str) -> dict[str, Any]:
     return {name: value for name, value in resolve_settings(values, backbone).items() if not name.startswith(FREE)}
 
 
-def _write(paths: Paths, backbone: str, outcome: Outcome | None) -> None:
-    record = outcome.to_record() if outcome else SearchResult(best=None, gain_over_configured=None, trials=())
-    record.write(paths.search(backbone))
-    files.write_csv(paths.trials(backbone), tabulate(outcome.trials if outcome else []))
+def _write(paths: Paths, backbone: str, result: SearchResult) -> None:
+    result.write(paths.search(backbone))
+    files.write_csv(paths.trials(backbone), tabulate(result.trials))

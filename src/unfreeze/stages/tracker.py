@@ -1,9 +1,11 @@
 """What a stage may ask of the tracker that the command line hands in; no result depends on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from unfreeze.records.trial import Trial
 
 
 class Tracker(Protocol):
@@ -12,7 +14,7 @@ class Tracker(Protocol):
     def prepare(self) -> None:
         """Load in the background what logging needs."""
 
-    def log_trial(self, backbone: str, trial: Mapping[str, Any]) -> None:
+    def log_trial(self, backbone: str, trial: Trial) -> None:
         """Log what a trial of a search has done so far."""
 
     def log_search(self, backbone: str) -> None:

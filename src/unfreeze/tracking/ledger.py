@@ -102,19 +102,14 @@ class Ledger:
         if self.server.is_of_checkout:
             _ = self.server.client
 
-    def log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
-        """Log what a trial has done so far; what was logged before is left as it is.
-
-        Args:
-            backbone: The backbone.
-            trial: Fields of a `records.trial.Trial`.
-        """
+    def log_trial(self, backbone: str, trial: Trial) -> None:
+        """Log what a trial has done so far; what was logged before is left as it is."""
         if not self.out_of_reach:
             self._log_trial(backbone, trial)
 
     @survive_failures
-    def _log_trial(self, backbone: str, trial: dict[str, Any]) -> None:
-        self._of_stage.log_trial(backbone, Trial.model_validate(trial))
+    def _log_trial(self, backbone: str, trial: Trial) -> None:
+        self._of_stage.log_trial(backbone, trial)
 
     @survive_failures
     def log_search(self, backbone: str) -> None:

@@ -1,12 +1,13 @@
 """What stages log to, while they run: a ledger in a process of its own, where MLflow loads while the stage works."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unfreeze.paths import Paths
+from unfreeze.records.trial import Trial
 from unfreeze.runtime.background import start_helper
 from unfreeze.tracking import models, server, system_metrics
 from unfreeze.tracking.ledger import Ledger
@@ -32,9 +33,9 @@ class StageTracker:
         for load in (server.load_library, models.load_library, self._ledger.prepare):
             self._submit(load)
 
-    def log_trial(self, backbone: str, trial: Mapping[str, Any]) -> None:
+    def log_trial(self, backbone: str, trial: Trial) -> None:
         """Log what a trial of a search has done so far."""
-        self._submit(self._ledger.log_trial, backbone, dict(trial))
+        self._submit(self._ledger.log_trial, backbone, trial)
 
     def log_search(self, backbone: str) -> None:
         """Log the finished search of a backbone."""
