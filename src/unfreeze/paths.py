@@ -85,6 +85,10 @@ class Paths:
         """Finished shards of this checkout, where no other storage is set."""
         return self.planning / "shards"
 
+    def digests(self, key: str) -> Path:
+        """Return the file of known digests of a source's images: what it names unchanged is not hashed again."""
+        return self.planning / f"digests/{key}.parquet"
+
     @property
     def lock(self) -> Path:
         return self.root / "requirements.lock"
@@ -112,6 +116,11 @@ class Paths:
     @property
     def raw(self) -> Path:
         return self.root / "data/raw"
+
+    @property
+    def in_place(self) -> Path:
+        """Names the folder that holds the images, if they are not copied: the one file of data/raw then."""
+        return self.raw / "in_place.json"
 
     @property
     def raw_index(self) -> Path:

@@ -7,6 +7,7 @@ from tests.conftest import draw
 from unfreeze.checks import page
 from unfreeze.checks.catalogue import Explanation
 from unfreeze.checks.page import Card, Editor, Section
+from unfreeze.images.originals import Originals
 
 EXPLANATION = Explanation("images are nearly the same", "They are copies.", "look at them")
 NASTY = "<script>alert(1)</script>"
@@ -15,8 +16,8 @@ NASTY = "<script>alert(1)</script>"
 def findings_page(tmp_path: Path, groups: list[list[Card]], *, waived: int = 0) -> str:
     section = Section("near_duplicates", EXPLANATION, "warning", len(groups), waived, groups)
     return page.render_page(
-        "Found", "Four images.", [section], [], root=tmp_path, max_pixels=10**6, links=[("more", "more.html")],
-        editor=Editor(["cat", NASTY], []),
+        "Found", "Four images.", [section], [], images=Originals(tmp_path), max_pixels=10**6,
+        links=[("more", "more.html")], editor=Editor(["cat", NASTY], []),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from tests.conftest import draw
 from unfreeze.checks import corrections, page
 from unfreeze.checks.catalogue import Explanation
 from unfreeze.checks.page import Card, CorrectableImage, Editor, Section
+from unfreeze.images.originals import Originals
 
 pytestmark = [
     pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium here"),
@@ -39,7 +40,7 @@ def write(folder: Path, labels: list[str]) -> str:
     path = folder / "data.html"
     path.write_text(
         page.render_page(
-            "Found", "Four images.", [section], [], root=folder, max_pixels=10**6, links=[],
+            "Found", "Four images.", [section], [], images=Originals(folder), max_pixels=10**6, links=[],
             editor=Editor(labels, KNOWN),
         ),
         encoding="utf-8",

@@ -37,6 +37,11 @@ def test_images_take_three_bytes_a_pixel() -> None:
     assert estimate(job("preprocess")).disk_mb == 2000 * 160 * 160 * 3 / 1e6
 
 
+def test_images_that_stay_where_they_are_take_no_room() -> None:
+    in_place = job("download", settings=changed(data={"in_place": True}))
+    assert (estimate(job("download")).disk_mb, estimate(in_place).disk_mb) == (100, 1)
+
+
 @pytest.mark.parametrize(
     ("stage", "change"),
     [

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import compose
 from tests.planning.test_forecast import measured
+from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.planning import measurements
 from unfreeze.planning.machine import name_machine
@@ -25,6 +26,16 @@ def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
     assert (found.stage, found.images, found.raw_bytes, found.machine) == ("check", 1, 5, name_machine())
     assert found.seconds > 0 and found.peak_mb > 1
     assert found.settings["preprocess"] == {"image_size": 160}
+
+
+def test_images_in_place_count_with_their_size(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    files.write_json(paths.in_place, {"root": "/photos"})
+    files.write_json(paths.download_record, {"bytes": 5})
+    with measure_stage(paths, "check", None, None):
+        pass
+    assert [found.raw_bytes for found in read(paths.measurements)] == [5]
 
 
 def test_nothing_is_kept_of_a_stage_that_failed_or_goes_on_from_a_killed_one(tmp_path: Path) -> None:

@@ -37,3 +37,13 @@ def test_what_is_elsewhere_is_known_from_the_lock_or_from_an_earlier_run() -> No
     assert find_extent(wheel, data, other, []) is None
     earlier = measured(stage="download", images=7, raw_bytes=70, settings={"data": data})
     assert find_extent(wheel, data, other, [earlier]) == (7, 70)
+
+
+def test_images_in_place_are_counted_where_they_are_and_not_in_the_lock(
+    tmp_path: Path, make_images: Callable[..., Path]
+) -> None:
+    folder = make_images(tmp_path / "images", images=3)
+    data: dict[str, Any] = {**DATA, "kind": "folder", "source": str(folder), "in_place": True}
+    # The one file of data/raw names the folder.
+    lock = {"params": {"params.yaml": {"data": data}}, "outs": [{"path": "data/raw", "nfiles": 1, "size": 40}]}
+    assert find_extent(FolderSource.model_validate(data), data, lock, []) == (6, count(folder))

@@ -17,7 +17,9 @@ def test_committed_params_are_the_composition_of_the_defaults(tmp_path: Path) ->
     assert (PROJECT / "params.yaml").read_text() == (tmp_path / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("preset", ["data=elpv", "data=cats_and_dogs", "data=petimages", "data=folder"])
+@pytest.mark.parametrize(
+    "preset", ["data=elpv", "data=cats_and_dogs", "data=petimages", "data=folder", "data=in_place"]
+)
 @pytest.mark.parametrize("study", ["study=quick", "study=six", "study=paper"])
 def test_every_preset_composes(tmp_path: Path, preset: str, study: str) -> None:
     compose(tmp_path / "params.yaml", preset, study)

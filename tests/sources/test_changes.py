@@ -38,7 +38,7 @@ def test_a_source_that_changes_while_it_is_copied_is_refused(
     source = FolderSource(kind="folder", name="x", source=str(root), watch=str(root))
     with pytest.raises(UnfreezeError) as error:
         collect.collect(source, tmp_path / "raw", downloads=tmp_path / "downloads")
-    assert "changed while it was copied" in str(error.value) and expected in str(error.value)
+    assert "changed while it was read" in str(error.value) and expected in str(error.value)
 
 
 def test_a_source_that_stays_as_it_is_is_copied(tmp_path: Path) -> None:

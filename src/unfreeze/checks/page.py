@@ -14,6 +14,7 @@ from unfreeze.checks import corrections
 from unfreeze.checks.catalogue import Explanation
 from unfreeze.checks.corrections import Correction
 from unfreeze.images import decoding, jpeg
+from unfreeze.images.originals import Originals
 
 THUMBNAIL_SIDE = 128
 # Most groups of findings shown for a check; all are in the table that the page names.
@@ -118,7 +119,7 @@ def render_page(
     sections: Sequence[Section],
     tables: Sequence[Table],
     *,
-    root: Path,
+    images: Originals,
     max_pixels: int,
     links: Iterable[tuple[str, str]],
     editor: Editor,
@@ -130,7 +131,7 @@ def render_page(
         intro: Sentence on the images that were checked.
         sections: Findings of each check.
         tables: Further tables.
-        root: Folder the images' paths are relative to.
+        images: The image files.
         max_pixels: Most pixels an image may have to be shown.
         links: Title and address of other pages, addresses relative to this one.
         editor: What corrections start from.
@@ -141,7 +142,7 @@ def render_page(
         if section.groups
     ]
     thumbnails = {
-        card.path: encode_thumbnail(root / card.path, max_pixels)
+        card.path: encode_thumbnail(images.read(card.path), max_pixels)
         for _, groups in shown
         for group, _ in groups
         for card in group
@@ -164,12 +165,12 @@ def render_page(
     )
 
 
-def encode_thumbnail(path: Path, max_pixels: int) -> str:
+def encode_thumbnail(file: Path | bytes, max_pixels: int) -> str:
     """Return a small version of an image as JPEG in base64, for a data address.
 
     Args:
-        path: The file.
+        file: The file, or its bytes.
         max_pixels: Most pixels it may have, width times height.
     """
-    rgb = decoding.open_image(path, max_pixels=max_pixels).rgb
+    rgb = decoding.open_image(file, max_pixels=max_pixels).rgb
     return base64.b64encode(jpeg.encode(rgb, side=THUMBNAIL_SIDE)).decode()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
 
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -44,8 +45,9 @@ def find_image(text: str, paths: Paths) -> RawImage:
     if not paths.raw_index.exists():
         raise UnfreezeError("there are no images yet (data/raw_index.csv is missing): run `dvc repro check`")
     index = files.read_csv(paths.raw_index)
-    digest = text if DIGEST.fullmatch(text) else _hash(text, index, paths)
-    names = _list_files(digest, index, paths)
+    images = Originals.open(paths, index)
+    digest = text if DIGEST.fullmatch(text) else _hash(text, index, images)
+    names = _list_files(digest, index, images, paths)
     if not names:
         raise UnfreezeError(
             f"no image of data/raw has the bytes of {text!r}: give a path as in data/raw_index.csv, or a SHA-256"
@@ -54,17 +56,17 @@ def find_image(text: str, paths: Paths) -> RawImage:
     return RawImage(digest, tuple(names), tuple(sorted(set(labels[names]))), tuple(sorted(set(labels))))
 
 
-def _hash(text: str, index: pd.DataFrame, paths: Paths) -> str:
+def _hash(text: str, index: pd.DataFrame, images: Originals) -> str:
     """Return the SHA-256 of the image that a path means."""
     name = text.replace("\\", "/").removeprefix("./")
     if name in set(index["path"]):
-        return _hash_file(paths.raw / name)
+        return images.hash(name)
     if Path(text).is_file():
         return files.hash_file(Path(text))
     # The source's folder may have stood above that of the classes, or a person has left out the folders.
     meant = [path for path in index["path"] if name.endswith(f"/{path}") or path.endswith(f"/{name}")]
     if len(meant) == 1:
-        return _hash_file(paths.raw / meant[0])
+        return images.hash(meant[0])
     if not meant:
         raise UnfreezeError(
             f"{text!r} is no image of data/raw and no file: give a path as in data/raw_index.csv, or a SHA-256"
@@ -75,21 +77,10 @@ def _hash(text: str, index: pd.DataFrame, paths: Paths) -> str:
     )
 
 
-def _list_files(digest: str, index: pd.DataFrame, paths: Paths) -> list[str]:
+def _list_files(digest: str, index: pd.DataFrame, images: Originals, paths: Paths) -> list[str]:
     """Return the paths below data/raw of all files with a digest, from the manifest if it is of these files."""
     if paths.manifest.exists():
         rows = pd.read_parquet(paths.manifest, columns=["path", "sha256"])
         if rows["path"].tolist() == index["path"].tolist():
             return rows.loc[rows["sha256"] == digest, "path"].tolist()
-    return [name for name in index["path"] if _hash_file(paths.raw / name) == digest]
-
-
-def _hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file below data/raw.
-
-    Raises:
-        UnfreezeError: It is missing.
-    """
-    if not path.is_file():
-        raise UnfreezeError(f"{path} is missing: bring the images here with `dvc repro download` or `dvc pull`")
-    return files.hash_file(path)
+    return [name for name in index["path"] if images.hash(name) == digest]

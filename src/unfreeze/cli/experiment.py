@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     study = commands.add_parser("study", help="run a study on your own images: `dvc exp run` with their path quoted")
     study.add_argument("source", help="a folder, an archive, a table of labels, arrays, or an archive's address")
     study.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    study.add_argument("--in-place", action="store_true", help="read a folder's images where they are: no copy")
     study.add_argument("-n", "--name", help="the experiment's name")
     study.add_argument("--queue", action="store_true", help="only queue it: `dvc exp run --run-all` runs the queue")
     study.set_defaults(run=_run_study)
@@ -58,7 +59,8 @@ def _run_study(options: argparse.Namespace) -> None:
         raise UnfreezeError('no images are named: `make study DATA="/x/My Photos (2023)"`')
     for override in options.overrides:
         check_override(override)
-    overrides = [*name_source(options.source), *options.overrides]
+    preset, *settings = name_source(options.source)
+    overrides = ["data=in_place" if options.in_place else preset, *settings, *options.overrides]
     if not options.queue:
         plan.print_sum(Paths.here(), overrides)
     further = [*(["--name", options.name] if options.name else []), *(["--queue"] if options.queue else [])]

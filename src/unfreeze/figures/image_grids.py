@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from unfreeze import files
 from unfreeze.figures.png import save
 from unfreeze.images import decoding, jpeg
+from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
 from unfreeze.records.judgement_record import Flip
 
@@ -57,6 +58,7 @@ def draw_flips(flips: Sequence[Flip], paths: Paths, *, max_pixels: int) -> None:
     if not shown:
         files.remove(paths.flips_picture)
         return
+    images = Originals.open(paths)
     rows = -(-len(shown) // FLIP_COLUMNS)
     figure, axes = plt.subplots(
         rows, FLIP_COLUMNS, figsize=(1.9 * FLIP_COLUMNS, 2.3 * rows), layout="constrained", squeeze=False
@@ -64,7 +66,7 @@ def draw_flips(flips: Sequence[Flip], paths: Paths, *, max_pixels: int) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, flip in zip(axes.flat, shown, strict=False):
-        image = decoding.open_image(paths.raw / flip.id, max_pixels=max_pixels).rgb
+        image = decoding.open_image(images.read(flip.id), max_pixels=max_pixels).rgb
         axis.imshow(jpeg.decode(jpeg.encode(image, side=FLIP_SIDE)))
         colour = "tab:green" if flip.better else "tab:red"
         what = "fixed" if flip.better else "regressed"

@@ -13,6 +13,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.images.decoding import RESIZE, Undecodable, load_rgb
+from unfreeze.images.originals import Originals
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
 
@@ -91,7 +92,7 @@ def write(
     classes, numbers = np.unique(np.array(labels, dtype=object), return_inverse=True)
     files.require_space(path.parent, len(ids) * size * size * 3)
     with files.atomic(path) as partial, h5py.File(partial, "w") as store:
-        blocks = decode_blocks([root / name for name in ids], size, max_pixels) if pixels is None else pixels
+        blocks = decode_blocks(Originals(root), ids, size, max_pixels) if pixels is None else pixels
         _write_pixels(store, blocks, len(ids), size)
         store.create_dataset("labels", data=numbers.astype(np.int64))
         store.create_dataset("weights", data=np.ones(len(ids)) if weights is None else weights, dtype="float32")
@@ -116,11 +117,12 @@ def _write_pixels(store: h5py.File, blocks: Iterable[np.ndarray], count: int, si
             advance(len(block))
 
 
-def decode_blocks(paths: Sequence[Path], size: int, max_pixels: int) -> Iterator[np.ndarray]:
+def decode_blocks(images: Originals, names: Sequence[str], size: int, max_pixels: int) -> Iterator[np.ndarray]:
     """Decode images in threads; the next block is decoded while the caller writes one.
 
     Args:
-        paths: The images.
+        images: The files.
+        names: Their paths.
         size: Side, pixels.
         max_pixels: Most pixels an image may have, width times height.
 
@@ -128,40 +130,43 @@ def decode_blocks(paths: Sequence[Path], size: int, max_pixels: int) -> Iterator
         uint8 arrays of shape (images, size, size, 3), of `BLOCK` images.
 
     Raises:
-        UnfreezeError: An image cannot be decoded.
+        UnfreezeError: An image cannot be decoded, or one that is read in place has changed.
     """
     with ThreadPoolExecutor(count_processors()) as pool:
-        yield from _decode_in(pool, paths, size, max_pixels)
+        yield from _decode_in(pool, images, names, size, max_pixels)
 
 
-def _decode_in(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int, max_pixels: int) -> Iterator[np.ndarray]:
+def _decode_in(
+    pool: ThreadPoolExecutor, images: Originals, names: Sequence[str], size: int, max_pixels: int
+) -> Iterator[np.ndarray]:
     def submit(start: int) -> tuple[np.ndarray, list[Future[None]]]:
         """Start to decode a block, in threads: decoders release Python's lock while they work."""
-        block_files = paths[start : start + BLOCK]
-        block = np.empty((len(block_files), size, size, 3), np.uint8)
+        block_names = names[start : start + BLOCK]
+        block = np.empty((len(block_names), size, size, 3), np.uint8)
         return block, [
-            pool.submit(_fill, block[run : run + RUN], block_files[run : run + RUN], max_pixels)
+            pool.submit(_fill, block[run : run + RUN], images, block_names[run : run + RUN], max_pixels)
             for run in range(0, len(block), RUN)
         ]
 
-    waiting = submit(0) if paths else None
-    for start in range(0, len(paths), BLOCK):
+    waiting = submit(0) if names else None
+    for start in range(0, len(names), BLOCK):
         assert waiting
         block, running = waiting
-        if start + BLOCK < len(paths):
+        if start + BLOCK < len(names):
             waiting = submit(start + BLOCK)
         for future in running:
             future.result()
         yield block
 
 
-def _fill(block: np.ndarray, paths: Sequence[Path], max_pixels: int) -> None:
-    for target, path in zip(block, paths, strict=True):
+def _fill(block: np.ndarray, images: Originals, names: Sequence[str], max_pixels: int) -> None:
+    for target, name in zip(block, names, strict=True):
         try:
-            target[...] = load_rgb(path, len(target), max_pixels=max_pixels)
+            target[...] = load_rgb(images.read(name), len(target), max_pixels=max_pixels)
         except Undecodable as error:
             raise UnfreezeError(
-                f"{path} cannot be decoded ({error}): run `dvc repro --force check` to see what is wrong with it"
+                f"{images.root / name} cannot be decoded ({error}): run `dvc repro --force check` to see what is "
+                "wrong with it"
             ) from error
 
 

@@ -90,6 +90,8 @@ def estimate(job: Job) -> Cost:
 
 
 def _fetch(job: Job) -> Cost:
+    if job.in_place:
+        return Cost(python=START + 0.002 * job.scale.raw_mb + 1e-4 * job.scale.images, disk_mb=1)
     return Cost(python=START + 0.02 * job.scale.raw_mb, disk_mb=job.scale.raw_mb)
 
 

@@ -75,6 +75,7 @@ class Job:
         reference_images: Training images that a model in use compares with, at most.
         value_bytes: Size of a stored activation.
         half: Whether frozen layers run in bfloat16.
+        in_place: Whether the images are not copied.
         training: How the backbone is trained; None for a stage that runs once.
     """
 
@@ -88,6 +89,7 @@ class Job:
     reference_images: int = 0
     value_bytes: int = 2
     half: bool = False
+    in_place: bool = False
     training: Training | None = None
 
 
@@ -132,6 +134,7 @@ def describe_job(
         reference_images=Serve.model_validate(settings["serve"]).reference_images,
         value_bytes=value_bytes,
         half=extract.precision == "bfloat16",
+        in_place=bool(settings["data"].get("in_place")),
         training=_describe_training(backbone, settings, network, most) if backbone and network else None,
     )
 

@@ -86,7 +86,7 @@ def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params
         # Linux counts kilobytes.
         peak_mb=sum(peaks) / 1024,
         images=_count_images(paths),
-        raw_bytes=_measure_size(paths.raw) if stage in READS_RAW else None,
+        raw_bytes=_measure_raw(paths) if stage in READS_RAW else None,
         backbones=len(params.study.backbones) if params else 0,
         seeds=len(params.study.seeds) if params else 0,
         settings={name: value for name, value in values.items() if name in SECTIONS},
@@ -153,8 +153,10 @@ def _count_images(paths: Paths) -> int | None:
         return max(sum(1 for _ in stream) - 1, 0)
 
 
-def _measure_size(folder: Path) -> int | None:
-    """Return the bytes of all files below a folder; None if it is not there."""
-    if not folder.exists():
+def _measure_raw(paths: Paths) -> int | None:
+    """Return the bytes of all images as they came; None before that."""
+    if not paths.raw.exists():
         return None
-    return sum((Path(place) / name).stat().st_size for place, _, names in os.walk(folder) for name in names)
+    if paths.in_place.exists():
+        return int(files.read_json(paths.download_record)["bytes"])
+    return sum((Path(place) / name).stat().st_size for place, _, names in os.walk(paths.raw) for name in names)

@@ -33,7 +33,9 @@ def find_extent(
         Images and bytes: of the lock if it is of the same settings, else counted in a local folder or archive, else
         of the last run with the same settings; None if nobody knows.
     """
-    if locked and _names(locked, source):
+    # Images that stay where they are, are none of DVC's files.
+    is_copied = not (isinstance(source, FolderSource) and source.in_place)
+    if is_copied and locked and _names(locked, source):
         for out in locked["outs"]:
             if out["path"] == RAW and "nfiles" in out:
                 return int(out["nfiles"]), int(out["size"])

@@ -12,6 +12,7 @@ from unfreeze.evaluation.fold import Fold
 from unfreeze.evaluation.metric_registry import list_metrics
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
+from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
 from unfreeze.records.exported_model import ExportedModel
 from unfreeze.release.judgement import Contender
@@ -184,8 +185,15 @@ def _predict(model: Scored, paths: Paths, test: Test, name: str, max_pixels: int
         return model.predict(paths.images, test.rows, what)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as folder:
         images = Path(folder) / paths.images.name
-        labels, manifest = [test.classes[number] for number in test.labels], files.hash_file(paths.manifest)
+        raw, labels = Originals.open(paths), [test.classes[number] for number in test.labels]
         store.write(
-            images, paths.raw, test.ids, labels, size=model.size, max_pixels=max_pixels, manifest_sha256=manifest
+            images,
+            raw.root,
+            test.ids,
+            labels,
+            size=model.size,
+            max_pixels=max_pixels,
+            manifest_sha256=files.hash_file(paths.manifest),
+            pixels=store.decode_blocks(raw, test.ids, model.size, max_pixels),
         )
         return model.predict(images, np.arange(len(test.ids)), what)

@@ -101,6 +101,16 @@ class Source(Section):
     label: PathPattern | None = None
     group: PathPattern | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _stays_only_as_a_folder(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "in_place" in values and "in_place" not in cls.model_fields:
+            raise ValueError(
+                f"in_place is for a folder of this machine, and kind is {values.get('kind')}: unpack it and use "
+                "-S data=in_place -S data.source=PATH, or take in_place out"
+            )
+        return values
+
     @model_validator(mode="after")
     def _labels_come_from_one_place(self) -> "Source":
         if self.label is not None and (self.labels is not None or self.class_folders is not None):
@@ -111,9 +121,14 @@ class Source(Section):
 
 
 class FolderSource(Source):
-    """A folder on this machine or at any address that fsspec can list."""
+    """A folder on this machine or at any address that fsspec can list.
+
+    Args:
+        in_place: Whether images are read where they are, and not copied; for a folder of this machine.
+    """
 
     kind: Literal["folder"]
+    in_place: bool = False
 
 
 class ArchiveSource(Source):

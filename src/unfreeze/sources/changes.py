@@ -29,15 +29,20 @@ def take_snapshot(root: Path) -> Snapshot:
     for path in [""] if root.is_file() else walk(root).files:
         # One that went away since the walk is noticed as missing.
         try:
-            found = (root / path).stat()
+            files[path] = describe_file(root / path)
         except OSError:
             continue
-        files[path] = found.st_size, found.st_mtime_ns
     return Snapshot(files)
 
 
+def describe_file(path: Path) -> tuple[int, int]:
+    """Return a file's size in bytes and the time of its last change in nanoseconds."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def require_unchanged(before: Snapshot, root: Path, name: str) -> None:
-    """Refuse a folder that changed since it was looked at: DVC would note the new state for a copy of the old one.
+    """Refuse a folder that changed since it was looked at: DVC would note the new state for images of the old one.
 
     Args:
         before: What it held.
@@ -56,6 +61,6 @@ def require_unchanged(before: Snapshot, root: Path, name: str) -> None:
     told = [f"{len(paths)} {what} ({show_examples(sorted(paths))})" for what, paths in changes.items() if paths]
     if told:
         raise UnfreezeError(
-            f"data.source {name} changed while it was copied: {', '.join(told)}: stop what writes to it, and run "
+            f"data.source {name} changed while it was read: {', '.join(told)}: stop what writes to it, and run "
             "`dvc repro` again"
         )

@@ -73,7 +73,7 @@ def collect(source: Source, target: Path, *, downloads: Path, recorded: str | No
         before = take_snapshot(brought.folder) if is_own else None
         folder = open_arrays(brought.folder, place.unpacked / "images", f"data.source {name}")
         layout = read_layout(source, folder)
-        _tell(layout)
+        tell_layout(layout)
         if layout.unpack is not None:
             layout.unpack(target)
             size = sum((target / path).stat().st_size for path in layout.index["path"])
@@ -143,7 +143,7 @@ def _read_as_told(source: Source, listing: Listing) -> Layout:
     return layout if source.labels is not None else finish(layout, listing)
 
 
-def _tell(layout: Layout) -> None:
+def tell_layout(layout: Layout) -> None:
     """Log how a source was read, and warn of what is left out."""
     console.log.info("read as %s", layout.explanation)
     for sentence in (*layout.notes, *show_left_out(layout)):

@@ -1,8 +1,10 @@
 """Parts of messages about many files at once."""
 
 from collections.abc import Collection, Iterable
+from typing import NoReturn
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.sources.addresses import hide_secrets
 
 # Examples in a message, and characters of each: with more it is no longer read.
 EXAMPLES = 3
@@ -34,3 +36,19 @@ def require_none(wrong: Collection[object], name: str, problem: str, remedy: str
     """
     if len(wrong):
         raise UnfreezeError(f"{name} has {problem} ({len(wrong)}): {show_examples(wrong)}: {remedy}")
+
+
+def refuse_to_stay(source: str, problem: str) -> NoReturn:
+    """Refuse `data.in_place` for a source whose images are no files that stages can read where they are.
+
+    Args:
+        source: The source, as its settings have it.
+        problem: What it is, such as "no folder of this machine".
+
+    Raises:
+        UnfreezeError: Says what to do.
+    """
+    raise UnfreezeError(
+        f"data.source {hide_secrets(source)} is {problem}, and data.in_place needs image files in such a folder: "
+        "mount or unpack it and give the folder, or use another preset than data=in_place, which copies the images"
+    )

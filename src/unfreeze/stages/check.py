@@ -32,6 +32,7 @@ from unfreeze.checks.rules import Rule
 from unfreeze.checks.waivers import Waiver
 from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
 from unfreeze.errors import UnfreezeError
+from unfreeze.images.originals import STATE, Originals, list_states, require_unchanged
 from unfreeze.paths import Paths
 from unfreeze.records.corrections import describe_counts
 from unfreeze.runtime.background import start_helper
@@ -58,7 +59,7 @@ class Settings:
 
 # Most corrections that no longer fit are logged one by one; the page lists all.
 MOST_NAMED = 5
-TEXT = ("path", "label", "group", "fold")
+TEXT = ("path", "label", "group", "fold", "sha256")
 # Submits a suite to Great Expectations in the background: (suite, table, rules) -> None.
 Judge = Callable[[str, pd.DataFrame, list[Rule]], None]
 
@@ -98,10 +99,10 @@ def read_index(paths: Paths) -> pd.DataFrame:
 
 def read_corrections(paths: Paths, index: pd.DataFrame) -> list[Correction]:
     """Read the corrections and refuse labels that the source's index does not have."""
-    found = corrections.read(paths.corrections)
+    found, images = corrections.read(paths.corrections), Originals.open(paths, index)
     name = str(paths.corrections.relative_to(paths.root))
     corrections.require_known_labels(
-        found, set(index["label"]), name, lambda: {files.hash_file(paths.raw / path) for path in index["path"]}
+        found, set(index["label"]), name, lambda: {images.hash(path) for path in index["path"]}
     )
     return found
 
@@ -113,7 +114,8 @@ def load_compute(settings: Settings, paths: Paths) -> Compute:
         settings: Those of the stage.
         paths: The checkout.
     """
-    files_of = [paths.raw / name for name in read_index(paths)["path"]]
+    index = read_index(paths)
+    files_of = Originals.open(paths, index).locate(index["path"])
     return lambda start, stop: manifest.iterate_measures(files_of[start:stop], settings.limits)
 
 
@@ -125,13 +127,13 @@ def list_works(settings: Settings, paths: Paths) -> list[Work]:
 def describe_work(settings: Settings, paths: Paths, index: pd.DataFrame) -> Work:
     """Return the measures of all images of the index, as work that can be divided."""
     names = index["path"].tolist()
-    # Their content is read by whoever measures them: until then size and time of the last change stand for it.
-    states = [[state.st_size, state.st_mtime_ns] for name in names for state in [(paths.raw / name).stat()]]
+    images = Originals.open(paths, index)
     return Work(
         "check",
         {
             "index": files.hash_file(paths.raw_index),
-            "images": files.digest(states),
+            # Whoever measures them reads their content: until then size and time of the last change stand for it.
+            "images": files.digest(list_states(images, index)),
             "limits": settings.limits.model_dump(mode="json"),
             "code": find_code_digest(paths, "check"),
         },
@@ -144,7 +146,11 @@ def describe_work(settings: Settings, paths: Paths, index: pd.DataFrame) -> Work
 def measure_images(settings: Settings, inputs: Inputs, paths: Paths, cluster: Cluster) -> pd.DataFrame:
     """Measure all images; return the manifest's rows with their verdict: `ok`, `unreadable` or `excluded`."""
     measured = cluster.iterate_rows(describe_work(settings, paths, inputs.index))
-    rows = manifest.measure_images(inputs.index, paths.raw, settings.limits, measured)
+    images = Originals.open(paths, inputs.index)
+    # Size and digest are measured again.
+    index = inputs.index.drop(columns=STATE, errors="ignore")
+    rows = manifest.measure_images(index, images.root, settings.limits, measured)
+    require_unchanged(images, rows)
     rows = rows.assign(verdict=np.where(rows["reason"] == "", "ok", "unreadable"))
     return corrections.apply(rows, inputs.corrections)
 
@@ -166,7 +172,7 @@ def find_near_pairs(rows: pd.DataFrame, near_duplicates: Calibrated, settings: S
     is_shown = (rows["reason"] == "") & rows["verdict"].isin(["ok", corrections.EXCLUDED])
     numbers = np.flatnonzero(is_shown)
     readable = rows.iloc[numbers]
-    files_of = [paths.raw / name for name in readable["path"]]
+    files_of = Originals.open(paths, rows).locate(readable["path"])
     pairs = duplicates.find_near_copies(readable, files_of, near_duplicates.threshold, settings.limits, settings.seed)
     return np.asarray(numbers[pairs])
 
@@ -322,7 +328,7 @@ def write_page(
         f"{counted} All findings are in {paths.findings.relative_to(paths.root)}.",
         sections,
         tables,
-        root=paths.raw,
+        images=Originals.open(paths),
         max_pixels=limits.max_pixels,
         links=[("Suspect labels", paths.suspects_page.name), *gate.list_pages(paths, paths.findings_page)],
         editor=editor,

@@ -1,4 +1,4 @@
-"""Bring the labelled images into data/raw and list them in data/raw_index.csv."""
+"""Bring the labelled images into data/raw, or leave them where they are, and list them in data/raw_index.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,8 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.settings.sources import DataSource
-from unfreeze.sources import addresses, collect
+from unfreeze.settings.sources import DataSource, FolderSource
+from unfreeze.sources import addresses, collect, in_place
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,12 @@ def run(settings: Settings, paths: Paths) -> None:
     recorded = read_recorded_digest(paths.download_record, source)
     with files.atomic(paths.raw) as folder:
         folder.mkdir()
-        collected = collect.collect(settings.data, folder, downloads=paths.downloads, recorded=recorded)
+        if isinstance(settings.data, FolderSource) and settings.data.in_place:
+            listed = in_place.list_images(settings.data, paths.digests(files.digest(source)))
+            collected = listed.collected
+            files.write_json(folder / paths.in_place.name, {"root": str(listed.root)})
+        else:
+            collected = collect.collect(settings.data, folder, downloads=paths.downloads, recorded=recorded)
     classes = collected.index["label"].nunique()
     files.write_csv(paths.raw_index, collected.index)
     files.write_json(

@@ -10,6 +10,7 @@ from unfreeze import files
 from unfreeze.checks import gate, manifest, rules
 from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images
 from unfreeze.images import row_statistics, store
+from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
 from unfreeze.settings.checks import CheckSettings, count_pixels
 from unfreeze.settings.images import Preprocess
@@ -40,9 +41,10 @@ def load_compute(settings: Settings, paths: Paths) -> Compute:
         settings: Those of the stage.
         paths: The checkout.
     """
-    files_of = [paths.raw / name for name in read_usable(paths)["path"]]
+    rows = read_usable(paths)
+    images, names = Originals.open(paths, rows), rows["path"].tolist()
     size, max_pixels = settings.preprocess.image_size, count_pixels(settings.max_megapixels)
-    return lambda start, stop: store.decode_blocks(files_of[start:stop], size, max_pixels)
+    return lambda start, stop: store.decode_blocks(images, names[start:stop], size, max_pixels)
 
 
 def read_usable(paths: Paths) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from unfreeze.checks.corrections import Correction
 from unfreeze.checks.page import Card, CorrectableImage, Editor, Section
 from unfreeze.checks.waivers import Waiver
 from unfreeze.features import pooled, probes
+from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.settings.checks import CheckSettings, count_pixels
@@ -123,7 +124,7 @@ def run(settings: Settings, paths: Paths) -> None:
         describe_table(table, images, settings.backbones[0], paths),
         [Section(CHECK, EXPLANATIONS[CHECK], level, len(cards), int(table["waived"].sum()), cards)],
         [],
-        root=paths.raw,
+        images=Originals.open(paths, rows),
         max_pixels=count_pixels(settings.max_megapixels),
         links=[("What the other checks found", paths.findings_page.name)],
         editor=Editor(sorted(set(corrections.given_labels(rows))), corrected),

@@ -15,6 +15,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding, formats, store
+from unfreeze.images.originals import Originals
 from unfreeze.images.store import Images
 from unfreeze.paths import Paths
 from unfreeze.records.exported_model import Export, ExportedModel, Exports, Parity
@@ -75,7 +76,7 @@ class Source:
             package=packed or paths.packed(backbone),
             model=paths.model(backbone),
             images=paths.images,
-            raw=paths.raw,
+            raw=Originals.open(paths).root,
             folds=files.read_csv(paths.split),
             seed=params.seed,
             max_drop=params.export.max_drop,

@@ -8,6 +8,7 @@ from unfreeze.settings.sources import FolderSource
 from unfreeze.sources import addresses, archives, arrays, fetch
 from unfreeze.sources.file_types import ARCHIVES, get_suffix
 from unfreeze.sources.kind import Brought, Kind, Workplace, register
+from unfreeze.sources.messages import refuse_to_stay
 from unfreeze.sources.table_files import PARQUET
 
 
@@ -17,10 +18,12 @@ def check(source: FolderSource) -> None:
     Raises:
         UnfreezeError: Names the path or the address and what to do.
     """
+    path = Path(source.source).expanduser()
+    if source.in_place and (addresses.is_remote(source.source) or path.is_file()):
+        refuse_to_stay(source.source, "no folder of this machine")
     if addresses.is_remote(source.source):
         addresses.check_folder_address(source.source)
         return
-    path = Path(source.source).expanduser()
     if path.is_dir() or (path.is_file() and (_is_archive(path) or _holds_images(path))):
         return
     problem = "is no folder" if path.exists() else "does not exist"
