@@ -7,6 +7,7 @@ import pandas as pd
 
 from tests.conftest import Checkout, draw
 from tests.sources.layouts import spread
+from unfreeze import files
 
 
 def fill(root: Path) -> Path:
@@ -50,3 +51,23 @@ def test_the_source_s_path_alone_is_enough_and_what_dvc_cannot_hash_is_named(
 
     done = checkout.try_run("dvc", "exp", "run", "download", "-S", "data=folder", "-S", "data.source='~/photos'")
     assert "give the whole path" in done.stderr + done.stdout or "does not exist" in done.stderr
+
+
+def test_dvc_keeps_no_image_that_stays_in_place_and_a_forced_download_sees_a_new_version(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    root = fill(tmp_path / "photos")
+    checkout.compose("data=in_place", f"data.source={root}")
+    checkout.run("dvc", "repro", "download")
+    digests = {files.hash_file(path) for path in root.rglob("*.jpg")}
+    assert set(pd.read_csv(checkout.paths.raw_index)["sha256"]) == digests
+    kept = {files.hash_file(path) for path in (checkout.root / ".dvc/cache").rglob("*") if path.is_file()}
+    assert files.hash_file(checkout.paths.raw_index) in kept and not kept & digests
+
+    replaced = root / "validation/dog/9.jpg"
+    draw((10, 10, 10), 99).save(replaced)
+    assert "didn't change" in checkout.run("dvc", "repro", "download")
+    # As the error of a stage that reads the image says.
+    checkout.run("dvc", "repro", "--force", "download")
+    index = pd.read_csv(checkout.paths.raw_index).set_index("path")["sha256"]
+    assert index["validation/dog/9.jpg"] == files.hash_file(replaced)
