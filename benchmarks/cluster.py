@@ -94,7 +94,9 @@ def compare(work: Work, scratch: Path) -> dict[str, float]:
     seconds = {"local": take_time(lambda: work.load()(0, work.rows))}
     for name, count in (("one", 1), ("two", 2)):
         with start_nodes(count), tempfile.TemporaryDirectory(dir=scratch) as shards:
-            settings = Cluster(engine="ray", storage=None, rows_per_shard=ROWS_PER_SHARD, cpus_per_worker=1, tries=1)
+            settings = Cluster(
+                engine="ray", storage=None, rows_per_shard=ROWS_PER_SHARD, cpus_per_worker=1, tries=1, max_file_gb=1
+            )
             here = RayCluster(settings, Storage(shards))
             seconds[name] = take_time(partial(here.iterate_rows, work))
     return seconds

@@ -31,7 +31,7 @@ from unfreeze.stages import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
-SETTINGS = Cluster(engine="ray", storage=None, rows_per_shard=8, cpus_per_worker=1, tries=2)
+SETTINGS = Cluster(engine="ray", storage=None, rows_per_shard=8, cpus_per_worker=1, tries=2, max_file_gb=1)
 ROWS = [number**2 for number in range(60)]
 
 

@@ -83,7 +83,7 @@ def test_those_of_a_cluster_have_the_same_bits(
     nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path
 ) -> None:
     # Shards of 3 rows are tested with the stage.
-    settings = Cluster(engine="ray", storage=None, rows_per_shard=4096, cpus_per_worker=1, tries=1)
+    settings = Cluster(engine="ray", storage=None, rows_per_shard=4096, cpus_per_worker=1, tries=1, max_file_gb=1)
     said = score(scoring, RayCluster(settings, Storage(str(tmp_path))))
     assert all(map(np.array_equal, list_arrays(said), list_arrays(here)))
 

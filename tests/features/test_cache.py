@@ -40,7 +40,7 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 from tests.features.test_cache import PLAN, ROWS, cache
-with cache.open_writer(Path(sys.argv[1]), PLAN) as writer:
+with cache.open_writer(Path(sys.argv[1]), PLAN, *map(int, sys.argv[2:])) as writer:
     for row in ROWS[writer.done:5]:
         writer.append(row[None])
     print("written", flush=True)
@@ -48,8 +48,12 @@ with cache.open_writer(Path(sys.argv[1]), PLAN) as writer:
 """
 
 
-def write(path: Path, plan: Plan = PLAN) -> None:
-    with cache.open_writer(path, plan) as writer:
+# Room for two rows, and less than for three.
+TWO_ROWS = 15
+
+
+def write(path: Path, plan: Plan = PLAN, max_file_bytes: int | None = None) -> None:
+    with cache.open_writer(path, plan, max_file_bytes) as writer:
         for row in ROWS[writer.done :]:
             writer.append(row[None])
 
@@ -63,38 +67,54 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     read = cache.read(tmp_path / "x.h5", PLAN.determined_by)
     assert read.plan.is_same_as(PLAN)
     assert read.train is not None and read.val is not None
-    assert (len(read.train), read.train.row_bytes, read.val.shape) == (4, 6, (2, 3))
+    assert (len(read.train), read.train.stored.row_bytes, len(read.val)) == (4, 6, 2)
     assert [batch.tolist() for batch in read.train.iterate_batches(3)] == [ROWS[:3].tolist(), ROWS[3:4].tolist()]
     assert read.train.labels.tolist() == [0, 1, 0, 1]
     assert all_rows(read) == ROWS.tolist()
 
 
-def test_the_same_rows_give_the_same_bytes_however_often_it_was_stopped(tmp_path: Path) -> None:
-    write(tmp_path / "whole.h5")
+def read_folder(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("max_file_bytes", [None, TWO_ROWS])
+def test_the_same_rows_give_the_same_bytes_however_often_it_was_stopped(
+    tmp_path: Path, max_file_bytes: int | None
+) -> None:
+    write(tmp_path / "whole.h5", max_file_bytes=max_file_bytes)
     # HDF5 may keep times, in whole seconds.
     time.sleep(1.1)
     for stop in (1, 4, 5):
-        with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "parts.h5", PLAN) as writer:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            cache.open_writer(tmp_path / "parts.h5", PLAN, max_file_bytes) as writer,
+        ):
             for row in ROWS[writer.done : stop]:
                 writer.append(row[None])
             raise KeyboardInterrupt
         assert not (tmp_path / "parts.h5").exists()
-    write(tmp_path / "parts.h5")
+    write(tmp_path / "parts.h5", max_file_bytes=max_file_bytes)
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.h5", "whole.h5"]
+    names = ["parts.h5", "whole.h5"]
+    if max_file_bytes:
+        names += ["parts.shards", "whole.shards"]
+        assert read_folder(tmp_path / "parts.shards") == read_folder(tmp_path / "whole.shards")
+        assert len(read_folder(tmp_path / "whole.shards")) == 3 + 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
-def test_a_killed_writer_is_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_file_bytes", [None, TWO_ROWS])
+def test_a_killed_writer_is_gone_on_with(tmp_path: Path, max_file_bytes: int | None) -> None:
     project = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{project}:{project / 'src'}"}
     path = tmp_path / "x.h5"
-    command = [sys.executable, "-c", SLOW_WRITER, path]
+    command = [sys.executable, "-c", SLOW_WRITER, path, *([str(max_file_bytes)] if max_file_bytes else [])]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "written\n"
         os.kill(running.pid, signal.SIGKILL)
     assert not path.exists()
-    with cache.open_writer(path, PLAN) as writer:
+    with cache.open_writer(path, PLAN, max_file_bytes) as writer:
         assert writer.done == 5
         writer.append(ROWS[5:])
     assert all_rows(cache.read(path, {})) == ROWS.tolist()
@@ -122,6 +142,39 @@ def test_what_was_begun_for_other_settings_is_not_gone_on_with(tmp_path: Path, o
         writer.append(ROWS[:4])
         writer.append(ROWS[4:])
     assert all_rows(cache.read(tmp_path / "x.h5", {})) == ROWS.tolist()
+
+
+@pytest.mark.parametrize("how", ["another size of files", "a shard file is lost"])
+def test_shard_files_of_which_the_begun_ones_do_not_fit_are_begun_anew(tmp_path: Path, how: str) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        cache.open_writer(tmp_path / "x.h5", PLAN, 18 if how == "another size of files" else TWO_ROWS) as writer,
+    ):
+        writer.append(ROWS[:1] + 5)
+        raise KeyboardInterrupt
+    if how == "a shard file is lost":
+        (tmp_path / ".partial-x.shards/00002.rows").unlink()
+    write(tmp_path / "x.h5", max_file_bytes=TWO_ROWS)
+    assert all_rows(cache.read(tmp_path / "x.h5", {})) == ROWS.tolist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.h5", "x.shards"]
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged", "of another run"])
+def test_a_cache_whose_shard_file_is_not_its_own_is_refused(tmp_path: Path, how: str) -> None:
+    write(tmp_path / "x.h5", max_file_bytes=TWO_ROWS)
+    path = tmp_path / "x.shards/00001.rows"
+    if how == "missing":
+        path.unlink()
+    elif how == "damaged":
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    else:
+        with cache.open_writer(tmp_path / "y.h5", PLAN, TWO_ROWS) as writer:
+            writer.append(ROWS[::-1])
+        (tmp_path / "y.shards/00001.rows").replace(path)
+    with pytest.raises(
+        UnfreezeError, match=r"x.shards/00001.rows is (missing|damaged or of ano).*run `dvc repro` ag"
+    ):
+        cache.read(tmp_path / "x.h5", {})
 
 
 def test_a_damaged_partial_file_is_begun_anew(tmp_path: Path) -> None:
@@ -175,11 +228,14 @@ def test_nothing_stored_takes_no_room(tmp_path: Path) -> None:
     assert (read.train, read.val, list(read.iterate_batches())) == (None, None, [])
 
 
-def test_the_disk_is_taken_before_the_first_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_file_bytes", [None, 5_000_000])
+def test_the_disk_is_taken_before_the_first_row(tmp_path: Path, max_file_bytes: int | None) -> None:
     plan = replace(PLAN, row_shape=(1000, 1000))
-    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan):
+    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan, max_file_bytes):
         raise KeyboardInterrupt
-    assert (tmp_path / ".partial-x.h5").stat().st_blocks * 512 >= plan.nbytes == 12_000_000
+    taken = [file.stat().st_blocks * 512 for file in tmp_path.rglob("*") if file.is_file()]
+    assert sum(taken) >= plan.nbytes == 12_000_000
+    assert len(taken) == (4 if max_file_bytes else 1)
 
 
 def test_the_room_is_the_limit_or_what_the_disk_has_for_two_copies(tmp_path: Path) -> None:
@@ -189,9 +245,12 @@ def test_the_room_is_the_limit_or_what_the_disk_has_for_two_copies(tmp_path: Pat
     assert free / 1.1 < cache.measure_room(tmp_path / "x.h5", 1e9, copies=1) < free / 0.9
 
 
-def test_what_an_interrupted_run_has_taken_counts_as_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("max_file_bytes", [None, 5_000_000])
+def test_what_an_interrupted_run_has_taken_counts_as_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_file_bytes: int | None
+) -> None:
     plan = replace(PLAN, row_shape=(1000, 1000))
-    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan):
+    with pytest.raises(KeyboardInterrupt), cache.open_writer(tmp_path / "x.h5", plan, max_file_bytes):
         raise KeyboardInterrupt
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=13_000_000))
     assert cache.measure_room(tmp_path / "x.h5", 1, copies=2) >= plan.nbytes == 12_000_000
@@ -245,9 +304,12 @@ def test_any_damaged_byte_is_refused_or_does_not_matter(position: int, byte: int
 @given(
     rows=arrays("float16", st.tuples(st.integers(2, 9), st.integers(1, 5)), elements=st.floats(-9, 9, width=16)),
     size=st.integers(1, 10),
+    max_file_bytes=st.none() | st.integers(1, 90),
     data=st.data(),
 )
-def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int, data: st.DataObject) -> None:
+def test_rows_come_back_as_they_were_in_any_batches(
+    rows: np.ndarray, size: int, max_file_bytes: int | None, data: st.DataObject
+) -> None:
     first = data.draw(st.integers(1, len(rows) - 1))
     numbers = np.arange(len(rows))
     plan = replace(
@@ -258,10 +320,9 @@ def test_rows_come_back_as_they_were_in_any_batches(rows: np.ndarray, size: int,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.h5"
-        with cache.open_writer(path, plan) as writer:
-            for fold in (rows[:first], rows[first:]):
-                for start in range(0, len(fold), size):
-                    writer.append(fold[start : start + size])
+        with cache.open_writer(path, plan, max_file_bytes) as writer:
+            for start in range(0, len(rows), size):
+                writer.append(rows[start : start + size])
         read = cache.read(path, {})
         assert read.train is not None
         assert np.array_equal(np.concatenate(list(read.train.iterate_batches(size))), rows[:first])

@@ -145,6 +145,35 @@ def test_finished_shards_are_taken_and_give_the_same_bytes(
     shutil.rmtree(extracted.paths.shards)
 
 
+def test_a_study_in_shard_files_has_the_same_model_and_names_the_file_that_is_missing(extracted: Checkout) -> None:
+    paths, finetune = extracted.paths, ("dvc", "repro", "finetune@mobilenetv2")
+    extracted.run(*finetune)
+    model = files.hash_file(paths.model("mobilenetv2"))
+    folders = [paths.images.with_suffix(".shards"), paths.features("mobilenetv2").with_suffix(".shards")]
+    with extracted.changed_params(cluster={"max_file_gb": 2e-5, "rows_per_shard": 5}):
+        extracted.run(*finetune)
+        assert files.hash_file(paths.model("mobilenetv2")) == model
+        contents = [{path.name: files.hash_file(path) for path in folder.iterdir()} for folder in folders]
+        # Images in 7 files, activations in 4, and the list of each.
+        assert [len(content) for content in contents] == [7 + 1, 4 + 1]
+
+        lost = folders[1] / "00002.rows"
+        lost.unlink()
+        done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
+        assert done.returncode == 1
+        assert "data/features/mobilenetv2.shards/00002.rows is missing: run `dvc repro` again" in done.stderr
+        extracted.run("dvc", "repro", "extract")
+        assert lost.exists()
+
+        extracted.run("unfreeze", "work", "extract", "mobilenetv2", "--index", "1", "--of", "2")
+        extracted.run("dvc", "repro", "--force", "--single-item", "extract@mobilenetv2")
+        assert {path.name: files.hash_file(path) for path in folders[1].iterdir()} == contents[1]
+    shutil.rmtree(paths.shards)
+    paths.model("mobilenetv2").unlink()
+    extracted.run("dvc", "repro", "extract")
+    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["files.json"], ["files.json"]]
+
+
 # Of 40 images the folds for training and validation hold 24 and 8.
 @pytest.mark.parametrize(
     ("nodes", "size", "stages", "shards"), [(1, 4096, ["extract"], 2), (2, 5, [*DIVIDED], 8 + 8 + 5 + 2)]

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 from unfreeze.features.cache import Rows
 from unfreeze.images import store
 from unfreeze.images.augment import Views
+from unfreeze.images.row_files import Piece, RowFiles
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine
 from unfreeze.models.table import find_row
@@ -21,7 +23,8 @@ def stored(folder: Path, count: int) -> Rows:
     values = np.arange(count, dtype="float16").repeat(4).reshape(count, 2, 2)
     path = folder / "rows"
     path.write_bytes(b"header!" + values.tobytes() + b"and more")
-    return Rows(path, 7, values.shape, values.dtype, np.arange(count) % 2, 1.0 + np.arange(count) % 3)
+    lying = RowFiles((Piece(path, 7, count),), (2, 2), values.dtype)
+    return Rows(lying, np.arange(count) % 2, 1.0 + np.arange(count) % 3)
 
 
 def numbers(dataset: tf.data.Dataset) -> list[int]:
@@ -41,6 +44,27 @@ def test_rows_in_order(tmp_path: Path) -> None:
     dataset = feed.read_in_order(stored(tmp_path, 11), 4, CLASS_WEIGHTS)
     assert len(dataset) == 3
     assert numbers(dataset) == list(range(11))
+
+
+@pytest.mark.parametrize("shuffled_bytes", [feed.SHUFFLED_BYTES, 0], ids=["as a whole", "in runs"])
+def test_rows_in_several_files_come_in_the_order_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled_bytes: int
+) -> None:
+    monkeypatch.setattr(feed, "SHUFFLED_BYTES", shuffled_bytes)
+    one = stored(tmp_path, 300)
+    pieces = []
+    # Runs of 64 rows touch one file, two and four.
+    for number, (start, stop) in enumerate([(0, 70), (70, 75), (75, 80), (80, 300)]):
+        (piece,) = one.stored.find(start, stop)
+        path = tmp_path / f"{number}"
+        path.write_bytes(one.stored.pieces[0].path.read_bytes()[piece.offset :][: piece.rows * 8])
+        pieces.append(Piece(path, 0, piece.rows))
+    many = replace(one, stored=replace(one.stored, pieces=tuple(pieces)))
+    assert numbers(feed.read_in_order(many, 7, CLASS_WEIGHTS)) == list(range(300))
+    shuffled = [numbers(feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 5)) for rows in (one, many)]
+    assert shuffled[0] == shuffled[1]
+    first = feed.take_first_views(many, 1, stored=4)
+    assert numbers(feed.read_in_order(first, 32, CLASS_WEIGHTS)) == list(range(75))
 
 
 def test_no_epoch_waits_for_a_tuner_of_the_feed(tmp_path: Path) -> None:

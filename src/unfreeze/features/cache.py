@@ -1,8 +1,8 @@
 """Cached activations: the output of a backbone at the cut, for the training and the validation fold.
 
-The file is written in one pass, row after row, under a temporary name. Its datasets have their place on disk
-from the start, so a killed process leaves a readable file, and the next run resumes it; and a reader that knows
-where a dataset begins can stream its rows without HDF5.
+The file is written in one pass, row after row, under a temporary name. Its rows have their place on disk from the
+start, so a killed process leaves a readable file, and the next run resumes it; and a reader that knows where rows are
+can stream them without HDF5. Past a size the rows are in shard files beside it.
 """
 
 import os
@@ -18,6 +18,8 @@ import numpy as np
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.features.plan import OF_FOLD, Fold, Plan, Settings
+from unfreeze.images import shard_files
+from unfreeze.images.row_files import RowFiles, locate, require_whole
 from unfreeze.runtime.console import log
 
 # Folds in the order in which their rows are written.
@@ -32,39 +34,24 @@ PLAIN = ("position", "row_shape", "dtype", "classes", "stored")
 
 @dataclass(frozen=True)
 class Rows:
-    """One fold's rows, consecutive in a file.
+    """One fold's rows.
 
     Args:
-        path: The file.
-        offset: Offset of the first row in the file, bytes.
-        shape: Number of rows, then the shape of one.
-        dtype: Kind of number.
+        stored: Where they are.
         labels: Class numbers, integer array of shape (rows,).
         weights: Sample weights in training, float array of shape (rows,).
     """
 
-    path: Path
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    stored: RowFiles
     labels: np.ndarray
     weights: np.ndarray
 
     def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of one row."""
-        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        return len(self.stored)
 
     def iterate_batches(self, size: int) -> Iterator[np.ndarray]:
         """Yield all rows in their order, `size` at a time."""
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            for start in range(0, len(self), size):
-                shape = (min(size, len(self) - start), *self.shape[1:])
-                yield np.fromfile(stream, self.dtype, int(np.prod(shape))).reshape(shape)
+        return self.stored.read_batches(range(len(self)), size)
 
 
 @dataclass(frozen=True)
@@ -91,12 +78,13 @@ class Features:
 class Writer:
     """Appends rows in order; `done` is the number of rows that the file holds already."""
 
-    def __init__(self, store: h5py.File) -> None:
+    def __init__(self, store: h5py.File, stored: RowFiles) -> None:
         self._store = store
+        self._stored = stored
         self.done = int(store["done"][()])
 
     def append(self, rows: np.ndarray) -> None:
-        """Write the next rows, in the precision of the cache; they may not cross from one fold to the next.
+        """Write the next rows, in the precision of the cache.
 
         Args:
             rows: Array of shape (rows, *row shape of the plan).
@@ -104,15 +92,11 @@ class Writer:
         Raises:
             UnfreezeError: A number is too large for that precision.
         """
-        fold, start = "train", self.done
-        if start >= len(self._store["train"]):
-            fold, start = "val", start - len(self._store["train"])
-        dataset = self._store[fold]
-        dataset[start : start + len(rows)] = narrow(rows, dataset.dtype)
-        # Flush rows before the counter; otherwise a crash could mark unwritten rows as valid.
-        self._store.flush()
+        # Rows before the counter; otherwise a crash could mark unwritten rows as valid.
+        self._stored.write(self.done, narrow(rows, self._stored.dtype))
         self.done += len(rows)
         self._store["done"][()] = self.done
+        self._store.flush()
 
 
 def narrow(rows: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
@@ -145,17 +129,19 @@ def measure_room(path: Path, max_gb: float, *, copies: int) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = files.name_partial(path)
-    taken = partial.stat().st_blocks * 512 if partial.exists() else 0
+    begun = [file for file in (partial, *shard_files.name_folder(partial).glob("*")) if file.exists()]
+    taken = sum(file.stat().st_blocks * 512 for file in begun)
     return min(int(max_gb * 1e9), (shutil.disk_usage(path.parent).free + taken) // copies)
 
 
 @contextmanager
-def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
+def open_writer(path: Path, plan: Plan, max_file_bytes: int | None = None) -> Iterator[Writer]:
     """Open a cache for writing; it gets its name when it holds all rows.
 
     Args:
         path: The cache.
         plan: Its content. A partial file of the same plan is resumed, any other is replaced.
+        max_file_bytes: Most bytes of rows in a file: more are put into shard files. None for one file in any case.
 
     Yields:
         The writer; the rows before `writer.done` are written already.
@@ -165,17 +151,23 @@ def open_writer(path: Path, plan: Plan) -> Iterator[Writer]:
         UnfreezeError: Another process is writing it.
     """
     partial = files.name_partial(path)
-    if not _is_begun(partial, plan):
+    rows_per_file = shard_files.count_rows_per_file(plan.rows, plan.row_bytes, max_file_bytes)
+    if not _is_begun(partial, plan, rows_per_file):
         files.remove(partial)
-        files.require_space(path.parent, plan.nbytes)
-        _begin(partial, plan)
+        files.remove(shard_files.name_folder(partial))
+        _begin(partial, plan, rows_per_file)
     with h5py.File(partial, "r+") as store:
-        writer = Writer(store)
+        stored = _locate_rows(store, plan)
+        writer = Writer(store, stored)
         if writer.done:
             log.info("going on with %s: %d of %d rows are there", path.name, writer.done, plan.rows)
         yield writer
         if writer.done != plan.rows:
             raise RuntimeError(f"{path} got {writer.done} rows, expected {plan.rows}")
+        if rows_per_file is not None:
+            shard_files.finish_shards(store, stored)
+    if max_file_bytes is not None:
+        shard_files.publish(partial, path)
     partial.replace(path)
 
 
@@ -191,8 +183,8 @@ def read(path: Path, expected: dict[str, str]) -> Features:
     """
     try:
         with h5py.File(path) as store:
-            opened = _build_features(store, path)
-            plan = opened.plan
+            plan = _read_plan(store)
+            stored = _locate_rows(store, plan)
             for name, digest in expected.items():
                 found = plan.determined_by[name]
                 if found != digest:
@@ -205,13 +197,23 @@ def read(path: Path, expected: dict[str, str]) -> Features:
                 raise UnfreezeError(
                     f"{path} holds {done} rows, expected {plan.rows}: delete it and run `dvc repro` again"
                 )
-            return opened
     except DAMAGED as error:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
+    if not plan.stored:
+        return Features(plan, None, None)
+    require_whole(stored.pieces)
+    first = len(plan.train)
+    return Features(
+        plan,
+        Rows(stored.take(0, first), plan.train.labels, plan.train.weights),
+        Rows(stored.take(first, plan.rows), plan.val.labels, plan.val.weights),
+    )
 
 
-def _begin(partial: Path, plan: Plan) -> None:
+def _begin(partial: Path, plan: Plan, rows_per_file: int | None) -> None:
     partial.parent.mkdir(parents=True, exist_ok=True)
+    if rows_per_file is None:
+        files.require_space(partial.parent, plan.nbytes)
     with h5py.File(partial, "w") as store:
         for name in PLAIN:
             store.attrs[name] = getattr(plan, name)
@@ -220,11 +222,13 @@ def _begin(partial: Path, plan: Plan) -> None:
             store.attrs[PREFIX + name] = digest
         for name in FOLDS:
             fold: Fold = getattr(plan, name)
-            if plan.stored:
+            if plan.stored and rows_per_file is None:
                 _allocate(store, name, (len(fold), *plan.row_shape), plan.dtype)
             for part in OF_FOLD:
                 store.create_dataset(f"{name}_{part}", data=getattr(fold, part))
         _allocate(store, "done", (), "int64")
+        if rows_per_file is not None:
+            shard_files.begin_shards(store, rows_per_file, plan.rows, plan.row_shape, plan.dtype)
     # HDF5 leaves the file sparse; allocate it, so that a disk that fills up meanwhile cannot break it.
     with partial.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, partial.stat().st_size)
@@ -247,18 +251,17 @@ def _read_plan(store: h5py.File) -> Plan:
     )
 
 
-def _build_features(store: h5py.File, path: Path) -> Features:
-    plan = _read_plan(store)
-    if not plan.stored:
-        return Features(plan, None, None)
-    return Features(plan, _build_rows(path, store["train"], plan.train), _build_rows(path, store["val"], plan.val))
-
-
-def _build_rows(path: Path, dataset: h5py.Dataset, fold: Fold) -> Rows:
-    offset = dataset.id.get_offset()
-    if offset is None or path.stat().st_size < offset + dataset.nbytes:
-        raise OSError(f"{dataset.name} is cut short")
-    return Rows(path, offset, dataset.shape, dataset.dtype, fold.labels, fold.weights)
+def _locate_rows(store: h5py.File, plan: Plan) -> RowFiles:
+    """Return where the rows of both folds are, those for training first."""
+    if shard_files.SHARDS in store:
+        return shard_files.list_shards(store, plan.rows, plan.row_shape, plan.dtype)
+    pieces = []
+    for name in FOLDS if plan.stored else ():
+        dataset, shape = store[name], (len(getattr(plan, name)), *plan.row_shape)
+        if (dataset.shape, dataset.dtype) != (shape, plan.dtype):
+            raise ValueError(f"{name} has shape {dataset.shape} of {dataset.dtype}, expected {shape} of {plan.dtype}")
+        pieces += locate(dataset)
+    return RowFiles(tuple(pieces), plan.row_shape, np.dtype(plan.dtype))
 
 
 def _allocate(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
@@ -273,17 +276,24 @@ def _allocate(store: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -
     h5py.h5d.create(store.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, dcpl=settings)
 
 
-def _is_begun(partial: Path, plan: Plan) -> bool:
+def _is_begun(partial: Path, plan: Plan, rows_per_file: int | None) -> bool:
     """Tell whether a partial file follows the plan and can be read."""
     try:
         # In both modes in which it will be opened: some damage shows only to readers, some when a writer closes it.
-        return all(_follows(partial, mode, plan) for mode in ("r", "r+"))
+        return all(_follows(partial, mode, plan, rows_per_file) for mode in ("r", "r+"))
     except BlockingIOError as error:
         raise UnfreezeError(f"{partial} is being written by another process: let that one end first") from error
     except DAMAGED:
         return False
 
 
-def _follows(partial: Path, mode: str, plan: Plan) -> bool:
+def _follows(partial: Path, mode: str, plan: Plan, rows_per_file: int | None) -> bool:
     with h5py.File(partial, mode) as store:
-        return _build_features(store, partial).plan.is_same_as(plan) and 0 <= int(store["done"][()]) <= plan.rows
+        found = _read_plan(store)
+        stored = _locate_rows(store, found)
+        return (
+            found.is_same_as(plan)
+            and store.attrs.get(shard_files.ROWS_PER_FILE) == rows_per_file
+            and (rows_per_file is None or shard_files.is_begun(stored))
+            and 0 <= int(store["done"][()]) <= plan.rows
+        )

@@ -100,16 +100,19 @@ def scale_to_mean_one(weights: np.ndarray) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
-def write_activations(path: Path, plan: Plan, compute: Callable[[int], Iterator[np.ndarray]], *, title: str) -> None:
+def write_activations(
+    path: Path, plan: Plan, compute: Callable[[int], Iterator[np.ndarray]], *, title: str, max_file_bytes: int
+) -> None:
     """Store what the frozen layers give for both folds; rows of an interrupted run are kept.
 
     Args:
         path: The cache.
         plan: What it will hold.
-        compute: Yields the rows from a number on, some at a time; none of these blocks crosses from fold to fold.
+        compute: Yields the rows from a number on, some at a time.
         title: What is run, for the progress.
+        max_file_bytes: Most bytes of rows in a file: more are put into shard files.
     """
-    with cache.open_writer(path, plan) as writer, console.progress(title, plan.rows) as advance:
+    with cache.open_writer(path, plan, max_file_bytes) as writer, console.progress(title, plan.rows) as advance:
         advance(writer.done)
         for rows in compute(writer.done) if plan.stored else ():
             writer.append(rows)

@@ -84,9 +84,14 @@ class Plan:
         return len(self.train) + len(self.val) if self.stored else 0
 
     @property
+    def row_bytes(self) -> int:
+        """Size of one image's activations."""
+        return int(np.prod(self.row_shape)) * np.dtype(self.dtype).itemsize
+
+    @property
     def nbytes(self) -> int:
         """Size of the stored activations."""
-        return self.rows * int(np.prod(self.row_shape)) * np.dtype(self.dtype).itemsize
+        return self.rows * self.row_bytes
 
     def is_same_as(self, other: "Plan") -> bool:
         """Tell whether both plan the same bytes."""

@@ -1,8 +1,9 @@
-"""The image store: every checked image, decoded and resized once, in one HDF5 file."""
+"""The image store: every checked image, decoded and resized once, in one HDF5 file, or in shard files beside it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.images import shard_files
 from unfreeze.images.decoding import RESIZE, Undecodable, load_rgb
 from unfreeze.images.originals import Originals
+from unfreeze.images.row_files import RowFiles, locate
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
 
@@ -72,6 +75,7 @@ def write(
     manifest_sha256: str,
     weights: Sequence[float] | None = None,
     pixels: Iterable[np.ndarray] | None = None,
+    max_file_bytes: int | None = None,
 ) -> None:
     """Stream images into the store.
 
@@ -85,34 +89,50 @@ def write(
         manifest_sha256: Digest of the manifest.
         weights: How much each image counts in training; all the same by default.
         pixels: The images in their order, as `decode_blocks` yields them, which decodes them by default.
+        max_file_bytes: Most bytes of pixels in a file: more are put into shard files. None for one file in any case.
 
     Raises:
         UnfreezeError: An image cannot be decoded.
     """
     classes, numbers = np.unique(np.array(labels, dtype=object), return_inverse=True)
-    files.require_space(path.parent, len(ids) * size * size * 3)
-    with files.atomic(path) as partial, h5py.File(partial, "w") as store:
-        blocks = decode_blocks(Originals(root), ids, size, max_pixels) if pixels is None else pixels
-        _write_pixels(store, blocks, len(ids), size)
-        store.create_dataset("labels", data=numbers.astype(np.int64))
-        store.create_dataset("weights", data=np.ones(len(ids)) if weights is None else weights, dtype="float32")
-        store.create_dataset("ids", data=list(ids), dtype=h5py.string_dtype())
-        # A dataset, since an attribute holds at most a few thousand names.
-        store.create_dataset("classes", data=classes.tolist(), dtype=h5py.string_dtype())
-        store.attrs["size"] = size
-        store.attrs["manifest_sha256"] = manifest_sha256
-        store.attrs["resize"] = RESIZE
+    rows_per_file = shard_files.count_rows_per_file(len(ids), size * size * 3, max_file_bytes)
+    with files.atomic(path) as partial, ExitStack() as stack:
+        stack.callback(files.remove, shard_files.name_folder(partial))
+        with h5py.File(partial, "w") as store:
+            blocks = decode_blocks(Originals(root), ids, size, max_pixels) if pixels is None else pixels
+            if rows_per_file is None:
+                files.require_space(path.parent, len(ids) * size * size * 3)
+                _write_blocks(_allocate(store, len(ids), size), blocks, len(ids))
+            else:
+                shards = shard_files.begin_shards(store, rows_per_file, len(ids), (size, size, 3), "uint8")
+                _write_blocks(shards.write, blocks, len(ids))
+                shard_files.finish_shards(store, shards)
+            store.create_dataset("labels", data=numbers.astype(np.int64))
+            store.create_dataset("weights", data=np.ones(len(ids)) if weights is None else weights, dtype="float32")
+            store.create_dataset("ids", data=list(ids), dtype=h5py.string_dtype())
+            # A dataset, since an attribute holds at most a few thousand names.
+            store.create_dataset("classes", data=classes.tolist(), dtype=h5py.string_dtype())
+            store.attrs["size"] = size
+            store.attrs["manifest_sha256"] = manifest_sha256
+            store.attrs["resize"] = RESIZE
+        if max_file_bytes is not None:
+            shard_files.publish(partial, path)
 
 
-def _write_pixels(store: h5py.File, blocks: Iterable[np.ndarray], count: int, size: int) -> None:
+def _allocate(store: h5py.File, count: int, size: int) -> Callable[[int, np.ndarray], None]:
+    """Make the dataset of pixels; return what writes images into it, from a number on."""
     # One run of images a chunk: compared with one image a chunk, reads in order are twice as fast and shuffled ones a
     # third faster. Compression makes both ten times slower and saves a tenth of the disk.
     chunks = (min(RUN, count), size, size, 3)
     pixels = store.create_dataset("images", (count, size, size, 3), "uint8", chunks=chunks)
+    return lambda start, block: pixels.__setitem__(slice(start, start + len(block)), block)
+
+
+def _write_blocks(write_rows: Callable[[int, np.ndarray], None], blocks: Iterable[np.ndarray], count: int) -> None:
     start = 0
     with console.progress("decoding images", count) as advance:
         for block in blocks:
-            pixels[start : start + len(block)] = block
+            write_rows(start, block)
             start += len(block)
             advance(len(block))
 
@@ -179,19 +199,16 @@ def describe(path: Path) -> Images:
     Raises:
         UnfreezeError: The file is damaged.
     """
-    try:
-        with h5py.File(path) as store:
-            return Images(
-                ids=[name.decode() for name in store["ids"][...]],
-                labels=store["labels"][...],
-                weights=store["weights"][...],
-                classes=[name.decode() for name in store["classes"][...]],
-                size=int(store.attrs["size"]),
-                manifest_sha256=str(store.attrs["manifest_sha256"]),
-                resize=str(store.attrs["resize"]),
-            )
-    except (OSError, KeyError) as error:
-        raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
+    with _open(path) as store:
+        return Images(
+            ids=[name.decode() for name in store["ids"][...]],
+            labels=store["labels"][...],
+            weights=store["weights"][...],
+            classes=[name.decode() for name in store["classes"][...]],
+            size=int(store.attrs["size"]),
+            manifest_sha256=str(store.attrs["manifest_sha256"]),
+            resize=str(store.attrs["resize"]),
+        )
 
 
 def read_batches(path: Path, rows: Sequence[int] | np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -204,16 +221,30 @@ def read_batches(path: Path, rows: Sequence[int] | np.ndarray, batch_size: int) 
 
     Yields:
         uint8 arrays of shape (rows, size, size, 3).
+
+    Raises:
+        UnfreezeError: A file is missing or damaged.
     """
-    with h5py.File(path) as store:
-        pixels = store["images"]
-        for start in range(0, len(rows), batch_size):
-            # Row by row: h5py's selection of a list of rows takes ten times as long.
-            yield np.stack([pixels[row] for row in rows[start : start + batch_size]])
+    yield from _locate_pixels(path).read_batches(rows, batch_size)
 
 
 def read_pixels(path: Path, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return the pixels of a few rows, in their order: uint8 of shape (rows, size, size, 3)."""
-    with h5py.File(path) as store:
-        images = store["images"]
-        return np.array([images[row] for row in rows], np.uint8).reshape(len(rows), *images.shape[1:])
+    return _locate_pixels(path).read(rows)
+
+
+def _locate_pixels(path: Path) -> RowFiles:
+    with _open(path) as store:
+        size = int(store.attrs["size"])
+        if shard_files.SHARDS in store:
+            return shard_files.list_shards(store, len(store["ids"]), (size, size, 3), "uint8")
+        return RowFiles(tuple(locate(store["images"])), (size, size, 3), np.dtype("uint8"))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    try:
+        with h5py.File(path) as store:
+            yield store
+    except (OSError, KeyError, ValueError) as error:
+        raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error

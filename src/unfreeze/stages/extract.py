@@ -45,6 +45,7 @@ class Settings:
     checks: CheckSettings = declare_param(
         "checks.dead_features", "checks.collapsed_features", "checks.pixel_scaling", "checks.uninformative_features"
     )
+    max_file_gb: float = declare_param("cluster.max_file_gb")
 
 
 def measure_space(paths: Paths, backbone: str, seed: int, fed: SelfTest) -> SelfTest:
@@ -242,6 +243,7 @@ def store_activations(settings: Settings, paths: Paths, network: Backbone, clust
         plan,
         lambda done: cluster.iterate_rows(work, done),
         title=f"running {backbone}'s frozen layers on {engine.name}",
+        max_file_bytes=int(settings.max_file_gb * 1e9),
     )
     console.log.info("%s: cut behind %s, activations %s", backbone, plan.determined_by["cut"], plan.row_shape)
     cached = cache.read(features, plan.determined_by)

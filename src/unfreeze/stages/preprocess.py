@@ -24,6 +24,7 @@ class Settings:
     preprocess: Preprocess
     max_megapixels: float = declare_param("checks.max_megapixels")
     checks: CheckSettings = declare_param("checks.single_colour")
+    max_file_gb: float = declare_param("cluster.max_file_gb")
 
 
 def measure_pixels(paths: Paths) -> pd.DataFrame:
@@ -86,6 +87,7 @@ def run(settings: Settings, paths: Paths, cluster: Cluster) -> None:
         max_pixels=count_pixels(settings.max_megapixels),
         manifest_sha256=files.hash_file(paths.manifest),
         pixels=cluster.iterate_rows(describe_work(settings, paths, rows)),
+        max_file_bytes=int(settings.max_file_gb * 1e9),
     )
     wanted = rules.guard_images(sorted(rows["label"].unique()), settings.checks)
     gate.enforce("images", measure_pixels(paths), wanted, paths)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import count as count_up
 from math import ceil
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from unfreeze.features.cache import Rows
 from unfreeze.images.augment import Views
+from unfreeze.images.row_files import Piece, RowFiles
 from unfreeze.models.engine import Engine
 
 # Size of the shuffle buffer, bytes: sets of a few thousand images are shuffled as a whole. Larger ones take no more
@@ -59,7 +61,7 @@ def take_first_views(source: Source, views: int, *, stored: int) -> Source:
     labels, weights = source.labels[:kept], source.weights[:kept]
     if isinstance(source, Computed):
         return replace(source, views=source.views.take_first(views), labels=labels, weights=weights)
-    return replace(source, shape=(kept, *source.shape[1:]), labels=labels, weights=weights)
+    return replace(source, stored=source.stored.take(0, kept), labels=labels, weights=weights)
 
 
 def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float]) -> tf.data.Dataset:
@@ -76,7 +78,8 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
     """
     if isinstance(source, Computed):
         return _weight(_read_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
-    return _weight(_decode(_read_stored(source, 0, len(source)), source, batch_size), class_weights)
+    whole = _open_runs(source.stored, len(source))(tf.constant(0, tf.int64))
+    return _weight(_decode(whole, source, batch_size), class_weights)
 
 
 def read_shuffled(
@@ -98,14 +101,12 @@ def read_shuffled(
         generator = np.random.default_rng(seed)
         batches = _read_computed(source, batch_size, lambda: generator.permutation(len(source)))
         return _weight(batches, class_weights, label_smoothing)
-    count, runs = len(source), ceil(len(source) / RUN)
-    waiting = min(count, max(SHUFFLED_BYTES // source.row_bytes, RUN))
+    runs = ceil(len(source) / RUN)
+    waiting = min(len(source), max(SHUFFLED_BYTES // source.stored.row_bytes, RUN))
     records = (
         tf.data.Dataset.range(runs)
         .shuffle(runs, seed=seed, reshuffle_each_iteration=True)
-        .interleave(
-            lambda run: _read_stored(source, run * RUN, tf.minimum(count - run * RUN, RUN)), cycle_length=RUNS_AT_ONCE
-        )
+        .interleave(_open_runs(source.stored, RUN), cycle_length=RUNS_AT_ONCE)
         .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
     )
     return _weight(_decode(records, source, batch_size), class_weights, label_smoothing)
@@ -122,21 +123,45 @@ def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _read_stored(rows: Rows, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
-    """Return consecutive rows, as bytes, with their numbers."""
-    size = rows.row_bytes
-    before = rows.offset + start * size
-    after = rows.path.stat().st_size - before - count * size
-    records = tf.data.FixedLengthRecordDataset(str(rows.path), size, header_bytes=before, footer_bytes=after)
-    return tf.data.Dataset.zip(records, tf.data.Dataset.range(start, start + count))
+def _open_runs(rows: RowFiles, size: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Return what reads a run of rows by its number (int64): as bytes, with their numbers.
+
+    Args:
+        rows: All rows.
+        size: Rows of each run but the last.
+    """
+    paths = list(dict.fromkeys(piece.path for piece in rows.pieces))
+    numbers, file_bytes = {path: number for number, path in enumerate(paths)}, [path.stat().st_size for path in paths]
+
+    def place(piece: Piece) -> tuple[int, int, int]:
+        """Return the number of the file, and the bytes before and behind the rows."""
+        number = numbers[piece.path]
+        return number, piece.offset, file_bytes[number] - piece.offset - piece.rows * rows.row_bytes
+
+    runs = [rows.find(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+    most = max(map(len, runs))
+    # All runs are read from as many pieces as the one that has the most: the others get some without rows.
+    filled = [[*run, *[replace(run[-1], rows=0)] * (most - len(run))] for run in runs]
+    table = tf.constant([list(map(place, run)) for run in filled], tf.int64)
+    names = tf.constant(list(map(str, paths)))
+
+    def read(run: tf.Tensor) -> tf.data.Dataset:
+        parts = [
+            tf.data.FixedLengthRecordDataset(names[file], rows.row_bytes, before, after)
+            for file, before, after in map(tf.unstack, tf.unstack(table[run]))
+        ]
+        own = tf.data.Dataset.range(run * size, tf.minimum(run * size + size, len(rows)))
+        return tf.data.Dataset.zip(reduce(tf.data.Dataset.concatenate, parts), own)
+
+    return read
 
 
 def _decode(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
     """Return batches of rows, labels and weights."""
-    labels, weights = tf.constant(rows.labels), tf.constant(rows.weights, tf.float32)
+    stored, labels, weights = rows.stored, tf.constant(rows.labels), tf.constant(rows.weights, tf.float32)
 
     def decode(content: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        values = tf.reshape(tf.io.decode_raw(content, tf.as_dtype(rows.dtype)), (-1, *rows.shape[1:]))
+        values = tf.reshape(tf.io.decode_raw(content, tf.as_dtype(stored.dtype)), (-1, *stored.row_shape))
         return values, tf.gather(labels, number), tf.gather(weights, number)
 
     batches = records.batch(batch_size).map(decode)
