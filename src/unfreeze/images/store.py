@@ -235,10 +235,11 @@ def read_pixels(path: Path, rows: Sequence[int] | np.ndarray) -> np.ndarray:
 
 def _locate_pixels(path: Path) -> RowFiles:
     with _open(path) as store:
-        size = int(store.attrs["size"])
         if shard_files.SHARDS in store:
+            size = int(store.attrs["size"])
             return shard_files.list_shards(store, len(store["ids"]), (size, size, 3), "uint8")
-        return RowFiles(tuple(locate(store["images"])), (size, size, 3), np.dtype("uint8"))
+        pixels = store["images"]
+        return RowFiles(tuple(locate(pixels)), pixels.shape[1:], pixels.dtype)
 
 
 @contextmanager
