@@ -89,6 +89,43 @@ class Unconvertible(keras.layers.Layer):
         return tf.ensure_shape(doubled, x.shape)
 
 
+class Bounded(keras.layers.Layer):
+    """Adds 1, and finds no memory for more rows than it holds."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        def add(rows: np.ndarray) -> np.ndarray:
+            if len(rows) > self.rows:
+                raise MemoryError(f"no room for {len(rows)} rows")
+            return rows + 1
+
+        return tf.ensure_shape(tf.numpy_function(add, [x], tf.float32), x.shape)
+
+
+def bounded(rows: int) -> Engine:
+    inputs = keras.Input((4,))
+    return Engine(keras.Model(inputs, Bounded(rows)(inputs)), kind="tensorflow", batch_size=8)
+
+
+def test_out_of_memory_it_goes_on_with_fewer_images_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    numbers = np.arange(76, dtype="float32").reshape(19, 4)
+    with caplog.at_level("WARNING", "unfreeze"):
+        found = run(bounded(3), numbers)
+    assert np.array_equal(found, numbers + 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory with 8 images at once, on with 4",
+        "out of memory with 4 images at once, on with 2",
+    ]
+
+
+def test_no_memory_for_one_image_is_an_error() -> None:
+    with pytest.raises(UnfreezeError, match=r"single image: set preprocess\.image_size lower"):
+        run(bounded(0), np.zeros((8, 4), "float32"))
+
+
 def test_openvino_runs_without_the_package_that_reports_home(prefix: keras.Model) -> None:
     assert importlib.util.find_spec("openvino_telemetry") is None
     assert Engine(prefix, kind="openvino").name == "openvino"

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import PATIENCE, Checkout, children_of, runs
@@ -241,3 +243,43 @@ def test_the_winner_is_what_is_fine_tuned(searchable: Checkout) -> None:
     assert record["chosen_by"] == "search"
     assert record["unfreeze_from"] == best["unfreeze_from"]
     assert record["learning_rate"] == best["settings"]["learning_rate"]
+
+
+# The commands on two devices of one processor, which is how TensorFlow tests what it does on two GPUs.
+ON_TWO_DEVICES = """
+import os, sys
+import tensorflow as tf
+from unfreeze.cli.main import main
+
+processor, = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+for stage in ("search", "finetune"):
+    main([stage, "mobilenetv2"])
+"""
+
+
+def test_two_devices_find_and_train_what_one_does(searchable: Checkout) -> None:
+    # With dropout they differ: each device drops the same values of its part of a batch.
+    phases = yaml.safe_load(searchable.paths.params.read_text())["train"]
+    for phase in ("head", "finetune"):
+        phases[phase]["default"] |= {"dropout": 0.0, "batch_size": 7}
+    with searchable.changed_params(train=phases, search={"max_trials": 1}):
+        searchable.run("unfreeze", "search", "mobilenetv2")
+        searchable.run("unfreeze", "finetune", "mobilenetv2")
+        one = read_training(searchable)
+        said = searchable.run("python", "-c", ON_TWO_DEVICES, UNFREEZE_DEVICES="CPU:0,CPU:1")
+        assert said.count("each batch is divided among CPU:0, CPU:1") == 2
+        two = read_training(searchable)
+    for before, after in zip(one, two, strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def read_training(made: Checkout) -> tuple[Any, ...]:
+    """Return the trials' losses, the losses of each epoch, and what the saved model says of two images."""
+    import keras
+
+    losses = ["loss", "val_loss"]
+    model = keras.models.load_model(made.paths.model("mobilenetv2"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:])).astype("uint8")
+    trials = [trial["val_loss"] for trial in result(made)["trials"]]
+    return trials, pd.read_csv(made.paths.history("mobilenetv2"))[losses], model.predict_on_batch(pixels)

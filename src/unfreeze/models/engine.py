@@ -25,7 +25,8 @@ class Engine:
         kind: `auto` takes OpenVINO unless there is a GPU or it cannot convert the model.
         precision: Arithmetic of convolutions and products; inputs and outputs are float32.
         batch_size: Rows a call; shorter batches are filled up and cut again, so that a row's result does not
-            depend on its neighbours' number.
+            depend on its neighbours' number. TensorFlow takes half as many, and half again, where memory does not
+            suffice.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Engine:
         precision: Precision = "float32",
         batch_size: int = 8,
     ) -> None:
-        self.batch_size = batch_size
+        self.batch_size = self._rows_a_call = batch_size
         self.model_input, self.model_output = model.input, model.output
         self._compiled: Compiled | None = None
         self._precision = precision
@@ -68,7 +69,7 @@ class Engine:
             hint: What OpenVINO is set up for.
         """
         other = copy.copy(self)
-        other.batch_size = batch_size
+        other.batch_size = other._rows_a_call = batch_size
         if self._compiled is not None:
             other._compiled = other._compile(hint)
         return other
@@ -78,13 +79,28 @@ class Engine:
 
         Args:
             batches: Arrays of at most `batch_size` rows.
+
+        Raises:
+            UnfreezeError: There is no memory for a single row.
         """
         if self._compiled is None:
-            for batch in batches:
-                yield np.asarray(self._predict(fill(batch, self.batch_size)))[: len(batch)]
+            yield from map(self._run_within_memory, batches)
             return
         for count, request in self._compiled.run(batches):
             yield request.get_output_tensor(0).data[:count].copy()
+
+    def _run_within_memory(self, batch: np.ndarray) -> np.ndarray:
+        """Return TensorFlow's output; from a lack of memory on, each call takes half as many rows."""
+        while True:
+            size = self._rows_a_call
+            parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+            try:
+                return np.concatenate([np.asarray(self._predict(fill(part, size)))[: len(part)] for part in parts])
+            except tf.errors.ResourceExhaustedError as error:
+                if size == 1:
+                    raise UnfreezeError("no memory for a single image: set preprocess.image_size lower") from error
+                self._rows_a_call = size // 2
+                log.warning("out of memory with %d images at once, on with %d", size, self._rows_a_call)
 
     def _compile(self, hint: Hint) -> Compiled:
         return Compiled(self._converted, batch_size=self.batch_size, precision=self._precision, hint=hint)

@@ -25,7 +25,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime import console, processors
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
-from unfreeze.training import feed, pointwise
+from unfreeze.training import devices, feed, pointwise
 from unfreeze.training.activations import Activations, Folds
 from unfreeze.training.feed import Source
 from unfreeze.training.fitting import Fitting, Result, State
@@ -133,34 +133,35 @@ class Transfer:
             The transfer; activations derived for it are removed when the block ends.
         """
         make_deterministic(settings.seed)
-        images = store.describe(paths.images)
-        backbone = Backbone(find_row(name), images.size, settings.pixels)
-        backbone.base.load_weights(paths.weights(name))
-        layers = settings.head.layers.get(name)
-        head = build_head(
-            backbone.row.head if layers == "auto" else layers,
-            features=backbone.feature_shape,
-            classes=len(images.classes),
-            output=settings.head.output,
-        )
-        expected = {
-            "images": images.digest,
-            "weights": files.hash_file(paths.weights(name)),
-            "pixels": settings.pixels,
-        }
-        cached = cache.read(paths.features(name), expected)
-        with files.scratch(paths.derived_features(name, worker)) as folder:
-            yield cls(
-                backbone,
-                head,
-                cached,
-                images=paths.images,
-                folder=folder,
-                train=settings.train,
-                max_gb=max_gb or cached.plan.settings.extract.max_gb,
-                seed=settings.seed,
-                makes_room=bool(worker),
+        with devices.use_all():
+            images = store.describe(paths.images)
+            backbone = Backbone(find_row(name), images.size, settings.pixels)
+            backbone.base.load_weights(paths.weights(name))
+            layers = settings.head.layers.get(name)
+            head = build_head(
+                backbone.row.head if layers == "auto" else layers,
+                features=backbone.feature_shape,
+                classes=len(images.classes),
+                output=settings.head.output,
             )
+            expected = {
+                "images": images.digest,
+                "weights": files.hash_file(paths.weights(name)),
+                "pixels": settings.pixels,
+            }
+            cached = cache.read(paths.features(name), expected)
+            with files.scratch(paths.derived_features(name, worker)) as folder:
+                yield cls(
+                    backbone,
+                    head,
+                    cached,
+                    images=paths.images,
+                    folder=folder,
+                    train=settings.train,
+                    max_gb=max_gb or cached.plan.settings.extract.max_gb,
+                    seed=settings.seed,
+                    makes_room=bool(worker),
+                )
 
     def expect_head(self, phase: Phase) -> None:
         """Give the head the layers that `train_head` gives it; its weights come from another process."""
@@ -229,7 +230,7 @@ class Transfer:
     def predict_validation(self) -> np.ndarray:
         """Return the last training's probabilities of the validation images, float32 of shape (images, classes)."""
         assert self._fitting is not None
-        return self._fitting.predict_validation()
+        return self._fitting.predict_validation()[: len(self.features.plan.val)]
 
     def read_state(self) -> State:
         """Return where the last training stopped."""
@@ -267,12 +268,13 @@ class Transfer:
     def _divide_further(self, parts: int, batch_size: int, error: BaseException) -> int:
         """Return into how many steps to divide a batch after one of `parts` steps did not fit into memory."""
         name = self.backbone.row.name
-        if parts == batch_size:
+        most = ceil(batch_size / devices.count())
+        if parts == most:
             raise UnfreezeError(
                 f"{name}: no memory for training with one image a step: unfreeze less, or set "
                 "preprocess.image_size lower"
             ) from error
-        parts = min(2 * parts, batch_size)
+        parts = min(2 * parts, most)
         console.log.warning(
             "%s: out of memory, on with %d steps of %d images for each of %d",
             name, parts, ceil(batch_size / parts), batch_size,
@@ -306,16 +308,23 @@ class Transfer:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
         keras.utils.set_random_seed(self._seed)
         use_precision(self._precision)
+        divided = devices.count() > 1
+        step = phase.batch_size if divided else ceil(phase.batch_size / parts)
         train = feed.read_shuffled(
             self._find_training_rows(folds, phase.views),
-            ceil(phase.batch_size / parts),
+            step,
             self._class_weights,
             # A training that goes on must not repeat the orders of its first epochs.
             self._seed + (state.epochs if state else 0),
             label_smoothing=phase.label_smoothing,
         )
-        val = feed.read_in_order(folds.val, max(phase.batch_size, 64), self._class_weights)
-        optimizer = build_optimizer(phase, steps=len(train), depths=self._list_depths(model), accumulate=parts)
+        val_step = max(phase.batch_size, 64)
+        val = feed.read_in_order(folds.val, val_step, self._class_weights)
+        depths = self._list_depths(model)
+        optimizer = build_optimizer(phase, steps=len(train), depths=depths, accumulate=1 if divided else parts)
+        if divided:
+            model = devices.Divided(model, parts)
+            train, val = devices.fill_batches(train, step), devices.fill_batches(val, val_step)
         self._fitting = Fitting(model, optimizer, train, val, parts=parts)
         name = f"{self.backbone.row.name} {label}"
         return self._fitting.run(phase, name, label, until=until, state=state, callbacks=callbacks)
