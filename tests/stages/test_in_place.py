@@ -14,8 +14,7 @@ from tests.conftest import compose, draw
 from unfreeze import files
 from unfreeze.checks import image_check
 from unfreeze.checks.raw_images import find_image
-from unfreeze.cluster.local import Local
-from unfreeze.cluster.storage import Storage
+from unfreeze.cluster.launch import make_cluster
 from unfreeze.errors import UnfreezeError
 from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
@@ -55,12 +54,12 @@ def look(paths: Paths) -> None:
         files.write_text(paths.code / f"{stage}.txt", "the code")
     params = compose(paths.params)
     image_check.write_settings(paths.image_checks, params.checks.select(image_check.load_image_checks()))
-    check.run(select(params, check.Settings), paths, Local(Storage(str(paths.shards)), 4096))
+    check.run(select(params, check.Settings), paths, make_cluster(params.cluster, paths))
 
 
 def decode(paths: Paths) -> None:
     params = compose(paths.params, "preprocess.image_size=32")
-    preprocess.run(select(params, preprocess.Settings), paths, Local(Storage(str(paths.shards)), 4096))
+    preprocess.run(select(params, preprocess.Settings), paths, make_cluster(params.cluster, paths))
 
 
 def list_tree(folder: Path) -> dict[str, tuple[int, int]]:
