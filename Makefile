@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy, and four are no faster.
 WORKERS := -n 3
 
-.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-cluster bench-paper lint ui serve docs lock readme clean
+.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench-serving: install ## Measure the service under load, into benchmarks/servin
 
 bench-cluster: cluster ## Measure what a cluster of nodes on this machine gains and costs, into benchmarks/cluster.md (minutes)
 	python -m benchmarks.cluster --inputs $(BENCH_INPUTS)
+
+bench-scale: install ## Measure check and split with a million generated rows, into benchmarks/scale.md (half an hour, 10 GB)
+	python -m benchmarks.scale
 
 lint: install ## ruff, mypy, and the workflows, as checks
 	ruff check .
