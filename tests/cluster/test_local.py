@@ -27,7 +27,7 @@ def load() -> Compute:
     return compute
 
 
-SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=3)
+SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=3, max_file_gb=1)
 WORK = Work("squares", {}, (10, 7, 300), load)
 WHOLE = [number**2 for number in range(317)]
 

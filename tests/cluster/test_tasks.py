@@ -21,7 +21,7 @@ from unfreeze.cluster.tasks import Job
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.cluster import Cluster
 
-SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=2)
+SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=2, max_file_gb=1)
 
 
 @dataclass(frozen=True)
