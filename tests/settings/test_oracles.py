@@ -36,7 +36,7 @@ from pathlib import Path
 from tests.search.test_tuner import Formula, run, settings
 
 rows = run(Path("search"), settings(Path.cwd(), oracle="lower", max_trials=4), Formula())
-print([row["settings"]["learning_rate"] for row in rows])
+print([trial.settings["learning_rate"] for trial in rows])
 """
 
 
