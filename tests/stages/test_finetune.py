@@ -56,6 +56,8 @@ def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(sear
         assert len(trained) == len(SEEDS) - len(kept)
         assert trained.items() <= models.items()
         assert not searchable.paths.finished_repeats("from_scratch").exists()
+        # What the killed processes derived is gone, too.
+        assert not list(searchable.paths.features("x").parent.glob(".derived*"))
     with (
         start_nodes(1) as cluster,
         searchable.changed_params(study={"seeds": SEEDS[:1]}, cluster={"engine": "ray"}),

@@ -20,7 +20,7 @@ from unfreeze.cluster.shards import Cluster, find_code_digest
 from unfreeze.cluster.tasks import Job
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import calibration
-from unfreeze.features import cache
+from unfreeze.features import cache, derived
 from unfreeze.paths import Paths
 from unfreeze.records.training import ChosenBy, Training
 from unfreeze.records.trial import SearchResult, Trial
@@ -161,6 +161,8 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
     load = partial(load_training, values, paths, backbone, choice)
     if left:
         kept.mkdir(parents=True, exist_ok=True)
+        # Left by processes that were killed.
+        derived.remove(paths, backbone)
         with cluster.open_tasks(Job(f"finetune@{backbone}", "seeds", load, describe_repeat)) as run_tasks:
             for _ in run_tasks(left):
                 pass

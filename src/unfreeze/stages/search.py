@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from unfreeze import files
 from unfreeze.cluster.shards import Cluster
 from unfreeze.errors import UnfreezeError
+from unfreeze.features import derived
 from unfreeze.paths import Paths
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
@@ -56,21 +57,15 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
     tracker.prepare()
     # Opened first: a search that runs already must not lose its activations to this one.
     journal = Journal(paths.search_folder(backbone) / "journal.jsonl")
-    _remove_activations(paths, backbone)
+    derived.remove(paths, backbone)
     try:
         result = _search(settings, paths, backbone, journal, partial(tracker.log_trial, backbone), cluster)
     finally:
         # Processes that are ended remove nothing.
-        _remove_activations(paths, backbone)
+        derived.remove(paths, backbone)
     _write(paths, backbone, result)
     tracker.log_search(backbone)
     files.remove(paths.search_folder(backbone))
-
-
-def _remove_activations(paths: Paths, backbone: str) -> None:
-    of_any_worker = paths.derived_features(backbone, "*")
-    for folder in (paths.derived_features(backbone), *of_any_worker.parent.glob(of_any_worker.name)):
-        files.remove(folder)
 
 
 def _search(
