@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.stats import median_abs_deviation
 from sklearn.decomposition import PCA
 
 from unfreeze.checks import hash_distances, many_hashes
+from unfreeze.checks.components import number_components
 from unfreeze.checks.hash_distances import HASH_BITS, choose_unrelated, describe_distances
 from unfreeze.checks.thumbnails import SMALLEST_NORM, draw_thumbnails
 from unfreeze.settings.checks import Limits
@@ -69,7 +68,7 @@ def find_near_copies(
         unrelated = numbers[choose_unrelated(hashes, apart, SAMPLED_IMAGES, seed)]
     else:
         # One image of each candidate group: many copies of one image would become a component themselves.
-        components = _number_components(pairs, len(paths))
+        components = number_components(pairs, len(paths))
         _, first = np.unique(components, return_index=True)
         unrelated = np.random.default_rng(seed).permutation(first)[:SAMPLED_IMAGES]
     shown = draw_thumbnails([paths[row] for row in unrelated], limits)
@@ -164,7 +163,7 @@ def confirm_pairs(pairs: np.ndarray, paths: list[Path], common: Common, limits: 
         int64 array of shape (pairs kept, 2).
     """
     # Sort pairs by group and then by image, so that few images are decoded twice.
-    components = _number_components(pairs, len(paths))
+    components = number_components(pairs, len(paths))
     order = np.lexsort((pairs[:, 0], components[pairs[:, 0]]))
     alike = np.empty(len(pairs), bool)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
@@ -202,10 +201,4 @@ def number_clusters(rows: pd.DataFrame, near: np.ndarray) -> np.ndarray:
     for node in nodes:
         first = pd.Series(range(count)).groupby(node).transform("first").to_numpy()
         ties.append(np.stack([first, np.arange(count)], axis=1))
-    return pd.factorize(_number_components(np.concatenate(ties), count))[0]
-
-
-def _number_components(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Number the connected components of a graph with `count` nodes and these edges."""
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1])
+    return pd.factorize(number_components(np.concatenate(ties), count))[0]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from unfreeze.checks.components import number_components
 
 BANDS, BAND_BITS = 4, 16
 # Pairs that are compared in one step: they and their hashes fit into a processor's cache.
@@ -103,8 +103,7 @@ class _Pairs:
         """Tell which pairs, a few of each two groups, link groups that the needed ones and those of before do not."""
         known = np.concatenate([*self._found, pairs[needed]])
         size = len(self._counts)
-        graph = coo_array((np.ones(len(known), bool), (known[:, 0], known[:, 1])), shape=(size, size))
-        groups = np.sort(connected_components(graph, directed=False)[1][pairs].astype(np.int64), axis=1)
+        groups = np.sort(number_components(known, size)[pairs].astype(np.int64), axis=1)
         is_among_first = _rank(groups[:, 0] * size + groups[:, 1]) < MOST_CLOSE
         return np.asarray((groups[:, 0] != groups[:, 1]) & is_among_first)
 
@@ -115,5 +114,5 @@ def _rank(values: np.ndarray) -> np.ndarray:
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     ranks = np.empty(len(values), np.int64)
-    ranks[order] = np.arange(len(values)) - np.repeat(starts, np.diff([*starts, len(values)]))
+    ranks[order] = np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
     return ranks
