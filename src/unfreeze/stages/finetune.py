@@ -148,15 +148,17 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
     """
     # As plain values: types like `ByBackbone[float]` cannot be pickled.
     values = TypeAdapter(Settings).dump_python(settings, mode="json")
-    determined_by = {
-        "settings": {**values, "seed": None, "seeds": None},
-        "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
-        "features": cache.read(paths.features(backbone), {}).plan.determined_by,
-        "threads": cluster.threads,
-        "code": find_code_digest(paths, "finetune"),
-    }
     kept = paths.finished_repeats(backbone)
-    tasks = [Repeat(seed, kept / f"{files.digest([determined_by, seed])}.keras") for seed in settings.seeds]
+    tasks = []
+    if settings.seeds:
+        determined_by = {
+            "settings": {**values, "seed": None, "seeds": None},
+            "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
+            "features": cache.read(paths.features(backbone), {}).plan.determined_by,
+            "threads": cluster.threads,
+            "code": find_code_digest(paths, "finetune"),
+        }
+        tasks = [Repeat(seed, kept / f"{files.digest([determined_by, seed])}.keras") for seed in settings.seeds]
     left = [task for task in tasks if not task.model.exists()]
     load = partial(load_training, values, paths, backbone, choice)
     if left:
