@@ -78,8 +78,10 @@ WAYS: dict[str, Callable[[Asked, list[Path]], list[list[float]]]] = {
 }
 
 
-def require_alike(said: list[list[float]] | np.ndarray, expected: np.ndarray, way: str = "") -> None:
+def require_alike(
+    said: list[list[float]] | np.ndarray, expected: np.ndarray, way: str = "", *, atol: float = 1e-5
+) -> None:
     """Require that probabilities are the expected ones, with the same class."""
     found = np.array(said)
-    np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=way)
+    np.testing.assert_allclose(found, expected, atol=atol, err_msg=way)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).all(), way

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.serving.packed import EXTRACT, MAX_PIXELS, draw_image
 from unfreeze.images import store
+from unfreeze.settings.training import Extract
 
 ORIENTATION = 274
 
@@ -76,17 +77,18 @@ def read_golden() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in write_golden(Path(folder))}
 
 
-def score_golden(model: Path, files: list[Path], images: Path) -> np.ndarray:
+def score_golden(model: Path, files: list[Path], images: Path, extract: Extract = EXTRACT) -> np.ndarray:
     """Return the probabilities that `evaluate` computes for golden images, from a store that is made for that.
 
     Args:
         model: The `.keras` file.
         files: The images, all in one folder.
         images: Where the store goes.
+        extract: Engine, precision and batch size.
     """
     from unfreeze.models.scorer import Scorer
 
-    scorer = Scorer(model, images, EXTRACT)
+    scorer = Scorer(model, images, extract)
     store.write(
         images,
         files[0].parent,

@@ -68,6 +68,7 @@ def pack_small(
     size: int = 32,
     seed: int = 0,
     calibration: bool = False,
+    extract: Extract = EXTRACT,
     change: Callable[[Any], object] = lambda model: None,
 ) -> Path:
     """Pack a network with random weights in a folder, with images, store and `.keras` file beside it.
@@ -78,6 +79,7 @@ def pack_small(
         size: Side of the square that the network takes, pixels.
         seed: Of the weights.
         calibration: Whether some images are set aside for conformal sets.
+        extract: Precision and batch size.
         change: Changes the network before it is saved.
 
     Returns:
@@ -113,5 +115,5 @@ def pack_small(
         max_pixels=MAX_PIXELS,
         seed=0,
     )
-    package.pack(source, folder / "packed" / backbone, SERVE, EXTRACT)
+    package.pack(source, folder / "packed" / backbone, SERVE, extract)
     return folder / "packed" / backbone
