@@ -61,6 +61,9 @@ def write_golden(folder: Path) -> list[Path]:
         "picture.bmp": (picture, {}),
         "picture.ppm": (picture, {}),
         "picture.jp2": (picture, {}),
+        "lossy.avif": (large, {}),
+        "turned.avif": (picture, {"exif": turned}),
+        "alpha.avif": (shaded, {}),
     }
     for name, (image, options) in written.items():
         image.save(folder / name, **options)

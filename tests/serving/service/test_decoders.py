@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.conftest import children_of, runs
 from tests.serving.packed import draw_image
-from tests.serving.service.running import FORM, Running, run_service, write_form
-from tests.serving.service.test_app import encode
+from tests.serving.service.running import FORM, Running, run_service, write_form, write_v2
+from tests.serving.service.test_app import INFER, encode
 from tests.serving.service.test_limits import wait_until
 from unfreeze.images import formats
 from unfreeze.serving.classifier import Classifier
@@ -158,6 +158,25 @@ def test_pixels_are_those_of_the_decoder(healthy: Running, packed: Path) -> None
         said = healthy.ask("/predict", image).json["predictions"][0]["probabilities"]
         (expected,) = classifier.classify([classifier.load(image)[None]])
         assert list(said.values()) == pytest.approx(expected.probabilities[0].tolist(), abs=1e-6)
+
+
+def test_heic_is_answered_where_its_package_is_installed_and_otherwise_refused_with_the_remedy(
+    healthy: Running, packed: Path
+) -> None:
+    if "HEIF" in Image.OPEN:
+        heic = encode(draw_image("red", 0, size=(64, 64)), "HEIF")
+        classifier = Classifier(packed, batch_size=1)
+        (expected,) = classifier.classify([classifier.load(heic)[None]])
+        said = healthy.ask("/predict", heic).json["predictions"][0]["probabilities"]
+        assert list(said.values()) == pytest.approx(expected.probabilities[0].tolist(), abs=1e-6)
+    else:
+        heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+        for path, body, source in (("/predict", heic, "image"), (INFER, write_v2(heic), "image 0")):
+            answer = healthy.ask(path, body)
+            assert answer.status == 422
+            assert answer.json["error"].startswith(
+                f"{source}: a HEIC image: run `.venv/bin/pip install pillow-heif`, or convert it to JPEG"
+            )
 
 
 def test_a_refused_image_gets_the_reason_of_the_decoder(healthy: Running) -> None:
