@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.serving.packed import EXTRACT, MAX_PIXELS, draw_image
 from unfreeze.images import store
@@ -16,6 +16,11 @@ ORIENTATION = 274
 def _grey16(largest: int) -> Image.Image:
     ramp = np.linspace(0, largest, 48 * 40).reshape(40, 48)
     return Image.fromarray(ramp.astype(np.uint16))
+
+
+def _to_lab(picture: Image.Image) -> Image.Image:
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return ImageCms.buildTransform(*profiles, "RGB", "LAB").apply(picture)
 
 
 def write_golden(folder: Path) -> list[Path]:
@@ -45,6 +50,7 @@ def write_golden(folder: Path) -> list[Path]:
         "animated.png": (pages[0], several),
         "pages.tif": (pages[0], {**several, "compression": "tiff_lzw"}),
         "cmyk.tif": (picture.convert("CMYK"), {}),
+        "lab.tif": (_to_lab(picture), {}),
         "alpha.png": (shaded, {}),
         "alpha.webp": (shaded, {"lossless": True}),
         "grey_alpha.png": (grey_shaded, {}),

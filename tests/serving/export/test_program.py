@@ -67,7 +67,7 @@ def test_image_files_become_the_pixels_of_the_project(exported, packed: Path, go
         (lambda path: Image.new("I", (8, 8)).save(path, "TIFF"), "which values are black and white"),
         (
             lambda path: path.write_bytes(b"P6 8 8 65535\n" + np.full((8, 8, 3), 200, ">u2").tobytes()),
-            "use the lower bits alone",
+            "use the lower bits alone.*: store 8 bits a colour",
         ),
         (lambda path: Image.new("1", (1100, 1000)).save(path, "PNG"), "1100 x 1000 pixels are more than 1,000,000"),
         (lambda path: path.write_text("no image"), "cannot identify"),

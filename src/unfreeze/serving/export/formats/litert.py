@@ -46,8 +46,9 @@ register(
         name="litert",
         artefacts=(ARTEFACT,),
         write=write,
-        imports="import os\nfrom ai_edge_litert.interpreter import Interpreter",
-        setup='NETWORK = Interpreter(str(HERE / "model.tflite"), num_threads=os.cpu_count()).get_signature_runner()',
+        imports="import os, ai_edge_litert.interpreter as litert",
+        setup='NETWORK = litert.Interpreter(str(HERE / "model.tflite"), num_threads=os.cpu_count())'
+        ".get_signature_runner()",
         run="NETWORK(**{name: pixels for name in NETWORK.get_input_details()})",
         runtime="ai-edge-litert",
         modules=("ai_edge_litert",),

@@ -50,10 +50,9 @@ register(
         artefacts=(ARTEFACT,),
         write=write,
         imports="import onnxruntime",
-        setup="""\
-NAMES = ["probabilities", "features"]
-NETWORK = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])""",
-        run="dict(zip(NAMES, NETWORK.run(NAMES, {NETWORK.get_inputs()[0].name: pixels})))",
+        setup='NETWORK = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])',
+        run='dict(zip(both := ["probabilities", "features"], '
+        "NETWORK.run(both, {NETWORK.get_inputs()[0].name: pixels})))",
         runtime="onnxruntime",
         modules=("tf2onnx", "onnx", "onnxruntime"),
     )
