@@ -66,6 +66,11 @@ class Paths:
         return self.ledger_root / ".dvc/tmp/unfreeze"
 
     @property
+    def known_code(self) -> Path:
+        """The digests of the last code that was digested."""
+        return self.planning / "code.json"
+
+    @property
     def plan(self) -> Path:
         """The last plan, from which progress bars count down."""
         return self.planning / "plan.json"

@@ -11,7 +11,7 @@ from unfreeze.ci import preflight, pull_requests, text
 from unfreeze.errors import UnfreezeError
 from unfreeze.figures import image_grids
 from unfreeze.paths import Paths
-from unfreeze.records.code import write_digests
+from unfreeze.records.code_digests import write_digests
 from unfreeze.records.judgement_record import Judgement
 from unfreeze.release import candidates, exports, promotion
 from unfreeze.release.comparability import NotComparable

@@ -19,6 +19,7 @@ from unfreeze.planning.networks import Network, Wish
 from unfreeze.planning.plan import Plan, Study, make_plan, split_name
 from unfreeze.planning.scale import find_extent
 from unfreeze.records.code import CODE_STAGE, Source
+from unfreeze.records.code_digests import find_digests
 from unfreeze.settings.params import Params
 from unfreeze.settings.training import Unfreeze
 
@@ -125,10 +126,9 @@ def _keeps(lock: Any, path: str, digest: str | None) -> bool:
 
 def _predict_code(paths: Paths) -> dict[str, str]:
     """Return the digests of the files that the stage `code` will write."""
-    found = Source(paths.root).compute_digests()
     return {
         (paths.code / f"{stage}.txt").relative_to(paths.root).as_posix(): _md5(f"{digest}\n".encode())
-        for stage, digest in found.items()
+        for stage, digest in find_digests(paths).items()
     }
 
 

@@ -20,8 +20,6 @@ from typing import cast
 
 import yaml
 
-from unfreeze import files
-from unfreeze.paths import Paths
 from unfreeze.records.module import PACKAGE, Module, find_names, read_module
 from unfreeze.records.syntax import iterate_tokens
 
@@ -243,15 +241,3 @@ class Source:
                 found.add(name)
                 waiting += TEMPLATE.findall((self._templates / name).read_text(encoding="utf-8"))
         return found
-
-
-def write_digests(paths: Paths) -> None:
-    """Write code/<stage>.txt for every stage.
-
-    Args:
-        paths: The checkout.
-    """
-    with files.atomic(paths.code) as folder:
-        folder.mkdir()
-        for stage, digest in Source(paths.root).compute_digests().items():
-            files.write_text(folder / f"{stage}.txt", f"{digest}\n")

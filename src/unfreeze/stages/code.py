@@ -1,9 +1,9 @@
 """Write one digest a stage of the code that decides its outputs: what the other stages depend on."""
 
 from unfreeze.paths import Paths
-from unfreeze.records import code
+from unfreeze.records.code_digests import write_digests
 
 
 def run(paths: Paths) -> None:
     """Write code/<stage>.txt for every stage."""
-    code.write_digests(paths)
+    write_digests(paths)

@@ -12,7 +12,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.images import store
 from unfreeze.paths import Paths
-from unfreeze.records.code import Source
+from unfreeze.records.code_digests import find_digests
 from unfreeze.records.corrections import Corrections, describe_counts
 from unfreeze.records.exported_model import Exports
 from unfreeze.records.trial import SearchResult, Trial
@@ -57,7 +57,7 @@ class StudyRuns:
         lock = [self.paths.lock] if self.paths.lock.exists() else []
         for path in (self.paths.params, self.paths.manifest, *lock):
             digest.update(files.hash_file(path).encode())
-        digest.update(files.digest(Source(self.paths.root).compute_digests()).encode())
+        digest.update(files.digest(find_digests(self.paths)).encode())
         return Runs(self.server, digest.hexdigest()[:16])
 
     @functools.cached_property
