@@ -33,7 +33,7 @@ help: ## List the targets
 install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 	@"$(FOUND)" install.py $(if $(filter file,$(origin PYTHON)),--keep-version)
 
-cluster: install ## Add Ray to .venv, 200 MB, to divide work among machines: docs/cluster.md
+cluster: install ## Add Ray and S3 to .venv, 240 MB, to divide work among machines: docs/cluster.md
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-cluster.lock
 
 repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
@@ -120,7 +120,8 @@ lock: install ## Resolve requirements.lock and requirements-cluster.lock anew
 	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
 	@# What the extra `cluster` adds to it.
-	printf 'msgpack>=1.1,<2\nray>=2.60,<3\n' | uv pip compile - --no-deps --universal --python-version 3.11 --generate-hashes \
+	printf 'msgpack>=1.1,<2\nray>=2.60,<3\ns3fs>=2024.6\n' | uv pip compile - --constraint requirements.lock --universal \
+	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements-cluster.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold

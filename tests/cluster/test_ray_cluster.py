@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.cluster.object_store import serve_objects
+from tests.cluster.ray_nodes import MISSING
 from tests.cluster.test_tasks import Square, job
 from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw
 from unfreeze import files
@@ -71,7 +74,7 @@ def refuse(start: int, stop: int) -> Iterator[np.ndarray]:
     raise AssertionError("rows are computed in the driver")
 
 
-def collect(of: Work, storage: Path, settings: Cluster = SETTINGS, done: int = 0) -> list[int]:
+def collect(of: Work, storage: Path | str, settings: Cluster = SETTINGS, done: int = 0) -> list[int]:
     blocks = RayCluster(settings, Storage(str(storage))).iterate_rows(replace(of, loaded=refuse), done)
     return [int(row[0]) for block in blocks for row in block]
 
@@ -203,6 +206,46 @@ def test_storage_that_a_worker_cannot_write_is_told_once(nodes: Any, tmp_path: P
     (tmp_path / "shards").write_text("a file, no folder")
     with pytest.raises(UnfreezeError, match=r"cannot write cluster.storage=.*shards .*: free space there"):
         collect(work(tmp_path / "journal"), tmp_path / "shards")
+
+
+def load_on_a_node(keys: dict[str, str], environment: dict[str, str], journal: Path) -> Compute:
+    """Return what computes rows, with the credentials of the node that it runs on."""
+    import ray
+
+    os.environ.update(environment, AWS_ACCESS_KEY_ID=keys[ray.get_runtime_context().get_node_id()])
+    return partial(wait_and_compute if os.environ["AWS_ACCESS_KEY_ID"] == "reader" else compute, journal, 0.0)
+
+
+def wait_and_compute(journal: Path, seconds: float, start: int, stop: int) -> Iterator[np.ndarray]:
+    """Yield rows when the other node has finished a shard and begun another one."""
+    yield from compute(journal, seconds, start, stop)
+    wait_for_lines(journal, 3)
+
+
+def test_a_node_that_may_not_write_to_the_server_ends_the_run_and_all_shards_are_whole(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs = pytest.importorskip("s3fs", reason=MISSING)
+    keys = dict(zip([node.node_id for node in nodes.worker_nodes], ["writer", "reader"], strict=False))
+    with serve_objects() as objects:
+        objects.readers = {"reader"}
+        for name, value in objects.environment.items():
+            monkeypatch.setenv(name, value)
+        load_there = partial(load_on_a_node, keys, objects.environment, tmp_path / "journal")
+        of, address = replace(work(tmp_path / "journal"), load=load_there), "s3://bucket/shards"
+        with pytest.raises(UnfreezeError) as caught:
+            collect(of, address)
+        said = f"{socket.gethostname()} cannot write cluster.storage={address} (PermissionError: AccessDenied): free"
+        assert str(caught.value).startswith(said)
+        finished = {name.rpartition(".")[0] for name in objects.content}
+        assert 0 < len(finished) < 8
+        assert len(objects.content) == 2 * len(finished)
+        # The next run takes what is there, and needs but the rest.
+        objects.readers = set()
+        begun = len(wait_for_lines(tmp_path / "journal", 1))
+        assert collect(of, address) == ROWS
+        assert len(wait_for_lines(tmp_path / "journal", 1)) == begun + 8 - len(finished)
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_cluster_without_so_many_processors_is_refused(nodes: Any, tmp_path: Path) -> None:

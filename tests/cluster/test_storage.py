@@ -1,6 +1,8 @@
-"""Shards in a folder, and at an address that is no folder (fsspec's in-memory file system, a real one)."""
+"""Shards in a folder, in fsspec's file system in memory, and on a server of objects by the protocol of S3."""
 
+import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,17 +10,41 @@ import fsspec
 import numpy as np
 import pytest
 
+from tests.cluster.object_store import Objects, serve_objects
+from tests.cluster.ray_nodes import MISSING
 from unfreeze.cluster.shards import Shard
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
 
 SHARD = Shard("a" * 64, 4, 9)
+NODE = re.escape(socket.gethostname())
+ADDRESS = "s3://bucket/shards"
 ROWS = np.arange(30, dtype="float16").reshape(5, 2, 3)
 
 
-@pytest.fixture(params=["folder", "address"])
+@pytest.fixture(scope="module")
+def _server() -> Iterator[Objects]:
+    with serve_objects() as server:
+        yield server
+
+
+@pytest.fixture
+def objects(_server: Objects, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+    """Return an empty server that this process may use."""
+    s3fs = pytest.importorskip("s3fs", reason=MISSING)
+    for name, value in _server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _server
+    vars(_server).update(vars(Objects(port=_server.port)))
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    yield Storage(str(tmp_path / "shards") if request.param == "folder" else f"memory://{tmp_path.name}")
+    if request.param == "s3":
+        request.getfixturevalue("objects")
+    addresses = {"folder": str(tmp_path / "shards"), "memory": f"memory://{tmp_path.name}", "s3": ADDRESS}
+    yield Storage(addresses[request.param])
     fsspec.filesystem("memory").store.clear()
 
 
@@ -78,8 +104,71 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_machine(tmp_path: Pat
         Storage(str(tmp_path / "shards")).write(SHARD, [ROWS])
 
 
+def test_a_full_disk_is_named_with_the_machine_and_leaves_no_shard(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    # The device that is always full, under the name of the file that is written.
+    partial = tmp_path / f"{SHARD.id}.{socket.gethostname()}-{os.getpid()}.partial"
+    partial.symlink_to("/dev/full")
+    with pytest.raises(UnfreezeError, match=rf"{NODE} cannot write .*No space left on device.*: free space there"):
+        storage.write(SHARD, [ROWS])
+    assert list(tmp_path.iterdir()) == []
+    storage.write(SHARD, [ROWS])
+    assert storage.holds(SHARD)
+
+
+# There is no room for the rows; there is for them, and not for their description; they may not be written.
+@pytest.mark.parametrize(
+    ("room", "readers", "said"),
+    [(100, set(), "InsufficientStorage"), (200, set(), "InsufficientStorage"), (10**9, {"writer"}, "AccessDenied")],
+)
+def test_a_server_that_takes_no_shard_is_named_with_the_machine(
+    objects: Objects, tmp_path: Path, room: int, readers: set[str], said: str
+) -> None:
+    objects.room, objects.readers = room, readers
+    with pytest.raises(UnfreezeError, match=rf"^{NODE} cannot write cluster.storage={ADDRESS} \(.*{said}\): free"):
+        Storage(ADDRESS).write(SHARD, [ROWS])
+    assert len(objects.content) == (room == 200)
+    # What other machines find is no shard.
+    assert Storage(ADDRESS).read(SHARD, tmp_path) is None
+    objects.room, objects.readers = 10**9, set()
+    Storage(ADDRESS).write(SHARD, [ROWS])
+    assert Storage(ADDRESS).holds(SHARD)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "json"])
+def test_an_object_that_was_cut_short_is_computed_again(objects: Objects, tmp_path: Path, suffix: str) -> None:
+    storage = Storage(ADDRESS)
+    storage.write(SHARD, [ROWS])
+    name = f"/bucket/shards/{SHARD.id}.{suffix}"
+    objects.content[name] = objects.content[name][:-9]
+    assert storage.read(SHARD, tmp_path) is None
+    assert not storage.holds(SHARD)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_server_that_cannot_be_read_is_named_and_no_shard_is_given_up(
+    objects: Objects, tmp_path: Path, status: int
+) -> None:
+    storage = Storage(ADDRESS)
+    storage.write(SHARD, [ROWS])
+    objects.fails = status
+    said = rf"^{NODE} cannot read cluster.storage={ADDRESS} \(.*\): check the connection, its credentials"
+    with pytest.raises(UnfreezeError, match=said):
+        storage.holds(SHARD)
+    objects.fails = 0
+    assert storage.read(SHARD, tmp_path) is not None
+
+
+def test_a_shard_is_seen_that_another_machine_wrote_after_the_folder_was_listed(objects: Objects) -> None:
+    storage, name = Storage(ADDRESS), f"/bucket/shards/{SHARD.id}"
+    objects.content["/bucket/shards/other.json"] = b"{}"
+    assert not storage.holds(SHARD)
+    fsspec.filesystem("s3").ls("bucket/shards")
+    objects.content |= {f"{name}.npy": b"...", f"{name}.json": b"..."}
+    assert storage.holds(SHARD)
+
+
 def test_an_address_of_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(
-        UnfreezeError, match="cluster.storage=nowhere://x is no folder and no address that can be used"
-    ):
+    said = f"cluster.storage=nowhere://x is no folder and no address that {NODE} can use"
+    with pytest.raises(UnfreezeError, match=said):
         Storage("nowhere://x")

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from unfreeze import files
 from unfreeze.cluster.shards import Shard
+from unfreeze.cluster.tasks import shorten
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.console import log
 from unfreeze.runtime.redaction import redact
@@ -35,14 +36,28 @@ class Storage:
             self._system, self._root = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError) as error:
             raise UnfreezeError(
-                f"cluster.storage={redact(address)} is no folder and no address that can be used here ({error}): "
-                "give a folder that all machines see, or install the package that fsspec names"
+                f"cluster.storage={redact(address)} is no folder and no address that {socket.gethostname()} can use "
+                f"({error}): give a folder that all machines see, or install there the package that fsspec names"
             ) from error
         self._is_local = isinstance(self._system, LocalFileSystem)
+        self._has_folder = False
 
     def holds(self, shard: Shard) -> bool:
-        """Tell whether a shard is finished."""
-        return bool(self._system.exists(self._name(shard, "json")))
+        """Tell whether a shard is finished.
+
+        Raises:
+            UnfreezeError: The storage cannot be read.
+        """
+        # Some systems keep lists of files, and other machines write there too.
+        self._system.invalidate_cache()
+        try:
+            with _expect_os_errors():
+                self._system.info(self._name(shard, "json"))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._refuse("read", error) from error
+        return True
 
     def read(self, shard: Shard, folder: Path) -> np.ndarray | None:
         """Return the rows of a shard.
@@ -53,24 +68,30 @@ class Storage:
 
         Returns:
             An array that is read from disk where it is used; None if the shard is not finished, or damaged.
+
+        Raises:
+            UnfreezeError: The storage cannot be read, or the folder has no room.
         """
         if not self.holds(shard):
             return None
         path = Path(self._name(shard, "npy"))
         try:
-            with self._system.open(self._name(shard, "json")) as stream:
-                described = json.load(stream)
-            if not self._is_local:
-                path = folder / f"{shard.id}.npy"
-                self._system.get_file(self._name(shard, "npy"), str(path))
-            if files.hash_file(path) != described["sha256"]:
+            with _expect_os_errors():
+                content = self._system.cat_file(self._name(shard, "json"))
+                if not self._is_local:
+                    path = folder / f"{shard.id}.npy"
+                    self._system.get_file(self._name(shard, "npy"), str(path))
+            if files.hash_file(path) != json.loads(content)["sha256"]:
                 raise ValueError("its bytes are not those that were written")
             rows: np.ndarray = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, KeyError) as error:
+        except (FileNotFoundError, ValueError, KeyError) as error:
             log.warning("shard %s from %s is damaged (%s): it is computed again", shard.id[:12], self.address, error)
-            # From here on it is not finished, for other readers too.
-            self._system.rm_file(self._name(shard, "json"))
+            # From here on it is not finished, for other readers too; another one may have removed it just now.
+            with suppress(FileNotFoundError):
+                self._system.rm_file(self._name(shard, "json"))
             return None
+        except OSError as error:
+            raise self._refuse("read", error) from error
         return rows
 
     def write(self, shard: Shard, blocks: Iterable[np.ndarray]) -> None:
@@ -92,17 +113,22 @@ class Storage:
                 if self._is_local:
                     path.replace(self._name(shard, "npy"))
                 else:
-                    self._system.makedirs(self._root, exist_ok=True)
-                    self._system.put_file(str(path), self._name(shard, "npy"))
+                    self._upload(path, shard)
                 self._put(shard, json.dumps({**described, "node": mine}).encode(), mine)
             except OSError as error:
-                raise UnfreezeError(
-                    f"{socket.gethostname()} cannot write cluster.storage={redact(self.address)} ({error}): free "
-                    "space there, or give a folder that all machines may write"
-                ) from error
+                raise self._refuse("write", error) from error
             finally:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
+
+    def _upload(self, path: Path, shard: Shard) -> None:
+        if not self._has_folder:
+            # Stores of objects have no folders, and may refuse to be asked for one; then writing tells.
+            with suppress(Exception):
+                self._system.makedirs(self._root, exist_ok=True)
+            self._has_folder = True
+        with _expect_os_errors():
+            self._system.put_file(str(path), self._name(shard, "npy"))
 
     def _put(self, shard: Shard, content: bytes, mine: str) -> None:
         if self._is_local:
@@ -110,10 +136,30 @@ class Storage:
             partial.write_bytes(content)
             partial.replace(self._name(shard, "json"))
         else:
-            self._system.pipe_file(self._name(shard, "json"), content)
+            with _expect_os_errors():
+                self._system.pipe_file(self._name(shard, "json"), content)
+
+    def _refuse(self, verb: str, error: OSError) -> UnfreezeError:
+        remedy = {
+            "read": "check the connection, its credentials in the environment, and the space for temporary files",
+            "write": "free space there, or give a folder that all machines may write",
+        }[verb]
+        where = f"cluster.storage={redact(self.address)}"
+        return UnfreezeError(f"{socket.gethostname()} cannot {verb} {where} ({shorten(error)}): {remedy}")
 
     def _name(self, shard: Shard, suffix: str) -> str:
         return f"{self._root}/{shard.id}.{suffix}"
+
+
+@contextmanager
+def _expect_os_errors() -> Iterator[None]:
+    """Raise the errors of the packages behind fsspec, which are of any kind, as those of a file."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(shorten(error)) from error
 
 
 def _join_texts(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
