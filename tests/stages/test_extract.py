@@ -1,7 +1,9 @@
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -174,19 +176,24 @@ def test_a_study_in_shard_files_has_the_same_model_and_names_the_file_that_is_mi
     assert [[path.name for path in folder.iterdir()] for folder in folders] == [["files.json"], ["files.json"]]
 
 
-# Of 40 images the folds for training and validation hold 24 and 8.
-@pytest.mark.parametrize(
-    ("nodes", "size", "stages", "shards"), [(1, 4096, ["extract"], 2), (2, 5, [*DIVIDED], 8 + 8 + 5 + 2)]
-)
+@pytest.fixture(scope="module")
+def three_nodes() -> Iterator[Any]:
+    """Run a cluster of three nodes."""
+    with start_nodes(3) as cluster:
+        yield cluster
+
+
+# Of 40 images the folds for training and validation hold 24 and 8: there is work for two of the nodes, and for all.
+@pytest.mark.parametrize(("size", "stages", "shards"), [(4096, ["extract"], 2), (5, [*DIVIDED], 8 + 8 + 5 + 2)])
 def test_machines_of_a_cluster_give_the_same_bytes(
-    extracted: Checkout, nodes: int, size: int, stages: list[str], shards: int
+    extracted: Checkout, three_nodes: Any, size: int, stages: list[str], shards: int
 ) -> None:
     outputs = [extracted.root / DIVIDED[stage][2] for stage in stages]
     before = [files.hash_file(path) for path in outputs]
-    with start_nodes(nodes) as cluster, extracted.changed_params(cluster={"engine": "ray", "rows_per_shard": size}):
+    with extracted.changed_params(cluster={"engine": "ray", "rows_per_shard": size}):
         for path, name in zip(outputs, (DIVIDED[stage][1] for stage in stages), strict=True):
             path.unlink()
-            extracted.run("dvc", "repro", "--force", name, "--single-item", RAY_ADDRESS=cluster.address)
+            extracted.run("dvc", "repro", "--force", name, "--single-item", RAY_ADDRESS=three_nodes.address)
     assert len(list(extracted.paths.shards.glob("*.json"))) == shards
     assert [files.hash_file(path) for path in outputs] == before
     shutil.rmtree(extracted.paths.shards)
