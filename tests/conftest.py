@@ -97,6 +97,7 @@ SLOW_FILES = {
     "cli/test_serve.py",
     "cli/test_serving_image.py",
     "cli/test_stages.py",
+    "cluster/test_killed_stages.py",
     "cluster/test_tasks.py",
     "evaluation/test_metric_registry.py",
     "features/test_extraction.py",
