@@ -21,7 +21,7 @@ from unfreeze.cluster.ray_cluster import RayCluster
 from unfreeze.cluster.shards import Compute, Work
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
-from unfreeze.serving import divided, run
+from unfreeze.serving import divided, loading, run
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.inputs import Input
 from unfreeze.serving.locate import Located
@@ -93,11 +93,12 @@ def test_a_run_that_goes_on_asks_only_for_what_is_left(packed: Path, checkout: P
 
 
 # What a broken codec does, in the processes that decode.
-CRASHES = """
-import os
+BROKEN = """
+import os, time
 from unfreeze.images import decoding
 load = decoding.load_rgb
-decoding.load_rgb = lambda path, *rest, **more: os.abort() if path.name == "03.png" else load(path, *rest, **more)
+faults = {"03.png": os.abort, "06.png": lambda: time.sleep(600)}
+decoding.load_rgb = lambda path, *rest, **more: faults.get(path.name, int)() or load(path, *rest, **more)
 """
 
 
@@ -110,12 +111,14 @@ class PlantedFault(RayCluster):
 
 def load_broken(folder: str, load: Any) -> Compute:
     os.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{PROJECT / 'src'}"
+    # A minute in earnest.
+    loading.SECONDS = 4.0
     compute: Compute = load()
     return compute
 
 
-def test_an_image_that_crashes_its_codec_is_one_row(nodes: Any, packed: Path, checkout: Path) -> None:
-    (checkout / "sitecustomize.py").write_text(CRASHES)
+def test_an_image_that_crashes_or_hangs_its_codec_is_one_row(nodes: Any, packed: Path, checkout: Path) -> None:
+    (checkout / "sitecustomize.py").write_text(BROKEN)
     storage = Storage(str(checkout / "shards"))
     rows: list[Any] = []
     run.predict(
@@ -123,8 +126,9 @@ def test_an_image_that_crashes_its_codec_is_one_row(nodes: Any, packed: Path, ch
         machines=(PlantedFault(SETTINGS, storage), storage),
     )  # fmt: skip
     assert len(rows) == 13
-    (crashed, _) = [row for row in rows if row.failed]
+    crashed, hung, _ = [row for row in rows if row.failed]
     assert (crashed.source, crashed.reason) == ("photos/03.png", "it ends its process by SIGABRT")
+    assert (hung.source, hung.reason) == ("photos/06.png", "it takes longer than 4 s")
 
 
 def test_a_file_that_another_machine_does_not_see_is_named(packed: Path, checkout: Path) -> None:
