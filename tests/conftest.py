@@ -6,6 +6,7 @@ Every run of pytest imports this file, that of a single test too: it imports wha
 from __future__ import annotations
 
 import logging
+import multiprocessing.spawn
 import os
 import shutil
 import subprocess
@@ -66,6 +67,13 @@ def _forget_how_to_log() -> Iterator[None]:
     _reset_log()
     yield
     _reset_log()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _start_processes_at_once(request: pytest.FixtureRequest) -> None:
+    """Let the processes that tests start by `multiprocessing` have their libraries, where tests are slow anyway."""
+    if any(item.get_closest_marker("slow") for item in request.session.items):
+        multiprocessing.spawn.set_executable(str(warm.find_programs() / "python"))
 
 
 def _reset_log() -> None:

@@ -10,12 +10,18 @@ HERE = os.path.dirname(os.path.abspath(sys.argv[0]))  # noqa: PTH100, PTH120
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # What `multiprocessing` starts beside a process, and what loads next to nothing.
 SMALL = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+# Modules that are run as programs and load what the server has.
+LARGE = ("dvc", "mlflow", "unfreeze", "uvicorn")
 
 
 def run_real_if_small() -> None:
     """Become the real interpreter where that starts as soon."""
     given = [argument for argument in sys.argv[1:] if argument != "-B"]
-    if given[:1] != ["-c"] or any(name in given[1] for name in SMALL):
+    is_large = {
+        "-c": lambda code: not any(name in code for name in SMALL),
+        "-m": lambda module: module.split(".")[0] in LARGE,
+    }
+    if len(given) < 2 or given[0] not in is_large or not is_large[given[0]](given[1]):
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
     sys.argv[1:] = given
 

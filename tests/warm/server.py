@@ -37,6 +37,7 @@ LIBRARIES = (
 )  # fmt: skip
 # Above those that a client can have.
 SPARE = 512
+INSTALLED = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -152,21 +153,26 @@ def become(request: Request, base: list[str], programs: Path) -> None:
     threading.Thread(target=follow, args=[request.connection], daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
     repeat_start()
-    multiprocessing.spawn.set_executable(str(programs / "python"))
+    sys.executable = str(programs / "python")
+    multiprocessing.spawn.set_executable(sys.executable)
     end(functools.partial(run, request, base))
 
 
 def run(request: Request, base: list[str]) -> None:
     """Run the program as Python does with the client's arguments and PYTHONPATH."""
     own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if request.name == "python":
+    if request.name == "python" and request.arguments[0] == "-m":
+        _, module_name, *arguments = request.arguments
+        sys.argv[:], sys.path[:] = [module_name, *arguments], [str(Path.cwd()), *own, *base]
+        runpy.run_module(module_name, run_name="__main__", alter_sys=True)
+    elif request.name == "python":
         _, code, *arguments = request.arguments
         sys.argv[:], sys.path[:] = ["-c", *arguments], ["", *own, *base]
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         exec(compile(code, "<string>", "exec"), vars(module))  # noqa: S102
     else:
-        program = Path(sys.executable).parent / request.name
+        program = INSTALLED / request.name
         sys.argv[:], sys.path[:] = [str(program), *request.arguments], [str(program.parent), *own, *base]
         runpy.run_path(str(program), run_name="__main__")
 
