@@ -1,9 +1,12 @@
 """The plan as a whole: its sums, and what does not fit."""
 
-from tests.planning.studies import NETWORK, SETTINGS
+from typing import Any
+
+from tests.planning.studies import NETWORK, PHASE, SETTINGS, changed
 from unfreeze.dvc_workspace import Step
 from unfreeze.planning.changes import Outlook, Reason
-from unfreeze.planning.jobs import Scale
+from unfreeze.planning.forecast import Past
+from unfreeze.planning.jobs import Scale, describe_job
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.plan import Plan, Study, make_plan
 
@@ -12,7 +15,14 @@ SCALE = Scale(images=2000, raw_mb=100.0, backbones=1, seeds=0)
 NAMES = ("preprocess", "extract@a", "finetune@a", "verdict")
 
 
-def plan(*, room: Room = PLENTY, scale: Scale | None = SCALE, kept: str = "") -> Plan:
+def plan(
+    *,
+    room: Room = PLENTY,
+    scale: Scale | None = SCALE,
+    kept: str = "",
+    settings: dict[str, Any] = SETTINGS,
+    pasts: tuple[Past, ...] = (),
+) -> Plan:
     outlooks = [
         Outlook(
             Step(name, "", (), {}, (), restorable=True),
@@ -21,7 +31,7 @@ def plan(*, room: Room = PLENTY, scale: Scale | None = SCALE, kept: str = "") ->
         )
         for name in NAMES
     ]
-    return make_plan(outlooks, Study(SETTINGS, scale, {"a": NETWORK}), [], Speed(), room)
+    return make_plan(outlooks, Study(settings, scale, {"a": NETWORK}), pasts, Speed(), room)
 
 
 def test_sums_are_those_of_the_stages_that_run() -> None:
@@ -53,7 +63,40 @@ def test_too_little_memory_names_the_stages_that_lack_it() -> None:
 
 def test_activations_that_do_not_fit_are_told_with_what_is_done_instead() -> None:
     line = plan(room=Room(disk_gb=0.25, memory_gb=100.0)).does_not_fit[0]
-    assert line == "activations of a behind late take 0.2 GB: they are cut behind early instead, 0.1 GB"
+    assert line.startswith(
+        "activations of a behind late take 0.2 GB, the disk has room for 0.1 beside DVC's copy: they are cut behind "
+        "early instead, 0.1 GB, about "
+    )
+    assert "longer. To store them free 1 GB of disk, or " in line
+
+
+def test_activations_past_the_limit_are_told_with_what_they_cost_and_what_to_set() -> None:
+    # 1,600 rows of 50,000 numbers of 2 bytes: 0.16 GB, of which 400 rows are of the validation fold.
+    tight = changed(extract={"max_gb": 0.06})
+    (line,) = plan(settings=tight).does_not_fit
+    assert line == (
+        "activations of a behind late take 0.2 GB, extract.max_gb is 0.06: they are computed in every epoch, about "
+        "2 min longer. To store them set extract.max_gb=1, or train on a sample of whole groups with the same share "
+        "of each class: split.train=0.09 split.calibration=0.51"
+    )
+    # What is offered fits: 180 + 400 rows.
+    assert plan(settings=changed(extract={"max_gb": 1})).does_not_fit == ()
+    offered = changed(extract={"max_gb": 0.06}, split={"train": 0.09, "calibration": 0.51})
+    assert plan(settings=offered).does_not_fit == ()
+
+
+def test_the_price_of_activations_that_are_not_stored_follows_epochs_and_earlier_runs() -> None:
+    # 1,600 rows of 2 G multiply-accumulates take 18 s: four more epochs are 73 s.
+    tuned = {"default": {**PHASE, "epochs": 8}}
+    longer = changed(extract={"max_gb": 0.06}, train={"finetune": tuned})
+    assert "about 3 min longer" in plan(settings=longer).does_not_fit[0]
+    tight = changed(extract={"max_gb": 0.06})
+    job = describe_job("finetune", "a", tight, SCALE, NETWORK)
+    whole = plan(settings=tight).stages[2]
+    assert whole.seconds is not None
+    slow = Past("a", job, seconds=10 * whole.seconds, peak_mb=1000.0)
+    # Of the 2 minutes 92 s are of fine-tuning.
+    assert "about 16 min longer" in plan(settings=tight, pasts=(slow,)).does_not_fit[0]
 
 
 def test_before_the_images_are_known_so_is_no_time() -> None:

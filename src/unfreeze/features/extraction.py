@@ -1,5 +1,6 @@
 """Extraction of activations: where to cut a backbone, and one pass of its frozen layers over both folds."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,12 +77,20 @@ def choose_plan(plans: list[Plan], room: int) -> Plan:
         plan = replace(wanted, stored=False)
     if plan is not wanted:
         console.log.warning(
-            "activations behind %s would take %.1f GB, there is room for %.1f: %s",
+            "activations behind %s would take %.1f GB, there is room for %.1f: %s. %s",
             wanted.determined_by["cut"], wanted.nbytes / 1e9, room / 1e9,
             f"cut behind {plan.determined_by['cut']} instead, {plan.nbytes / 1e9:.1f} GB"
             if plan.stored else "nothing is stored, they are computed in every epoch",
+            _describe_remedy(wanted),
         )  # fmt: skip
     return plan
+
+
+def _describe_remedy(wanted: Plan) -> str:
+    """Return what makes room for a plan."""
+    if wanted.nbytes > wanted.settings.extract.max_gb * 1e9:
+        return f"extract.max_gb={math.ceil(wanted.nbytes / 1e9)} stores them; `unfreeze plan` says what that saves"
+    return f"They are stored where {2 * wanted.nbytes / 1e9:.1f} GB of disk are free, for them and DVC's copy"
 
 
 def scale_to_mean_one(weights: np.ndarray) -> np.ndarray:

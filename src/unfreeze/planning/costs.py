@@ -8,7 +8,7 @@ that has no measurement of its own machine; with one they only tell how time gro
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from unfreeze.planning.jobs import Job, Training
+from unfreeze.planning.jobs import Job, Training, measure_rows
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.networks import Cut
 
@@ -115,8 +115,9 @@ def _pretrained(job: Job) -> Cost:
 
 def _extract(job: Job) -> Cost:
     cached = _training(job).cached
-    rows = job.train + job.val
-    stored = _row_mb(job, cached) if _training(job).stored else 0.0
+    stored = measure_rows(job, cached) if _training(job).stored else 0.0
+    # Of what is not stored the validation fold alone is looked at.
+    rows = job.train + job.val if _training(job).stored else job.val
     return Cost(
         # The features that are stored are probed.
         python=START_TENSORFLOW + 0.003 * stored + (3.0 if cached.position else 0.0),
@@ -138,11 +139,11 @@ def _search(job: Job) -> Cost:
     if not training.trials:
         return Cost(python=START)
     mean = _mean(_fit(job, cut, training.trial_epochs) for cut in training.cuts)
-    derived = [_derive(job, cut) for cut in training.cuts if cut.position > training.cached.position]
+    derived = [_derive(job, cut) for cut in training.cuts if cut != training.cached and _fits(job, cut)]
     return Cost(
         python=START_TENSORFLOW + (training.trials + 1) * SECONDS_A_TRAINING,
         arithmetic=_train_head(job) + sum(derived) + training.trials * mean,
-        scratch_mb=sum(_row_mb(job, cut) for cut in training.cuts),
+        scratch_mb=sum(measure_rows(job, cut) for cut in training.cuts),
         peak_mb=_training_memory(job),
     )
 
@@ -151,14 +152,16 @@ def _finetune(job: Job) -> Cost:
     training = _training(job)
     times = 1 + job.scale.seeds
     # A search may choose any of its points: the one from which training takes longest.
-    longest = max(_fit(job, cut, training.epochs) + _derive(job, cut) for cut in training.cuts)
+    longest = max(
+        _fit(job, cut, training.epochs) + (_derive(job, cut) if _fits(job, cut) else 0.0) for cut in training.cuts
+    )
     stored = times * training.end.parameters * FLOAT_BYTES / 1e6
     return Cost(
         # The model is saved and logged.
         python=START_TENSORFLOW + times * 2 * SECONDS_A_TRAINING + 0.1 * stored,
         arithmetic=times * (_train_head(job) + longest),
         disk_mb=stored,
-        scratch_mb=max(_row_mb(job, cut) for cut in training.cuts),
+        scratch_mb=max(measure_rows(job, cut) for cut in training.cuts),
         peak_mb=_training_memory(job),
     )
 
@@ -231,8 +234,28 @@ def _infer(job: Job, until: Cut, start: Cut | None = None) -> float:
 
 
 def _derive(job: Job, cut: Cut) -> float:
-    """Return the seconds in which the rows at a cut are made from the stored ones."""
-    return (job.train + job.val) * _infer(job, cut, _training(job).cached)
+    """Return the seconds in which the rows at a cut are made, once, from the stored ones or from pixels."""
+    training = _training(job)
+    return (job.train + job.val) * _infer(job, cut, training.cached if training.stored else None)
+
+
+def _fits(job: Job, cut: Cut) -> bool:
+    """Tell whether there is room for the rows at a cut."""
+    training = _training(job)
+    return measure_rows(job, cut) <= training.room_mb or (training.stored and cut == training.cached)
+
+
+def _repeat(job: Job, cut: Cut) -> float:
+    """Return the seconds of an epoch in which frozen layers run because the rows at a cut could not be stored."""
+    training, cached = _training(job), _training(job).cached
+    if _fits(job, cut):
+        return 0.0
+    if not training.stored:
+        return _derive(job, cut)
+    # They are run by TensorFlow, forward alone.
+    macs, values = cut.macs - cached.macs, cut.values - cached.values
+    trained = macs * SECONDS_PER_TRAINED_MAC + values * SECONDS_PER_TRAINED_VALUE
+    return (job.train + job.val) * VALIDATION_SHARE * trained
 
 
 def _train_head(job: Job) -> float:
@@ -249,15 +272,8 @@ def _fit(job: Job, cut: Cut, epochs: int) -> float:
     macs, values = training.end.macs - cut.macs, training.end.values - cut.values
     row = macs * SECONDS_PER_TRAINED_MAC + values * SECONDS_PER_TRAINED_VALUE
     rows = job.train + VALIDATION_SHARE * job.val
-    # What could not be stored is computed from pixels in every epoch.
-    again = 0.0 if training.stored else (job.train + job.val) * _infer(job, training.cached)
     steps = job.train / training.batch_size
-    return epochs * (rows * row + again + steps * SECONDS_A_STEP + SECONDS_AN_EPOCH)
-
-
-def _row_mb(job: Job, cut: Cut) -> float:
-    # Pixels are bytes.
-    return (job.train + job.val) * cut.row_values * (job.value_bytes if cut.position else 1) / 1e6
+    return epochs * (rows * row + _repeat(job, cut) + steps * SECONDS_A_STEP + SECONDS_AN_EPOCH)
 
 
 def _training_memory(job: Job) -> float:

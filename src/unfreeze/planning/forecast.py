@@ -91,11 +91,32 @@ def forecast(job: Job, backbone: str | None, pasts: Sequence[Past], speed: Speed
     closest = find_closest(job, backbone, pasts)
     if not closest:
         return Forecast(cost.work(speed) + cost.overhead(speed), cost.peak_mb, cost, measured=False)
-    slowness = statistics.median(past.seconds / estimate(past.job).work(Speed()) for past in closest)
+    slowness = _measure_slowness(closest)
     heaviness = statistics.median(past.peak_mb / estimate(past.job).peak_mb for past in closest)
     return Forecast(
         cost.work(Speed()) * slowness + cost.overhead(Speed()), cost.peak_mb * heaviness, cost, measured=True
     )
+
+
+def compare(job: Job, other: Job, backbone: str | None, pasts: Sequence[Past], speed: Speed) -> float:
+    """Return how many seconds more a job takes than another one, both as fast as earlier runs like the first.
+
+    Args:
+        job: What a stage has to do.
+        other: What it would have to do instead.
+        backbone: The backbone, for a stage that runs once a backbone.
+        pasts: Earlier runs on this machine, oldest first.
+        speed: How fast this machine is, for a stage that it has not run yet.
+    """
+    cost, instead, closest = estimate(job), estimate(other), find_closest(job, backbone, pasts)
+    if not closest:
+        return cost.work(speed) - instead.work(speed)
+    return (cost.work(Speed()) - instead.work(Speed())) * _measure_slowness(closest)
+
+
+def _measure_slowness(pasts: Sequence[Past]) -> float:
+    """Return how many times longer stages took than on the reference machine."""
+    return statistics.median(past.seconds / estimate(past.job).work(Speed()) for past in pasts)
 
 
 def measure_speed(pasts: Sequence[Past]) -> Speed | None:

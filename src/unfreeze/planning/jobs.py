@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unfreeze.planning.networks import Cut, Network
@@ -44,6 +44,7 @@ class Training:
         wanted: Where activations are to be stored: before the deepest point.
         cached: Where they are stored, if there is room.
         stored: Whether there is room at all; if not they are computed in every epoch.
+        room_mb: Room for activations that are made from the stored ones, MB of 10^6 bytes.
         cuts: Where the points lie that the search may choose from; without a search the configured one alone.
         end: The backbone's end.
     """
@@ -56,6 +57,7 @@ class Training:
     wanted: Cut
     cached: Cut
     stored: bool
+    room_mb: float
     cuts: tuple[Cut, ...]
     end: Cut
 
@@ -122,8 +124,7 @@ def describe_job(
     train = round(scale.images * split.train) * Augment.model_validate(settings["augment"]).views
     val = round(scale.images * split.val)
     value_bytes = 2 if extract.dtype == "float16" else 4
-    most = min(extract.max_gb * 1000, free_mb) * 1e6 / (max(train + val, 1) * value_bytes)
-    return Job(
+    job = Job(
         stage=stage,
         scale=scale,
         size=Preprocess.model_validate(settings["preprocess"]).image_size,
@@ -135,12 +136,22 @@ def describe_job(
         value_bytes=value_bytes,
         half=extract.precision == "bfloat16",
         in_place=bool(settings["data"].get("in_place")),
-        training=_describe_training(backbone, settings, network, most) if backbone and network else None,
     )
+    if not backbone or not network:
+        return job
+    return replace(job, training=_describe_training(job, backbone, settings, network, extract.max_gb * 1000, free_mb))
 
 
-def _describe_training(backbone: str, settings: Mapping[str, Any], network: Network, most_values: float) -> Training:
-    """Return how a backbone is trained, if so many numbers an image can be stored."""
+def measure_rows(job: Job, cut: Cut) -> float:
+    """Return the size of the activations of both folds at a cut, MB of 10^6 bytes."""
+    # Pixels are bytes.
+    return (job.train + job.val) * cut.row_values * (job.value_bytes if cut.position else 1) / 1e6
+
+
+def _describe_training(
+    job: Job, backbone: str, settings: Mapping[str, Any], network: Network, most_mb: float, free_mb: float
+) -> Training:
+    """Return how a backbone is trained, if so many MB of activations may be stored and so many are free."""
     head, tuned = (
         Phase.model_validate(_of_backbone(settings["train"][name], backbone)) for name in ("head", "finetune")
     )
@@ -150,7 +161,7 @@ def _describe_training(backbone: str, settings: Mapping[str, Any], network: Netw
     wanted = network.at(min(positions))
     # As `choose_plan` in features/extraction.py: the last cut that fits; if none does, the wanted one unstored.
     before = [cut for cut in network.cuts if 0 < cut.position <= wanted.position or cut is wanted]
-    fitting = [cut for cut in before if cut.row_values <= most_values]
+    fitting = [cut for cut in before if measure_rows(job, cut) <= min(most_mb, free_mb)]
     return Training(
         trials=search["max_trials"] if enabled else 0,
         trial_epochs=search["epochs"],
@@ -160,6 +171,8 @@ def _describe_training(backbone: str, settings: Mapping[str, Any], network: Netw
         wanted=wanted,
         cached=fitting[-1] if fitting else wanted,
         stored=bool(fitting),
+        # A search has a limit of its own.
+        room_mb=min(search["max_gb"] * 1000 if job.stage == "search" else most_mb, free_mb),
         cuts=tuple(network.at(position) for position in sorted(positions)),
         end=network.end,
     )

@@ -1,12 +1,12 @@
 """The plan of a study: what will become of each stage, what it takes, and what does not fit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from unfreeze.planning import limits
 from unfreeze.planning.changes import Outlook
-from unfreeze.planning.costs import estimate
-from unfreeze.planning.forecast import Forecast, Past, forecast
+from unfreeze.planning.forecast import Forecast, Past, compare, forecast
 from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_job
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
@@ -121,8 +121,13 @@ def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], 
         )
         if outlook.action == "run":
             job = describe(stage, backbone, study, room)
-            if job is not None and job.training is not None and stage == "extract":
-                moved += list(_tell_move(str(backbone), job))
+            if (
+                stage == "extract"
+                and job is not None
+                and job.training is not None
+                and limits.passes_limit(job.training)
+            ):
+                moved.append(_tell_limit(str(backbone), study, job, pasts, speed, room))
             planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
         stages.append(planned)
     plan = _sum_up(tuple(stages), study.scale.images if study.scale else None, room, tuple(moved))
@@ -169,18 +174,15 @@ def _add_forecast(planned: PlannedStage, expected: Forecast | None) -> PlannedSt
     )
 
 
-def _tell_move(backbone: str, job: Job) -> list[str]:
-    training = job.training
-    assert training is not None
-    if training.stored and training.cached.position == training.wanted.position:
-        return []
-    wanted = estimate(replace(job, training=replace(training, cached=training.wanted, stored=True))).disk_mb / 1000
-    instead = (
-        f"they are cut behind {training.cached.name} instead, {estimate(job).disk_mb / 1000:.1f} GB"
-        if training.stored
-        else "they are computed in every epoch, which takes longer"
-    )
-    return [f"activations of {backbone} behind {training.wanted.name} take {wanted:.1f} GB: {instead}"]
+def _tell_limit(backbone: str, study: Study, job: Job, pasts: Sequence[Past], speed: Speed, room: Room) -> str:
+    """Return what is to be said of activations that there is no room for."""
+    longer = 0.0
+    for stage in ("extract", "search", "finetune"):
+        of_stage = describe(stage, backbone, study, room)
+        assert of_stage is not None
+        longer += compare(of_stage, limits.store_all(of_stage), backbone, pasts, speed)
+    limit = limits.Room(study.settings["extract"]["max_gb"], room.disk_gb / COPIES, COPIES)
+    return limits.describe_limit(backbone, job, study.settings, limit, longer)
 
 
 def _sum_up(stages: tuple[PlannedStage, ...], images: int | None, room: Room, moved: tuple[str, ...]) -> Plan:
