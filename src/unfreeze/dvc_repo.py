@@ -261,15 +261,24 @@ def open_repository(root: Path, *, asks_git: bool = True) -> Iterator[Any]:
         ) from error
 
 
-def _run_dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def make_environment(root: Path) -> dict[str, str]:
+    """Return the variables that DVC and the stages that it starts see.
+
+    Args:
+        root: The checkout.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in WITHHELD}
     # Stages look for their programs on the PATH where the checkout has no environment of its own.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # The installed package may be that of another checkout: its own code has to run.
+    return {**inherited, "PATH": path, "PYTHONPATH": str(root / "src")}
+
+
+def _run_dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=root,
-        # The installed package may be that of another checkout: its own code has to run.
-        env={**inherited, "PATH": path, "PYTHONPATH": str(root / "src"), **(environment or {})},
+        env={**make_environment(root), **(environment or {})},
         # Standard output belongs to the result of the command that calls this.
         stdout=sys.stderr,
         check=False,

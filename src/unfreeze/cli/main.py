@@ -108,6 +108,7 @@ def _build_parser() -> "argparse.ArgumentParser":
         plan,
         predict,
         registry,
+        repro,
         serve,
         stages,
         study,
@@ -119,7 +120,7 @@ def _build_parser() -> "argparse.ArgumentParser":
     commands = parser.add_subparsers(required=True, metavar="STAGE_OR_COMMAND")
     # In the order in which help lists them.
     for group in (
-        stages, work, experiment, inspect, plan, study, corrections, predict, serve, export, registry, ci,
+        stages, work, repro, experiment, inspect, plan, study, corrections, predict, serve, export, registry, ci,
     ):  # fmt: skip
         group.add(commands)
     return parser

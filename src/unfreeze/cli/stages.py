@@ -28,15 +28,22 @@ def add(commands: Any) -> None:
     Args:
         commands: What `ArgumentParser.add_subparsers` returned.
     """
-    for name, stage in _read_descriptions(Paths.here()).items():
+    for name, stage in read_stages(Paths.here()).items():
         command = commands.add_parser(name, help=stage["desc"], description=stage["desc"])
         if BACKBONE in stage["cmd"]:
             command.add_argument("backbone")
         command.set_defaults(run=_run, stage=name)
 
 
-def _read_descriptions(paths: Paths) -> dict[str, dict[str, str]]:
-    """Return the stages of dvc.yaml; none outside a checkout."""
+def read_stages(paths: Paths) -> dict[str, dict[str, str]]:
+    """Return the stages of dvc.yaml, in its order; none outside a checkout.
+
+    Args:
+        paths: The checkout.
+
+    Raises:
+        UnfreezeError: dvc.yaml was cut short.
+    """
     if not paths.pipeline.exists():
         return {}
     content = files.read_yaml(paths.pipeline)
