@@ -159,8 +159,8 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def _run_backbone(processes: Processes, backbone: str, stages: list[str]) -> None:
-    # Each stage by itself: what it shares with other backbones is up to date, and DVC would lock it. DVC holds a lock
-    # of the whole repository while it copies outputs into its cache: the others wait for it.
+    # Each stage by itself: DVC would lock for writing what all backbones share and is up to date, and refuse that
+    # while another one reads it. It locks the repository while it copies outputs into its cache: others wait for it.
     targets = [f"{stage}@{backbone}" for stage in stages]
     process = processes.start("--wait-for-lock", "repro", "--single-item", *targets)
     if process is None:
