@@ -29,9 +29,9 @@ from typing import NoReturn
 
 LIBRARIES = (
     "altair", "cv2", "dvc.cli.parser", "dvc.repo", "dvc.utils.hydra", "dvc_data.hashfile.db.local", "fsspec",
-    "great_expectations", "h5py", "hydra", "jinja2", "keras", "keras_tuner", "matplotlib.pyplot", "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store", "multiprocessing.forkserver", "openvino", "pandas",
-    "PIL.Image", "psutil", "pyarrow.parquet", "pydantic", "rich.console", "scipy.optimize", "scipy.stats",
+    "great_expectations", "h5py", "hydra", "imagehash", "jinja2", "keras", "keras_tuner", "matplotlib.pyplot", "mlflow",
+    "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "multiprocessing.forkserver", "openvino", "pandas",
+    "networkx", "PIL.Image", "psutil", "pyarrow.dataset", "pyarrow.parquet", "pydantic", "rich.console", "scipy.fftpack", "scipy.optimize", "scipy.stats",
     "sklearn.decomposition", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
     "sklearn.neighbors", "sklearn.pipeline", "sklearn.tree", "statsmodels.stats.proportion", "tensorflow",
 )  # fmt: skip

@@ -12,6 +12,9 @@ from typing import Any
 import imagehash
 import numpy as np
 import pandas as pd
+
+# The first perceptual hash imports it: loaded here, it is loaded once for all processes that measure images.
+import scipy.fftpack  # noqa: F401
 from PIL import Image
 
 from unfreeze import files
