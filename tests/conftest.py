@@ -73,7 +73,18 @@ def _forget_how_to_log() -> Iterator[None]:
 def _start_processes_at_once(request: pytest.FixtureRequest) -> None:
     """Let the processes that tests start by `multiprocessing` have their libraries, where tests are slow anyway."""
     if any(item.get_closest_marker("slow") for item in request.session.items):
+        from unfreeze.records.code_digests import find_digests
+
         multiprocessing.spawn.set_executable(str(warm.find_programs() / "python"))
+        find_digests(Paths(PROJECT))
+
+
+def hand_on_digests(paths: Paths) -> None:
+    """Give a copy of this checkout the digests of its code: computing them takes a second in each."""
+    known = Paths(PROJECT).known_code
+    if known.exists():
+        paths.planning.mkdir(parents=True, exist_ok=True)
+        shutil.copy(known, paths.known_code)
 
 
 def _reset_log() -> None:
@@ -217,6 +228,7 @@ class Checkout:
         self.run("git", "init", "--quiet")
         self.run("git", "config", "user.email", "test@example.org")
         self.run("git", "config", "user.name", "test")
+        hand_on_digests(self.paths)
         self.commit()
 
     def clone(self, root: Path, *options: str) -> Checkout:
@@ -229,6 +241,7 @@ class Checkout:
         """Return a checkout that is there already."""
         made = object.__new__(cls)
         made.root, made.paths = root, Paths(root)
+        hand_on_digests(made.paths)
         return made
 
     def commit(self) -> None:

@@ -15,7 +15,6 @@ from tests.ci.github import GitHub, github
 from tests.conftest import INSTALLED, PROJECT, Checkout, draw
 from tests.tracking.stores import free, serving
 from tests.warm import find_programs
-from unfreeze.paths import Paths
 
 COLOURS = {"red": (170, 80, 80), "blue": (80, 80, 170)}
 IMAGES = 60
@@ -31,14 +30,6 @@ SETTINGS = (
     "checks.below_majority.level=warning",
     "promote.class_floor=0",
 )
-
-
-class Clone(Checkout):
-    """A checkout that is there already."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.paths = Paths(root)
 
 
 @dataclass
@@ -74,12 +65,12 @@ class World:
             ["git", *arguments], cwd=self.root / "origin.git", capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    def clone(self, name: str) -> Clone:
+    def clone(self, name: str) -> Checkout:
         """Return a new clone of main, with the cache that a CI service keeps from job to job."""
         folder = self.root / "clones" / name
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(["git", "clone", "--quiet", str(self.root / "origin.git"), str(folder)], check=True)
-        made = Clone(folder)
+        made = Checkout.around(folder)
         (folder / ".dvc/config.local").write_text(
             f"[cache]\n    dir = {self.root / 'cache'}\n['remote \"store\"']\n    url = {self.remote}\n"
         )

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -19,6 +18,7 @@ from typing import Any
 import mlflow
 
 from tests.tracking.empty_store import put_empty_store
+from tests.warm import find_programs
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.tracking.ledger import Ledger
@@ -43,7 +43,7 @@ def serving(folder: Path, port: int, *options: str, **environment: str) -> Itera
         if not (folder / "server.db").exists():
             put_empty_store(folder / "server.db")
     command = [
-        sys.executable, "-m", "mlflow", "server", "--port", str(port), *store, "--workers", "1",
+        str(find_programs() / "python"), "-m", "mlflow", "server", "--port", str(port), *store, "--workers", "1",
         "--artifacts-destination", str(folder / "artifacts"), *options,
     ]  # fmt: skip
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}

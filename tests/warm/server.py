@@ -28,12 +28,14 @@ from pathlib import Path
 from typing import NoReturn
 
 LIBRARIES = (
-    "altair", "cv2", "dvc.cli.parser", "dvc.repo", "dvc.utils.hydra", "dvc_data.hashfile.db.local", "fsspec",
-    "great_expectations", "h5py", "hydra", "imagehash", "jinja2", "keras", "keras_tuner", "matplotlib.pyplot", "mlflow",
-    "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "multiprocessing.forkserver", "openvino", "pandas",
-    "networkx", "PIL.Image", "psutil", "pyarrow.dataset", "pyarrow.parquet", "pydantic", "rich.console", "scipy.fftpack", "scipy.optimize", "scipy.stats",
+    "altair", "cv2", "dvc.cli.parser", "dvc.repo", "dvc.utils.hydra", "dvc_data.hashfile.db.local", "fastapi",
+    "flask", "fsspec", "great_expectations", "h5py", "hydra", "imagehash", "jinja2", "keras", "keras_tuner",
+    "matplotlib.pyplot", "mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
+    "multiprocessing.forkserver", "networkx", "openvino", "pandas", "PIL.Image", "psutil", "pyarrow.dataset",
+    "pyarrow.parquet", "pydantic", "rich.console", "scipy.fftpack", "scipy.optimize", "scipy.stats",
     "sklearn.decomposition", "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection",
     "sklearn.neighbors", "sklearn.pipeline", "sklearn.tree", "statsmodels.stats.proportion", "tensorflow",
+    "uvicorn",
 )  # fmt: skip
 # Above those that a client can have.
 SPARE = 512
