@@ -1,9 +1,9 @@
-"""Measure the stages that read one row an image, with generated rows, into scale.md.
+"""Measure how stages grow, into scale.md: up to real images by the 100,000, then with generated rows.
 
-python -m benchmarks.scale [--images N [N ...]]
+python -m benchmarks.scale [--real N [N ...]] [--images N [N ...]]
 
-The measures of the images are generated as finished shards, and the images are hard links to a few: so a million rows
-need neither a million photographs nor the hours that measuring them takes.
+The rows are measures of images, generated as finished shards, and the images are hard links to a few: so a million
+rows need neither a million photographs nor the hours that measuring them takes.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks import measure, pipeline
+from benchmarks import growth, measure, pipeline
 from unfreeze import files
 from unfreeze.checks import manifest
 from unfreeze.cluster.shards import plan_shards
@@ -35,13 +35,33 @@ NAMES_OF_A_FILE = 60_000
 # One image of a hundred has a near copy: its hash differs in one bit.
 IMAGES_A_COPY = 100
 STAGES = ("check", "split")
+# All up to a model and its scores; each reads all images, or a row of each.
+REAL = ("download", "check", "preprocess", "split", "extract", "search", "finetune", "package", "evaluate")
+REAL_SETTINGS = (
+    "study=quick", "study.backbones=[mobilenetv2]", "study.baseline=mobilenetv2", "+weights.mobilenetv2=random",
+    "data=folder", f"preprocess.image_size={SIDE}", "search.enabled.default=false",
+    "train.head.default.epochs=3", "train.head.default.patience=null",
+    "train.finetune.default.epochs=1", "train.finetune.default.patience=null", "evaluate.corruption_images=0",
+)  # fmt: skip
 
-TEXT = """# Rows of a million images
+TEXT = """# How a study grows
 
-Written by `make bench-scale`. {machine}. Load average at the start: {load}.
+Written by `make bench-scale`. {machine}. Load average at the start: {load}. Each stage ran once, in a process of its
+own; seconds count its start.
 
-Generated: measures of images of {side} pixels in {classes} classes, of which one in {copies} has a near copy. Each
-stage ran once, in a process of its own.
+## Images
+
+Noise of {side} pixels in {classes} classes; MobileNetV2 with random weights, three epochs of the head and one of
+fine-tuning. The start is the seconds that a line through the times gives for no image; the deviation is the largest
+of a time from that line.
+
+| stage | {real_images} | start | seconds for 10,000 more | deviation | memory, MB |
+|---|{real_lines}---|---|---|---|
+{real_rows}
+
+## Rows
+
+Generated: measures of images of {side} pixels in {classes} classes, of which one in {copies} has a near copy.
 
 | images | {stages} |
 |---|{lines}|
@@ -54,14 +74,58 @@ def main() -> None:
     options = _options()
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=options.folder) as folder:
+        real = [(images, run_study(Path(folder), images)) for images in options.real]
         rows = [describe(images, run_stages(Path(folder), images)) for images in options.images]
     text = TEXT.format(
+        real_images=" | ".join(f"{images:,}" for images in options.real), real_lines="---|" * len(options.real),
+        real_rows=describe_growth(real),
         machine=", ".join(measure.machine().values()), load=load_average, side=SIDE, classes=CLASSES,
         copies=IMAGES_A_COPY, rows="\n".join(rows),
         stages=" | ".join(f"{stage}: seconds | memory, MB" for stage in STAGES),
         lines="|".join("---|---" for _ in STAGES),
     )  # fmt: skip
     files.write_text(options.page, text)
+
+
+def run_study(folder: Path, images: int) -> dict[str, measure.Run]:
+    """Return what each stage takes for so many images of noise."""
+    source = folder / f"noise_{images}"
+    random = np.random.default_rng(images)
+    for number in range(images):
+        path = source / f"class_{number % CLASSES}" / f"{number:08}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(path)
+    paths = pipeline.clone(folder / f"study_{images}", [*REAL_SETTINGS, f"data.source={source}"])
+    for stage in ("code", "validate", "pretrained mobilenetv2"):
+        measure.run([".venv/bin/unfreeze", *stage.split()], folder=paths.root)
+    of_backbone = ("extract", "search", "finetune", "package", "evaluate")
+    return {
+        stage: measure.run(
+            [".venv/bin/unfreeze", stage, *(["mobilenetv2"] if stage in of_backbone else [])], folder=paths.root
+        )
+        for stage in REAL
+    }
+
+
+def describe_growth(runs: list[tuple[int, dict[str, measure.Run]]]) -> str:
+    """Return the rows of the table of real images, the last one for all stages together."""
+    rows = []
+    for stage in (*REAL, "all"):
+        taken = [
+            {
+                "images": images,
+                "seconds": sum(run.seconds for name, run in study.items() if stage in (name, "all")),
+                "peak_mb": max(run.peak_mb for name, run in study.items() if stage in (name, "all")),
+            }
+            for images, study in runs
+        ]
+        line = growth.fit(taken)
+        seconds = " | ".join(f"{one['seconds']:.1f}" for one in taken)
+        rows.append(
+            f"| {stage} | {seconds} | {line['start_seconds']:.1f} | {1e4 * line['seconds_per_image']:.1f} "
+            f"| {line['largest_deviation']:.0%} | {taken[-1]['peak_mb']:,.0f} |"
+        )
+    return "\n".join(rows)
 
 
 def run_stages(folder: Path, images: int) -> list[measure.Run]:
@@ -131,6 +195,7 @@ def describe(images: int, runs: list[measure.Run]) -> str:
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real", type=int, nargs="+", default=[4_000, 20_000, 100_000])
     parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="where to work, 10 GB; the system's by default")
     parser.add_argument("--page", type=Path, default=PAGE)
