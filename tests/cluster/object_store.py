@@ -61,13 +61,25 @@ def serve_objects() -> Iterator[Objects]:
             self.answer(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode())
 
         def list_objects(self, bucket: str) -> bytes:
-            prefix = f"{bucket}/{parse_qs(urlsplit(self.path).query).get('prefix', [''])[0]}"
-            found = [(path, len(body)) for path, body in objects.content.items() if path.startswith(prefix)]
-            listed = "".join(
-                f"<Contents><Key>{path.removeprefix(f'{bucket}/')}</Key><Size>{size}</Size></Contents>"
-                for path, size in found
+            asked = parse_qs(urlsplit(self.path).query)
+            prefix, delimiter = (asked.get(name, [""])[0] for name in ("prefix", "delimiter"))
+            files, folders = [], set()
+            for path, body in sorted(objects.content.items()):
+                key = path.removeprefix(f"{bucket}/")
+                below = key.removeprefix(prefix)
+                if not key.startswith(prefix) or key == path:
+                    continue
+                if delimiter and delimiter in below:
+                    folders.add(f"{prefix}{below.partition(delimiter)[0]}{delimiter}")
+                else:
+                    tag = hashlib.md5(body).hexdigest()
+                    files.append(f"<Key>{key}</Key><Size>{len(body)}</Size><ETag>{tag}</ETag>")
+            listed = "".join(f"<Contents>{file}</Contents>" for file in files)
+            listed += "".join(
+                f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in sorted(folders)
             )
-            return f"<ListBucketResult><KeyCount>{len(found)}</KeyCount>{listed}</ListBucketResult>".encode()
+            count = f"<KeyCount>{len(files) + len(folders)}</KeyCount>"
+            return f"<ListBucketResult>{count}{listed}</ListBucketResult>".encode()
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))

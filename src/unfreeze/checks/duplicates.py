@@ -1,8 +1,8 @@
 """Copies of one image: exact ones by their pixels, near ones by perceptual hash, confirmed on the pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from unfreeze.checks import hash_distances, many_hashes
 from unfreeze.checks.components import number_components
 from unfreeze.checks.hash_distances import HASH_BITS, choose_unrelated, describe_distances
 from unfreeze.checks.thumbnails import SMALLEST_NORM, draw_thumbnails
+from unfreeze.images.isolated import ImageFile
 from unfreeze.settings.checks import Limits
 
 # Limits of comparisons: images of one hash that are compared with each other, and images a side for two close hashes.
@@ -41,7 +42,7 @@ PAIRS_AT_ONCE = 1024
 
 
 def find_near_copies(
-    rows: pd.DataFrame, paths: list[Path], distance: int | str, limits: Limits, seed: int
+    rows: pd.DataFrame, paths: Sequence[ImageFile], distance: int | str, limits: Limits, seed: int
 ) -> np.ndarray:
     """Find pairs of different images that show the same.
 
@@ -150,7 +151,7 @@ class Common:
         return np.asarray(own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), SMALLEST_NORM))
 
 
-def confirm_pairs(pairs: np.ndarray, paths: list[Path], common: Common, limits: Limits) -> np.ndarray:
+def confirm_pairs(pairs: np.ndarray, paths: Sequence[ImageFile], common: Common, limits: Limits) -> np.ndarray:
     """Keep the pairs whose pixels show the same: without what all images share, they correlate.
 
     Args:

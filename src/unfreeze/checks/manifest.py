@@ -21,8 +21,10 @@ from unfreeze import files
 from unfreeze.checks.image_check import ImageCheck, Picture, load_image_checks
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding, formats
+from unfreeze.images.isolated import ImageFile, run_on_images
 from unfreeze.runtime import console
-from unfreeze.runtime.isolated_map import Failure, run_isolated
+from unfreeze.runtime.isolated_map import Failure
+from unfreeze.runtime.remote_folder import RemoteFolder
 from unfreeze.settings.checks import Limits
 
 # Side of the grey version that measures are taken on, pixels: one size makes them comparable between images.
@@ -41,7 +43,7 @@ MOST_BYTES = 8192
 BLOCK = 64
 
 
-def iterate_measures(paths: Sequence[Path], limits: Limits) -> Iterator[np.ndarray]:
+def iterate_measures(paths: Sequence[ImageFile], limits: Limits) -> Iterator[np.ndarray]:
     """Measure images, each decoded in a process that may crash or hang without harm.
 
     Args:
@@ -52,12 +54,12 @@ def iterate_measures(paths: Sequence[Path], limits: Limits) -> Iterator[np.ndarr
         Arrays of shape (images,), of bytes, as wide as the longest: JSON objects with the manifest's columns by name.
 
     Raises:
-        UnfreezeError: The measure of a check fails, or is too long.
+        UnfreezeError: The measure of a check fails, or is too long, or a file at an address cannot be read.
     """
     measure = partial(measure_image, max_pixels=limits.max_pixels, checkout=Path.cwd())
-    measured = run_isolated(measure, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
+    measured = run_on_images(measure, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
     rows: list[bytes] = []
-    for path, result in zip(paths, measured, strict=True):
+    for path, result in measured:
         row = {**_describe_file(path), "reason": result.reason} if isinstance(result, Failure) else result
         rows.append(_encode(path, row))
         if len(rows) == BLOCK:
@@ -79,7 +81,7 @@ def _encode(path: Path, row: dict[str, Any]) -> bytes:
 
 
 def measure_images(
-    index: pd.DataFrame, root: Path, limits: Limits, measured: Iterable[np.ndarray] | None = None
+    index: pd.DataFrame, root: Path | RemoteFolder, limits: Limits, measured: Iterable[np.ndarray] | None = None
 ) -> pd.DataFrame:
     """Measure every image.
 

@@ -3,6 +3,7 @@
 A module of its own, since the processes that draw thumbnails import it: it must import little.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from unfreeze.images import decoding
-from unfreeze.runtime.isolated_map import Failure, run_isolated
+from unfreeze.images.isolated import ImageFile, run_on_images
+from unfreeze.runtime.isolated_map import Failure
 from unfreeze.settings.checks import Limits
 
 # Side of a thumbnail, pixels: keeps the differences between two photographs of one scene, removes encoder noise.
@@ -19,7 +21,7 @@ COMPARED_SIZE = 64
 SMALLEST_NORM = 1e-6
 
 
-def draw_thumbnails(paths: list[Path], limits: Limits) -> np.ndarray:
+def draw_thumbnails(paths: Sequence[ImageFile], limits: Limits) -> np.ndarray:
     """Draw a thumbnail of each image, in processes that may crash without harm.
 
     Args:
@@ -30,9 +32,9 @@ def draw_thumbnails(paths: list[Path], limits: Limits) -> np.ndarray:
         float32 array of shape (images, 64 * 64), each row of mean 0 and norm 1; zeros where decoding failed.
     """
     draw = partial(draw_thumbnail, max_pixels=limits.max_pixels)
-    shown = run_isolated(draw, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
+    shown = run_on_images(draw, paths, seconds=limits.seconds_per_image, gigabytes=limits.worker_gb)
     nothing = np.zeros(COMPARED_SIZE**2, np.float32)
-    return np.stack([nothing if isinstance(one, Failure) else one for one in shown])
+    return np.stack([nothing if isinstance(one, Failure) else one for _, one in shown])
 
 
 def draw_thumbnail(path: Path, *, max_pixels: int) -> np.ndarray:

@@ -1,16 +1,20 @@
 """The image files as they came: copies in data/raw, or the source's own files where `data.in_place` is set."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.images.isolated import ImageFile, refuse
 from unfreeze.paths import Paths
+from unfreeze.runtime.remote_folder import RemoteFolder
 
 # Columns that data/raw_index.csv has of images that stay where they are.
 STATE = ["bytes", "sha256"]
@@ -21,11 +25,11 @@ class Originals:
     """The image files of a study.
 
     Args:
-        root: Folder that the images' paths are relative to.
+        root: Folder that the images' paths are relative to; also one at an address, if they stay there.
         digests: SHA-256 by path, of images that stay in the source; None for copies, whose content DVC knows.
     """
 
-    root: Path
+    root: Path | RemoteFolder
     digests: Mapping[str, str] | None = None
 
     @classmethod
@@ -40,11 +44,12 @@ class Originals:
             return cls(paths.raw)
         if table is None:
             table = pd.read_parquet(paths.manifest, columns=["path", "sha256"])
+        place = files.read_json(paths.in_place)["root"]
         # A relative source is relative to the checkout.
-        root = paths.root / files.read_json(paths.in_place)["root"]
+        root = RemoteFolder(place) if "://" in place else paths.root / place
         return cls(root, dict(zip(table["path"], table["sha256"], strict=True)))
 
-    def locate(self, names: Iterable[str]) -> list[Path]:
+    def locate(self, names: Iterable[str]) -> list[ImageFile]:
         """Return the files of images, which may have changed if they stay in the source."""
         return [self.root / name for name in names]
 
@@ -52,15 +57,15 @@ class Originals:
         """Return an image for the decoder: the file of a copy, or the bytes of a file of the source.
 
         Raises:
-            UnfreezeError: The file of the source is missing, or has changed since it was listed.
+            UnfreezeError: The file of the source is missing, cannot be read, or has changed since it was listed.
         """
         path = self.root / name
         if self.digests is None:
-            return path
+            return cast(Path, path)
         try:
             content = path.read_bytes()
         except OSError as error:
-            _refuse(path, f"cannot be read ({error.strerror})")
+            refuse(path, f"cannot be read ({error.strerror})")
         if hashlib.sha256(content).hexdigest() != self.digests[name]:
             refuse_changed(path)
         return content
@@ -73,14 +78,14 @@ class Originals:
         """
         if self.digests is not None:
             return self.digests[name]
-        path = self.root / name
+        path = cast(Path, self.root / name)
         if not path.is_file():
             raise UnfreezeError(f"{path} is missing: bring the images here with `dvc repro download` or `dvc pull`")
         return files.hash_file(path)
 
 
 def list_states(images: Originals, index: pd.DataFrame) -> list[list[int]]:
-    """Return size in bytes and time of the last change in nanoseconds of each image.
+    """Return size in bytes of each image, and time of its last change in nanoseconds or its version at an address.
 
     Args:
         images: The images.
@@ -91,17 +96,27 @@ def list_states(images: Originals, index: pd.DataFrame) -> list[list[int]]:
     """
     found = []
     sizes = index["bytes"].tolist() if images.digests is not None else None
+    listed = images.root.list_states() if isinstance(images.root, RemoteFolder) else {}
     for number, path in enumerate(images.locate(index["path"])):
         try:
-            state = path.stat()
+            size, version = _find_state(path, listed)
         except OSError as error:
             if sizes is None:
                 raise
-            _refuse(path, f"cannot be read ({error.strerror})")
-        if sizes is not None and state.st_size != sizes[number]:
+            refuse(path, f"cannot be read ({error.strerror})")
+        if sizes is not None and size != sizes[number]:
             refuse_changed(path)
-        found.append([state.st_size, state.st_mtime_ns])
+        found.append([size, version])
     return found
+
+
+def _find_state(path: ImageFile, listed: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    if isinstance(path, Path):
+        state = path.stat()
+        return state.st_size, state.st_mtime_ns
+    if path.name not in listed:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return listed[path.name]
 
 
 def require_unchanged(images: Originals, rows: pd.DataFrame) -> None:
@@ -120,13 +135,6 @@ def require_unchanged(images: Originals, rows: pd.DataFrame) -> None:
                 refuse_changed(images.root / name)
 
 
-def refuse_changed(path: Path) -> NoReturn:
+def refuse_changed(path: ImageFile) -> NoReturn:
     """Refuse a file of the source that changed since it was listed."""
-    _refuse(path, "has changed since it was listed")
-
-
-def _refuse(path: Path, problem: str) -> NoReturn:
-    raise UnfreezeError(
-        f"{path} {problem}; data.in_place is set, so it is read where it is: bring back the file that was there, or "
-        "list the source again with `dvc repro --force download`, then run `dvc repro` (or `dvc exp run`)"
-    )
+    refuse(path, "has changed since it was listed")

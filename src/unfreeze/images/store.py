@@ -19,6 +19,7 @@ from unfreeze.images.originals import Originals
 from unfreeze.images.row_files import RowFiles, locate
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
+from unfreeze.runtime.remote_folder import THREADS, RemoteFolder
 
 # Images a write: few enough that memory stays flat.
 BLOCK = 256
@@ -152,7 +153,9 @@ def decode_blocks(images: Originals, names: Sequence[str], size: int, max_pixels
     Raises:
         UnfreezeError: An image cannot be decoded, or one that is read in place has changed.
     """
-    with ThreadPoolExecutor(count_processors()) as pool:
+    # Over a network an image is mostly waited for.
+    threads = THREADS if isinstance(images.root, RemoteFolder) else count_processors()
+    with ThreadPoolExecutor(threads) as pool:
         yield from _decode_in(pool, images, names, size, max_pixels)
 
 

@@ -188,7 +188,7 @@ def _predict(model: Scored, paths: Paths, test: Test, name: str, max_pixels: int
         raw, labels = Originals.open(paths), [test.classes[number] for number in test.labels]
         store.write(
             images,
-            raw.root,
+            paths.raw,
             test.ids,
             labels,
             size=model.size,

@@ -106,7 +106,7 @@ class Source(Section):
     def _stays_only_as_a_folder(cls, values: Any) -> Any:
         if isinstance(values, dict) and "in_place" in values and "in_place" not in cls.model_fields:
             raise ValueError(
-                f"in_place is for a folder of this machine, and kind is {values.get('kind')}: unpack it and use "
+                f"in_place is for a folder, and kind is {values.get('kind')}: unpack it and use "
                 "-S data=in_place -S data.source=PATH, or take in_place out"
             )
         return values
@@ -124,7 +124,7 @@ class FolderSource(Source):
     """A folder on this machine or at any address that fsspec can list.
 
     Args:
-        in_place: Whether images are read where they are, and not copied; for a folder of this machine.
+        in_place: Whether images are read where they are, and not copied.
     """
 
     kind: Literal["folder"]

@@ -7,6 +7,8 @@ import fsspec
 from unfreeze.errors import UnfreezeError
 
 HTTP = {"http", "https"}
+S3 = {"s3", "s3a"}
+CLUSTER = ", or the extra `cluster` with `make cluster`, which holds it"
 
 # A user and a password before the host; what is only digits up to the path is a port.
 PASSWORD = re.compile(r"://[^/?#@\[\]]*:(?!\d*(?:[/?#]|$)).*@|(?:(?<=http)|(?<=https))://[^/?#@]+@")
@@ -78,7 +80,7 @@ def check_address(address: str) -> None:
     except ImportError as error:
         raise UnfreezeError(
             f"data.source {hide_secrets(address)} needs a package that is not installed ({error}): "
-            "install it with `.venv/bin/pip install`"
+            f"install it with `.venv/bin/pip install`{CLUSTER if protocol in S3 else ''}"
         ) from error
 
 

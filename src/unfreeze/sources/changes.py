@@ -13,7 +13,7 @@ class Snapshot:
     """The visible files of a folder.
 
     Args:
-        files: Size in bytes and time of the last change in nanoseconds of each, by path.
+        files: Size in bytes of each, and the time of its last change in nanoseconds or its version at an address.
     """
 
     files: dict[str, tuple[int, int]]
@@ -52,7 +52,17 @@ def require_unchanged(before: Snapshot, root: Path, name: str) -> None:
     Raises:
         UnfreezeError: Names files that came, went or changed.
     """
-    after = take_snapshot(root)
+    require_same(before, take_snapshot(root), name)
+
+
+def require_same(before: Snapshot, after: Snapshot, name: str) -> None:
+    """Refuse a folder of which two snapshots differ; raises as `require_unchanged`.
+
+    Args:
+        before: What it held.
+        after: What it holds now.
+        name: How messages call it.
+    """
     changes = {
         "came": after.files.keys() - before.files.keys(),
         "went": before.files.keys() - after.files.keys(),

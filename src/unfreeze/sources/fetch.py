@@ -98,13 +98,7 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
         UnfreezeError: The address cannot be listed or a file not fetched, or a name is unsafe.
     """
     check_folder_address(address)
-    found = _retry(lambda: list_folder(address), address, lambda: 0)
-    names = Names()
-    for name in found:
-        if problem := names.find_problem(name, is_folder=False):
-            raise UnfreezeError(
-                f"data.source {hide_secrets(address)} holds {name!r:.200}, which {problem}: rename it there"
-            )
+    found = list_remote(list_folder, address)
     folder = parent / files.digest([address, *sorted(found)])[:16]
     digests = {
         name: download(found[name], folder / name, sha256=None)
@@ -112,6 +106,26 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     return folder, files.digest(digests)
+
+
+def list_remote(list_names: Callable[[str], dict[str, T]], address: str) -> dict[str, T]:
+    """Return what is known of each file below an address, by its path, which is safe as one on this machine.
+
+    Args:
+        list_names: Lists them; it is called again where another try may help.
+        address: The folder's address.
+
+    Raises:
+        UnfreezeError: The address cannot be listed, or a name is unsafe.
+    """
+    found = _retry(lambda: list_names(address), address, lambda: 0)
+    names = Names()
+    for name in found:
+        if problem := names.find_problem(name, is_folder=False):
+            raise UnfreezeError(
+                f"data.source {hide_secrets(address)} holds {name!r:.200}, which {problem}: rename it there"
+            )
+    return found
 
 
 def _download(address: str, partial: Path) -> None:

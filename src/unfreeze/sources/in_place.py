@@ -1,28 +1,34 @@
-"""Labelled images that stay in the folder of the user: they are listed with size and digest, and not copied."""
+"""Labelled images that stay in a folder of the user or at an address: listed with size and digest, not copied."""
 
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.runtime import console
+from unfreeze.runtime.remote_folder import THREADS, RemoteFile, RemoteFolder
 from unfreeze.settings.sources import FolderSource
-from unfreeze.sources import arrays
-from unfreeze.sources.changes import Snapshot, describe_file, require_unchanged, take_snapshot
+from unfreeze.sources import addresses, arrays
+from unfreeze.sources.changes import Snapshot, describe_file, require_same, require_unchanged, take_snapshot
 from unfreeze.sources.collect import Collected, read_layout, tell_layout
+from unfreeze.sources.fetch import list_remote
 from unfreeze.sources.kind import find_kind
+from unfreeze.sources.layout import Layout
 from unfreeze.sources.messages import refuse_to_stay
+from unfreeze.sources.mirror import write_mirror
+from unfreeze.sources.stores import list_states
 
-# Over a network a file is mostly waited for, so there are more threads than processors.
-THREADS = 16
 # Images that a thread hashes in one task, and images between two steps of the progress bar.
 RUN, BLOCK = 16, 4096
-# Columns of the file of known digests; `path` is relative to the source, `changed` is nanoseconds.
+# Columns of the file of known digests; `path` is relative to the source, `changed` is nanoseconds, or the version of
+# a file at an address.
 KNOWN = ["path", "bytes", "changed", "sha256"]
 
 
@@ -32,11 +38,11 @@ class Listed:
 
     Args:
         collected: Their index, with `bytes` and `sha256` of each.
-        root: Folder that the paths of the index are relative to, as the settings name the source.
+        root: Folder that the paths of the index are relative to, or its address, as the settings name the source.
     """
 
     collected: Collected
-    root: Path
+    root: str
 
 
 def list_images(source: FolderSource, known: Path) -> Listed:
@@ -47,31 +53,53 @@ def list_images(source: FolderSource, known: Path) -> Listed:
         known: File of digests that were computed before: an image of the same size and time is not hashed again.
 
     Raises:
-        UnfreezeError: The folder is missing or empty, holds no image files, or changes while it is read.
+        UnfreezeError: The folder is missing or empty, holds no image files, cannot be read, or changes meanwhile.
     """
     find_kind(source).check(source)
-    folder = Path(source.source).expanduser()
+    if not addresses.is_remote(source.source):
+        folder = Path(source.source).expanduser()
+        before = take_snapshot(folder)
+        layout = _read_layout(source, folder)
+        collected = _collect(layout, folder, before, known, source.name)
+        require_unchanged(before, folder, source.source)
+        return Listed(collected, str(folder / layout.base))
+    remote, before = RemoteFolder(source.source.rstrip("/")), _list_remote(source.source)
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+        write_mirror(remote, before, Path(scratch))
+        layout = _read_layout(source, Path(scratch))
+    collected = _collect(layout, remote, before, known, source.name)
+    require_same(before, _list_remote(source.source), addresses.hide_secrets(source.source))
+    return Listed(collected, f"{remote.address}/{layout.base}".rstrip("/"))
+
+
+def _list_remote(address: str) -> Snapshot:
+    return Snapshot(list_remote(list_states, address))
+
+
+def _read_layout(source: FolderSource, folder: Path) -> Layout:
     if arrays.is_array_source(folder):
         refuse_to_stay(source.source, "a folder of arrays")
-    before = take_snapshot(folder)
     layout = read_layout(source, folder)
     if layout.unpack is not None:
         refuse_to_stay(source.source, "a file that holds its images")
     tell_layout(layout)
-    states = _add_digests(folder, _describe(folder, layout.paths, before), known, source.name)
-    require_unchanged(before, folder, source.source)
+    return layout
+
+
+def _collect(layout: Layout, folder: Path | RemoteFolder, before: Snapshot, known: Path, name: str) -> Collected:
+    states = _add_digests(folder, _describe(folder, layout.paths, before), known, name)
     index = layout.index.assign(bytes=states["bytes"].to_numpy(), sha256=states["sha256"].to_numpy())
-    return Listed(Collected(index, None, int(states["bytes"].sum())), folder / layout.base)
+    return Collected(index, None, int(states["bytes"].sum()))
 
 
-def _describe(folder: Path, paths: list[str], before: Snapshot) -> pd.DataFrame:
-    """Return one row an image: its path, size in bytes and time of the last change in nanoseconds."""
-    # A table may name hidden files, which a snapshot leaves out.
-    found = [before.files.get(path) or describe_file(folder / path) for path in paths]
+def _describe(folder: Path | RemoteFolder, paths: list[str], before: Snapshot) -> pd.DataFrame:
+    """Return one row an image: its path, size in bytes, and time of the last change in nanoseconds or version."""
+    # A table may name hidden files, which a snapshot of this machine leaves out.
+    found = [before.files.get(path) or describe_file(cast(Path, folder / path)) for path in paths]
     return pd.DataFrame(found, columns=["bytes", "changed"]).assign(path=paths)
 
 
-def _add_digests(folder: Path, states: pd.DataFrame, known: Path, name: str) -> pd.DataFrame:
+def _add_digests(folder: Path | RemoteFolder, states: pd.DataFrame, known: Path, name: str) -> pd.DataFrame:
     """Add `sha256`, which is known where size and time are the same, and keep what was hashed."""
     if known.exists():
         states = states.merge(pd.read_parquet(known), "left", on=["path", "bytes", "changed"])
@@ -92,7 +120,7 @@ def _add_digests(folder: Path, states: pd.DataFrame, known: Path, name: str) -> 
     return states
 
 
-def _hash_files(folder: Path, paths: list[str]) -> Iterator[list[str]]:
+def _hash_files(folder: Path | RemoteFolder, paths: list[str]) -> Iterator[list[str]]:
     """Yield the digests of files in their order, many at a time."""
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(paths), BLOCK):
@@ -101,13 +129,13 @@ def _hash_files(folder: Path, paths: list[str]) -> Iterator[list[str]]:
             yield [digest for run in pool.map(partial(_hash_run, folder), runs) for digest in run]
 
 
-def _hash_run(folder: Path, paths: list[str]) -> list[str]:
+def _hash_run(folder: Path | RemoteFolder, paths: list[str]) -> list[str]:
     return [_hash(folder / path) for path in paths]
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Path | RemoteFile) -> str:
     try:
-        return files.hash_file(path)
+        return path.hash() if isinstance(path, RemoteFile) else files.hash_file(path)
     except (PermissionError, FileNotFoundError) as error:
         raise UnfreezeError(
             f"{str(path)!r} could not be read ({error.strerror}): make it readable or take it out"

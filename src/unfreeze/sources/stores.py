@@ -6,6 +6,7 @@ from typing import Any
 
 import fsspec
 
+from unfreeze.runtime.remote_folder import describe_entry, list_tree
 from unfreeze.sources.addresses import describe_error, make_refusal
 from unfreeze.sources.answers import CHUNK, Answer, TryAgainError, Version
 
@@ -51,18 +52,16 @@ def list_folder(address: str) -> dict[str, str]:
         TryAgainError: Another try may help.
     """
     with _translate_errors(address):
-        filesystem, root = _open_filesystem(address)
-        root = f"{root.rstrip('/')}/"
-        paths: list[str] = []
-        waiting = [root.rstrip("/")]
-        # Not `find` or `walk`: they leave out folders below that could not be listed.
-        while waiting:
-            for entry in filesystem.ls(waiting.pop(), detail=True):
-                path = entry["name"]
-                # Stores list a folder in itself.
-                if path.startswith(root) and path.rstrip("/") != root.rstrip("/"):
-                    (waiting if entry["type"] == "directory" else paths).append(path)
-    return {path.removeprefix(root): filesystem.unstrip_protocol(path) for path in paths if not path.endswith("/")}
+        filesystem, root = fsspec.url_to_fs(address)
+        found = list_tree(filesystem, root)
+    return {name: filesystem.unstrip_protocol(entry["name"]) for name, entry in found.items()}
+
+
+def list_states(address: str) -> dict[str, tuple[int, int]]:
+    """Return size in bytes and version of each file below an address, by its path there; raises as `list_folder`."""
+    with _translate_errors(address):
+        found = list_tree(*fsspec.url_to_fs(address))
+    return {name: describe_entry(entry) for name, entry in found.items()}
 
 
 def _open_filesystem(address: str) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,12 +16,14 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import decoding, formats, store
+from unfreeze.images.isolated import bring
 from unfreeze.images.originals import Originals
 from unfreeze.images.store import Images
 from unfreeze.paths import Paths
 from unfreeze.records.exported_model import Export, ExportedModel, Exports, Parity
 from unfreeze.records.packed_model import PackedModel, Unlike, Unsure
 from unfreeze.runtime import console
+from unfreeze.runtime.remote_folder import RemoteFolder
 from unfreeze.serving import package
 from unfreeze.serving.abstention import Vectors
 from unfreeze.serving.classifier import MODEL, NETWORK, REFERENCE, read_model
@@ -48,7 +51,7 @@ class Source:
         package: The packed model.
         model: The `.keras` file.
         images: The image store.
-        raw: Folder of the image files.
+        raw: Folder of the image files, also at an address.
         folds: The split: `id` and `fold` of each image.
         seed: Seed of the choices of images.
         max_drop: Largest loss of accuracy that passes, a share.
@@ -57,7 +60,7 @@ class Source:
     package: Path
     model: Path
     images: Path
-    raw: Path
+    raw: Path | RemoteFolder
     folds: pd.DataFrame
     seed: int
     max_drop: float
@@ -104,22 +107,29 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
             raise UnfreezeError(
                 f"{target} is there already and is no export: move it, or name another folder with --out"
             )
-    exporter = _Exporter(source)
-    files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
-    written = []
-    for entry in chosen:
-        console.log.info("%s: %s", exporter.packed.backbone, entry.name)
-        with files.atomic(out / entry.name) as partial:
-            partial.mkdir()
-            written.append(exporter.write(entry, partial))
-    return exporter.tabulate(chosen, written, out)
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+        exporter = _Exporter(source, Path(scratch))
+        files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
+        written = []
+        for entry in chosen:
+            console.log.info("%s: %s", exporter.packed.backbone, entry.name)
+            with files.atomic(out / entry.name) as partial:
+                partial.mkdir()
+                written.append(exporter.write(entry, partial))
+        return exporter.tabulate(chosen, written, out)
 
 
 class _Exporter:
-    """Writes one model in any format; what all formats are compared with is computed once."""
+    """Writes one model in any format; what all formats are compared with is computed once.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: The model and the images.
+        scratch: Folder for copies of images that stay at an address.
+    """
+
+    def __init__(self, source: Source, scratch: Path) -> None:
         self.source = source
+        self._scratch = scratch
         self.packed = read_model(source.package)
         self.images = _require_consistent(source, self.packed)
         self.val = self.images.find_rows(source.folds, "val")
@@ -187,7 +197,8 @@ class _Exporter:
         compared = np.sort(random.permutation(len(self.val))[:TENSOR_IMAGES])
         batches = list(store.read_batches(images, self.val[compared], BATCH))
         keras = np.concatenate([self.network.predict_on_batch(batch)[PROBABILITIES] for batch in batches])
-        paths = [self.source.raw / self.images.ids[row] for row in np.sort(random.permutation(self.val)[:FILES])]
+        rows = np.sort(random.permutation(self.val)[:FILES])
+        paths = [bring(self.source.raw / self.images.ids[row], self._scratch) for row in rows]
         pixels = _decode(paths, self.packed)
         return Expected(
             labels=self.images.labels[self.val],

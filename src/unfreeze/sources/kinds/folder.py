@@ -19,8 +19,8 @@ def check(source: FolderSource) -> None:
         UnfreezeError: Names the path or the address and what to do.
     """
     path = Path(source.source).expanduser()
-    if source.in_place and (addresses.is_remote(source.source) or path.is_file()):
-        refuse_to_stay(source.source, "no folder of this machine")
+    if source.in_place and ("::" in source.source or path.is_file()):
+        refuse_to_stay(source.source, "no folder")
     if addresses.is_remote(source.source):
         addresses.check_folder_address(source.source)
         return
