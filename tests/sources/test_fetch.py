@@ -354,6 +354,8 @@ def test_a_signed_address_is_not_shown_in_full(server: Server, target: Path) -> 
 
 def test_a_missing_package_is_named(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    # fsspec keeps what an earlier test imported.
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     message = refused("s3://bucket/set.zip", target)
     assert "Install s3fs" in message and "pip install" in message
 
