@@ -43,7 +43,7 @@ class RemoteFolder:
         """
         with _explain(self.address):
             found = list_tree(*_open(self.address, os.getpid()))
-        return {name: describe_entry(entry) for name, entry in found.items()}
+        return {name: _describe(entry) for name, entry in found.items()}
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def list_tree(filesystem: Any, root: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def describe_entry(entry: dict[str, Any]) -> tuple[int, int]:
+def _describe(entry: dict[str, Any]) -> tuple[int, int]:
     """Return size in bytes and version of a file, from what a file system says of it.
 
     Stores name what changes with a file in different ways (ETag, md5Hash, modified), so the version is the digest of

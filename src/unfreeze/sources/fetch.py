@@ -1,7 +1,7 @@
 """Downloads that go on where they stopped, after a broken line as after a killed process."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +98,8 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
         UnfreezeError: The address cannot be listed or a file not fetched, or a name is unsafe.
     """
     check_folder_address(address)
-    found = list_remote(list_folder, address)
+    found = _retry(lambda: list_folder(address), address, lambda: 0)
+    require_safe_names(address, found)
     folder = parent / files.digest([address, *sorted(found)])[:16]
     digests = {
         name: download(found[name], folder / name, sha256=None)
@@ -108,24 +109,22 @@ def download_folder(address: str, parent: Path) -> tuple[Path, str]:
     return folder, files.digest(digests)
 
 
-def list_remote(list_names: Callable[[str], dict[str, T]], address: str) -> dict[str, T]:
-    """Return what is known of each file below an address, by its path, which is safe as one on this machine.
+def require_safe_names(address: str, found: Iterable[str]) -> None:
+    """Refuse files below an address whose paths are not safe on this machine.
 
     Args:
-        list_names: Lists them; it is called again where another try may help.
         address: The folder's address.
+        found: Paths of its files.
 
     Raises:
-        UnfreezeError: The address cannot be listed, or a name is unsafe.
+        UnfreezeError: Names the first.
     """
-    found = _retry(lambda: list_names(address), address, lambda: 0)
     names = Names()
     for name in found:
         if problem := names.find_problem(name, is_folder=False):
             raise UnfreezeError(
                 f"data.source {hide_secrets(address)} holds {name!r:.200}, which {problem}: rename it there"
             )
-    return found
 
 
 def _download(address: str, partial: Path) -> None:

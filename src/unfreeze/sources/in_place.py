@@ -18,12 +18,11 @@ from unfreeze.settings.sources import FolderSource
 from unfreeze.sources import addresses, arrays
 from unfreeze.sources.changes import Snapshot, describe_file, require_same, require_unchanged, take_snapshot
 from unfreeze.sources.collect import Collected, read_layout, tell_layout
-from unfreeze.sources.fetch import list_remote
+from unfreeze.sources.fetch import require_safe_names
 from unfreeze.sources.kind import find_kind
 from unfreeze.sources.layout import Layout
 from unfreeze.sources.messages import refuse_to_stay
 from unfreeze.sources.mirror import write_mirror
-from unfreeze.sources.stores import list_states
 
 # Images that a thread hashes in one task, and images between two steps of the progress bar.
 RUN, BLOCK = 16, 4096
@@ -63,17 +62,15 @@ def list_images(source: FolderSource, known: Path) -> Listed:
         collected = _collect(layout, folder, before, known, source.name)
         require_unchanged(before, folder, source.source)
         return Listed(collected, str(folder / layout.base))
-    remote, before = RemoteFolder(source.source.rstrip("/")), _list_remote(source.source)
+    remote = RemoteFolder(source.source.rstrip("/"))
+    before = Snapshot(remote.list_states())
+    require_safe_names(source.source, before.files)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
         write_mirror(remote, before, Path(scratch))
         layout = _read_layout(source, Path(scratch))
     collected = _collect(layout, remote, before, known, source.name)
-    require_same(before, _list_remote(source.source), addresses.hide_secrets(source.source))
+    require_same(before, Snapshot(remote.list_states()), addresses.hide_secrets(source.source))
     return Listed(collected, f"{remote.address}/{layout.base}".rstrip("/"))
-
-
-def _list_remote(address: str) -> Snapshot:
-    return Snapshot(list_remote(list_states, address))
 
 
 def _read_layout(source: FolderSource, folder: Path) -> Layout:

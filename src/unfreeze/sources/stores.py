@@ -6,7 +6,7 @@ from typing import Any
 
 import fsspec
 
-from unfreeze.runtime.remote_folder import describe_entry, list_tree
+from unfreeze.runtime.remote_folder import list_tree
 from unfreeze.sources.addresses import describe_error, make_refusal
 from unfreeze.sources.answers import CHUNK, Answer, TryAgainError, Version
 
@@ -55,13 +55,6 @@ def list_folder(address: str) -> dict[str, str]:
         filesystem, root = fsspec.url_to_fs(address)
         found = list_tree(filesystem, root)
     return {name: filesystem.unstrip_protocol(entry["name"]) for name, entry in found.items()}
-
-
-def list_states(address: str) -> dict[str, tuple[int, int]]:
-    """Return size in bytes and version of each file below an address, by its path there; raises as `list_folder`."""
-    with _translate_errors(address):
-        found = list_tree(*fsspec.url_to_fs(address))
-    return {name: describe_entry(entry) for name, entry in found.items()}
 
 
 def _open_filesystem(address: str) -> tuple[Any, str]:
