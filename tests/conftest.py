@@ -84,6 +84,15 @@ def _start_processes_at_once(request: pytest.FixtureRequest) -> None:
         find_digests(Paths(PROJECT))
 
 
+@pytest.fixture(scope="module")
+def real_processes() -> Iterator[None]:
+    """Let `multiprocessing` start real processes, for tests of how they end and of what they inherit."""
+    before = multiprocessing.spawn.get_executable()
+    multiprocessing.spawn.set_executable(sys.executable)
+    yield
+    multiprocessing.spawn.set_executable(before)
+
+
 def hand_on_digests(paths: Paths) -> None:
     """Give a copy of this checkout the digests of its code: computing them takes a second in each."""
     known = Paths(PROJECT).known_code

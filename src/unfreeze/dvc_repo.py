@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -272,6 +274,24 @@ def make_environment(root: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     # The installed package may be that of another checkout: its own code has to run.
     return {**inherited, "PATH": path, "PYTHONPATH": str(root / "src")}
+
+
+def start(root: Path, *arguments: str) -> psutil.Popen:
+    """Start DVC and return its process; what it writes comes from the process's standard output, as text.
+
+    Args:
+        root: The checkout.
+        *arguments: Those of `dvc`.
+    """
+    return psutil.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=root,
+        env=make_environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
 
 
 def _run_dvc(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:

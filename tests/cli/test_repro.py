@@ -1,4 +1,7 @@
-"""Several backbones at the same time, with real DVC, whose stages are small programs."""
+"""Several backbones at the same time, with real DVC, whose stages are small programs.
+
+The programs are those that are installed: what they start is to end with them.
+"""
 
 import os
 import signal
@@ -11,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.conftest import Checkout
+from tests.conftest import INSTALLED, Checkout
 from unfreeze import dvc_repo
 from unfreeze.cli.repro import count_at_once
 from unfreeze.errors import UnfreezeError
@@ -93,7 +96,7 @@ def start_and_wait_until_both_sleep(checkout: Checkout) -> subprocess.Popen[str]
 
 def test_backbones_run_at_once_and_dvc_knows_all_that_they_made(pipeline: Checkout) -> None:
     # One after another the first would wait for the second for ever.
-    done = pipeline.try_run("unfreeze", "repro", "--at-once", "2")
+    done = pipeline.try_run("unfreeze", "repro", "--at-once", "2", PATH=INSTALLED)
     assert done.returncode == 0, done.stderr
     assert list_runs(pipeline) == ["from_scratch", "mobilenetv2", "shared"]
     assert (pipeline.root / "report.txt").read_text() == "result of mobilenetv2\nresult of from_scratch\n"
@@ -103,13 +106,13 @@ def test_backbones_run_at_once_and_dvc_knows_all_that_they_made(pipeline: Checko
     of_backbone = {f"{stage}@{name}" for stage in ("train", "score") for name in ("mobilenetv2", "from_scratch")}
     assert set(lock) == {"code", "report"} | of_backbone
     # Nothing has changed, and nothing runs again.
-    pipeline.run("unfreeze", "repro", "--at-once", "2")
+    pipeline.run("unfreeze", "repro", "--at-once", "2", PATH=INSTALLED)
     assert len(list_runs(pipeline)) == 3
 
 
 def test_the_first_failure_stops_the_others_with_one_message(pipeline: Checkout) -> None:
     (pipeline.root / "train.sh").write_text(ONE_FAILS)
-    done = pipeline.try_run("unfreeze", "repro", "--at-once", "2")
+    done = pipeline.try_run("unfreeze", "repro", "--at-once", "2", PATH=INSTALLED)
     assert done.returncode == 1
     assert "mobilenetv2: no such layer" in done.stderr.splitlines()
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -117,7 +120,7 @@ def test_the_first_failure_stops_the_others_with_one_message(pipeline: Checkout)
     assert find_sleepers(pipeline.root) == []
     # What was stopped can be run.
     (pipeline.root / "train.sh").write_text(MEET)
-    pipeline.run("unfreeze", "repro", "--at-once", "2")
+    pipeline.run("unfreeze", "repro", "--at-once", "2", PATH=INSTALLED)
     assert dvc_repo.is_complete(pipeline.root)
 
 
@@ -136,10 +139,13 @@ def test_an_interrupt_ends_all(pipeline: Checkout, of_terminal: bool) -> None:
 
 def test_all_killed_in_the_middle_goes_on(pipeline: Checkout) -> None:
     process = start_and_wait_until_both_sleep(pipeline)
+    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    # DVC takes a process for one that works until the system has forgotten it.
+    psutil.wait_procs(started, timeout=60)
     (pipeline.root / "train.sh").write_text(MEET)
-    pipeline.run("unfreeze", "repro", "--at-once", "2")
+    pipeline.run("unfreeze", "repro", "--at-once", "2", PATH=INSTALLED)
     assert dvc_repo.is_complete(pipeline.root)
     # The shared stage was done before.
     assert list_runs(pipeline) == ["from_scratch", "mobilenetv2", "shared"]

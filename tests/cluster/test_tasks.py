@@ -21,6 +21,8 @@ from unfreeze.cluster.tasks import Job
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.cluster import Cluster
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 SETTINGS = Cluster(engine="local", storage=None, rows_per_shard=16, cpus_per_worker=1, tries=2, max_file_gb=1)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable
@@ -117,15 +116,7 @@ class Processes:
         with self._lock:
             if self._stopped:
                 return None
-            process = psutil.Popen(
-                [sys.executable, "-m", "dvc", *arguments],
-                cwd=self._root,
-                env=dvc_repo.make_environment(self._root),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
+            process = dvc_repo.start(self._root, *arguments)
             self._started.append(process)
             return process
 

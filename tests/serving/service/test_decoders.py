@@ -23,6 +23,8 @@ from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.service.decoders import SAFE, is_safe
 from unfreeze.serving.service.limits import Limits
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 PNG, TIFF, WEBP, AVIF, JPEG2000, PPM = (
     encode(draw_image("red", 0), kind) for kind in ("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
 )
