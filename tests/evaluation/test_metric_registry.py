@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PROJECT
+from tests.warm import find_programs
 from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import metric_registry
 from unfreeze.evaluation.metric_registry import Metric, list_metrics, register
@@ -51,7 +51,7 @@ def test_a_metric_from_plugins_is_in_verdict_report_markdown_and_mlflow(tmp_path
     plugin.parent.mkdir(parents=True)
     plugin.write_text(MATTHEWS)
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(PROJECT)!r}){STUDY}"],
+        [find_programs() / "python", "-c", f"import sys; sys.path.insert(0, {str(PROJECT)!r}){STUDY}"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(PROJECT / "src"), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
         capture_output=True,

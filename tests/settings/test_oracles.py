@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from tests.warm import find_programs
 from unfreeze.errors import UnfreezeError
 from unfreeze.records.code import Source
 from unfreeze.settings.oracles import find_oracle, register
@@ -44,7 +45,7 @@ def test_an_oracle_in_plugins_is_searched_with(tmp_path: Path) -> None:
     (tmp_path / "plugins/oracles").mkdir(parents=True)
     (tmp_path / "plugins/oracles/lower.py").write_text(OWN_ORACLE)
     done = subprocess.run(
-        [sys.executable, "-c", SEARCH_WITH_IT],
+        [find_programs() / "python", "-c", SEARCH_WITH_IT],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'src'}"},
         capture_output=True,

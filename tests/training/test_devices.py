@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.conftest import PATIENCE, PROJECT
 from tests.training.test_transfer import draw_pixels
+from tests.warm import find_programs
 
 # Two devices of one processor, as TensorFlow tests what it does on two GPUs. The last batch of an epoch has a single
 # image.
@@ -70,7 +70,7 @@ print(json.dumps(said))
 def train(folder: Path, devices: str, *how: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir()
     return subprocess.run(
-        [sys.executable, "-c", TRAINED, str(folder), *how],
+        [find_programs() / "python", "-c", TRAINED, str(folder), *how],
         cwd=PROJECT,
         env={**os.environ, "UNFREEZE_DEVICES": devices},
         capture_output=True,
