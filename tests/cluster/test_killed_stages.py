@@ -123,7 +123,8 @@ def test_what_a_machine_reads_and_is_not_as_it_was_is_named(
     path = study / spoilt
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    cluster = RayCluster(SETTINGS.model_copy(update={"tries": 1, "rows_per_shard": ROWS}), Storage(str(tmp_path)))
+    # A worker may get a node that an earlier test took away and that Ray still counts; the next one does the work.
+    cluster = RayCluster(SETTINGS.model_copy(update={"rows_per_shard": ROWS}), Storage(str(tmp_path)))
     try:
         with pytest.raises(UnfreezeError, match=said):
             list(cluster.iterate_rows(works[stage]))
