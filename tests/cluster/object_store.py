@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from tests.cluster.ray_nodes import MISSING
+from unfreeze.runtime import remote_folder
+
 
 @dataclass
 class Objects:
@@ -37,6 +42,28 @@ class Objects:
             "AWS_DEFAULT_REGION": "us-east-1",
             "NO_PROXY": "127.0.0.1",
         }
+
+
+@contextmanager
+def use_objects(objects: Objects) -> Iterator[None]:
+    """Let this process and those that it starts use a server while the block runs; skips where its client is not."""
+    pytest.importorskip("s3fs", reason=MISSING)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in objects.environment.items():
+            patch.setenv(name, value)
+        forget_connections()
+        try:
+            yield
+        finally:
+            forget_connections()
+
+
+def forget_connections() -> None:
+    """Let this process connect again, as a new one does."""
+    import s3fs
+
+    remote_folder._open.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @contextmanager

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cluster.object_store import Objects, serve_objects
-from tests.cluster.ray_nodes import MISSING
+from tests.cluster.object_store import Objects, serve_objects, use_objects
 from tests.cluster.test_ray_cluster import SETTINGS
 from tests.conftest import compose
 from unfreeze import files
@@ -29,14 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+def objects() -> Iterator[Objects]:
     """Return an empty server that this process may use."""
-    s3fs = pytest.importorskip("s3fs", reason=MISSING)
-    with serve_objects() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+    with serve_objects() as server, use_objects(server):
         yield server
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def load_there(environment: dict[str, str], load: Callable[[], Compute]) -> Compute:

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cluster.object_store import serve_objects
-from tests.cluster.ray_nodes import MISSING
+from tests.cluster.object_store import serve_objects, use_objects
 from tests.cluster.test_tasks import Square, job
 from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw
 from unfreeze import files
@@ -223,14 +222,11 @@ def wait_and_compute(journal: Path, seconds: float, start: int, stop: int) -> It
 
 
 def test_a_node_that_may_not_write_to_the_server_ends_the_run_and_all_shards_are_whole(
-    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: Any, tmp_path: Path
 ) -> None:
-    s3fs = pytest.importorskip("s3fs", reason=MISSING)
     keys = dict(zip([node.node_id for node in nodes.worker_nodes], ["writer", "reader"], strict=False))
-    with serve_objects() as objects:
+    with serve_objects() as objects, use_objects(objects):
         objects.readers = {"reader"}
-        for name, value in objects.environment.items():
-            monkeypatch.setenv(name, value)
         load_there = partial(load_on_a_node, keys, objects.environment, tmp_path / "journal")
         of, address = replace(work(tmp_path / "journal"), load=load_there), "s3://bucket/shards"
         with pytest.raises(UnfreezeError) as caught:
@@ -245,7 +241,6 @@ def test_a_node_that_may_not_write_to_the_server_ends_the_run_and_all_shards_are
         begun = len(wait_for_lines(tmp_path / "journal", 1))
         assert collect(of, address) == ROWS
         assert len(wait_for_lines(tmp_path / "journal", 1)) == begun + 8 - len(finished)
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_cluster_without_so_many_processors_is_refused(nodes: Any, tmp_path: Path) -> None:

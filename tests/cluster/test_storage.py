@@ -10,8 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from tests.cluster.object_store import Objects, serve_objects
-from tests.cluster.ray_nodes import MISSING
+from tests.cluster.object_store import Objects, serve_objects, use_objects
 from unfreeze.cluster.shards import Shard
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
@@ -29,14 +28,11 @@ def _server() -> Iterator[Objects]:
 
 
 @pytest.fixture
-def objects(_server: Objects, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+def objects(_server: Objects) -> Iterator[Objects]:
     """Return an empty server that this process may use."""
-    s3fs = pytest.importorskip("s3fs", reason=MISSING)
-    for name, value in _server.environment.items():
-        monkeypatch.setenv(name, value)
-    yield _server
+    with use_objects(_server):
+        yield _server
     vars(_server).update(vars(Objects(port=_server.port)))
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])

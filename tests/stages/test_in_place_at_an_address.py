@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.cluster.object_store import Objects, serve_objects
-from tests.cluster.ray_nodes import MISSING
+from tests.cluster.object_store import Objects, serve_objects, use_objects
 from tests.conftest import compose
 from tests.stages.test_in_place import REMEDY, bring, decode, look
 from unfreeze import files
@@ -23,7 +22,6 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.images import isolated
 from unfreeze.images.originals import Originals
 from unfreeze.paths import Paths
-from unfreeze.runtime import remote_folder
 from unfreeze.settings.sources import FolderSource
 from unfreeze.sources import collect
 
@@ -31,21 +29,10 @@ ADDRESS, KEY = "s3://bucket/sets/photos", "/bucket/sets/photos"
 
 
 @pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+def objects() -> Iterator[Objects]:
     """Return an empty server that this process and those that it starts may use."""
-    s3fs = pytest.importorskip("s3fs", reason=MISSING)
-    with serve_objects() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        forget(s3fs)
+    with serve_objects() as server, use_objects(server):
         yield server
-        forget(s3fs)
-
-
-def forget(s3fs: object) -> None:
-    """Let this process connect again, as a new one does."""
-    remote_folder._open.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
