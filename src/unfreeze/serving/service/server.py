@@ -107,19 +107,31 @@ def serve(
     try:
         if watcher:
             watcher.start()
-        _announce(shelf.current, listening)
-        build_server(service).run(sockets=[listening])
+        build_server(service, lambda: _announce(shelf.current, listening)).run(sockets=[listening])
     finally:
         if watcher:
             watcher.end()
         service.end()
 
 
-def build_server(service: Service) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which says when it answers and when signals end it as they should, not before."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+def build_server(service: Service, announce: Callable[[], None] = lambda: None) -> uvicorn.Server:
     """Return uvicorn's server of a service.
 
     Args:
         service: The service.
+        announce: Called once it answers.
     """
     # It warns of each form that is broken.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -135,7 +147,7 @@ def build_server(service: Service) -> uvicorn.Server:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
-    return uvicorn.Server(config)
+    return _Server(config, announce)
 
 
 def _announce(served: Served, listening: socket.socket) -> None:
