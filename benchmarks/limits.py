@@ -29,7 +29,7 @@ from unfreeze.models.engine import Engine, use_precision
 from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.settings.base import Precision
-from unfreeze.training import feed, pointwise
+from unfreeze.training import convolutions, feed
 from unfreeze.training.heads import build_head
 from unfreeze.training.optimizers import FusedAdam
 from unfreeze.training.transfer import FineTuned
@@ -128,7 +128,7 @@ def _trainer_rate(network: Backbone, suffix: keras.Model, precision: Precision) 
     """Return the images a second of fine-tuning on one large batch in memory."""
     use_precision(precision)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
-    model = FineTuned(pointwise.replace_convolutions(suffix), head)
+    model = FineTuned(convolutions.replace_convolutions(suffix), head)
     model.compile(FusedAdam(), "sparse_categorical_crossentropy", jit_compile=False)
     generator = np.random.default_rng(0)
     rows = tf.constant(generator.random((TRAINER_BATCH, *suffix.input.shape[1:]), "float32"))

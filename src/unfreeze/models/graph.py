@@ -31,7 +31,7 @@ def find_articulation_points(backbone: keras.Model) -> list[int]:
     position = {id(operation): index for index, operation in enumerate(operations)}
     last_use = list(range(len(operations)))
     for index, operation in enumerate(operations):
-        for producer in _list_producers(operation):
+        for producer in list_producers(operation):
             last_use[position[id(producer)]] = max(last_use[position[id(producer)]], index)
     last_use[-1] = len(operations)
     points, needed_until = [], 0
@@ -154,6 +154,13 @@ def find_first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Se
     )
 
 
+def list_producers(operation: Any) -> list[Any]:
+    """Return the operations whose outputs an operation of a functional model takes; none for its input."""
+    if isinstance(operation, keras.layers.InputLayer):
+        return []
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
+
+
 def _find_start_of_share(backbone: keras.Model, share: float) -> int:
     """Return the lowest index from which the layers hold at most a share of the parameters."""
     layers, allowed = backbone.layers, share * backbone.count_params()
@@ -173,12 +180,6 @@ def freeze_below(backbone: keras.Model, first: int) -> None:
 def count_trainable_parameters(layer: keras.layers.Layer) -> int:
     """Return the number of parameters that training may change."""
     return sum(int(variable.value.shape.num_elements()) for variable in layer.trainable_variables)
-
-
-def _list_producers(operation: Any) -> list[Any]:
-    if isinstance(operation, keras.layers.InputLayer):
-        return []
-    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
 
 
 def _measure_area(operation: Any) -> int:

@@ -25,7 +25,7 @@ from unfreeze.paths import Paths
 from unfreeze.runtime import console, processors
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
-from unfreeze.training import devices, feed, pointwise
+from unfreeze.training import convolutions, devices, feed
 from unfreeze.training.activations import Activations, Folds
 from unfreeze.training.feed import Source
 from unfreeze.training.fitting import Fitting, Result, State
@@ -214,7 +214,7 @@ class Transfer:
         self._change_dropout(phase)
         folds = self.activations.find_rows(self.backbone.find_cut(point))
         graph.freeze_below(self.backbone.base, self.backbone.find_first_trainable(point))
-        suffix = pointwise.replace_convolutions(self.backbone.build_part(folds.position, self.backbone.end))
+        suffix = convolutions.replace_convolutions(self.backbone.build_part(folds.position, self.backbone.end))
         model = FineTuned(suffix, self.head)
         self._tuned = True
         parts = state.parts if state else 1

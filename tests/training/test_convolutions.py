@@ -1,0 +1,104 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from unfreeze.models.backbone import Backbone
+from unfreeze.models.table import find_row
+from unfreeze.training.convolutions import Convolution, replace_convolutions
+
+KINDS = {
+    "strided": lambda: layers.Conv2D(6, 1, strides=2, activation="relu"),
+    "without bias": lambda: layers.Conv2D(6, 1, use_bias=False),
+    "separable": lambda: layers.SeparableConv2D(6, 3, strides=2, padding="same"),
+    "larger": lambda: layers.Conv2D(6, 3, padding="same"),
+    "grouped": lambda: layers.Conv2D(6, 1, groups=2),
+    "of depth only": lambda: layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, use_bias=False),
+    "dilated": lambda: layers.Conv2D(6, 3, dilation_rate=2),
+}
+
+
+def gradients_of(model: keras.Model, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the gradient of a sum of squares for each trainable variable, by its identity."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(rows, training=False) ** 2)
+    gradients = tape.gradient(loss, {id(weight): weight.value for weight in model.trainable_weights})
+    return {weight: gradient.numpy() for weight, gradient in gradients.items()}
+
+
+def build(*chain: layers.Layer) -> keras.Model:
+    """Build a chain of layers with random weights."""
+    keras.utils.set_random_seed(0)
+    inputs = outputs = keras.Input((7, 9, 4))
+    for layer in chain:
+        outputs = layer(outputs)
+    model = keras.Model(inputs, outputs)
+    for weight in model.weights:
+        value = keras.random.normal(weight.shape)
+        weight.assign(value**2 + 0.5 if "variance" in weight.path else value)
+    return model
+
+
+def expect_same(found: keras.Model, wanted: keras.Model) -> None:
+    """Compare the weights of two models, their values and their gradients."""
+    assert {id(weight) for weight in found.weights} == {id(weight) for weight in wanted.weights}
+    rows = np.random.default_rng(0).normal(size=(3, *wanted.input.shape[1:])).astype("float32")
+    np.testing.assert_allclose(found(rows, training=False), wanted(rows, training=False), rtol=1e-4, atol=1e-4)
+    own, of_found = gradients_of(wanted, rows), gradients_of(found, rows)
+    assert own.keys() == of_found.keys()
+    for weight, gradient in own.items():
+        np.testing.assert_allclose(of_found[weight], gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+
+
+def count_norms(model: keras.Model) -> int:
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in model.operations)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_and_gradients_are_those_of_the_convolution(kind: str) -> None:
+    model = build(KINDS[kind]())
+    expect_same(replace_convolutions(model), model)
+
+
+@pytest.mark.parametrize("norm", [{}, {"scale": False}, {"center": False, "epsilon": 0.1}])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "strided"])
+def test_a_norm_behind_it_is_folded_into_it(kind: str, norm: dict[str, Any]) -> None:
+    model = build(KINDS[kind](), layers.BatchNormalization(**norm), layers.ReLU())
+    replaced = replace_convolutions(model)
+    assert count_norms(replaced) == 0
+    expect_same(replaced, model)
+
+
+def test_a_norm_stays_where_the_convolution_is_used_or_bent_before_it() -> None:
+    inputs = keras.Input((7, 9, 4))
+    convolved = layers.Conv2D(6, 3)(inputs)
+    model = keras.Model(inputs, [layers.BatchNormalization()(convolved), convolved])
+    assert count_norms(replace_convolutions(model)) == 1
+    bent = build(layers.Conv2D(6, 3, activation="relu"), layers.BatchNormalization())
+    assert count_norms(replace_convolutions(bent)) == 1
+    expect_same(replace_convolutions(bent), bent)
+
+
+def test_frozen_weights_get_no_gradient() -> None:
+    model = build(layers.Conv2D(6, 3, use_bias=False), layers.BatchNormalization())
+    model.layers[1].trainable = False
+    replaced = replace_convolutions(model)
+    assert [weight.path.split("/")[-1] for weight in replaced.trainable_weights] == ["gamma", "beta"]
+
+
+@pytest.mark.parametrize("name", ["xception", "resnet50", "mobilenetv2", "efficientnetv2b0"])
+def test_a_suffix_keeps_its_weights_and_what_is_frozen(name: str) -> None:
+    keras.utils.set_random_seed(0)
+    network = Backbone(find_row(name), 96)
+    suffix = network.build_part(network.find_cut(network.row.unfreeze), network.end)
+    suffix.layers[1].trainable = False
+    replaced = replace_convolutions(suffix)
+    assert any(isinstance(layer, Convolution) for layer in replaced._flatten_layers())
+    for kept in ("weights", "trainable_weights"):
+        ids = [{id(weight) for weight in getattr(model, kept)} for model in (replaced, suffix)]
+        assert ids[0] == ids[1]
+    rows = np.random.default_rng(0).random((2, *suffix.input.shape[1:])).astype("float32")
+    np.testing.assert_allclose(replaced(rows, training=False), suffix(rows, training=False), rtol=1e-4, atol=1e-5)
