@@ -127,3 +127,11 @@ def test_bad_input_ends_in_a_line_that_says_what_to_do(studied: Checkout, option
     assert done.stderr.strip().splitlines()[-1].startswith(message)
     assert "Traceback" not in done.stderr
     assert state_of(studied) == before
+
+
+def test_what_slows_this_machine_down_is_said_before_a_study_and_not_where_nothing_runs(studied: Checkout) -> None:
+    slow = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert "slow:" not in studied.run("unfreeze", "plan", **slow)
+    with studied.changed_params(seed=1):
+        assert "slow: TF_ENABLE_ONEDNN_OPTS=0 is set" in studied.run("unfreeze", "plan", "--short", **slow)
+        assert "ONEDNN" not in studied.run("unfreeze", "plan", "--short")

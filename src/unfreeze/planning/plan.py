@@ -67,6 +67,7 @@ class Plan(Record):
         free_memory_gb: What is free.
         does_not_fit: What there is no room for, one sentence each.
         repeats: Whether stages run only to make again what dvc.lock knows.
+        slowness: What makes this machine slow, one sentence each, if anything runs.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -78,6 +79,7 @@ class Plan(Record):
     free_memory_gb: float
     does_not_fit: tuple[str, ...]
     repeats: bool = False
+    slowness: tuple[str, ...] = ()
 
     @property
     def running(self) -> tuple[PlannedStage, ...]:

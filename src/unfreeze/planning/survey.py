@@ -1,6 +1,7 @@
 """Gathering of what a plan follows from: the pipeline and its lock, the source, networks, records and the machine."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,11 @@ from unfreeze.planning.measurements import Measurement
 from unfreeze.planning.networks import Network, Wish
 from unfreeze.planning.plan import Plan, Study, make_plan, split_name
 from unfreeze.planning.scale import find_extent
+from unfreeze.planning.slowness import list_slowness
 from unfreeze.records.code import CODE_STAGE, Source
 from unfreeze.records.code_digests import find_digests
+from unfreeze.runtime.processor_kind import find_processor_kind
+from unfreeze.runtime.processors import measure_share
 from unfreeze.settings.params import Params
 from unfreeze.settings.training import Unfreeze
 
@@ -66,7 +70,9 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
     speed = measure_speed(pasts)
     if speed is None and any(stage not in ran for stage, _ in running):
         speed = machine.probe_speed()
-    return make_plan(outlooks, study, pasts, speed or machine.Speed(), machine.measure_room(paths.root))
+    plan = make_plan(outlooks, study, pasts, speed or machine.Speed(), machine.measure_room(paths.root))
+    slowness = list_slowness(find_processor_kind(), measure_share(), os.environ) if running else ()
+    return plan.model_copy(update={"slowness": slowness})
 
 
 def _look_ahead(paths: Paths, params: Params, file: Path, validate: Validate) -> tuple[list[Outlook], dict[str, Any]]:

@@ -25,17 +25,27 @@ def limit(count: int) -> None:
 def count_processors(groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHIP) -> int:
     """Return the number of processors that this process has a share of, 1 or more.
 
-    It is the least of what the machine has, what the process is bound to (as by Slurm or `taskset`), and the quota of
-    its control groups (as set by Docker, Kubernetes or systemd); half a processor counts as one.
+    It is the share, rounded up: half a processor counts as one.
 
     Args:
         groups: Where control groups are mounted.
         membership: The file that names the groups of this process.
     """
-    if _limit is not None:
-        return _limit
+    return _limit if _limit is not None else max(1, math.ceil(measure_share(groups, membership)))
+
+
+def measure_share(groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHIP) -> float:
+    """Return how many processors this process has a share of, such as 0.5.
+
+    It is the least of what the machine has, what the process is bound to (as by Slurm or `taskset`), and the quota of
+    its control groups (as set by Docker, Kubernetes or systemd).
+
+    Args:
+        groups: Where control groups are mounted.
+        membership: The file that names the groups of this process.
+    """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([bound, *(math.ceil(quota) for quota in _list_quotas(groups, membership))]))
+    return min([bound, *_list_quotas(groups, membership)])
 
 
 def _list_quotas(groups: Path, membership: Path) -> Iterator[float]:

@@ -1,0 +1,49 @@
+from collections.abc import Mapping
+
+import pytest
+
+from unfreeze.planning.slowness import list_slowness
+from unfreeze.runtime.processor_kind import ProcessorKind
+
+FAST = ProcessorKind("A processor", ("avx2", "avx512f"))
+OLD = ProcessorKind("An old processor", ())
+
+
+def said(
+    kind: ProcessorKind = FAST, share: float = 2, environment: Mapping[str, str] | None = None, on: str = "x86_64"
+) -> str:
+    return "\n".join(list_slowness(kind, share, environment or {}, architecture=on))
+
+
+def test_nothing_is_said_of_a_machine_that_is_as_it_should_be() -> None:
+    fit = {"TF_ENABLE_ONEDNN_OPTS": "1", "OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": ""}
+    assert said(environment=fit) == ""
+    # Its processors have other instruction sets.
+    assert said(OLD, on="aarch64") == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "sentence"),
+    [(0.5, "may use 0.5 of a processor"), (1, "may use one processor"), (1.5, "may use one processor")],
+)
+def test_a_small_share_of_the_processors_is_said(share: float, sentence: str) -> None:
+    assert sentence in said(share=share)
+
+
+def test_a_processor_without_avx2_is_named() -> None:
+    assert "An old processor has no AVX2" in said(OLD)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TF_ENABLE_ONEDNN_OPTS", "0"),
+        ("TF_NUM_INTRAOP_THREADS", "1"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+        ("OMP_NUM_THREADS", "1"),
+        ("OPENBLAS_NUM_THREADS", "1"),
+    ],
+)
+def test_a_variable_that_slows_it_down_is_named_with_what_to_do(name: str, value: str) -> None:
+    assert said(environment={name: value}).startswith(f"slow: {name}={value} is set")
+    assert said(environment={name: value}).endswith(": unset it")
