@@ -2,18 +2,20 @@
 
     python -m benchmarks [--inputs FOLDER] [--only TITLE ...] [--repeats 3] [--growth]
 
-A measurement that is there is not made again, so that an interrupted run goes on; `--again` begins anew.
+A measurement that is there is not made again, so that an interrupted run goes on; `--again` begins anew. Each kind of
+processor has measurements of its own, and the page shows all.
 """
 
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, inputs, measure, pages, pipeline, report
 from benchmarks.opponent import measure_guide
-from unfreeze import files, git
+from unfreeze import git
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -21,9 +23,8 @@ RESULTS = Path(__file__).parent / "results.json"
 def main() -> None:
     """Run what is asked for."""
     options = _options()
-    if options.again:
-        RESULTS.unlink(missing_ok=True)
-    with pages.session(RESULTS, options.inputs, options.scratch) as (given, begun, scratch):
+    begin = partial(pages.begin_of_kind, RESULTS, again=options.again)
+    with pages.session(begin, options.inputs, options.scratch) as (given, begun, scratch):
         results = {"runs": {}, "limits": {}, "growth": {}} | begun
         for case in given.cases:
             if not options.only or case.title in options.only:
@@ -91,8 +92,7 @@ def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
 
 def _keep(results: dict[str, Any]) -> None:
     """Write the measurements and the page, so that an interrupted run leaves both as far as it came."""
-    files.write_json(RESULTS, results)
-    report.write(results)
+    report.write(pages.keep_of_kind(RESULTS, results))
 
 
 def _commit() -> str:
@@ -106,7 +106,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="TITLE", help="cases such as 'xception float32'")
     parser.add_argument("--repeats", type=int, default=3, help="runs each way; the table shows medians")
     parser.add_argument("--growth", action="store_true", help="measure 1,000 to 25,000 images too")
-    parser.add_argument("--again", action="store_true", help="forget the results that are there")
+    parser.add_argument("--again", action="store_true", help="forget the results of this kind of processor")
     parser.add_argument("--scratch", type=Path, help="where clones are made; 2 GB a run")
     return parser.parse_args()
 

@@ -3,7 +3,7 @@
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ FOLDER = Path(__file__).parent
 
 
 @contextmanager
-def session(path: Path, folder: Path, scratch: Path | None) -> Iterator[tuple[Inputs, dict[str, Any], Path]]:
+def session(
+    begin: Callable[[Inputs], dict[str, Any]], folder: Path, scratch: Path | None
+) -> Iterator[tuple[Inputs, dict[str, Any], Path]]:
     """Begin to measure, or go on.
 
     Args:
-        path: The file that holds the measurements.
+        begin: Returns what was measured before.
         folder: Holds images, weights and the opponent's script.
         scratch: Where clones are made; the system's folder for temporary files by default.
 
@@ -33,7 +35,41 @@ def session(path: Path, folder: Path, scratch: Path | None) -> Iterator[tuple[In
     console.configure_logging()
     with tempfile.TemporaryDirectory(prefix="unfreeze-bench-", dir=scratch) as clones:
         given = inputs.find(folder, Path(clones))
-        yield given, begun(path, given), Path(clones)
+        yield given, begin(given), Path(clones)
+
+
+def begin_of_kind(path: Path, given: Inputs, *, again: bool) -> dict[str, Any]:
+    """Return the measurements of this kind of processor; those of other kinds stay beside them.
+
+    Args:
+        path: The file that holds them by kind.
+        given: What is measured now.
+        again: Whether those that are there are forgotten.
+
+    Returns:
+        `images`, `machine`, and what was measured of them before.
+    """
+    machine = measure.machine()
+    here = {"images": given.name, "machine": machine}
+    of_kinds = files.read_json(path) if path.exists() else {}
+    found = None if again else of_kinds.get(machine["processor"])
+    return _expect_same(path, found or here, here)
+
+
+def keep_of_kind(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write the measurements of this kind of processor beside those of other kinds.
+
+    Args:
+        path: The file that holds them by kind.
+        results: Those of this kind.
+
+    Returns:
+        The measurements of all kinds.
+    """
+    of_kinds = files.read_json(path) if path.exists() else {}
+    of_kinds[results["machine"]["processor"]] = results
+    files.write_json(path, of_kinds)
+    return [of_kinds[kind] for kind in sorted(of_kinds)]
 
 
 def begun(path: Path, given: Inputs) -> dict[str, Any]:
@@ -47,11 +83,14 @@ def begun(path: Path, given: Inputs) -> dict[str, Any]:
         `images`, `machine`, and what was measured of them before.
     """
     here = {"images": given.name, "machine": measure.machine()}
-    results = files.read_json(path) if path.exists() else here
+    return _expect_same(path, files.read_json(path) if path.exists() else here, here)
+
+
+def _expect_same(path: Path, results: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
     if {name: results[name] for name in here} != here:
         sys.exit(
             f"error: {path.name} holds results of {results['images']}, from another machine or other packages than "
-            "these: remove it to begin anew"
+            "these: begin anew with --again, or remove it"
         )
     return results
 

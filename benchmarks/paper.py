@@ -9,6 +9,7 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ PARTS = {
 def main() -> None:
     """Run the parts that are asked for."""
     options = _options()
-    with pages.session(RESULTS, options.inputs, options.scratch) as (given, results, scratch):
+    with pages.session(partial(pages.begun, RESULTS), options.inputs, options.scratch) as (given, results, scratch):
         cases = [replace(case, precision=PRECISION) for case in given.pretrained]
         if options.download:
             known = {case.name for case in cases}

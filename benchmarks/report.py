@@ -1,6 +1,7 @@
 """The page of results, made from results.json."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,31 @@ PAGE = Path(__file__).with_name("results.md")
 TRAIN, VAL, TEST = 0.6, 0.2, 0.2
 
 
-def write(results: dict[str, Any]) -> None:
-    """Write results.md."""
+def write(of_kinds: Sequence[dict[str, Any]]) -> None:
+    """Write results.md.
+
+    Args:
+        of_kinds: The measurements of each kind of processor.
+    """
+    values = {"kinds": [_fill(results) for results in of_kinds], "epochs": pipeline.EPOCHS, "size": pipeline.SIZE}
+    pages.write("results.md.j2", PAGE, values)
+
+
+def _fill(results: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of one kind of processor."""
     cases = [
         summary(title, runs, results["limits"].get(title))
         for title, runs in sorted(results["runs"].items())
         if runs["ours"] and runs["guide"]
     ]
     rows = results["growth"].get("rows", [])
-    values = {
+    return {
         "results": results,
         "cases": cases,
-        "epochs": pipeline.EPOCHS,
-        "size": pipeline.SIZE,
         "commits": sorted({run["commit"] for runs in results["runs"].values() for run in runs["ours"]}),
         "growth_rows": rows,
         "growth": growth.fit(rows) if len(rows) > 2 else None,
     }
-    pages.write("results.md.j2", PAGE, values)
 
 
 def summary(title: str, runs: dict[str, Any], limits: dict[str, Any] | None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ MEMORY_POINTS = "[none,{blocks: 1},{blocks: 2}]"
 def main() -> None:
     """Measure the parts that are asked for."""
     options = _options()
-    with pages.session(RESULTS, options.inputs, options.scratch) as (given, results, scratch):
+    with pages.session(partial(pages.begun, RESULTS), options.inputs, options.scratch) as (given, results, scratch):
         for title, part in parts(given).items():
             wanted = any(title.startswith(only) for only in options.only)
             if wanted and title not in results:

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import pytest
-from benchmarks import growth, inputs, limits, measure, paper, report, search
+from benchmarks import growth, inputs, limits, measure, pages, paper, report, search
 from PIL import Image
 
 from tests.conftest import PROJECT, fill_with_images
@@ -69,9 +69,16 @@ def test_the_page_shows_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mo
     machine = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"}
     rows = [{"images": n, "seconds": 50 + n / 20, "peak_mb": 1000 + n / 100} for n in growth.COUNTS]
     results: dict[str, Any] = {"images": "cats", "machine": machine, "runs": {"xception float32": RUNS}}
-    report.write({**results, "limits": {"xception float32": LIMITS}, "growth": {"title": "x", "rows": rows}})
+    other: dict[str, Any] = {**results, "machine": machine | {"processor": "two, 4 cores"}, "runs": {}}
+    report.write(
+        [
+            {**results, "limits": {"xception float32": LIMITS}, "growth": {"title": "x", "rows": rows}},
+            {**other, "limits": {}, "growth": {}},
+        ]
+    )
     text = (tmp_path / "results.md").read_text()
     assert "| xception float32 | block14_sepconv1 | 3 | 1300 | 200 | 6.5 | 6 |" in text
+    assert re.findall("^## (.*)", text, re.MULTILINE) == ["one, 2 cores", "two, 4 cores"]
     assert "| extraction / `predict` | 2.25 | 2 |" in text
     assert "Time is 50 s and 50.0 ms an image; no run leaves that line by more than 0 %." in text
     assert "1.24 times the memory" in text
@@ -82,8 +89,27 @@ def test_the_committed_page_is_that_of_the_committed_measurements(
 ) -> None:
     monkeypatch.setattr(report, "PAGE", tmp_path / "results.md")
     (tmp_path / "results.md.j2").write_text((PROJECT / "benchmarks/results.md.j2").read_text())
-    report.write(json.loads((PROJECT / "benchmarks/results.json").read_text()))
+    report.write(list(json.loads((PROJECT / "benchmarks/results.json").read_text()).values()))
     assert (tmp_path / "results.md").read_text() == (PROJECT / "benchmarks/results.md").read_text()
+
+
+def test_measurements_of_another_kind_of_processor_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, given = tmp_path / "results.json", inputs.Inputs("cats", tmp_path, tmp_path, [], [])
+    here = {"processor": "one, 2 cores", "system": "Linux", "packages": "keras 3"}
+    monkeypatch.setattr(measure, "machine", lambda: here)
+    first = pages.begin_of_kind(path, given, again=False)
+    pages.keep_of_kind(path, first | {"runs": 1})
+    here = here | {"processor": "two, 4 cores"}
+    assert pages.keep_of_kind(path, pages.begin_of_kind(path, given, again=False)) == [
+        first | {"runs": 1},
+        first | {"machine": here},
+    ]
+    here = first["machine"]
+    assert pages.begin_of_kind(path, given, again=False) == first | {"runs": 1}
+    assert pages.begin_of_kind(path, given, again=True) == first
+    here = here | {"packages": "keras 4"}
+    with pytest.raises(SystemExit, match="other packages than these: begin anew with --again"):
+        pages.begin_of_kind(path, given, again=False)
 
 
 TRIAL = {
