@@ -59,18 +59,18 @@ class Convolution(layers.Layer):
         scale, bias = self._find_scale_and_bias()
         if isinstance(layer, layers.DepthwiseConv2D):
             outputs = self._convolve_depth(inputs, layer.kernel * ops.reshape(scale, layer.kernel.shape[2:]))
+            outputs = _add(outputs, bias)
         elif isinstance(layer, layers.SeparableConv2D):
             inputs = self._convolve_depth(inputs, layer.depthwise_kernel)
-            outputs = _multiply(inputs, layer.pointwise_kernel * scale)
+            outputs = _multiply(inputs, layer.pointwise_kernel * scale, bias)
         elif _is_pointwise(layer):
             rows, columns = layer.strides
             # Without the condition the gradient is written into zeros of the same size once more.
             inputs = inputs if rows == columns == 1 else inputs[:, ::rows, ::columns]
-            outputs = _multiply(inputs, layer.kernel * scale)
+            outputs = _multiply(inputs, layer.kernel * scale, bias)
         else:
-            outputs = layer.convolution_op(inputs, layer.kernel * scale)
-        # TensorFlow joins this operation with the one before and with the activation behind.
-        return layer.activation(outputs if bias is None else tf.nn.bias_add(outputs, bias))
+            outputs = _add(layer.convolution_op(inputs, layer.kernel * scale), bias)
+        return layer.activation(outputs)
 
     def _find_scale_and_bias(self) -> tuple[Any, Any]:
         """Return what each output channel is multiplied by and what is added; None where nothing is."""
@@ -88,8 +88,15 @@ class Convolution(layers.Layer):
         return ops.depthwise_conv(inputs, kernel, layer.strides, layer.padding, dilation_rate=layer.dilation_rate)
 
 
-def _multiply(inputs: Any, kernel: Any) -> Any:
-    return ops.tensordot(inputs, ops.reshape(kernel, kernel.shape[2:]), axes=1)
+def _multiply(inputs: Any, kernel: Any, bias: Any) -> Any:
+    of_channels = ops.reshape(inputs, (-1, inputs.shape[-1]))
+    outputs = _add(ops.matmul(of_channels, ops.reshape(kernel, kernel.shape[2:])), bias)
+    return ops.reshape(outputs, (-1, *inputs.shape[1:-1], kernel.shape[-1]))
+
+
+def _add(outputs: Any, bias: Any) -> Any:
+    # TensorFlow joins this operation with the one before it, and does not join an addition.
+    return outputs if bias is None else tf.nn.bias_add(outputs, bias)
 
 
 def _find_pairs(model: keras.Model) -> dict[int, layers.Layer]:
