@@ -61,6 +61,7 @@ def _measure_case(
                     "peak_mb": outcome.run.peak_mb,
                     "epoch_seconds": outcome.epoch_seconds,
                     "stages": outcome.stages,
+                    "parts": outcome.parts,
                     "accuracy": outcome.accuracy,
                     "test_images": outcome.test_images,
                 }

@@ -13,6 +13,7 @@ from benchmarks import measure
 from benchmarks.inputs import ROOT, Case, weights_setting
 from unfreeze import files
 from unfreeze.paths import Paths
+from unfreeze.planning import measurements
 from unfreeze.settings.params import load
 
 # The guide's own settings, as far as the two can be alike.
@@ -42,6 +43,7 @@ class Outcome:
     Args:
         run: What it took.
         stages: Seconds by stage, DVC's own work after it included.
+        parts: Seconds of each stage's process before its own work began (`start`) and in it (`work`).
         epoch_seconds: One epoch of fine-tuning, with its validation.
         accuracy: On the test fold.
         test_images: Number of images in the test fold.
@@ -49,6 +51,7 @@ class Outcome:
 
     run: measure.Run
     stages: dict[str, float]
+    parts: dict[str, dict[str, float]]
     epoch_seconds: float
     accuracy: float
     test_images: int
@@ -116,6 +119,10 @@ def run(paths: Paths, case: Case) -> Outcome:
     return Outcome(
         run=taken,
         stages=stage_seconds(taken),
+        parts={
+            found.stage: {"start": found.start_seconds, "work": found.seconds - found.start_seconds}
+            for found in measurements.read(paths.measurements)
+        },
         epoch_seconds=epochs[-1] / EPOCHS,
         accuracy=scores["accuracy"],
         test_images=scores["images"],

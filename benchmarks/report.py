@@ -65,7 +65,35 @@ def summary(title: str, runs: dict[str, Any], limits: dict[str, Any] | None) -> 
     if limits:
         result["limits"] = limits
         result["bound"] = bound(limits, round(ours[0]["test_images"] / TEST), ours)
+    measured = [run for run in ours if run.get("parts")]
+    if measured:
+        result["seconds_of"] = divide_seconds(measured)
     return result
+
+
+def divide_seconds(ours: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return where the seconds of a run go, stage by stage, and in all: the medians of the runs.
+
+    `start` is the start of the stage's process and of its libraries, `work` its own work, and `dvc` what DVC does
+    before and after it.
+
+    Args:
+        ours: Runs with their parts.
+    """
+
+    def median(name: str, part: str) -> float:
+        return statistics.median(run["parts"][name][part] for run in ours)
+
+    rows: list[dict[str, Any]] = []
+    for name in _list_stages():
+        if all(name in run["parts"] and name in run["stages"] for run in ours):
+            row: dict[str, Any] = {"stage": name, "start": median(name, "start"), "work": median(name, "work")}
+            taken = statistics.median(run["stages"][name] for run in ours)
+            rows.append(row | {"dvc": taken - row["start"] - row["work"]})
+    before = statistics.median(run["seconds"] - sum(run["stages"].values()) for run in ours)
+    rows.append({"stage": "before the first", "start": 0.0, "work": 0.0, "dvc": before})
+    total = {part: sum(row[part] for row in rows) for part in ("start", "work", "dvc")}
+    return [*rows, {"stage": "all"} | total]
 
 
 def bound(limits: dict[str, Any], images: int, ours: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What is kept of a stage that ran."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
     paths.raw.mkdir(parents=True)
     (paths.raw / "a.png").write_bytes(b"12345")
     paths.raw_index.write_text("path,label\na.png,cat\n")
-    with measure_stage(paths, "check", None, params):
-        pass
+    with measure_stage(paths, "check", None, params) as tell_begun:
+        tell_begun()
+        time.sleep(0.05)
     (found,) = read(paths.measurements)
+    assert 0 < found.start_seconds < found.seconds - 0.04
     assert (found.stage, found.images, found.raw_bytes, found.machine) == ("check", 1, 5, name_machine())
     assert found.seconds > 0 and found.peak_mb > 1
     assert found.settings["preprocess"] == {"image_size": 160}

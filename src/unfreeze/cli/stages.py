@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import inspect
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,8 @@ def _run(options: argparse.Namespace) -> None:
     params = None if options.stage == "code" else load(paths.params)
     backbone = getattr(options, "backbone", None)
     _count_down(paths, options.stage, backbone, params)
-    with measure_stage(paths, options.stage, backbone, params):
-        run_stage(options.stage, params, paths, backbone=backbone)
+    with measure_stage(paths, options.stage, backbone, params) as tell_begun:
+        run_stage(options.stage, params, paths, backbone=backbone, tell_begun=tell_begun)
 
 
 def _count_down(paths: Paths, name: str, backbone: str | None, params: Params | None) -> None:
@@ -81,7 +82,14 @@ def _count_down(paths: Paths, name: str, backbone: str | None, params: Params | 
         console.count_down(rest.own, rest.after)
 
 
-def run_stage(name: str, params: Params | None, paths: Paths, *, backbone: str | None = None) -> None:
+def run_stage(
+    name: str,
+    params: Params | None,
+    paths: Paths,
+    *,
+    backbone: str | None = None,
+    tell_begun: Callable[[], None] = lambda: None,
+) -> None:
     """Run a stage with the settings that it declares, and hand it what its `run` names.
 
     Args:
@@ -89,6 +97,7 @@ def run_stage(name: str, params: Params | None, paths: Paths, *, backbone: str |
         params: All of params.yaml; None for a stage without settings.
         paths: The checkout.
         backbone: The backbone, for a stage that runs once a backbone.
+        tell_begun: Called when all is loaded and the stage's own work begins.
     """
     with pause_collector():
         stage: Any = importlib.import_module(f"unfreeze.stages.{name}")
@@ -109,6 +118,7 @@ def run_stage(name: str, params: Params | None, paths: Paths, *, backbone: str |
             from unfreeze.report.write import write_reports
 
             possible["write_reports"] = write_reports
+        tell_begun()
         stage.run(**{name: value for name, value in possible.items() if name in wanted})
 
 

@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Measurement(Record):
         machine: From `name_machine`.
         begun: Start of its process, seconds since 1970.
         seconds: From the start of its process to its end.
+        start_seconds: From the start of its process until its own work began; 0 in older measurements.
         peak_mb: Most memory of its process, and of the largest it started, MB of 2^20 bytes.
         images: Number of images of the study; None before they are here.
         raw_bytes: Size of the images as they came; None where the stage does not read them.
@@ -49,6 +50,7 @@ class Measurement(Record):
     machine: str
     begun: float
     seconds: float
+    start_seconds: float = 0.0
     peak_mb: float
     images: int | None
     raw_bytes: int | None
@@ -58,7 +60,9 @@ class Measurement(Record):
 
 
 @contextmanager
-def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params | None) -> Iterator[None]:
+def measure_stage(
+    paths: Paths, stage: str, backbone: str | None, params: Params | None
+) -> Iterator[Callable[[], None]]:
     """Measure a stage that fills the life of this process, and keep what it took.
 
     Nothing is kept of a stage that failed, and of one that goes on where a killed one had stopped: it took less
@@ -69,12 +73,16 @@ def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params
         stage: Name of the stage.
         backbone: The backbone, for a stage that runs once a backbone.
         params: All of params.yaml; None for a stage without settings.
+
+    Yields:
+        What is called when the stage's own work begins.
     """
     resumed = _is_begun(paths, stage, backbone)
-    yield
+    process = psutil.Process()
+    starts: list[float] = []
+    yield lambda: starts.append(time.time() - process.create_time())
     if resumed:
         return
-    process = psutil.Process()
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     values = params.model_dump(mode="json") if params else {}
     measured = Measurement(
@@ -83,6 +91,7 @@ def measure_stage(paths: Paths, stage: str, backbone: str | None, params: Params
         machine=name_machine(),
         begun=process.create_time(),
         seconds=time.time() - process.create_time(),
+        start_seconds=starts[0] if starts else 0.0,
         # Linux counts kilobytes.
         peak_mb=sum(peaks) / 1024,
         images=_count_images(paths),
