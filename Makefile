@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy, and four are no faster.
 WORKERS := -n 3
 
-.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper lint ui serve docs lock readme clean
+.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ coverage: install ## Run all tests and say which lines and branches of src none 
 
 bench: install ## Measure against the Keras guide's way and the machine's limits, into benchmarks/ (hours; goes on)
 	python -m benchmarks --inputs $(BENCH_INPUTS) --growth
+
+bench-quick: install ## Measure one small study and single steps, beside the last commit that was measured so (minutes)
+	python -m benchmarks.quick --inputs $(BENCH_INPUTS)
 
 bench-search: install ## Measure what a search costs and what unfreezing is worth, into docs/search.md (hours; goes on)
 	python -m benchmarks.search --inputs $(BENCH_INPUTS)

@@ -15,7 +15,6 @@ from typing import Any
 
 from benchmarks import growth, inputs, measure, pages, pipeline, report
 from benchmarks.opponent import measure_guide
-from unfreeze import git
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -56,7 +55,7 @@ def _measure_case(
             outcome = pipeline.run(paths, case)
             runs["ours"].append(
                 {
-                    "commit": _commit(),
+                    "commit": pipeline.name_commit(),
                     "seconds": outcome.run.seconds,
                     "peak_mb": outcome.run.peak_mb,
                     "epoch_seconds": outcome.epoch_seconds,
@@ -94,11 +93,6 @@ def _guide(case: inputs.Case, given: inputs.Inputs) -> dict[str, Any]:
 def _keep(results: dict[str, Any]) -> None:
     """Write the measurements and the page, so that an interrupted run leaves both as far as it came."""
     report.write(pages.keep_of_kind(RESULTS, results))
-
-
-def _commit() -> str:
-    """Return what is measured: the commit, `-dirty` where that which a clone takes from here differs from it."""
-    return git.require_commit(inputs.ROOT)[:7] + ("-dirty" if git.list_changed(inputs.ROOT, *pipeline.TAKEN) else "")
 
 
 def _options() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from dvc.utils.hydra import compose_and_dump
 
 from benchmarks import measure
 from benchmarks.inputs import ROOT, Case, weights_setting
-from unfreeze import files
+from unfreeze import files, git
 from unfreeze.paths import Paths
 from unfreeze.planning import measurements
 from unfreeze.settings.params import load
@@ -79,6 +79,11 @@ def clone(folder: Path, settings: list[str]) -> Paths:
         copy(ROOT / name, folder / name)
     compose(Paths(folder), settings)
     return Paths(folder)
+
+
+def name_commit() -> str:
+    """Return what is measured: the commit, `-dirty` where that which a clone takes from here differs from it."""
+    return git.require_commit(ROOT)[:7] + ("-dirty" if git.list_changed(ROOT, *TAKEN) else "")
 
 
 def compose(paths: Paths, settings: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import pytest
-from benchmarks import growth, inputs, limits, measure, pages, paper, report, search
+from benchmarks import growth, inputs, limits, measure, pages, paper, quick, report, search
 from PIL import Image
 
 from tests.conftest import PROJECT, fill_with_images
@@ -36,6 +36,7 @@ LIMITS = {
     "macs": {"prefix": 2_000_000_000, "suffix": 100_000_000},
     "images_per_second": {"keras predict": 20.0, "engine in memory": 50.0, "extraction": 45.0},
     "trainer_images_per_second": 250.0,
+    "full_depth_images_per_second": 30.0,
     "preprocess_seconds": {"this pipeline": 1.0, "Keras, bicubic": 2.0, "Keras, bilinear": 1.5},
     "layouts": [{"layout": "contiguous", "mb": 78.6, "in_order": 1e5, "shuffled": 7e4}],
 }
@@ -122,6 +123,21 @@ def test_measurements_of_another_kind_of_processor_stay(tmp_path: Path, monkeypa
     here = here | {"packages": "keras 4"}
     with pytest.raises(SystemExit, match="other packages than these: begin anew with --again"):
         pages.begin_of_kind(path, given, again=False)
+
+
+def test_a_short_measurement_is_compared_with_the_last_one_of_another_commit() -> None:
+    def run(commit: str, seconds: float, processor: str = "one") -> dict[str, Any]:
+        return {"commit": commit, "processor": processor, "images": "cats", "values": {"study, s": seconds}}
+
+    now = run("c", 30.0)
+    before = quick.find_before(now, [run("a", 50.0), run("b", 40.0), run("c", 31.0), run("d", 9.0, "two")])
+    assert before == run("b", 40.0)
+    assert [line.split() for line in quick.tabulate(now, before).splitlines()] == [
+        ["c", "b", "ratio"],
+        ["study,", "s", "30.0", "40.0", "0.75"],
+    ]
+    assert quick.find_before(now, [run("c", 31.0)]) is None
+    assert quick.tabulate(now, None).splitlines()[1].split() == ["study,", "s", "30.0"]
 
 
 TRIAL = {
