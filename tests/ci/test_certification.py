@@ -10,6 +10,7 @@ import yaml
 
 from tests.conftest import PROJECT, Checkout
 from unfreeze.ci import certification
+from unfreeze.planning.machine import name_machine
 
 # The checkouts here have no code of their own.
 CODE = {"PYTHONPATH": str(PROJECT / "src")}
@@ -161,6 +162,7 @@ def test_a_planted_wrong_verdict_is_found(committed: Checkout) -> None:
     done = committed.try_run("unfreeze", "certify", **CODE)
     assert done.returncode == 1
     assert "error: 1 of 3 outputs differ from the commit's: metrics/verdict.json" in done.stderr
+    assert f" on {name_machine()}\n" in done.stderr
 
 
 def test_a_commit_without_a_lock_is_refused(committed: Checkout) -> None:

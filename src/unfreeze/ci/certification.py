@@ -14,6 +14,7 @@ from rich.text import Text
 from unfreeze import dvc_repo, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
+from unfreeze.planning.machine import name_machine
 from unfreeze.runtime.console import log
 
 # Outputs that hold times or show them, beside the commit that they were made from: no two runs give the same.
@@ -71,7 +72,8 @@ def certify(paths: Paths) -> list[Compared]:
         if not clone.dvc_lock.exists():
             raise UnfreezeError(f"commit {commit[:12]} has no dvc.lock: run `dvc repro` and commit it")
         before = dvc_repo.read_lock(clone)
-        log.info("running commit %s again in %s", commit[:12], clone.root)
+        # The last bits depend on it.
+        log.info("running commit %s again in %s on %s", commit[:12], clone.root, name_machine())
         dvc_repo.pull_inputs(clone.root)
         dvc_repo.reproduce(clone.root, "--force", environment={"MLFLOW_TRACKING_URI": ""})
         return compare(before, dvc_repo.read_lock(clone))
