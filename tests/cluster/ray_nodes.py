@@ -1,32 +1,51 @@
 """A real cluster of Ray: several nodes on this machine."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.conftest import PROJECT
 
 MISSING = "the extra `cluster` is not installed"
+MEMORY = {"object_store_memory": 80 * 2**20}
+# Without the processes that watch logs and add machines.
+SMALL = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 
 
 @contextmanager
-def start_nodes(count: int) -> Iterator[Any]:
-    """Start a head without processors and nodes of one processor each; yields Ray's own `Cluster`."""
+def start_nodes(count: int, *, at_once: bool = True) -> Iterator[Any]:
+    """Start a head without processors and nodes of one processor each; yields Ray's own `Cluster`.
+
+    Args:
+        count: How many nodes.
+        at_once: Their processes have their libraries (`tests.warm`), or else start as Ray starts them.
+    """
     pytest.importorskip("ray", reason=MISSING)
     from ray.cluster_utils import Cluster
+
+    class QuickCluster(Cluster):
+        def add_node(self, **options: Any) -> Any:
+            # The program of what a node starts is that of its creator.
+            with pytest.MonkeyPatch.context() as patch:
+                if at_once:
+                    patch.setattr(sys, "executable", str(warm.find_programs() / "python"))
+                return super().add_node(**(MEMORY | options))
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers import what tests hand them.
         patch.setenv("PYTHONPATH", f"{PROJECT / 'src'}{os.pathsep}{PROJECT}")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        memory = {"object_store_memory": 80 * 2**20}
-        cluster = Cluster(head_node_args={"num_cpus": 0, "include_dashboard": False, **memory}, initialize_head=True)
+        # A node that was killed is counted out after five questions.
+        patch.setenv("RAY_health_check_period_ms", "500")
+        cluster = QuickCluster(head_node_args={"num_cpus": 0, **SMALL}, initialize_head=True)
         patch.setenv("RAY_ADDRESS", cluster.address)
         for _ in range(count):
-            cluster.add_node(num_cpus=1, **memory)
+            cluster.add_node(num_cpus=1)
         try:
             yield cluster
         finally:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.cluster.divided_stages import ROWS, list_works, prepare
 from tests.cluster.slow_work import slow_down
-from tests.cluster.test_ray_cluster import SETTINGS, wait_for_lines
+from tests.cluster.test_ray_cluster import SETTINGS, wait_for_end, wait_for_lines
 from tests.conftest import PROJECT
 from unfreeze.cluster.local import Local
 from unfreeze.cluster.ray_cluster import RayCluster
@@ -54,7 +54,7 @@ def lose(nodes: Any, victim: str, work: Work, journal: Path, shards: Path) -> No
 
     # As Ray sends it.
     (journal.parent / "work").write_bytes(cloudpickle.dumps((ONE_BY_ONE, work)))
-    command = [sys.executable, "-c", DRIVER, str(journal.parent / "work"), str(shards)]
+    command = [warm.find_programs() / "python", "-c", DRIVER, str(journal.parent / "work"), str(shards)]
     with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL) as driver:
         begun = wait_for_lines(journal, 3)
         if victim == "worker":
@@ -63,8 +63,10 @@ def lose(nodes: Any, victim: str, work: Work, journal: Path, shards: Path) -> No
             nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
         wait_for_lines(journal, 7)
         driver.kill()
+    wait_for_end(journal)
     if victim == "node":
-        nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        nodes.wait_for_nodes()
+        nodes.add_node(num_cpus=1)
 
 
 # Where a worker takes seconds to start, a node is removed, in whose place there is none.

@@ -4,10 +4,10 @@ import hashlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from tests import warm
 from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import PATIENCE, Checkout
 from unfreeze import files
@@ -26,7 +26,7 @@ def kill_driver(made: Checkout) -> list[Path]:
     """Begin to train, kill the stage when a seed is finished, and return what is kept."""
     folder = made.paths.finished_repeats("from_scratch")
     with subprocess.Popen(
-        [sys.executable, "-m", *COMMAND],
+        [warm.find_programs() / "unfreeze", *COMMAND[1:]],
         cwd=made.root,
         env={**os.environ, "PYTHONPATH": str(made.root / "src")},
         stderr=subprocess.PIPE,
@@ -59,7 +59,8 @@ def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(sear
         # What the killed processes derived is gone, too.
         assert not list(searchable.paths.features("x").parent.glob(".derived*"))
     with (
-        start_nodes(1) as cluster,
+        # Libraries that are loaded by Ray's own process find the number of threads that Ray sets.
+        start_nodes(1, at_once=False) as cluster,
         searchable.changed_params(study={"seeds": SEEDS[:1]}, cluster={"engine": "ray"}),
     ):
         searchable.run(*COMMAND, RAY_ADDRESS=cluster.address)

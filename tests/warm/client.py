@@ -12,11 +12,17 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SMALL = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 # Modules that are run as programs and load what the server has.
 LARGE = ("dvc", "mlflow", "unfreeze", "uvicorn")
+# What a node of Ray starts; its agents end with it.
+RAY_AGENTS = ("/ray/dashboard/agent.py", "/ray/_private/runtime_env/agent/main.py")
+RAY = (*RAY_AGENTS, "/ray/dashboard/dashboard.py", "/ray/_private/workers/default_worker.py")
 
 
 def run_real_if_small() -> None:
     """Become the real interpreter where that starts as soon."""
-    given = [argument for argument in sys.argv[1:] if argument != "-B"]
+    given = [argument for argument in sys.argv[1:] if argument not in ("-B", "-u")]
+    if given and given[0].endswith(RAY):
+        sys.argv[1:] = given
+        return
     is_large = {
         "-c": lambda code: not any(name in code for name in SMALL),
         "-m": lambda module: module.split(".")[0] in LARGE,
@@ -24,6 +30,19 @@ def run_real_if_small() -> None:
     if len(given) < 2 or given[0] not in is_large or not is_large[given[0]](given[1]):
         os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
     sys.argv[1:] = given
+
+
+def wait_for_end(server: socket.socket) -> bytes:
+    """Return how the process ended; nothing where it is an agent and the node that started this client has ended."""
+    is_agent = len(sys.argv) > 1 and sys.argv[1].endswith(RAY_AGENTS)
+    server.settimeout(1 if is_agent else None)
+    node = os.getppid()
+    while os.getppid() == node or not is_agent:
+        try:
+            return server.recv(4)
+        except TimeoutError:
+            continue
+    return b""
 
 
 def list_descriptors() -> list[int]:
@@ -67,7 +86,7 @@ def main() -> None:
     # Who reads what this process has written hears of its end when the other one ends.
     for number in descriptors:
         os.close(number)
-    status = server.recv(4)
+    status = wait_for_end(server)
     if len(status) < 4:
         os._exit(70)
     code = os.waitstatus_to_exitcode(int.from_bytes(status, "big"))

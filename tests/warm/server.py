@@ -37,6 +37,9 @@ LIBRARIES = (
     "sklearn.neighbors", "sklearn.pipeline", "sklearn.tree", "statsmodels.stats.proportion", "tensorflow",
     "uvicorn",
 )  # fmt: skip
+# What Ray and S3 load besides; the extra `cluster` may not be installed. Each process loads Ray itself, which reads
+# its environment when it is loaded.
+EXTRA = ("filelock", "msgpack", "s3fs", "wcwidth")
 # Above those that a client can have.
 SPARE = 512
 INSTALLED = Path(sys.executable).parent
@@ -167,6 +170,13 @@ def run(request: Request, base: list[str]) -> None:
         _, module_name, *arguments = request.arguments
         sys.argv[:], sys.path[:] = [module_name, *arguments], [str(Path.cwd()), *own, *base]
         runpy.run_module(module_name, run_name="__main__", alter_sys=True)
+    elif request.name == "python" and request.arguments[0] != "-c":
+        script = request.arguments[0]
+        if script.endswith(("/agent.py", "/agent/main.py")):
+            # It ends when its parent is no longer the node of this number.
+            os.environ["RAY_RAYLET_PID"] = str(os.getppid())
+        sys.argv[:], sys.path[:] = request.arguments, [str(Path(script).parent), *own, *base]
+        runpy.run_path(script, run_name="__main__")
     elif request.name == "python":
         _, code, *arguments = request.arguments
         sys.argv[:], sys.path[:] = ["-c", *arguments], ["", *own, *base]
@@ -229,6 +239,9 @@ def main() -> None:
     gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
+    for name in EXTRA:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.freeze()
     gc.enable()
     request = Server(folder, owner).serve()
