@@ -32,12 +32,12 @@ def kill_driver(made: Checkout) -> list[Path]:
         stderr=subprocess.PIPE,
     ) as running:
         until = time.monotonic() + PATIENCE
-        while not list(folder.glob("*.keras")):
+        while not list(folder.glob("[!.]*.keras")):
             assert running.poll() is None, running.stderr and running.stderr.read()
             assert time.monotonic() < until
             time.sleep(0.02)
         running.send_signal(signal.SIGKILL)
-    return list(folder.glob("*.keras"))
+    return list(folder.glob("[!.]*.keras"))
 
 
 def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(searchable: Checkout) -> None:
