@@ -19,9 +19,10 @@ RAY = (*RAY_AGENTS, "/ray/dashboard/dashboard.py", "/ray/_private/workers/defaul
 
 def run_real_if_small() -> None:
     """Become the real interpreter where that starts as soon."""
-    given = [argument for argument in sys.argv[1:] if argument not in ("-B", "-u")]
-    if given and given[0].endswith(RAY):
-        sys.argv[1:] = given
+    given = [argument for argument in sys.argv[1:] if argument != "-B"]
+    script = next((argument for argument in given if argument != "-u"), "")
+    if script.endswith(RAY):
+        sys.argv[1:] = given[given.index(script) :]
         return
     is_large = {
         "-c": lambda code: not any(name in code for name in SMALL),
