@@ -1,12 +1,14 @@
 """Running a command and seeing what it takes: wall time by line of output, and the largest process."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
 
@@ -65,6 +67,12 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
         end = "\n".join(line for _, line in lines[-30:])
         raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}:\n{end}")
     return Run(seconds, usage.ru_maxrss / 1024, lines)
+
+
+def read_result(taken: Run) -> dict[str, Any]:
+    """Return the last line of output that is a JSON object."""
+    result: dict[str, Any] = json.loads(next(line for _, line in reversed(taken.lines) if line.startswith("{")))
+    return result
 
 
 def machine() -> dict[str, str]:

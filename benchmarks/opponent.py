@@ -1,6 +1,5 @@
 """The opponent's side: the Keras guide's way, as a process of its own."""
 
-import json
 import sys
 from typing import Any
 
@@ -27,4 +26,4 @@ def measure_guide(
         *("--size", str(pipeline.SIZE), "--head-epochs", str(head_epochs), "--epochs", str(epochs)),
     ]
     taken = measure.run(command, folder=inputs.ROOT)
-    return taken, json.loads(next(line for _, line in reversed(taken.lines) if line.startswith("{")))
+    return taken, measure.read_result(taken)

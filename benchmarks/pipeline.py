@@ -33,7 +33,8 @@ SETTINGS = (
 # What a clone has from the checkout as it stands, not from its last commit.
 TAKEN = ("conf", "src", "dvc.yaml")
 STARTED = re.compile(r"Running stage '([a-z]+)")
-TRAINED = re.compile(rf"fine-tuning: {EPOCHS} of {EPOCHS}, (\d+) s gone")
+# Of the last epoch: their number, and the seconds of all.
+TRAINED = re.compile(r"fine-tuning: (\d+) of \1, (\d+) s gone")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def weights_settings(case: Case) -> list[str]:
 def run(paths: Paths, case: Case) -> Outcome:
     """Run a clone's stages up to the test accuracy, with every process start counted."""
     taken = measure.run(["dvc", "repro", f"evaluate@{case.name}"], folder=paths.root)
-    epochs = [int(found[1]) for _, line in taken.lines if (found := TRAINED.search(line))]
+    ends = [found for _, line in taken.lines if (found := TRAINED.search(line))]
     scores = files.read_json(paths.evaluation(case.name))
     return Outcome(
         run=taken,
@@ -128,7 +129,7 @@ def run(paths: Paths, case: Case) -> Outcome:
             found.stage: {"start": found.start_seconds, "work": found.seconds - found.start_seconds}
             for found in measurements.read(paths.measurements)
         },
-        epoch_seconds=epochs[-1] / EPOCHS,
+        epoch_seconds=int(ends[-1][2]) / int(ends[-1][1]),
         accuracy=scores["accuracy"],
         test_images=scores["images"],
     )
