@@ -24,7 +24,7 @@ BENCH_INPUTS ?= ../shared
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy, and four are no faster.
 WORKERS := -n 3
 
-.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper lint ui serve docs lock readme clean
+.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,10 @@ bench-search: install ## Measure what a search costs and what unfreezing is wort
 bench-paper: install ## Run the course report's study again, with right and with wrong pixels, into docs/paper.md (hours; goes on)
 	python -m benchmarks.paper --inputs $(BENCH_INPUTS)
 
+# Another environment that has the peers: make bench-peers PEERS_PYTHON=/path/to/bin/python.
+bench-peers: install ## Measure against fastai and timm, installed into .bench (5 GB), into benchmarks/peers.md (hours; goes on)
+	python -m benchmarks.peers --inputs $(BENCH_INPUTS) $(if $(PEERS_PYTHON),--python "$(PEERS_PYTHON)")
+
 bench-ledger: install ## Measure `unfreeze sync` with 1,000 runs, into benchmarks/ledger.md (minutes)
 	python -m benchmarks.ledger
 
@@ -128,4 +132,4 @@ lock: install ## Resolve requirements.lock and requirements-cluster.lock anew
 	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements-cluster.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold
-	rm -rf $(VENV) build reports/data_docs dvc_plots
+	rm -rf $(VENV) .bench build reports/data_docs dvc_plots
