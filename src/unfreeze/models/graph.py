@@ -156,9 +156,12 @@ def find_first_trainable(backbone: keras.Model, point: UnfreezePoint, starts: Se
 
 def list_producers(operation: Any) -> list[Any]:
     """Return the operations whose outputs an operation of a functional model takes; none for its input."""
-    if isinstance(operation, keras.layers.InputLayer):
-        return []
-    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
+    return [] if isinstance(operation, keras.layers.InputLayer) else find_producers(operation.input)
+
+
+def find_producers(tensors: Any) -> list[Any]:
+    """Return the operation of a functional model that made each of some tensors."""
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(tensors)]
 
 
 def _find_start_of_share(backbone: keras.Model, share: float) -> int:

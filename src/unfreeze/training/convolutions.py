@@ -103,7 +103,7 @@ def _find_pairs(model: keras.Model) -> dict[int, layers.Layer]:
     """Return the convolution before each BatchNorm that can be folded into it, by the identity of the BatchNorm."""
     operations = model.operations
     users = Counter(id(producer) for operation in operations for producer in graph.list_producers(operation))
-    users.update(id(tensor._keras_history.operation) for tensor in model.outputs)
+    users.update(map(id, graph.find_producers(model.outputs)))
     pairs: dict[int, layers.Layer] = {}
     for operation in operations:
         if isinstance(operation, keras.Model):
