@@ -82,6 +82,7 @@ def _start_processes_at_once(request: pytest.FixtureRequest) -> None:
 
         multiprocessing.spawn.set_executable(str(warm.find_programs() / "python"))
         find_digests(Paths(PROJECT))
+        _find_scripts()
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +94,21 @@ def real_processes() -> Iterator[None]:
     multiprocessing.spawn.set_executable(before)
 
 
-def hand_on_digests(paths: Paths) -> None:
-    """Give a copy of this checkout the digests of its code: computing them takes a second in each."""
-    known = Paths(PROJECT).known_code
-    if known.exists():
-        paths.planning.mkdir(parents=True, exist_ok=True)
-        shutil.copy(known, paths.known_code)
+def _find_scripts() -> None:
+    """Keep the script of the report's charts in this checkout, once for all runs of the tests."""
+    if not list(Paths(PROJECT).planning.glob("vega-*.js")):
+        from unfreeze.figures import vega
+
+        vega.find_scripts(Paths(PROJECT).planning)
+
+
+def hand_on_known(paths: Paths) -> None:
+    """Give a copy of this checkout the digests of its code and the charts' script: each takes a second to compute."""
+    known = Paths(PROJECT).planning
+    for path in [Paths(PROJECT).known_code, *known.glob("vega-*.js")]:
+        if path.exists():
+            paths.planning.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, paths.planning)
 
 
 def _reset_log() -> None:
@@ -242,7 +252,7 @@ class Checkout:
         self.run("git", "init", "--quiet")
         self.run("git", "config", "user.email", "test@example.org")
         self.run("git", "config", "user.name", "test")
-        hand_on_digests(self.paths)
+        hand_on_known(self.paths)
         self.commit()
 
     def clone(self, root: Path, *options: str) -> Checkout:
@@ -255,7 +265,7 @@ class Checkout:
         """Return a checkout that is there already."""
         made = object.__new__(cls)
         made.root, made.paths = root, Paths(root)
-        hand_on_digests(made.paths)
+        hand_on_known(made.paths)
         return made
 
     def commit(self) -> None:

@@ -5,11 +5,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.report.conftest import study_data, verdict
+from tests.report.conftest import study, study_data, verdict
 from tests.warm import find_programs
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
@@ -189,6 +190,26 @@ def test_a_specification_that_is_not_valid_is_named(paths: Paths) -> None:
     chart.spec["layer"][0]["mark"] = {"type": "no such mark"}
     with pytest.raises(UnfreezeError, match="the chart 'title' is not valid Vega-Lite"):
         vega.write_png([chart], "title", paths.study_chart("broken"))
+
+
+def test_every_specification_is_valid_vega_lite() -> None:
+    entries, of_costs = load_charts(), study().charts
+    drawn = [chart for entry in entries.of_costs.values() for chart in entry.draw(of_costs)]
+    drawn += [chart for entry in entries.of_study.values() for chart in entry.draw(of_costs.study)]
+    for data in of_costs.study.backbones.values():
+        drawn += [chart for entry in entries.of_backbone.values() for chart in entry.draw(data)]
+    assert len(drawn) > len(entries.of_backbone)
+    for chart in drawn:
+        alt.LayerChart.from_dict(chart.spec, validate=True)
+
+
+def test_the_charts_script_is_kept_for_the_next_report(tmp_path: Path) -> None:
+    bundled = vega.bundle_scripts()
+    assert vega.find_scripts(tmp_path / "kept") == bundled
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert vega.find_scripts(tmp_path / "kept") == bundled == kept.read_bytes().decode()
+    # A folder that cannot be made costs time and nothing else.
+    assert vega.find_scripts(kept / "below") == bundled
 
 
 def test_the_page_and_the_png_have_one_specification() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def build_spec(*layers: alt.Chart, height: int) -> dict[str, Any]:
         *layers: What to draw, the lowest layer first. Names given by users are data and domains, never expressions.
         height: Height of the plot, pixels.
     """
-    spec = alt.LayerChart(layer=list(layers), width="container", height=height, autosize=FIT).to_dict()
+    chart = alt.LayerChart(layer=list(layers), width="container", height=height, autosize=FIT)
+    # Altair compares each part with the whole schema, a third of the time; `write_png` refuses what cannot be drawn.
+    spec = chart.to_dict(validate=False)
     return {name: value for name, value in spec.items() if name not in ("$schema", "config")}
 
 
@@ -58,6 +61,26 @@ def make_data(frame: pd.DataFrame) -> alt.Data:
     return alt.Data(values=json.loads(frame.to_json(orient="records", double_precision=DECIMALS)))
 
 
+def find_scripts(folder: Path | None = None) -> str:
+    """Return what `bundle_scripts` does, which takes more than a second, as it was kept by an earlier report.
+
+    Args:
+        folder: Where the script is kept; None bundles it.
+    """
+    if folder is None:
+        return bundle_scripts()
+    kept = folder / f"vega-{vl_convert.__version__}-{_read_version()}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_bytes().decode()
+    script = bundle_scripts()
+    # Where nothing can be kept, it is bundled again.
+    with suppress(OSError, UnfreezeError):
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(kept, script)
+    return script
+
+
+@functools.cache
 def bundle_scripts() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that names no other host but XML's namespaces.
 

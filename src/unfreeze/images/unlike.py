@@ -1,5 +1,6 @@
 """Images that are no photographs of what a model was trained on, drawn by seed, to see whether it refuses them."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -35,9 +36,11 @@ def _draw_text(size: int, random: np.random.Generator) -> Image.Image:
     """Return a page of words in Pillow's own font, a little turned and grey, as a scanner gives it."""
     page = Image.new("RGB", (size, size), (int(random.integers(225, 256)),) * 3)
     canvas, font = ImageDraw.Draw(page), ImageFont.load_default(max(6, size // 16))
+    # Pillow spends time on letters beyond the edge, too: no letter is narrower than the space.
+    visible = size // int(font.getlength(" ")) + 1
     for top in range(size // 16, size, max(8, size // 12)):
         words = ["".join(map(chr, random.integers(97, 123, random.integers(*LETTERS)))) for _ in range(WORDS)]
-        canvas.text((size // 16, top), " ".join(words), fill=(30, 30, 30), font=font)
+        canvas.text((size // 16, top), " ".join(words)[:visible], fill=(30, 30, 30), font=font)
     return page.rotate(float(random.uniform(-3, 3)), Image.Resampling.BICUBIC, fillcolor=page.getpixel((0, 0)))
 
 
@@ -67,12 +70,17 @@ def _draw_shapes(size: int, random: np.random.Generator) -> Image.Image:
 
 def _cut_photograph(size: int, random: np.random.Generator) -> Image.Image:
     """Return a square piece of one of the two photographs that scikit-learn brings with it: a temple, a flower."""
-    photographs = load_sample_images().images
+    photographs = _load_photographs()
     photograph = photographs[random.integers(len(photographs))]
     side = int(random.integers(PIECE, min(photograph.shape[:2]) + 1))
     top, left = (int(random.integers(0, whole - side + 1)) for whole in photograph.shape[:2])
     piece = Image.fromarray(photograph[top : top + side, left : left + side])
     return piece.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+@functools.cache
+def _load_photographs() -> list[np.ndarray]:
+    return list(load_sample_images().images)
 
 
 def _choose_colour(random: np.random.Generator) -> tuple[int, int, int]:

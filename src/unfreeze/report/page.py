@@ -1,5 +1,6 @@
 """The study as one HTML file that loads nothing."""
 
+from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from unfreeze.report.study import Study
 from unfreeze.report.text import sort_findings
 
 
-def build_page(study: Study) -> str:
+def build_page(study: Study, *, kept: Path | None = None) -> str:
     """Return the report.
 
     Its charts are drawn by a script in the page that may evaluate no text as code; a policy in the page keeps every
@@ -27,9 +28,10 @@ def build_page(study: Study) -> str:
 
     Args:
         study: The results.
+        kept: The folder in which the charts' script is kept for the next report.
     """
     verdict = study.verdict
-    scripts = [vega.bundle_scripts(), rendering.render_page("report.js.j2")]
+    scripts = [vega.find_scripts(kept), rendering.render_page("report.js.j2")]
     return rendering.render_page(
         "report.html.j2",
         title=f"{verdict.study.name} on {verdict.study.data}",

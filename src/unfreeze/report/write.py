@@ -56,5 +56,5 @@ def write_reports(paths: Paths, backbones: Sequence[str]) -> Study:
     study = read_study(paths, backbones)
     join_report(study).write(paths.report_json)
     files.write_text(paths.report_markdown, text.format_report(study))
-    files.write_text(paths.report_html, page.build_page(study))
+    files.write_text(paths.report_html, page.build_page(study, kept=paths.planning))
     return study
