@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +19,16 @@ SMALL = {"include_dashboard": False, "include_log_monitor": False, "no_monitor":
 
 
 @contextmanager
-def start_nodes(count: int, *, at_once: bool = True) -> Iterator[Any]:
-    """Start a head without processors and nodes of one processor each; yields Ray's own `Cluster`.
+def start_nodes(count: int, *, checkout: Path = PROJECT, at_once: bool = True) -> Iterator[Any]:
+    """Start a head without processors and nodes of one processor each.
 
     Args:
         count: How many nodes.
+        checkout: Whose code they run.
         at_once: Their processes have their libraries (`tests.warm`), or else start as Ray starts them.
+
+    Yields:
+        Ray's own `Cluster`.
     """
     pytest.importorskip("ray", reason=MISSING)
     from ray.cluster_utils import Cluster
@@ -38,7 +43,7 @@ def start_nodes(count: int, *, at_once: bool = True) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers import what tests hand them.
-        patch.setenv("PYTHONPATH", f"{PROJECT / 'src'}{os.pathsep}{PROJECT}")
+        patch.setenv("PYTHONPATH", f"{checkout / 'src'}{os.pathsep}{PROJECT}")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         # A node that was killed is counted out after five questions.
         patch.setenv("RAY_health_check_period_ms", "500")

@@ -273,6 +273,8 @@ def test_only_what_decides_the_network_counts(folder: Path) -> None:
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
     made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs]", "study.baseline=mine",
                                 "+weights.mine=random", "unfreeze.candidates.default=[auto]",
+                                # tests/stages/test_search.py searches over a backbone of one's own.
+                                "search.enabled.default=false",
                                 "checks.one_class.level=warning", "checks.below_majority.level=warning")  # fmt: skip
     write_builder(made.root, "small")
     describe(made.root, "mine", blocks=["middle", "high"])

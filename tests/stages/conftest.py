@@ -1,5 +1,6 @@
 import pytest
 
+from tests import small_network
 from tests.conftest import Checkout, checkout_with_images
 
 
@@ -9,13 +10,14 @@ def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made = checkout_with_images(
         tmp_path_factory.mktemp("searchable"),
         20,
-        "study.backbones=[mobilenetv2,from_scratch]",
-        "+weights.mobilenetv2=random",
+        "study.backbones=[small,from_scratch]",
+        "+weights.small=random",
         "search.enabled.from_scratch=true",
         "search.max_trials=4",
         "search.epochs=2",
         "unfreeze.candidates.default=[none,{blocks: 1}]",
     )
+    small_network.describe(made)
     made.run("dvc", "repro", "search")
     made.commit()
     return made

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import small_network
 from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
@@ -20,11 +21,12 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made = checkout_with_images(
         tmp_path_factory.mktemp("extracted"),
         20,
-        "study.backbones=[mobilenetv2]",
-        "+weights.mobilenetv2=random",
+        "study.backbones=[small]",
+        "+weights.small=random",
         "search.enabled.default=false",
-        "unfreeze.point.default=block_16_depthwise",
+        "unfreeze.point.default=high_depthwise",
     )
+    small_network.describe(made)
     made.run("dvc", "repro", "extract")
     made.commit()
     return made
@@ -32,7 +34,7 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def spoil(made: Checkout, how: str) -> None:
     """Do to the cache what goes wrong in the world."""
-    path = made.paths.features("mobilenetv2")
+    path = made.paths.features("small")
     whole = path.read_bytes()
     # DVC may have linked the file to its own copy: what is written here must not reach that.
     path.unlink()
@@ -57,25 +59,25 @@ def cached(content: bytes, path: Path) -> cache.Features:
 
 @pytest.mark.parametrize("how", ["one byte changed", "half written"])
 def test_a_spoilt_cache_is_mended_by_the_next_run(extracted: Checkout, how: str) -> None:
-    before = files.hash_file(extracted.paths.features("mobilenetv2"))
+    before = files.hash_file(extracted.paths.features("small"))
     spoil(extracted, how)
     extracted.run("dvc", "repro", "extract")
-    assert files.hash_file(extracted.paths.features("mobilenetv2")) == before
+    assert files.hash_file(extracted.paths.features("small")) == before
     assert extracted.run("git", "status", "--porcelain", "--untracked-files=no") == ""
 
 
 @pytest.mark.parametrize("how", ["cut short", "another model's", "missing"])
 def test_a_spoilt_cache_is_never_trained_on(extracted: Checkout, how: str) -> None:
-    before = files.hash_file(extracted.paths.features("mobilenetv2"))
+    before = files.hash_file(extracted.paths.features("small"))
     spoil(extracted, how)
-    extracted.run("unfreeze", "search", "mobilenetv2")
-    done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
+    extracted.run("unfreeze", "search", "small")
+    done = extracted.try_run("unfreeze", "finetune", "small")
     assert done.returncode == 1
-    assert "data/features/mobilenetv2.h5" in done.stderr
+    assert "data/features/small.h5" in done.stderr
     assert "delete it and run `dvc repro` again" in done.stderr
-    assert not extracted.paths.model("mobilenetv2").exists()
+    assert not extracted.paths.model("small").exists()
     extracted.run("dvc", "repro", "extract")
-    assert files.hash_file(extracted.paths.features("mobilenetv2")) == before
+    assert files.hash_file(extracted.paths.features("small")) == before
 
 
 # The stage, with an engine that ends the process as `kill -9` does when it is asked for its third batch.
@@ -95,19 +97,19 @@ class Mortal(engine.Engine):
 
 engine.Engine = Mortal
 paths = Paths.here()
-run_stage("extract", load(paths.params), paths, backbone="mobilenetv2")
+run_stage("extract", load(paths.params), paths, backbone="small")
 """
 
 
 def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None:
-    path = extracted.paths.features("mobilenetv2")
+    path = extracted.paths.features("small")
     before = files.hash_file(path)
     path.unlink()
     assert extracted.try_run("python", "-c", KILLED).returncode == -signal.SIGKILL
     assert not path.exists()
     assert files.name_partial(path).exists()
-    said = extracted.run("dvc", "repro", "--force", "extract@mobilenetv2", "--single-item")
-    assert "going on with mobilenetv2.h5: 16 of 32 rows are there" in said
+    said = extracted.run("dvc", "repro", "--force", "extract@small", "--single-item")
+    assert "going on with small.h5: 16 of 32 rows are there" in said
     assert files.hash_file(path) == before
 
 
@@ -115,7 +117,7 @@ def test_killed_midway_it_goes_on_to_the_same_bytes(extracted: Checkout) -> None
 DIVIDED = {
     "check": (("check",), "check", "data/manifest.parquet"),
     "preprocess": (("preprocess",), "preprocess", "data/images.h5"),
-    "extract": (("extract", "mobilenetv2"), "extract@mobilenetv2", "data/features/mobilenetv2.h5"),
+    "extract": (("extract", "small"), "extract@small", "data/features/small.h5"),
 }
 
 
@@ -148,38 +150,38 @@ def test_finished_shards_are_taken_and_give_the_same_bytes(
 
 
 def test_a_study_in_shard_files_has_the_same_model_and_names_the_file_that_is_missing(extracted: Checkout) -> None:
-    paths, finetune = extracted.paths, ("dvc", "repro", "finetune@mobilenetv2")
+    paths, finetune = extracted.paths, ("dvc", "repro", "finetune@small")
     extracted.run(*finetune)
-    model = files.hash_file(paths.model("mobilenetv2"))
-    folders = [paths.images.with_suffix(".shards"), paths.features("mobilenetv2").with_suffix(".shards")]
+    model = files.hash_file(paths.model("small"))
+    folders = [paths.images.with_suffix(".shards"), paths.features("small").with_suffix(".shards")]
     with extracted.changed_params(cluster={"max_file_gb": 2e-5, "rows_per_shard": 5}):
         extracted.run(*finetune)
-        assert files.hash_file(paths.model("mobilenetv2")) == model
+        assert files.hash_file(paths.model("small")) == model
         contents = [{path.name: files.hash_file(path) for path in folder.iterdir()} for folder in folders]
         # Images in 7 files, activations in 4, and the list of each.
         assert [len(content) for content in contents] == [7 + 1, 4 + 1]
 
         lost = folders[1] / "00002.rows"
         lost.unlink()
-        done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
+        done = extracted.try_run("unfreeze", "finetune", "small")
         assert done.returncode == 1
-        assert "data/features/mobilenetv2.shards/00002.rows is missing: run `dvc repro` again" in done.stderr
+        assert "data/features/small.shards/00002.rows is missing: run `dvc repro` again" in done.stderr
         extracted.run("dvc", "repro", "extract")
         assert lost.exists()
 
-        extracted.run("unfreeze", "work", "extract", "mobilenetv2", "--index", "1", "--of", "2")
-        extracted.run("dvc", "repro", "--force", "--single-item", "extract@mobilenetv2")
+        extracted.run("unfreeze", "work", "extract", "small", "--index", "1", "--of", "2")
+        extracted.run("dvc", "repro", "--force", "--single-item", "extract@small")
         assert {path.name: files.hash_file(path) for path in folders[1].iterdir()} == contents[1]
     shutil.rmtree(paths.shards)
-    paths.model("mobilenetv2").unlink()
+    paths.model("small").unlink()
     extracted.run("dvc", "repro", "extract")
     assert [[path.name for path in folder.iterdir()] for folder in folders] == [["files.json"], ["files.json"]]
 
 
 @pytest.fixture(scope="module")
-def three_nodes() -> Iterator[Any]:
+def three_nodes(extracted: Checkout) -> Iterator[Any]:
     """Run a cluster of three nodes."""
-    with start_nodes(3) as cluster:
+    with start_nodes(3, checkout=extracted.root) as cluster:
         yield cluster
 
 
@@ -202,9 +204,9 @@ def test_machines_of_a_cluster_give_the_same_bytes(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("extract", "vgg16", "--index", "0", "--of", "2"), "'vgg16': expected one of the study's, mobilenetv2"),
-        (("extract", "--index", "0", "--of", "2"), "backbone None: expected one of the study's, mobilenetv2"),
-        (("extract", "mobilenetv2", "--index", "2", "--of", "2"), "--index 2 --of 2: expected an index from 0"),
+        (("extract", "vgg16", "--index", "0", "--of", "2"), "'vgg16': expected one of the study's, small"),
+        (("extract", "--index", "0", "--of", "2"), "backbone None: expected one of the study's, small"),
+        (("extract", "small", "--index", "2", "--of", "2"), "--index 2 --of 2: expected an index from 0"),
         (("report", "--index", "0", "--of", "1"), "invalid choice: 'report'"),
     ],
 )
@@ -219,25 +221,23 @@ def test_training_without_an_epoch_says_so_and_saves_no_model(extracted: Checkou
     params = yaml.safe_load(extracted.paths.params.read_text())
     phases = {name: {"default": {**params["train"][name]["default"], "epochs": 0}} for name in ("head", "finetune")}
     with extracted.changed_params(train=phases):
-        extracted.run("unfreeze", "search", "mobilenetv2")
-        done = extracted.try_run("unfreeze", "finetune", "mobilenetv2")
+        extracted.run("unfreeze", "search", "small")
+        done = extracted.try_run("unfreeze", "finetune", "small")
     assert done.returncode == 1
     assert "or give train.head or train.finetune an epoch" in done.stderr
-    assert not extracted.paths.model("mobilenetv2").exists()
+    assert not extracted.paths.model("small").exists()
 
 
-@pytest.mark.parametrize(
-    ("max_gb", "cut", "stored"), [(4e-5, "block_15_add", True), (1e-6, "block_16_expand_relu", False)]
-)
+@pytest.mark.parametrize(("max_gb", "cut", "stored"), [(4e-5, "middle_add", True), (1e-6, "high_relu", False)])
 def test_without_room_less_is_stored_and_training_goes_on(
     extracted: Checkout, max_gb: float, cut: str, stored: bool
 ) -> None:
     with extracted.changed_params(extract={"max_gb": max_gb}):
-        said = extracted.run("dvc", "repro", "finetune@mobilenetv2")
-    plan = cache.read(extracted.paths.features("mobilenetv2"), {}).plan
+        said = extracted.run("dvc", "repro", "finetune@small")
+    plan = cache.read(extracted.paths.features("small"), {}).plan
     assert (plan.determined_by["cut"], plan.stored) == (cut, stored)
-    assert ("cut behind block_15_add instead" if stored else "computed in every epoch") in said
-    assert extracted.paths.model("mobilenetv2").exists()
-    assert not extracted.paths.derived_features("mobilenetv2").exists()
-    extracted.paths.model("mobilenetv2").unlink()
+    assert ("cut behind middle_add instead" if stored else "computed in every epoch") in said
+    assert extracted.paths.model("small").exists()
+    assert not extracted.paths.derived_features("small").exists()
+    extracted.paths.model("small").unlink()
     extracted.run("dvc", "repro", "extract")

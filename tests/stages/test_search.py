@@ -23,7 +23,7 @@ from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best
 
 
-def result(made: Checkout, backbone: str = "mobilenetv2") -> dict[str, Any]:
+def result(made: Checkout, backbone: str = "small") -> dict[str, Any]:
     return files.read_json(made.paths.search(backbone))
 
 
@@ -36,24 +36,24 @@ def runs_of(made: Checkout) -> dict[str, mlflow.entities.Run]:
 
 
 def test_a_search_leaves_its_trials_and_the_best(searchable: Checkout) -> None:
-    found = SearchResult.read(searchable.paths.search("mobilenetv2"))
+    found = SearchResult.read(searchable.paths.search("small"))
     assert [trial.trial for trial in found.trials] == [0, 1, 2, 3]
     assert found.best == choose_best(found.trials)
     configured = found.trials[0]
-    assert (configured.unfreeze_from, configured.settings) == ("block_16_expand", {"learning_rate": 1e-4})
+    assert (configured.unfreeze_from, configured.settings) == ("high_expand", {"learning_rate": 1e-4})
     assert found.gain_over_configured
     gain = found.gain_over_configured["log_loss"]
     assert gain.low <= gain.mean <= gain.high
-    assert len(pd.read_csv(searchable.paths.trials("mobilenetv2"))) == 4
-    assert not searchable.paths.search_folder("mobilenetv2").exists()
+    assert len(pd.read_csv(searchable.paths.trials("small"))) == 4
+    assert not searchable.paths.search_folder("small").exists()
     assert not list(searchable.paths.features("x").parent.glob(".derived*"))
 
 
 def test_each_trial_is_a_run_with_its_epochs(searchable: Checkout) -> None:
     runs = runs_of(searchable)
     for trial in result(searchable)["trials"]:
-        run = runs[f"mobilenetv2 trial {trial['trial']}"]
-        assert run.data.tags["mlflow.parentRunId"] == runs["mobilenetv2"].info.run_id
+        run = runs[f"small trial {trial['trial']}"]
+        assert run.data.tags["mlflow.parentRunId"] == runs["small"].info.run_id
         assert run.data.params["unfreeze_from"] == trial["unfreeze_from"]
         assert float(run.data.params["learning_rate"]) == trial["settings"]["learning_rate"]
         assert run.data.metrics["score"] == trial["score"]
@@ -87,33 +87,33 @@ class Mortal(trials.Trials):
 
 trials.Trials = Mortal
 paths = Paths.here()
-run_stage("search", load(paths.params), paths, backbone="mobilenetv2")
+run_stage("search", load(paths.params), paths, backbone="small")
 """
 
 
 def test_killed_it_goes_on_to_the_same_trials(searchable: Checkout) -> None:
-    before = searchable.paths.search("mobilenetv2").read_bytes()
+    before = searchable.paths.search("small").read_bytes()
     # A trial reports four times: the second dies after its first epoch.
     assert searchable.try_run("python", "-c", KILLED, "6").returncode == -signal.SIGKILL
-    folder = searchable.paths.search_folder("mobilenetv2")
+    folder = searchable.paths.search_folder("small")
     assert [path.name for path in folder.glob("*/*.json")] == ["trial-0000.json"]
-    said = searchable.run("dvc", "repro", "--force", "--single-item", "search@mobilenetv2")
-    assert "mobilenetv2 trial 0:" not in said, "a finished trial is not repeated"
-    assert "mobilenetv2 trial 1:" in said
-    assert searchable.paths.search("mobilenetv2").read_bytes() == before
+    said = searchable.run("dvc", "repro", "--force", "--single-item", "search@small")
+    assert "small trial 0:" not in said, "a finished trial is not repeated"
+    assert "small trial 1:" in said
+    assert searchable.paths.search("small").read_bytes() == before
     assert not folder.exists()
 
 
 def test_a_space_that_changed_under_a_stopped_search_is_told(searchable: Checkout) -> None:
-    before = searchable.paths.search("mobilenetv2").read_bytes()
+    before = searchable.paths.search("small").read_bytes()
     assert searchable.try_run("python", "-c", KILLED, "6").returncode == -signal.SIGKILL
     with searchable.changed_params(search={"epochs": 1, "at_once": 2}):
-        done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+        done = searchable.try_run("unfreeze", "search", "small")
     assert done.returncode == 1
     assert "unfinished search with other settings (search.at_once 1, now 2, search.epochs 2, now 1)" in done.stderr
-    assert f"or remove {searchable.paths.search_folder('mobilenetv2')} to begin anew" in done.stderr
-    searchable.run("unfreeze", "search", "mobilenetv2")
-    assert searchable.paths.search("mobilenetv2").read_bytes() == before, "nothing was lost"
+    assert f"or remove {searchable.paths.search_folder('small')} to begin anew" in done.stderr
+    searchable.run("unfreeze", "search", "small")
+    assert searchable.paths.search("small").read_bytes() == before, "nothing was lost"
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_trials_at_once_are_those_of_one_process(
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_trials_of_a_cluster_are_those_of_this_machine(searchable: Checkout, at_once: bytes, nodes: int) -> None:
     changes: dict[str, dict[str, object]] = {"search": {"at_once": 2}, "cluster": {"engine": "ray"}}
-    with start_nodes(nodes) as cluster, searchable.changed_params(**changes):
+    with start_nodes(nodes, checkout=searchable.root) as cluster, searchable.changed_params(**changes):
         # The number of the driver's processors decides as little as that of nodes.
         bound = ["taskset", "--cpu-list", "0"] if nodes == 1 else []
         searchable.run(*bound, "unfreeze", "search", "from_scratch", RAY_ADDRESS=cluster.address)
@@ -215,31 +215,31 @@ def test_a_space_that_cannot_work_is_told_at_once(
     searchable: Checkout, changes: dict[str, dict[str, Any]], message: str
 ) -> None:
     with searchable.changed_params(**changes):
-        done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+        done = searchable.try_run("unfreeze", "search", "small")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
-    journal = searchable.paths.search_folder("mobilenetv2") / "journal.jsonl"
+    journal = searchable.paths.search_folder("small") / "journal.jsonl"
     assert not journal.exists() or not journal.read_bytes(), "what mends it starts no other search"
 
 
 def test_a_second_start_leaves_a_running_search_alone(searchable: Checkout) -> None:
-    journal = Journal(searchable.paths.search_folder("mobilenetv2") / "journal.jsonl")
-    activations = [searchable.paths.derived_features("mobilenetv2", worker) for worker in ("", "node-7")]
+    journal = Journal(searchable.paths.search_folder("small") / "journal.jsonl")
+    activations = [searchable.paths.derived_features("small", worker) for worker in ("", "node-7")]
     for folder in activations:
         folder.mkdir()
-    done = searchable.try_run("unfreeze", "search", "mobilenetv2")
+    done = searchable.try_run("unfreeze", "search", "small")
     journal.close()
     assert "is being written by another process" in done.stderr
     assert all(folder.exists() for folder in activations)
-    for folder in (searchable.paths.search_folder("mobilenetv2"), *activations):
+    for folder in (searchable.paths.search_folder("small"), *activations):
         files.remove(folder)
 
 
 def test_the_winner_is_what_is_fine_tuned(searchable: Checkout) -> None:
-    searchable.run("dvc", "repro", "finetune@mobilenetv2")
+    searchable.run("dvc", "repro", "finetune@small")
     best = result(searchable)["best"]
-    record = json.loads(searchable.paths.training("mobilenetv2").read_text())
+    record = json.loads(searchable.paths.training("small").read_text())
     assert record["chosen_by"] == "search"
     assert record["unfreeze_from"] == best["unfreeze_from"]
     assert record["learning_rate"] == best["settings"]["learning_rate"]
@@ -254,7 +254,7 @@ from unfreeze.cli.main import main
 processor, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 for stage in ("search", "finetune"):
-    main([stage, "mobilenetv2"])
+    main([stage, "small"])
 """
 
 
@@ -264,8 +264,8 @@ def test_two_devices_find_and_train_what_one_does(searchable: Checkout) -> None:
     for phase in ("head", "finetune"):
         phases[phase]["default"] |= {"dropout": 0.0, "batch_size": 7}
     with searchable.changed_params(train=phases, search={"max_trials": 2}):
-        searchable.run("unfreeze", "search", "mobilenetv2")
-        searchable.run("unfreeze", "finetune", "mobilenetv2")
+        searchable.run("unfreeze", "search", "small")
+        searchable.run("unfreeze", "finetune", "small")
         one = read_training(searchable)
         said = searchable.run("python", "-c", ON_TWO_DEVICES, UNFREEZE_DEVICES="CPU:0,CPU:1")
         assert said.count("each batch is divided among CPU:0, CPU:1") == 2
@@ -279,7 +279,7 @@ def read_training(made: Checkout) -> tuple[Any, ...]:
     import keras
 
     losses = ["loss", "val_loss"]
-    model = keras.models.load_model(made.paths.model("mobilenetv2"))
+    model = keras.models.load_model(made.paths.model("small"))
     pixels = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:])).astype("uint8")
     trials = [trial["val_loss"] for trial in result(made)["trials"]]
-    return trials, pd.read_csv(made.paths.history("mobilenetv2"))[losses], model.predict_on_batch(pixels)
+    return trials, pd.read_csv(made.paths.history("small"))[losses], model.predict_on_batch(pixels)

@@ -7,6 +7,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def find_scripts(folder: Path | None = None) -> str:
     """
     if folder is None:
         return bundle_scripts()
-    kept = folder / f"vega-{vl_convert.__version__}-{_read_version()}.js"
+    kept = folder / f"vega-{version('vl-convert-python')}-{_read_version()}.js"
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_bytes().decode()
     script = bundle_scripts()
