@@ -60,7 +60,7 @@ def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(sear
         assert not list(searchable.paths.features("x").parent.glob(".derived*"))
     with (
         # Libraries that are loaded by Ray's own process find the number of threads that Ray sets.
-        start_nodes(1, at_once=False) as cluster,
+        start_nodes(1, checkout=searchable.root, at_once=False) as cluster,
         searchable.changed_params(study={"seeds": SEEDS[:1]}, cluster={"engine": "ray"}),
     ):
         searchable.run(*COMMAND, RAY_ADDRESS=cluster.address)
