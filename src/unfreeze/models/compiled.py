@@ -1,10 +1,12 @@
 """A network that OpenVINO has compiled for one size of batch, and asynchronous requests to it."""
 
+import importlib.util
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 
+from unfreeze.errors import UnfreezeError
 from unfreeze.runtime.processors import count_processors
 from unfreeze.settings.base import Precision
 
@@ -60,6 +62,20 @@ class Compiled:
             running.append((len(batch), request))
         for count, request in running:
             yield _wait(count, request)
+
+
+def refuse_telemetry() -> None:
+    """Refuse to work where OpenVINO would report what it does.
+
+    Raises:
+        UnfreezeError: The package that reports is installed.
+    """
+    # OpenVINO's converter and NNCF send what they convert with this package, and without it work as well.
+    if importlib.util.find_spec("openvino_telemetry"):
+        raise UnfreezeError(
+            "the package openvino-telemetry is installed, by which OpenVINO reports each conversion to its makers; "
+            "requirements.lock leaves it out: `.venv/bin/python -m pip uninstall --yes openvino-telemetry`"
+        )
 
 
 def fill(batch: np.ndarray, size: int) -> np.ndarray:

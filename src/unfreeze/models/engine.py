@@ -1,9 +1,10 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
 import copy
-import importlib.util
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -11,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.models.compiled import Compiled, Hint, fill
+from unfreeze.images import store
+from unfreeze.models import quantized
+from unfreeze.models.compiled import Compiled, Hint, fill, refuse_telemetry
 from unfreeze.runtime.console import log
 from unfreeze.settings.base import Precision
 from unfreeze.settings.training import Extract
@@ -27,6 +30,7 @@ class Engine:
         batch_size: Rows a call; shorter batches are filled up and cut again, so that a row's result does not
             depend on its neighbours' number. TensorFlow takes half as many, and half again, where memory does not
             suffice.
+        quantize: Makes an 8-bit network of OpenVINO's one; None leaves it as it is.
     """
 
     def __init__(
@@ -36,17 +40,22 @@ class Engine:
         kind: Literal["auto", "openvino", "tensorflow"] = "auto",
         precision: Precision = "float32",
         batch_size: int = 8,
+        quantize: Callable[[Any], Any] | None = None,
     ) -> None:
         self.batch_size = self._rows_a_call = batch_size
         self.model_input, self.model_output = model.input, model.output
         self._compiled: Compiled | None = None
         self._precision = precision
         self._converted: Any = None
+        self._digest: str | None = None
         self._predict: Any = None
         if kind == "openvino" or (kind == "auto" and not _has_gpu()):
             refuse_telemetry()
             try:
                 self._converted = convert(model)
+                if quantize:
+                    self._converted = quantize(self._converted)
+                    self._digest = quantized.digest(self._converted)
                 self._compiled = self._compile("throughput")
             except Exception as error:  # its converter raises many kinds
                 if kind == "openvino":
@@ -60,6 +69,10 @@ class Engine:
     def name(self) -> str:
         """The engine in use."""
         return "openvino" if self._compiled is not None else "tensorflow"
+
+    def describe(self) -> dict[str, str]:
+        """Return what its outputs depend on besides the model: the engine, and the digest of an 8-bit network."""
+        return {"engine": self.name} | ({"quantized": self._digest} if self._digest else {})
 
     def resized(self, batch_size: int, *, hint: Hint) -> "Engine":
         """Return the same model for batches of another size; it is not converted again.
@@ -106,20 +119,6 @@ class Engine:
         return Compiled(self._converted, batch_size=self.batch_size, precision=self._precision, hint=hint)
 
 
-def refuse_telemetry() -> None:
-    """Refuse to work where OpenVINO would report what it does.
-
-    Raises:
-        UnfreezeError: The package that reports is installed.
-    """
-    # OpenVINO's converter and NNCF send what they convert with this package, and without it work as well.
-    if importlib.util.find_spec("openvino_telemetry"):
-        raise UnfreezeError(
-            "the package openvino-telemetry is installed, by which OpenVINO reports each conversion to its makers; "
-            "requirements.lock leaves it out: `.venv/bin/python -m pip uninstall --yes openvino-telemetry`"
-        )
-
-
 def convert(model: keras.Model) -> Any:
     """Return a model as OpenVINO's; the number of rows stays open.
 
@@ -140,7 +139,36 @@ def convert(model: keras.Model) -> Any:
 
 def make_engine(model: keras.Model, settings: Extract) -> Engine:
     """Return an engine for a model, as the settings of the extraction say."""
-    return Engine(model, kind=settings.engine, precision=settings.precision, batch_size=settings.batch_size)
+    return Engine(model, kind=settings.engine, precision=settings.whole_precision, batch_size=settings.batch_size)
+
+
+def make_pixel_engine(model: keras.Model, settings: Extract, images: Path, train: np.ndarray) -> Engine:
+    """Return an engine for frozen layers from pixels on, the only one that computes in 8 bits.
+
+    Args:
+        model: From pixels to where the backbone is cut.
+        settings: Those of the extraction.
+        images: The image store.
+        train: Rows of the training fold in the store: some of them give the ranges of 8-bit numbers.
+
+    Raises:
+        UnfreezeError: 8 bits are wanted, and the model cannot be converted or quantized.
+    """
+    # A cut before the first layer stores pixels, which are bytes.
+    if settings.precision != "int8" or not model.count_params():
+        return make_engine(model, settings)
+    quantized.require_nncf()
+    pixels = store.read_pixels(images, quantized.choose_rows(train))
+    quantize = partial(quantized.quantize, images=[image[None] for image in pixels])
+    try:
+        return Engine(model, kind="openvino", batch_size=settings.batch_size, quantize=quantize)
+    except UnfreezeError:
+        raise
+    except Exception as error:  # converters raise many kinds
+        raise UnfreezeError(
+            f"extract.precision=int8: OpenVINO cannot convert or quantize {model.name} ({error}): "
+            "set extract.precision=float32"
+        ) from error
 
 
 def use_precision(precision: Precision) -> None:

@@ -81,7 +81,7 @@ class FoldScoring:
             scorer: The model, if it is loaded already.
         """
         parts, inputs = self.list_parts(), self._digest_inputs(self.engine)
-        settings = self.extract.model_dump(mode="json", include={"precision", "batch_size"})
+        settings = {"precision": self.extract.whole_precision, "batch_size": self.extract.batch_size}
         return Work(
             self.name,
             {**inputs, **settings, "seed": self.seed, "corrupted": self.corrupted, "code": self.code},

@@ -76,7 +76,7 @@ class Job:
         corruption_images: Test images that are corrupted, 30 times each.
         reference_images: Training images that a model in use compares with, at most.
         value_bytes: Size of a stored activation.
-        half: Whether frozen layers run in bfloat16.
+        precision: Arithmetic of the frozen layers.
         in_place: Whether the images are not copied.
         training: How the backbone is trained; None for a stage that runs once.
     """
@@ -90,7 +90,7 @@ class Job:
     corruption_images: int = 0
     reference_images: int = 0
     value_bytes: int = 2
-    half: bool = False
+    precision: str = "float32"
     in_place: bool = False
     training: Training | None = None
 
@@ -134,7 +134,7 @@ def describe_job(
         corruption_images=Evaluate.model_validate(settings["evaluate"]).corruption_images,
         reference_images=Serve.model_validate(settings["serve"]).reference_images,
         value_bytes=value_bytes,
-        half=extract.precision == "bfloat16",
+        precision=extract.precision,
         in_place=bool(settings["data"].get("in_place")),
     )
     if not backbone or not network:

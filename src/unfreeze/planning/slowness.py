@@ -13,7 +13,12 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def list_slowness(
-    kind: ProcessorKind, share: float, environment: Mapping[str, str], *, architecture: str | None = None
+    kind: ProcessorKind,
+    share: float,
+    environment: Mapping[str, str],
+    *,
+    precision: str = "float32",
+    architecture: str | None = None,
 ) -> tuple[str, ...]:
     """Return a sentence for each reason why networks run slower here than they need to.
 
@@ -21,10 +26,13 @@ def list_slowness(
         kind: The kind of processor.
         share: How many processors this process has a share of.
         environment: The environment's variables.
+        precision: Arithmetic of the frozen layers.
         architecture: As `platform.machine` names it; this machine's by default.
     """
+    architecture = architecture or platform.machine()
     return (
-        *_list_of_machine(kind, share, architecture or platform.machine()),
+        *_list_of_machine(kind, share, architecture),
+        *_list_of_precision(kind, precision, architecture),
         *_list_of_environment(share, environment),
     )
 
@@ -41,6 +49,14 @@ def _list_of_machine(kind: ProcessorKind, share: float, architecture: str) -> It
         yield (
             "slow: this process may use one processor; README's times are of two: raise the quota of its container "
             "or job, or what it is bound to"
+        )
+
+
+def _list_of_precision(kind: ProcessorKind, precision: str, architecture: str) -> Iterator[str]:
+    if precision == "int8" and architecture in X86 and not kind.has_vnni:
+        yield (
+            f"slow: {kind.name} has no VNNI (avx512_vnni, avx_vnni): extract.precision=int8 takes half as long again "
+            "there and is half as far again from float32: set extract.precision=float32 if that matters"
         )
 
 

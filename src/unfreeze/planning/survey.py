@@ -71,7 +71,10 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
     if speed is None and any(stage not in ran for stage, _ in running):
         speed = machine.probe_speed()
     plan = make_plan(outlooks, study, pasts, speed or machine.Speed(), machine.measure_room(paths.root))
-    slowness = list_slowness(find_processor_kind(), measure_share(), os.environ) if running else ()
+    if not running:
+        return plan
+    kind, precision = find_processor_kind(), params.extract.precision
+    slowness = list_slowness(kind, measure_share(), os.environ, precision=precision)
     return plan.model_copy(update={"slowness": slowness})
 
 

@@ -90,7 +90,7 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
     with files.atomic(folder) as partial:
         partial.mkdir()
         convert(source.model, partial / NETWORK)
-        network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.precision)
+        network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.whole_precision)
         train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
         reference = run(network, source.images, train, f"{source.backbone}: training images to compare with")
         # The held-back images that neither the weights nor the thresholds below were fitted to.
@@ -109,7 +109,7 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
             resize=images.resize,
             max_pixels=source.max_pixels,
             temperature=source.temperature,
-            precision=extract.precision,
+            precision=extract.whole_precision,
             unsure=find_unsure(held_back, images.labels, settings.error_rate),
             unlike=find_unlike(reference.features, held_back.features, settings.false_alarms),
             calibration_images=len(calibration),

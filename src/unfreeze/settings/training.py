@@ -13,17 +13,36 @@ class Extract(Section):
 
     Args:
         engine: What runs them; `auto` takes OpenVINO and, where it cannot convert, TensorFlow.
-        precision: Arithmetic of the frozen layers. bfloat16 needs a processor that has it to be faster.
+        precision: Arithmetic of the frozen layers. bfloat16 needs a processor that has it to be faster. int8 rounds
+            the layers from pixels to the cut to 8 bits, which OpenVINO runs on the CPU.
         batch_size: Images a call.
         dtype: How activations are stored.
         max_gb: Most room that a backbone's activations at one cut may take on disk, GB.
     """
 
     engine: Literal["auto", "openvino", "tensorflow"]
-    precision: Precision
+    precision: Literal["float32", "bfloat16", "int8"]
     batch_size: int = Field(ge=1)
     dtype: Literal["float16", "float32"]
     max_gb: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _int8_has_an_engine(self) -> "Extract":
+        if self.precision == "int8" and self.engine == "tensorflow":
+            raise ValueError(
+                "precision is int8 and engine tensorflow, which has no 8-bit convolutions: set extract.engine=auto, "
+                "or extract.precision=float32"
+            )
+        return self
+
+    @property
+    def whole_precision(self) -> Precision:
+        """Arithmetic of whole models and of layers behind the cut.
+
+        It is float32 where the setting is int8: only what layers are trained on is rounded, so that scores, packages
+        and answers are those of the model that is saved, whose weights are float32.
+        """
+        return "float32" if self.precision == "int8" else self.precision
 
 
 class BlockCount(Section):

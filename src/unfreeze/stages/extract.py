@@ -132,7 +132,7 @@ def prepare(settings: Settings, paths: Paths, network: Backbone, position: int |
         position: Where it is cut; by default before the deepest unfreeze point in use, or further ahead where there
             is no room for so many activations.
     """
-    from unfreeze.models.engine import make_engine
+    from unfreeze.models.engine import make_pixel_engine
 
     backbone = network.row.name
     network.base.load_weights(paths.weights(backbone))
@@ -158,8 +158,9 @@ def prepare(settings: Settings, paths: Paths, network: Backbone, position: int |
         plan = extraction.choose_plan(plans, room)
     else:
         plan = next(plan for plan in plans if plan.position == position)
-    engine = make_engine(network.build_part(0, plan.position), settings.extract)
-    plan = replace(plan, determined_by={**plan.determined_by, "engine": engine.name})
+    part = network.build_part(0, plan.position)
+    engine = make_pixel_engine(part, settings.extract, paths.images, train.images)
+    plan = replace(plan, determined_by=plan.determined_by | engine.describe())
     return Extraction(plan, engine, train, val)
 
 

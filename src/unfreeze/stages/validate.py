@@ -2,6 +2,7 @@
 
 from unfreeze import files
 from unfreeze.checks import image_check
+from unfreeze.models import quantized
 from unfreeze.models.table import Row, check_size, check_weights, find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
@@ -21,6 +22,8 @@ def run(settings: Params, paths: Paths) -> None:
     for values in (settings.weights, settings.unfreeze.point, settings.unfreeze.candidates, settings.head.layers):
         for name in set(values.root) - {"default"}:
             find_row(name)
+    if settings.extract.precision == "int8":
+        quantized.require_nncf()
     collect.check_reachable(settings.data)
     # The next stage depends on it, and DVC hashes it before the stage runs.
     watched.require_hashable(settings.data.watch)

@@ -11,7 +11,7 @@ from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images.augment import Views
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import make_engine
+from unfreeze.models.engine import make_engine, make_pixel_engine
 from unfreeze.runtime import console
 from unfreeze.training.feed import Computed, Source
 
@@ -132,9 +132,9 @@ class Activations:
         """Return rows that the engine computes from pixels each time they are read."""
         plan = self.features.plan
         part = self.backbone.build_part(0, position)
-        engine = make_engine(part, plan.settings.extract)
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]
+        engine = make_pixel_engine(part, plan.settings.extract, self._images, originals)
         train = Computed(Views(self._images, originals, augment, seed), engine, plan.train.labels, plan.train.weights)
         val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels, plan.val.weights)
         return Folds(position, train, val)
