@@ -173,6 +173,7 @@ SLOW_FILES = {
     "stages/test_evaluate.py",
     "stages/test_extract.py",
     "stages/test_finetune.py",
+    "stages/test_int8.py",
     "stages/test_learning_curve.py",
     "stages/test_reach.py",
     "stages/test_search.py",

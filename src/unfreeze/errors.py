@@ -9,3 +9,13 @@ class UnfreezeError(Exception):
     >>> str(UnfreezeError("seed is -1, expected 0 or more: correct params.yaml"))
     'seed is -1, expected 0 or more: correct params.yaml'
     """
+
+
+def shorten(error: Exception) -> str:
+    r"""Return another library's error as a part of one line.
+
+    >>> shorten(ValueError("two\\nlines"))
+    'two lines'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 200 else f"{text[:200]}..."

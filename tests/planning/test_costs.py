@@ -59,6 +59,18 @@ def test_more_work_takes_longer(stage: str, change: dict[str, Any]) -> None:
     assert seconds(stage, **change) > 1.2 * seconds(stage)
 
 
+def test_arithmetic_of_fewer_bits_takes_less_time_and_8_bits_only_in_the_extraction() -> None:
+    of = {
+        (stage, precision): estimate(
+            job(stage, images=20_000, settings=changed(extract={"precision": precision}))
+        ).arithmetic
+        for stage in ("extract", "evaluate")
+        for precision in ("float32", "bfloat16", "int8")
+    }
+    assert of["extract", "float32"] > of["extract", "bfloat16"] > of["extract", "int8"]
+    assert of["evaluate", "int8"] == of["evaluate", "float32"] > of["evaluate", "bfloat16"]
+
+
 def test_a_search_that_is_off_takes_no_time() -> None:
     assert seconds("search", backbone="off") < seconds("search") / 5
 

@@ -7,12 +7,18 @@ from unfreeze.runtime.processor_kind import ProcessorKind
 
 FAST = ProcessorKind("A processor", ("avx2", "avx512f"))
 OLD = ProcessorKind("An old processor", ())
+NEW = ProcessorKind("A new processor", ("avx2", "avx512f"), has_vnni=True)
 
 
 def said(
-    kind: ProcessorKind = FAST, share: float = 2, environment: Mapping[str, str] | None = None, on: str = "x86_64"
+    kind: ProcessorKind = FAST,
+    share: float = 2,
+    environment: Mapping[str, str] | None = None,
+    *,
+    precision: str = "float32",
+    on: str = "x86_64",
 ) -> str:
-    return "\n".join(list_slowness(kind, share, environment or {}, architecture=on))
+    return "\n".join(list_slowness(kind, share, environment or {}, precision=precision, architecture=on))
 
 
 def test_nothing_is_said_of_a_machine_that_is_as_it_should_be() -> None:
@@ -32,6 +38,12 @@ def test_a_small_share_of_the_processors_is_said(share: float, sentence: str) ->
 
 def test_a_processor_without_avx2_is_named() -> None:
     assert "An old processor has no AVX2" in said(OLD)
+
+
+def test_eight_bits_on_a_processor_without_instructions_for_them_are_said() -> None:
+    assert "A processor has no VNNI" in said(precision="int8")
+    assert said() == said(precision="bfloat16") == said(NEW, precision="int8") == ""
+    assert said(OLD, precision="int8", on="aarch64") == ""
 
 
 @pytest.mark.parametrize(

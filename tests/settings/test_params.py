@@ -71,6 +71,11 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
         ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
         (
+            "engine: auto\n  precision: float32",
+            "engine: tensorflow\n  precision: int8",
+            "set extract.engine=auto, or extract.precision=float32",
+        ),
+        (
             "views: null\nserve",
             "views: [1, 4]\nserve",
             "views 4 in train or search is more than augment.views 1",

@@ -62,8 +62,8 @@ class Plan:
         train: The training fold.
         val: The validation fold.
         classes: Number of classes.
-        determined_by: Digests of images, weights and split, scaling of pixels, name of the layer before the cut, and
-            engine: all that the activations depend on.
+        determined_by: Digests of images, weights and split, scaling of pixels, name of the layer before the cut,
+            engine, and what an 8-bit network depends on: all that the activations depend on.
         settings: How they are made.
         stored: False if the disk has no room for them: they are computed each time they are needed.
     """

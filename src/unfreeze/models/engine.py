@@ -11,11 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.images import store
 from unfreeze.models import quantized
 from unfreeze.models.compiled import Compiled, Hint, fill, refuse_telemetry
 from unfreeze.runtime.console import log
+from unfreeze.runtime.processor_kind import find_processor_kind
 from unfreeze.settings.base import Precision
 from unfreeze.settings.training import Extract
 
@@ -71,8 +72,11 @@ class Engine:
         return "openvino" if self._compiled is not None else "tensorflow"
 
     def describe(self) -> dict[str, str]:
-        """Return what its outputs depend on besides the model: the engine, and the digest of an 8-bit network."""
-        return {"engine": self.name} | ({"quantized": self._digest} if self._digest else {})
+        """Return what its outputs depend on besides the model: the engine, and in 8 bits the network and VNNI."""
+        if self._digest is None:
+            return {"engine": self.name}
+        # Without VNNI products are added up in fewer bits.
+        return {"engine": self.name, "quantized": self._digest, "vnni": str(find_processor_kind().has_vnni)}
 
     def resized(self, batch_size: int, *, hint: Hint) -> "Engine":
         """Return the same model for batches of another size; it is not converted again.
@@ -166,7 +170,7 @@ def make_pixel_engine(model: keras.Model, settings: Extract, images: Path, train
         raise
     except Exception as error:  # converters raise many kinds
         raise UnfreezeError(
-            f"extract.precision=int8: OpenVINO cannot convert or quantize {model.name} ({error}): "
+            f"extract.precision=int8: OpenVINO cannot convert or quantize {model.name} ({shorten(error)}): "
             "set extract.precision=float32"
         ) from error
 

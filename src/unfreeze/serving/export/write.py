@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.images import decoding, formats, store
 from unfreeze.images.isolated import bring
 from unfreeze.images.originals import Originals
@@ -290,7 +290,7 @@ def _convert(entry: Format, material: Material, folder: Path, name: str) -> None
     # Converters raise nearly anything.
     except Exception as error:
         raise UnfreezeError(
-            f"{name} cannot be written as {entry.name} ({_shorten(error)}): choose other formats"
+            f"{name} cannot be written as {entry.name} ({shorten(error)}): choose other formats"
         ) from error
 
 
@@ -301,14 +301,9 @@ def _load(entry: Format, folder: Path, name: str, size: int) -> Program:
     # Runtimes raise nearly anything.
     except Exception as error:
         raise UnfreezeError(
-            f"{name} as {entry.name}: its runtime cannot load or run it ({_shorten(error)}): nothing is kept"
+            f"{name} as {entry.name}: its runtime cannot load or run it ({shorten(error)}): nothing is kept"
         ) from error
     return program
-
-
-def _shorten(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) < 200 else f"{text[:200]}..."
 
 
 def _decode(paths: Sequence[Path], packed: PackedModel) -> np.ndarray:
