@@ -14,7 +14,7 @@ class UnfreezeError(Exception):
 def shorten(error: Exception) -> str:
     r"""Return another library's error as a part of one line.
 
-    >>> shorten(ValueError("two\\nlines"))
+    >>> shorten(ValueError("two\nlines"))
     'two lines'
     """
     text = " ".join(str(error).split()) or type(error).__name__

@@ -9,10 +9,13 @@ from unfreeze.serving.export.registry import Format, Material, register
 
 def write(material: Material, folder: Path) -> None:
     """Quantize the network; ranges of activations are those on training images."""
-    import openvino
-
+    from unfreeze.models.compiled import refuse_telemetry
     from unfreeze.models.quantized import quantize
     from unfreeze.serving import package
+
+    # Before OpenVINO is loaded.
+    refuse_telemetry()
+    import openvino
 
     network = openvino.Core().read_model(material.package / NETWORK)
     package.save_network(quantize(network, list(material.calibration())), folder / NETWORK)
