@@ -400,6 +400,12 @@ def test_a_name_that_is_not_utf_8_is_shown_escaped(archive: Path) -> None:
     assert r"'caf\udce9.png' is not UTF-8" in refused(archive)
 
 
+def test_a_name_in_a_zip_that_begins_with_a_zero_byte_is_refused(archive: Path) -> None:
+    make_zip(archive, {"cat/1.png": b"1"})
+    archive.write_bytes(archive.read_bytes().replace(b"cat/", b"\0at/"))
+    assert r"its entry '\x00at/1.png' holds a control character" in refused(archive)
+
+
 DAMAGED_KINDS = ["zip", "tar.gz", "tar.bz2", "tar.xz"]
 
 

@@ -80,7 +80,8 @@ class Zip:
         if note:
             log.warning("%s: %s; if that is wrong, %s", self._archive.name, note, ENCODING_REMEDY)
         for info, name in zip(infos, names, strict=True):
-            yield Entry(name, info.file_size, info.is_dir(), _zip_problem(info), info)
+            # `is_dir` fails where a name begins with a zero byte, which ends it.
+            yield Entry(name, info.file_size, info.filename.endswith("/"), _zip_problem(info), info)
 
     def open(self, entry: Entry) -> IO[bytes]:
         """Open an entry for reading."""
