@@ -8,6 +8,7 @@ that has no measurement of its own machine; with one they only tell how time gro
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from unfreeze.models.quantized import CALIBRATION_IMAGES
 from unfreeze.planning.jobs import Job, Training, measure_rows
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.networks import Cut
@@ -21,7 +22,6 @@ TIME_OF = {"float32": 1.0, "bfloat16": 0.5, "int8": 0.33}
 # Before layers run in 8 bits: libraries and building of the network, and images that ranges are taken from. Each
 # takes as long as so many in float32.
 START_QUANTIZING = 3.0
-QUANTIZED_IMAGES = 100
 PASSES_A_RANGE = 3
 # Training in TensorFlow, forward and twice backward, seconds. The CNN from scratch begins with large maps of few
 # channels, whose values take as long as their arithmetic.
@@ -127,7 +127,7 @@ def _extract(job: Job) -> Cost:
     # Of what is not stored the validation fold alone is looked at.
     rows = job.train + job.val if _training(job).stored else job.val
     quantizes = job.precision == "int8" and cached.position > 0
-    ranges = min(QUANTIZED_IMAGES, job.train) * PASSES_A_RANGE * _infer(job, cached) if quantizes else 0.0
+    ranges = min(CALIBRATION_IMAGES, job.train) * PASSES_A_RANGE * _infer(job, cached) if quantizes else 0.0
     return Cost(
         # The features that are stored are probed.
         python=START_TENSORFLOW
