@@ -7,13 +7,11 @@ processor has measurements of its own, and the page shows all.
 """
 
 import argparse
-import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, inputs, measure, pages, pipeline, report
+from benchmarks import growth, inputs, pages, pipeline, report
 from benchmarks.opponent import measure_guide
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -73,9 +71,7 @@ def _measure_case(
         if paths is None:
             paths = pipeline.clone(scratch / case.name, settings)
             pipeline.run(paths, case)
-        command = [sys.executable, "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
-        taken = measure.run(command, folder=inputs.ROOT)
-        results["limits"][case.title] = json.loads(taken.lines[-1][1])
+        results["limits"][case.title] = pipeline.measure_limits(paths, case)
         _keep(results)
 
 

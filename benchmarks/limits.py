@@ -29,7 +29,6 @@ from unfreeze.models.engine import Engine, use_precision
 from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.settings.base import Precision
-from unfreeze.settings.training import UnfreezePoint
 from unfreeze.training import convolutions, feed
 from unfreeze.training.heads import build_head
 from unfreeze.training.optimizers import FusedAdam
@@ -40,8 +39,6 @@ IMAGES = 256
 # Large enough for the trainer to be at its best.
 TRAINER_BATCH = 128
 TRAINER_STEPS = 6
-# As in the study.
-FULL_DEPTH_BATCH = 32
 BLOCK = 64
 # Keras' own default.
 PREDICT_BATCH = 32
@@ -57,12 +54,12 @@ def main(folder: str, name: str, point: str, precision: Precision) -> dict[str, 
     prefix, suffix = network.build_part(0, cut), network.build_part(cut, network.end)
     macs = {part: count_multiply_accumulates(model) for part, model in (("prefix", prefix), ("suffix", suffix))}
     rates = _extraction_rates(paths, prefix, precision)
-    trainer = _trainer_rate(network, point, precision, batch=TRAINER_BATCH)
+    graph.freeze_below(network.base, network.find_first_trainable(point))
+    trainer = _trainer_rate(network, suffix, precision)
     return {
         "macs": macs,
         "images_per_second": rates,
         "trainer_images_per_second": trainer,
-        "full_depth_images_per_second": _trainer_rate(network, "all", precision, batch=FULL_DEPTH_BATCH),
         "preprocess_seconds": _preprocess_seconds(paths, images.size),
         "layouts": _layouts(paths.images),
     }
@@ -127,25 +124,22 @@ def _extraction_rates(paths: Paths, prefix: keras.Model, precision: Precision) -
         )
 
 
-def _trainer_rate(network: Backbone, point: UnfreezePoint, precision: Precision, *, batch: int) -> float:
-    """Return the images a second of fine-tuning from a point on, on one batch in memory."""
+def _trainer_rate(network: Backbone, suffix: keras.Model, precision: Precision) -> float:
+    """Return the images a second of fine-tuning on one large batch in memory."""
     use_precision(precision)
-    graph.freeze_below(network.base, network.find_first_trainable(point))
-    suffix = network.build_part(network.find_cut(point), network.end)
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
     model = FineTuned(convolutions.replace_convolutions(suffix), head)
     model.compile(FusedAdam(), "sparse_categorical_crossentropy", jit_compile=False)
     generator = np.random.default_rng(0)
-    values = generator.random((batch, *suffix.input.shape[1:]), "float32")
-    rows = tf.cast(255 * values if suffix.input.dtype == "uint8" else values, suffix.input.dtype)
-    labels = tf.constant(generator.integers(0, 2, batch))
+    rows = tf.constant(generator.random((TRAINER_BATCH, *suffix.input.shape[1:]), "float32"))
+    labels = tf.constant(generator.integers(0, 2, TRAINER_BATCH))
 
     def train() -> None:
         for _ in range(TRAINER_STEPS):
             model.train_on_batch(rows, labels)
 
     train()
-    return alternate({"train": train}, batch * TRAINER_STEPS)["train"]
+    return alternate({"train": train}, TRAINER_BATCH * TRAINER_STEPS)["train"]
 
 
 def _preprocess_seconds(paths: Paths, size: int) -> dict[str, float]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unfreeze.runtime.processor_kind import find_processor_kind
+
 PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
 
 
@@ -77,13 +79,9 @@ def read_result(taken: Run) -> dict[str, Any]:
 
 def machine() -> dict[str, str]:
     """Return what the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split("\t: ", 1) for line in (line.replace("\t\t", "\t") for line in lines) if "\t: " in line)
-    flags = fields.get("flags", "").split()
-    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    kind = find_processor_kind()
     return {
-        "processor": f"{fields.get('model name', platform.processor())}, {os.cpu_count()} cores, "
-        f"{', '.join(name for name in known if name in flags)}",
+        "processor": f"{kind.name}, {os.cpu_count()} cores, {', '.join(kind.instruction_sets)}",
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
     }

@@ -3,7 +3,7 @@
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from unfreeze import files
 from unfreeze.runtime import console
 
 FOLDER = Path(__file__).parent
+OTHERS = "other images, from another machine or other packages than these"
 
 
 @contextmanager
@@ -53,7 +54,9 @@ def begin_of_kind(path: Path, given: Inputs, *, again: bool) -> dict[str, Any]:
     here = {"images": given.name, "machine": machine}
     of_kinds = files.read_json(path) if path.exists() else {}
     found = None if again else of_kinds.get(machine["processor"])
-    return _expect_same(path, found or here, here)
+    results = found or here
+    expect_same(results, here, f"{path.name} holds results of {OTHERS}: begin anew with --again")
+    return results
 
 
 def keep_of_kind(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,16 +86,21 @@ def begun(path: Path, given: Inputs) -> dict[str, Any]:
         `images`, `machine`, and what was measured of them before.
     """
     here = {"images": given.name, "machine": measure.machine()}
-    return _expect_same(path, files.read_json(path) if path.exists() else here, here)
-
-
-def _expect_same(path: Path, results: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
-    if {name: results[name] for name in here} != here:
-        sys.exit(
-            f"error: {path.name} holds results of {results['images']}, from another machine or other packages than "
-            "these: begin anew with --again, or remove it"
-        )
+    results = files.read_json(path) if path.exists() else here
+    expect_same(results, here, f"{path.name} holds results of {OTHERS}: remove it to begin anew")
     return results
+
+
+def expect_same(results: Mapping[str, Any], here: Mapping[str, Any], refusal: str) -> None:
+    """End the program where measurements were made under other conditions than these.
+
+    Args:
+        results: The measurements, with the conditions.
+        here: The conditions now, by name.
+        refusal: What is said then, and what to do.
+    """
+    if {name: results[name] for name in here} != here:
+        sys.exit(f"error: {refusal}")
 
 
 def write(template: str, target: Path, values: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dvc.utils.hydra import compose_and_dump
 
@@ -133,6 +135,17 @@ def run(paths: Paths, case: Case) -> Outcome:
         accuracy=scores["accuracy"],
         test_images=scores["images"],
     )
+
+
+def measure_limits(paths: Paths, case: Case) -> dict[str, Any]:
+    """Return what the machine can do with a case's backbone, measured in a clone that has run.
+
+    Args:
+        paths: The clone.
+        case: The case.
+    """
+    command = [sys.executable, "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
+    return measure.read_result(measure.run(command, folder=ROOT))
 
 
 def stage_seconds(taken: measure.Run) -> dict[str, float]:

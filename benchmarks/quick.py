@@ -7,7 +7,6 @@ processor. Single runs differ by a tenth on a machine that does something else m
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs, measure, pipeline
+from benchmarks.peers import full_depth
 from unfreeze import files
 from unfreeze.runtime import console
 
@@ -76,8 +76,7 @@ def _measure(given: inputs.Inputs, scratch: Path) -> dict[str, float]:
     settings = [*pipeline.SETTINGS, *pipeline.settings_of(case, given.images)]
     paths = pipeline.clone(scratch / case.name, settings)
     outcome = pipeline.run(paths, case)
-    command = [sys.executable, "-m", "benchmarks.limits", str(paths.root), case.name, case.point, case.precision]
-    limits = json.loads(measure.run(command, folder=inputs.ROOT).lines[-1][1])
+    limits = pipeline.measure_limits(paths, case)
     return {
         f"study of {case.title}, s": outcome.run.seconds,
         **{f"  {name}, s": seconds for name, seconds in outcome.stages.items()},
@@ -86,7 +85,7 @@ def _measure(given: inputs.Inputs, scratch: Path) -> dict[str, float]:
         "engine, images/s": limits["images_per_second"]["engine in memory"],
         "extraction, images/s": limits["images_per_second"]["extraction"],
         f"training from {case.point}, images/s": limits["trainer_images_per_second"],
-        "training from all, images/s": limits["full_depth_images_per_second"],
+        "training from all, images/s": full_depth.measure_ours(case.name, case.precision),
         "preprocessing, s": limits["preprocess_seconds"]["this pipeline"],
     }
 

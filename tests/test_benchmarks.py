@@ -36,7 +36,6 @@ LIMITS = {
     "macs": {"prefix": 2_000_000_000, "suffix": 100_000_000},
     "images_per_second": {"keras predict": 20.0, "engine in memory": 50.0, "extraction": 45.0},
     "trainer_images_per_second": 250.0,
-    "full_depth_images_per_second": 30.0,
     "preprocess_seconds": {"this pipeline": 1.0, "Keras, bicubic": 2.0, "Keras, bilinear": 1.5},
     "layouts": [{"layout": "contiguous", "mb": 78.6, "in_order": 1e5, "shuffled": 7e4}],
 }
@@ -123,6 +122,13 @@ def test_measurements_of_another_kind_of_processor_stay(tmp_path: Path, monkeypa
     here = here | {"packages": "keras 4"}
     with pytest.raises(SystemExit, match="other packages than these: begin anew with --again"):
         pages.begin_of_kind(path, given, again=False)
+
+
+def test_measurements_that_are_not_kept_by_kind_say_to_remove_the_file(tmp_path: Path) -> None:
+    path, given = tmp_path / "search.json", inputs.Inputs("cats", tmp_path, tmp_path, [], [])
+    path.write_text(json.dumps(pages.begun(path, given) | {"images": "dogs"}))
+    with pytest.raises(SystemExit, match=r"search\.json holds results of other images.*: remove it to begin anew"):
+        pages.begun(path, given)
 
 
 def test_a_short_measurement_is_compared_with_the_last_one_of_another_commit() -> None:

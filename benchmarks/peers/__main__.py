@@ -8,7 +8,6 @@ processor has measurements of its own, and the page shows all.
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,8 @@ def main() -> None:
     with pages.session(begin, options.inputs, options.scratch) as (given, begun, scratch):
         here = {"peers": environment.find_versions(python), "epochs": options.epochs}
         results = {"runs": {}, "full_depth": {}, "labels": "", "ported": {}, "load": load, **here} | begun
-        _expect_same(results, here)
+        refusal = f"{RESULTS.name} holds results of other peers or epochs: begin anew with --again"
+        pages.expect_same(results, here, refusal)
         precisions = variants.list_precisions(find_processor_kind())
         if not options.only_steps:
             _measure_runs(results, given, python, scratch, options, precisions)
@@ -124,11 +124,6 @@ def _measure_step(results: dict[str, Any], name: str, precision: str, python: Pa
 def _keep(results: dict[str, Any]) -> None:
     """Write the measurements and the page, so that an interrupted run leaves both as far as it came."""
     page.write(pages.keep_of_kind(RESULTS, results))
-
-
-def _expect_same(results: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    if {name: results[name] for name in here} != here:
-        sys.exit(f"error: {RESULTS.name} holds results of other peers or epochs: begin anew with --again")
 
 
 def _options() -> argparse.Namespace:

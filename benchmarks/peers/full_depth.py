@@ -24,13 +24,26 @@ def measure_in_turn(python: Path, name: str, precision: str, runs: dict[str, lis
         precision: float32 or bfloat16.
         runs: Images a second of the processes before, by way.
     """
+    runs.setdefault(OURS, []).append(measure_ours(name, precision))
+    for mode in MODES:
+        rate = _measure(python, "benchmarks.peers.pytorch.step", name, precision, mode)
+        runs.setdefault(mode, []).append(rate)
+
+
+def measure_ours(name: str, precision: str) -> float:
+    """Return images a second of this project's step, the median of a process's rounds.
+
+    Args:
+        name: The backbone.
+        precision: float32 or bfloat16.
+    """
+    return _measure(Path(sys.executable), "benchmarks.peers.step", name, precision)
+
+
+def _measure(python: Path, module: str, *arguments: str) -> float:
     sizes = [str(number) for number in (SIZE, BATCH, STEPS, ROUNDS)]
-    commands = {OURS: [sys.executable, "-m", "benchmarks.peers.step", name, precision, *sizes]} | {
-        mode: [str(python), "-m", "benchmarks.peers.pytorch.step", name, precision, mode, *sizes] for mode in MODES
-    }
-    for way, command in commands.items():
-        taken = measure.run(command, folder=inputs.ROOT)
-        runs.setdefault(way, []).append(statistics.median(measure.read_result(taken)["images_per_second"]))
+    taken = measure.run([str(python), "-m", module, *arguments, *sizes], folder=inputs.ROOT)
+    return float(statistics.median(measure.read_result(taken)["images_per_second"]))
 
 
 def compare(runs: dict[str, Sequence[float]]) -> dict[str, float]:

@@ -5,13 +5,12 @@
 The model, its arithmetic and its optimizer are those of `unfreeze.training.transfer`; the weights are random.
 """
 
-import json
 import sys
-import time
 from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.pytorch.rounds import print_rates
 from unfreeze.runtime import console
 
 CLASSES = 5
@@ -45,13 +44,7 @@ def main(name: str, precision: Any, size: str, batch: str, steps: str, rounds: s
     pixels = np.random.default_rng(0).integers(0, 256, (int(batch), int(size), int(size), 3)).astype("float32")
     labels = np.eye(CLASSES, dtype="float32")[np.arange(int(batch)) % CLASSES]
     data = tf.data.Dataset.from_tensors((pixels, labels)).repeat(int(steps))
-    model.fit(data, verbose=0)
-    rates = []
-    for _ in range(int(rounds)):
-        begun = time.perf_counter()
-        model.fit(data, verbose=0)
-        rates.append(int(batch) * int(steps) / (time.perf_counter() - begun))
-    sys.stdout.write(json.dumps({"images_per_second": rates}) + "\n")
+    print_rates(lambda: model.fit(data, verbose=0), images=int(batch) * int(steps), rounds=int(rounds))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@
 MODE is `inference` or `training`: that of BatchNorm.
 """
 
-import json
 import sys
-import time
 
 import timm
 import torch
 import torchvision
+
+from benchmarks.peers.pytorch.rounds import print_rates
 
 CLASSES = 5
 # The libraries' own networks: without TensorFlow's padding, which costs PyTorch time.
@@ -52,13 +52,7 @@ def main(name: str, precision: str, mode: str, size: str, batch: str, steps: str
             loss.backward()
             optimizer.step()
 
-    train()
-    rates = []
-    for _ in range(int(rounds)):
-        begun = time.perf_counter()
-        train()
-        rates.append(int(batch) * int(steps) / (time.perf_counter() - begun))
-    sys.stdout.write(json.dumps({"images_per_second": rates}) + "\n")
+    print_rates(train, images=int(batch) * int(steps), rounds=int(rounds))
 
 
 if __name__ == "__main__":
