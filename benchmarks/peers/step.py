@@ -30,10 +30,11 @@ def main(name: str, precision: Any, size: str, batch: str, steps: str, rounds: s
     from unfreeze.training.transfer import FineTuned, make_deterministic
 
     make_deterministic(0)
-    use_precision(precision)
     backbone = Backbone(find_row(name), int(size))
     head = build_head(backbone.row.head, features=backbone.feature_shape, classes=CLASSES, output="softmax")
-    model = FineTuned(convolutions.replace_convolutions(backbone.build_part(0, backbone.end)), head)
+    network = convolutions.replace_convolutions(backbone.build_part(0, backbone.end))
+    use_precision(precision, but=convolutions.list_slow_in_bfloat16(network))
+    model = FineTuned(network, head)
     model.compile(
         FusedAdam(1e-4),
         keras.losses.CategoricalCrossentropy(),

@@ -7,8 +7,9 @@ import tensorflow as tf
 from keras import layers
 
 from unfreeze.models.backbone import Backbone
+from unfreeze.models.engine import use_precision
 from unfreeze.models.table import find_row
-from unfreeze.training.convolutions import Convolution, replace_convolutions
+from unfreeze.training.convolutions import Convolution, Swish, list_slow_in_bfloat16, replace_convolutions
 
 KINDS = {
     "strided": lambda: layers.Conv2D(6, 1, strides=2, activation="relu"),
@@ -102,3 +103,44 @@ def test_a_suffix_keeps_its_weights_and_what_is_frozen(name: str) -> None:
         assert ids[0] == ids[1]
     rows = np.random.default_rng(0).random((2, *suffix.input.shape[1:])).astype("float32")
     np.testing.assert_allclose(replaced(rows, training=False), suffix(rows, training=False), rtol=1e-4, atol=1e-5)
+
+
+def test_swish_has_the_values_and_gradients_of_keras() -> None:
+    given = keras.Input((None,))
+    model = keras.Model(given, keras.layers.Activation("swish")(given))
+    replaced = replace_convolutions(model)
+    assert isinstance(replaced.layers[1], Swish)
+    rows = tf.constant([[-1e4, -100.0, -20.0, -1.2784645, -0.3, 0.0, 0.3, 2.4, 20.0, 100.0, 1e4]])
+    found = []
+    for made in (model, replaced):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            outputs = made(rows)
+        found.append((outputs, tape.gradient(outputs, rows, tf.range(1.0, 12.0)[None])))
+    for expected, value in zip(*found, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize(("strides", "is_float32"), [(1, False), (2, True)])
+def test_gradients_of_depth_with_strides_stay_float32_where_the_rest_is_bfloat16(
+    normed: bool, strides: int, is_float32: bool
+) -> None:
+    given = keras.Input((8, 8, 3))
+    outputs = layers.DepthwiseConv2D(3, strides=strides, padding="same")(given)
+    model = replace_convolutions(keras.Model(given, layers.BatchNormalization()(outputs) if normed else outputs))
+
+    @tf.function
+    def differentiate(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            outputs = model(rows)
+        return outputs, tape.gradient(outputs, rows)
+
+    rows = np.random.default_rng(0).random((4, 8, 8, 3)).astype("float32")
+    use_precision("bfloat16", but=list_slow_in_bfloat16(model))
+    found, gradient = (values.numpy().view(np.uint32) for values in differentiate(rows))
+    use_precision("float32")
+    # The lower half of a float32 number is what bfloat16 does not have.
+    assert not (found & 0xFFFF).any()
+    assert (gradient & 0xFFFF).any() == is_float32

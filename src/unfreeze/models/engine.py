@@ -1,8 +1,9 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
 import copy
+import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -175,15 +176,17 @@ def make_pixel_engine(model: keras.Model, settings: Extract, images: Path, train
         ) from error
 
 
-def use_precision(precision: Precision) -> None:
-    """Set the arithmetic of everything that TensorFlow runs in this process from here on.
+def use_precision(precision: Precision, *, but: Sequence[str] = ()) -> None:
+    """Set the arithmetic of everything that TensorFlow compiles in this process from here on.
 
     Weights and sums stay float32. TensorFlow's own rewriter decides which operations take part; it does so for
     CPUs only, and a GPU computes in the model's own precision.
 
     Args:
         precision: float32 or bfloat16.
+        but: Types of operations that stay float32, as TensorFlow names them.
     """
+    os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"] = ",".join(but)
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"})
 
 
