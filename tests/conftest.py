@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,7 @@ def _reset_log() -> None:
 STUDIES = {"studied", "reported", "extracted", "searchable", "seen", "corrected"}
 # `make quick` leaves out, and does not import, tests that run DVC, start a server or a browser, or import TensorFlow
 # or MLflow, which takes seconds: those that use these fixtures, and those in these files and folders.
-SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server"}
+SLOW_FIXTURES = STUDIES | {"checkout", "begun", "server", "start_nodes"}
 SLOW_FILES = {
     "checks/test_added_image_check.py",
     "checks/test_page_in_a_browser.py",
@@ -348,6 +348,14 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
+@pytest.fixture(scope="session")
+def start_nodes() -> Callable[..., AbstractContextManager[Any]]:
+    """Return what starts Ray; a test that uses it, or a fixture that does, gets the marker `cluster`."""
+    from tests.cluster import ray_nodes
+
+    return ray_nodes.start_nodes
+
+
 def pytest_pycollect_makemodule(module_path: Path) -> None:
     """Give properties all the time they need: a machine that is busy with something else is no failure."""
     if "hypothesis" in module_path.read_text():
@@ -370,12 +378,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark slow tests, and keep the tests of one study on one worker."""
+    """Mark slow tests and those that start Ray, and keep the tests of one study on one worker."""
     fixtures = set(getattr(item, "fixturenames", ()))
     for fixture in STUDIES & fixtures:
         item.add_marker(pytest.mark.xdist_group(fixture))
     if SLOW_FIXTURES & fixtures or is_slow(item.path):
         item.add_marker(pytest.mark.slow)
+    if "start_nodes" in fixtures:
+        item.add_marker(pytest.mark.cluster)
 
 
 def processor_time(work: Callable[[], object]) -> float:

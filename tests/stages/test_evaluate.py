@@ -1,9 +1,10 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import Checkout
 from unfreeze import files
 from unfreeze.paths import Paths
@@ -25,7 +26,9 @@ def digest_outputs(paths: Paths, backbone: str) -> dict[str, str]:
     return {str(path.relative_to(paths.root)): files.hash_file(path) for path in outputs}
 
 
-def test_rows_of_a_job_and_of_a_cluster_give_the_same_bytes(studied: Checkout, tmp_path: Path) -> None:
+def test_rows_of_a_job_and_of_a_cluster_give_the_same_bytes(
+    studied: Checkout, tmp_path: Path, start_nodes: Callable[..., Any]
+) -> None:
     made = Checkout.around(Path(shutil.copytree(studied.root, tmp_path / "checkout", symlinks=True)))
     before = digest_outputs(made.paths, "from_scratch")
     recorded = sorted(made.paths.test_evaluations.rglob("*.json"))

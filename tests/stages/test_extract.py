@@ -1,6 +1,6 @@
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from tests import small_network
-from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
 from unfreeze.features import cache
@@ -179,7 +178,7 @@ def test_a_study_in_shard_files_has_the_same_model_and_names_the_file_that_is_mi
 
 
 @pytest.fixture(scope="module")
-def three_nodes(extracted: Checkout) -> Iterator[Any]:
+def three_nodes(extracted: Checkout, start_nodes: Callable[..., Any]) -> Iterator[Any]:
     """Run a cluster of three nodes."""
     with start_nodes(3, checkout=extracted.root) as cluster:
         yield cluster

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests import warm
-from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import PATIENCE, Checkout
 from unfreeze import files
 
@@ -40,7 +41,9 @@ def kill_driver(made: Checkout) -> list[Path]:
     return list(folder.glob("[!.]*.keras"))
 
 
-def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(searchable: Checkout) -> None:
+def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(
+    searchable: Checkout, start_nodes: Callable[..., Any]
+) -> None:
     with searchable.changed_params(study={"seeds": SEEDS}):
         models = hash_models(searchable)
         assert sorted(models) == [f"{seed}.keras" for seed in SEEDS]

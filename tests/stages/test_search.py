@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.cluster.ray_nodes import start_nodes
 from tests.conftest import PATIENCE, Checkout, children_of, runs
 from unfreeze import files
 from unfreeze.records.trial import SearchResult
@@ -146,7 +146,9 @@ def test_trials_at_once_are_those_of_one_process(
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_trials_of_a_cluster_are_those_of_this_machine(searchable: Checkout, at_once: bytes, nodes: int) -> None:
+def test_trials_of_a_cluster_are_those_of_this_machine(
+    searchable: Checkout, at_once: bytes, start_nodes: Callable[..., Any], nodes: int
+) -> None:
     changes: dict[str, dict[str, object]] = {"search": {"at_once": 2}, "cluster": {"engine": "ray"}}
     with start_nodes(nodes, checkout=searchable.root) as cluster, searchable.changed_params(**changes):
         # The number of the driver's processors decides as little as that of nodes.
