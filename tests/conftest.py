@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -399,6 +399,14 @@ def runs(process: int) -> bool:
     """Tell whether a process is there and has not ended."""
     status = Path(f"/proc/{process}/stat")
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_until_ended(processes: Collection[int]) -> None:
+    """Wait until processes that others end have ended."""
+    ends = time.monotonic() + PATIENCE
+    while any(map(runs, processes)) and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert not any(map(runs, processes))
 
 
 def children_of(process: int) -> list[int]:

@@ -28,18 +28,36 @@ def start_nodes(count: int, *, checkout: Path = PROJECT, at_once: bool = True) -
         at_once: Their processes have their libraries (`tests.warm`), or else start as Ray starts them.
 
     Yields:
-        Ray's own `Cluster`.
+        Ray's own `Cluster`, which can also `resize` itself, `list_workers` and `lose_node_of` a worker.
     """
     pytest.importorskip("ray", reason=MISSING)
     from ray.cluster_utils import Cluster
 
     class QuickCluster(Cluster):
-        def add_node(self, **options: Any) -> Any:
+        def add_node(self, *, at_once: bool = at_once, **options: Any) -> Any:
             # The program of what a node starts is that of its creator.
             with pytest.MonkeyPatch.context() as patch:
                 if at_once:
                     patch.setattr(sys, "executable", str(warm.find_programs() / "python"))
                 return super().add_node(**(MEMORY | options))
+
+        def resize(self, count: int) -> None:
+            while len(self.worker_nodes) > count:
+                self.remove_node(next(iter(self.worker_nodes)))
+            while len(self.worker_nodes) < count:
+                self.add_node(num_cpus=1)
+            # A worker may get a node that was lost and that Ray still counts.
+            self.wait_for_nodes()
+
+        def list_workers(self) -> dict[int, str]:
+            # The node of each process, of those that have ended too.
+            actors = self.global_state.actor_table(None).values()
+            return {actor["Pid"]: actor["Address"]["NodeID"] for actor in actors if actor["Pid"]}
+
+        def lose_node_of(self, worker: int) -> None:
+            lost = self.list_workers()[worker]
+            (node,) = [node for node in self.worker_nodes if node.node_id == lost]
+            self.remove_node(node, allow_graceful=False)
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers import what tests hand them.
@@ -49,8 +67,7 @@ def start_nodes(count: int, *, checkout: Path = PROJECT, at_once: bool = True) -
         patch.setenv("RAY_health_check_period_ms", "500")
         cluster = QuickCluster(head_node_args={"num_cpus": 0, **SMALL}, initialize_head=True)
         patch.setenv("RAY_ADDRESS", cluster.address)
-        for _ in range(count):
-            cluster.add_node(num_cpus=1)
+        cluster.resize(count)
         try:
             yield cluster
         finally:

@@ -1,4 +1,4 @@
-"""The stages that can be divided, on a cluster that loses a worker or a node, and then the driver."""
+"""The stages that can be divided, on a cluster that loses a worker, then a node, and then the driver."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ import pytest
 
 from tests import warm
 from tests.cluster.divided_stages import ROWS, list_works, prepare
-from tests.cluster.slow_work import slow_down
+from tests.cluster.held_work import hold_back, let_go
 from tests.cluster.test_ray_cluster import SETTINGS, wait_for_end, wait_for_lines
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, wait_until_ended
 from unfreeze.cluster.local import Local
 from unfreeze.cluster.ray_cluster import RayCluster
 from unfreeze.cluster.shards import Cluster, Work
@@ -48,47 +48,44 @@ def works(study: Path) -> dict[str, Work]:
     return list_works(*prepare(study))
 
 
-def lose(nodes: Any, victim: str, work: Work, journal: Path, shards: Path) -> None:
-    """Kill a worker or remove its node, and then kill the driver."""
+def lose_worker_node_and_driver(nodes: Any, work: Work, journal: Path, shards: Path) -> None:
+    """Lose one after the other, each when the work of the one before was taken over."""
     from ray import cloudpickle
 
+    let_go(journal, 0)
     # As Ray sends it.
     (journal.parent / "work").write_bytes(cloudpickle.dumps((ONE_BY_ONE, work)))
     command = [warm.find_programs() / "python", "-c", DRIVER, str(journal.parent / "work"), str(shards)]
     with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL) as driver:
-        begun = wait_for_lines(journal, 3)
-        if victim == "worker":
-            os.kill(begun[-1][1], signal.SIGKILL)
-        else:
-            nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
-        wait_for_lines(journal, 7)
+        workers = [worker for _, worker in wait_for_lines(journal, 3)]
+        assert len(set(workers)) == 3, "each of the three nodes is at work"
+        os.kill(workers[0], signal.SIGKILL)
+        workers = [worker for _, worker in wait_for_lines(journal, 4)][1:]
+        nodes.lose_node_of(workers[-1])
+        wait_until_ended([workers[-1]])
+        # The last two are the rows that were lost, which others have begun again.
+        let_go(journal, ROWS)
+        wait_for_lines(journal, ROWS + 2)
         driver.kill()
     wait_for_end(journal)
-    if victim == "node":
-        nodes.wait_for_nodes()
-        nodes.add_node(num_cpus=1)
 
 
-# Where a worker takes seconds to start, a node is removed, in whose place there is none.
-LOST = {"check": "worker", "preprocess": "worker", "predict": "worker", "extract": "node", "evaluate": "node"}
-
-
-@pytest.mark.parametrize("stage", LOST)
+@pytest.mark.parametrize("stage", ["check", "preprocess", "extract", "evaluate", "predict"])
 def test_what_a_stage_loses_is_computed_again_and_nothing_else(
     nodes: Any, works: dict[str, Work], stage: str, tmp_path: Path
 ) -> None:
+    nodes.resize(3)
     journal, shards = tmp_path / "journal", tmp_path / "shards"
-    work = slow_down(works[stage], journal, 0.4)
-    lose(nodes, LOST[stage], work, journal, shards)
-    finished = len(list(shards.glob("*.json")))
-    begun = len(wait_for_lines(journal, 1))
-    assert 0 < finished < ROWS
-    # What was lost, and what the two workers had under way when the driver was killed.
-    assert begun <= finished + 1 + 2
+    lose_worker_node_and_driver(nodes, hold_back(works[stage], journal), journal, shards)
+    # What the two workers that were left had under way when the driver was killed is not finished.
+    assert len(list(shards.glob("*.json"))) == ROWS - 2
+    assert {row for row, _ in wait_for_lines(journal, 1)} == set(range(ROWS))
+    assert len(wait_for_lines(journal, 1)) == ROWS + 2
+    let_go(journal, 99)
     here = works[stage].load()
-    quick = slow_down(replace(works[stage], load=lambda: here), journal, 0)
-    found = np.concatenate(list(Local(ONE_BY_ONE, Storage(str(shards))).iterate_rows(quick)))
-    assert len(wait_for_lines(journal, 1)) == begun + ROWS - finished
+    held = hold_back(replace(works[stage], load=lambda: here), journal)
+    found = np.concatenate(list(Local(ONE_BY_ONE, Storage(str(shards))).iterate_rows(held)))
+    assert len(wait_for_lines(journal, 1)) == ROWS + 2 + 2
     assert found.tolist() == np.concatenate(list(here(0, ROWS))).tolist()
 
 

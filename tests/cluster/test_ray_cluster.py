@@ -19,7 +19,7 @@ import pytest
 from tests import warm
 from tests.cluster.object_store import serve_objects, use_objects
 from tests.cluster.test_tasks import Square, job
-from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw, runs
+from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw, wait_until_ended
 from unfreeze import files
 from unfreeze.checks import manifest
 from unfreeze.cluster.node import describe_node, find_differences
@@ -90,11 +90,7 @@ def wait_for_lines(journal: Path, count: int) -> list[tuple[int, int]]:
 
 def wait_for_end(journal: Path) -> None:
     """Wait until the workers that have begun shards are gone, as they are soon after their driver."""
-    workers = {worker for _, worker in wait_for_lines(journal, 1)}
-    ends = time.monotonic() + PATIENCE
-    while any(map(runs, workers)) and time.monotonic() < ends:
-        time.sleep(0.05)
-    assert not any(map(runs, workers))
+    wait_until_ended({worker for _, worker in wait_for_lines(journal, 1)})
 
 
 @pytest.mark.parametrize("size", [8, 7, 4096])

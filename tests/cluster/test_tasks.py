@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE, PROJECT, children_of, runs
+from tests.conftest import PROJECT, children_of, runs, wait_until_ended
 from unfreeze.cluster.local import Local
 from unfreeze.cluster.storage import Storage
 from unfreeze.cluster.tasks import Job
@@ -126,7 +126,4 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
         started = children_of(driver.pid)
         driver.kill()
     assert len(started) >= 1
-    ends = time.monotonic() + PATIENCE
-    while any(map(runs, started)) and time.monotonic() < ends:
-        time.sleep(0.05)
-    assert not any(map(runs, started))
+    wait_until_ended(started)
