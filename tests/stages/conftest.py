@@ -1,3 +1,6 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 
 from tests import small_network
@@ -21,3 +24,10 @@ def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     made.run("dvc", "repro", "search")
     made.commit()
     return made
+
+
+@pytest.fixture(scope="module")
+def nodes(searchable: Checkout, start_nodes: Callable[..., Any]) -> Iterator[Any]:
+    """Run a cluster on the code of `searchable`; each test says how many nodes it has."""
+    with start_nodes(0, checkout=searchable.root) as cluster:
+        yield cluster

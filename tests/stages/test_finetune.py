@@ -1,20 +1,17 @@
-"""Further seeds as a user trains them: in processes, on a node, and killed midway."""
+"""Further seeds as a user trains them: in processes, on nodes, and killed midway."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from tests import warm
-from tests.conftest import PATIENCE, Checkout
+import pytest
+
+from tests.conftest import Checkout, wait_until_ended
+from tests.stages.losses import lose_worker_and_node, start_stage, wait_for
 from unfreeze import files
 
 SEEDS = [1, 2, 3]
 COMMAND = ("unfreeze", "finetune", "from_scratch")
+FINISHED = ".dvc/tmp/unfreeze/repeats/from_scratch/[!.]*.keras"
 
 
 def hash_models(made: Checkout) -> dict[str, str]:
@@ -23,51 +20,63 @@ def hash_models(made: Checkout) -> dict[str, str]:
     return {path.name: files.hash_file(path) for path in made.paths.repeats("from_scratch").glob("*.keras")}
 
 
-def kill_driver(made: Checkout) -> list[Path]:
-    """Begin to train, kill the stage when a seed is finished, and return what is kept."""
-    folder = made.paths.finished_repeats("from_scratch")
-    with subprocess.Popen(
-        [warm.find_programs() / "unfreeze", *COMMAND[1:]],
-        cwd=made.root,
-        env={**os.environ, "PYTHONPATH": str(made.root / "src")},
-        stderr=subprocess.PIPE,
-    ) as running:
-        until = time.monotonic() + PATIENCE
-        while not list(folder.glob("[!.]*.keras")):
-            assert running.poll() is None, running.stderr and running.stderr.read()
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        running.send_signal(signal.SIGKILL)
-    return list(folder.glob("[!.]*.keras"))
+def finish(made: Checkout, models: dict[str, str]) -> None:
+    """Run the stage again after it was killed: it takes what is finished as it is, and trains the others."""
+    kept = list(made.root.glob(FINISHED))
+    assert 0 < len(kept) < len(SEEDS)
+    for path in kept:
+        path.write_bytes(b"finished")
+    again = hash_models(made)
+    taken = hashlib.sha256(b"finished").hexdigest()
+    trained = {name: digest for name, digest in again.items() if digest != taken}
+    assert len(trained) == len(SEEDS) - len(kept)
+    assert trained.items() <= models.items()
+    assert not made.paths.finished_repeats("from_scratch").exists()
+    # What the killed processes derived is gone, too.
+    assert not list(made.paths.features("x").parent.glob(".derived*"))
 
 
-def test_seeds_give_the_same_models_in_processes_on_a_node_and_after_a_kill(
-    searchable: Checkout, start_nodes: Callable[..., Any]
-) -> None:
+@pytest.fixture(scope="module")
+def models(searchable: Checkout) -> dict[str, str]:
+    """Return the digests of models that were trained in processes of this machine."""
     with searchable.changed_params(study={"seeds": SEEDS}):
-        models = hash_models(searchable)
-        assert sorted(models) == [f"{seed}.keras" for seed in SEEDS]
-        assert len({*models.values(), files.hash_file(searchable.paths.model("from_scratch"))}) == len(SEEDS) + 1
-        kept = kill_driver(searchable)
-        assert 0 < len(kept) < len(SEEDS)
-        # What is finished is taken as it is.
-        for path in kept:
-            path.write_bytes(b"finished")
-        again = hash_models(searchable)
-        taken = hashlib.sha256(b"finished").hexdigest()
-        trained = {name: digest for name, digest in again.items() if digest != taken}
-        assert len(trained) == len(SEEDS) - len(kept)
-        assert trained.items() <= models.items()
-        assert not searchable.paths.finished_repeats("from_scratch").exists()
-        # What the killed processes derived is gone, too.
-        assert not list(searchable.paths.features("x").parent.glob(".derived*"))
-    with (
-        # Libraries that are loaded by Ray's own process find the number of threads that Ray sets.
-        start_nodes(1, checkout=searchable.root, at_once=False) as cluster,
-        searchable.changed_params(study={"seeds": SEEDS[:1]}, cluster={"engine": "ray"}),
-    ):
-        searchable.run(*COMMAND, RAY_ADDRESS=cluster.address)
-        assert files.hash_file(searchable.paths.repeat("from_scratch", SEEDS[0])) == models["1.keras"]
+        return hash_models(searchable)
+
+
+def test_each_seed_gives_another_model_and_the_same_one_after_a_kill(
+    searchable: Checkout, models: dict[str, str]
+) -> None:
+    assert sorted(models) == [f"{seed}.keras" for seed in SEEDS]
+    assert len({*models.values(), files.hash_file(searchable.paths.model("from_scratch"))}) == len(SEEDS) + 1
+    with searchable.changed_params(study={"seeds": SEEDS}):
+        with start_stage(searchable, "finetune") as driver:
+            wait_for(searchable, FINISHED)
+            driver.kill()
+        finish(searchable, models)
+
+
+def test_a_node_trains_the_same_model(searchable: Checkout, models: dict[str, str], nodes: Any) -> None:
+    # Libraries that are loaded by Ray's own process find the number of threads that Ray sets.
+    node = nodes.add_node(num_cpus=1, at_once=False)
+    with searchable.changed_params(study={"seeds": SEEDS[:1]}, cluster={"engine": "ray"}):
+        assert hash_models(searchable) == {"1.keras": models["1.keras"]}
+    nodes.remove_node(node)
+
+
+def test_a_worker_a_node_and_the_driver_that_are_lost_change_no_model(
+    searchable: Checkout, models: dict[str, str], nodes: Any
+) -> None:
+    nodes.resize(3)
+    with searchable.changed_params(study={"seeds": SEEDS}, cluster={"engine": "ray"}):
+        with start_stage(searchable, "finetune") as driver:
+            lose_worker_and_node(searchable, nodes)
+            wait_for(searchable, FINISHED)
+            driver.kill()
+            assert driver.stderr is not None
+            assert driver.stderr.read().count("finetune@from_scratch: seed ") == 2
+        wait_until_ended(nodes.list_workers())
+        # Two nodes train what is left.
+        finish(searchable, models)
 
 
 def test_a_backbone_without_further_seeds_starts_no_process(searchable: Checkout) -> None:

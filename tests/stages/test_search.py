@@ -2,12 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -16,7 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import PATIENCE, Checkout, children_of, runs
+from tests.conftest import Checkout, children_of, wait_until_ended
+from tests.stages.losses import lose_worker_and_node, start_stage, wait_for
 from unfreeze import files
 from unfreeze.records.trial import SearchResult
 from unfreeze.search.journal import Journal
@@ -124,8 +123,8 @@ def one_by_one(searchable: Checkout) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def at_once(one_by_one: dict[str, Any], searchable: Checkout) -> bytes:
-    """Let two trials run at once in processes of this machine, and return the file that the search writes."""
-    with searchable.changed_params(search={"at_once": 2}):
+    """Let three trials run at once in processes of this machine, and return the file that the search writes."""
+    with searchable.changed_params(search={"at_once": 3}):
         searchable.run("unfreeze", "search", "from_scratch")
     return searchable.paths.search("from_scratch").read_bytes()
 
@@ -145,27 +144,19 @@ def test_trials_at_once_are_those_of_one_process(
     assert not list(searchable.paths.features("x").parent.glob(".derived*"))
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
+ON_A_CLUSTER: dict[str, dict[str, object]] = {"search": {"at_once": 3}, "cluster": {"engine": "ray"}}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_trials_of_a_cluster_are_those_of_this_machine(
-    searchable: Checkout, at_once: bytes, start_nodes: Callable[..., Any], nodes: int
+    searchable: Checkout, at_once: bytes, nodes: Any, count: int
 ) -> None:
-    changes: dict[str, dict[str, object]] = {"search": {"at_once": 2}, "cluster": {"engine": "ray"}}
-    with start_nodes(nodes, checkout=searchable.root) as cluster, searchable.changed_params(**changes):
+    nodes.resize(count)
+    with searchable.changed_params(**ON_A_CLUSTER):
         # The number of the driver's processors decides as little as that of nodes.
-        bound = ["taskset", "--cpu-list", "0"] if nodes == 1 else []
-        searchable.run(*bound, "unfreeze", "search", "from_scratch", RAY_ADDRESS=cluster.address)
+        bound = ["taskset", "--cpu-list", "0"] if count == 1 else []
+        searchable.run(*bound, "unfreeze", "search", "from_scratch")
     assert searchable.paths.search("from_scratch").read_bytes() == at_once
-
-
-def wait_for(made: Checkout, pattern: str, count: int = 1) -> list[Path]:
-    """Return the files and folders of a pattern, as soon as there are so many."""
-    ends = time.monotonic() + PATIENCE
-    while time.monotonic() < ends:
-        found = sorted(made.root.glob(pattern))
-        if len(found) >= count:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{pattern} is not there")
 
 
 def test_killed_processes_and_a_killed_driver_change_no_trial(searchable: Checkout, at_once: bytes) -> None:
@@ -174,7 +165,7 @@ def test_killed_processes_and_a_killed_driver_change_no_trial(searchable: Checko
     command = [sys.executable, "-m", "unfreeze", "search", "from_scratch"]
     own_code = {**os.environ, "PYTHONPATH": str(searchable.root / "src")}
     trials = "models/search/from_scratch/trials"
-    with searchable.changed_params(search={"at_once": 2}):
+    with searchable.changed_params(search={"at_once": 3}):
         with subprocess.Popen(
             command, cwd=searchable.root, env=own_code, stderr=subprocess.PIPE, text=True
         ) as driver:
@@ -190,12 +181,32 @@ def test_killed_processes_and_a_killed_driver_change_no_trial(searchable: Checko
             assert "trial 0 failed: its process ended by SIGKILL" in driver.stderr.read()
         kept = {path: path.stat().st_mtime_ns for path in searchable.root.glob(f"{trials}/trial-*.json")}
         assert 2 <= len(kept) < 4
-        ends = time.monotonic() + PATIENCE
-        while any(map(runs, started)) and time.monotonic() < ends:
-            time.sleep(0.05)
+        wait_until_ended(started)
         said = searchable.run("unfreeze", "search", "from_scratch")
     assert searchable.paths.search("from_scratch").read_bytes() == at_once
     assert not any(f"training from_scratch trial {int(path.stem[-4:])}:" in said for path in kept)
+    assert not list(searchable.paths.features("x").parent.glob(".derived*"))
+
+
+def test_a_worker_a_node_and_the_driver_that_are_lost_change_no_trial(
+    searchable: Checkout, at_once: bytes, nodes: Any
+) -> None:
+    nodes.resize(3)
+    trials = "models/search/from_scratch/trials/trial-*.json"
+    with searchable.changed_params(**ON_A_CLUSTER):
+        with start_stage(searchable, "search") as driver:
+            lose_worker_and_node(searchable, nodes)
+            wait_for(searchable, trials, 2)
+            driver.kill()
+            assert driver.stderr is not None
+            assert len(re.findall(r"search@from_scratch: trial \d failed: ", driver.stderr.read())) == 2
+        wait_until_ended(nodes.list_workers())
+        kept = {int(path.stem[-4:]) for path in searchable.root.glob(trials)}
+        assert 2 <= len(kept) < 4
+        said = searchable.run("unfreeze", "search", "from_scratch")
+    assert searchable.paths.search("from_scratch").read_bytes() == at_once
+    run = {int(number) for number in re.findall(r"from_scratch trial (\d): score", said)}
+    assert run == {0, 1, 2, 3} - kept
     assert not list(searchable.paths.features("x").parent.glob(".derived*"))
 
 
