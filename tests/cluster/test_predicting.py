@@ -53,10 +53,12 @@ def predict(packed: Path, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("size", [5, 4096])
+@pytest.mark.parametrize(("count", "size"), [(1, 5), (2, 5), (2, 4096), (3, 5)])
 def test_files_get_the_bytes_of_one_machine(
-    nodes: Any, packed: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, size: int
+    nodes: Any, packed: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, count: int, size: int
 ) -> None:
+    nodes.resize(count)
+
     def predict_into(out: str) -> bytes:
         # A file that is missing has a row as well.
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"photos/03.png\nmissing.png\n")))

@@ -79,9 +79,11 @@ def test_those_of_jobs_have_the_same_bits(
     assert f"{ {3: 32, 4096: 16}[size] } finished shards were taken" in caplog.text
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_those_of_a_cluster_have_the_same_bits(
-    nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path
+    nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path, count: int
 ) -> None:
+    nodes.resize(count)
     # Shards of 3 rows are tested with the stage.
     settings = Cluster(engine="ray", storage=None, rows_per_shard=4096, cpus_per_worker=1, tries=1, max_file_gb=1)
     said = score(scoring, RayCluster(settings, Storage(str(tmp_path))))
