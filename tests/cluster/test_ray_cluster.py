@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from tests import warm
 from tests.cluster.object_store import serve_objects, use_objects
+from tests.cluster.ray_nodes import MISSING
 from tests.cluster.test_tasks import Square, job
 from tests.conftest import CHECKS, LIMITS, PATIENCE, PROJECT, draw, wait_until_ended
 from unfreeze import files
@@ -32,6 +34,8 @@ from unfreeze.settings.cluster import Cluster
 from unfreeze.stages import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+# Of tests that start no cluster.
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason=MISSING)
 
 SETTINGS = Cluster(engine="ray", storage=None, rows_per_shard=8, cpus_per_worker=1, tries=2, max_file_gb=1)
 ROWS = [number**2 for number in range(60)]
@@ -258,6 +262,7 @@ def test_a_cluster_without_so_many_processors_is_refused(nodes: Any, tmp_path: P
         collect(work(tmp_path / "journal"), tmp_path / "shards", settings)
 
 
+@needs_ray
 @pytest.mark.parametrize(
     ("address", "said"),
     [(None, "RAY_ADDRESS is not set: set it to the address"), ("127.0.0.1:1", "answers at RAY_ADDRESS=127.0.0.1:1")],
@@ -277,6 +282,7 @@ def test_an_address_without_ray_ends_in_one_line(address: str | None, said: str)
     assert len(done.stdout.splitlines()) == 1
 
 
+@needs_ray
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
