@@ -1,9 +1,10 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.conftest import Checkout
 from unfreeze import files
@@ -26,19 +27,42 @@ def digest_outputs(paths: Paths, backbone: str) -> dict[str, str]:
     return {str(path.relative_to(paths.root)): files.hash_file(path) for path in outputs}
 
 
+@pytest.fixture(scope="module")
+def scored(studied: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a copy of the study, in which this machine scores a model of a further seed and corrupted images too."""
+    root = tmp_path_factory.mktemp("scored") / "checkout"
+    made = Checkout.around(Path(shutil.copytree(studied.root, root, symlinks=True)))
+    shutil.copy(made.paths.model("from_scratch"), made.paths.repeat("from_scratch", 1))
+    made.change_params(study={"seeds": [1]}, evaluate={"corruption_images": 1})
+    made.run("unfreeze", "evaluate", "from_scratch")
+    return made
+
+
+@pytest.fixture(scope="module")
+def nodes(start_nodes: Callable[..., Any]) -> Iterator[Any]:
+    """Run a cluster; each test says how many nodes it has."""
+    with start_nodes(0) as cluster:
+        yield cluster
+
+
+# 10 images of the test fold, one of them corrupted in 30 ways, and again 10 for the model of the further seed.
+@pytest.mark.parametrize(("count", "size", "shards"), [(1, 3, 4 + 30 + 4), (2, 4096, 1 + 30 + 1), (3, 3, 4 + 30 + 4)])
 def test_rows_of_a_job_and_of_a_cluster_give_the_same_bytes(
-    studied: Checkout, tmp_path: Path, start_nodes: Callable[..., Any]
+    scored: Checkout, nodes: Any, tmp_path: Path, count: int, size: int, shards: int
 ) -> None:
-    made = Checkout.around(Path(shutil.copytree(studied.root, tmp_path / "checkout", symlinks=True)))
-    before = digest_outputs(made.paths, "from_scratch")
-    recorded = sorted(made.paths.test_evaluations.rglob("*.json"))
-    for path in (*recorded, made.paths.predictions("from_scratch"), made.paths.evaluation("from_scratch")):
+    nodes.resize(count)
+    paths = scored.paths
+    before = digest_outputs(paths, "from_scratch")
+    recorded = sorted(paths.test_evaluations.rglob("*.json"))
+    for path in (*recorded, paths.predictions("from_scratch"), paths.evaluation("from_scratch")):
         path.unlink()
-    with start_nodes(1) as cluster, made.changed_params(cluster={"engine": "ray", "rows_per_shard": 3}):
-        made.run("unfreeze", "work", "evaluate", "from_scratch", "--index", "0", "--of", "2")
-        (evaluation,) = made.paths.test_evaluations.rglob("*.json")
-        assert evaluation in recorded
-        computed = len(list(made.paths.shards.glob("*.json")))
-        made.run("unfreeze", "evaluate", "from_scratch", RAY_ADDRESS=cluster.address)
-    assert 0 < computed < len(list(made.paths.shards.glob("*.json")))
-    assert digest_outputs(made.paths, "from_scratch") == before
+    cluster = {"engine": "ray", "rows_per_shard": size, "storage": str(tmp_path)}
+    with scored.changed_params(cluster=cluster):
+        if count == 1:
+            scored.run("unfreeze", "work", "evaluate", "from_scratch", "--index", "0", "--of", "2")
+            (evaluation,) = paths.test_evaluations.rglob("*.json")
+            assert evaluation in recorded
+            assert 0 < len(list(tmp_path.glob("*.json"))) < shards
+        scored.run("unfreeze", "evaluate", "from_scratch")
+    assert len(list(tmp_path.glob("*.json"))) == shards
+    assert digest_outputs(paths, "from_scratch") == before
