@@ -1,9 +1,10 @@
 """A real cluster of Ray: several nodes on this machine."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,18 @@ def start_nodes(count: int, *, checkout: Path = PROJECT, at_once: bool = True) -
             self.wait_for_nodes()
 
         def list_workers(self) -> dict[int, str]:
-            # The node of each process, of those that have ended too.
+            # The node of each process.
             actors = self.global_state.actor_table(None).values()
-            return {actor["Pid"]: actor["Address"]["NodeID"] for actor in actors if actor["Pid"]}
+            return {actor["Pid"]: actor["Address"]["NodeID"] for actor in actors if actor["State"] == "ALIVE"}
 
         def lose_node_of(self, worker: int) -> None:
             lost = self.list_workers()[worker]
             (node,) = [node for node in self.worker_nodes if node.node_id == lost]
+            # What it has under way is not to be finished while its node goes.
+            os.kill(worker, signal.SIGSTOP)
             self.remove_node(node, allow_graceful=False)
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:
         # Workers import what tests hand them.

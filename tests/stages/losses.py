@@ -35,9 +35,15 @@ def start_stage(made: Checkout, stage: str) -> subprocess.Popen[str]:
 
 def lose_worker_and_node(made: Checkout, nodes: Any) -> None:
     """Kill a worker and take away the node of another one, each as soon as it trains."""
-    killed = wait_for_worker(made, set())
-    os.kill(killed, signal.SIGKILL)
+    killed = lose_worker(made)
     nodes.lose_node_of(wait_for_worker(made, {killed}))
+
+
+def lose_worker(made: Checkout) -> int:
+    """Kill a worker as soon as it trains, and return which one it was."""
+    worker = wait_for_worker(made, set())
+    os.kill(worker, signal.SIGKILL)
+    return worker
 
 
 def wait_for_worker(made: Checkout, known: set[int]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Checkout, wait_until_ended
-from tests.stages.losses import lose_worker_and_node, start_stage, wait_for
+from tests.stages.losses import lose_worker, lose_worker_and_node, start_stage, wait_for
 from unfreeze import files
 
 SEEDS = [1, 2, 3]
@@ -43,15 +43,18 @@ def models(searchable: Checkout) -> dict[str, str]:
         return hash_models(searchable)
 
 
-def test_each_seed_gives_another_model_and_the_same_one_after_a_kill(
+def test_each_seed_gives_another_model_and_the_same_one_where_a_process_and_the_stage_are_killed(
     searchable: Checkout, models: dict[str, str]
 ) -> None:
     assert sorted(models) == [f"{seed}.keras" for seed in SEEDS]
     assert len({*models.values(), files.hash_file(searchable.paths.model("from_scratch"))}) == len(SEEDS) + 1
     with searchable.changed_params(study={"seeds": SEEDS}):
         with start_stage(searchable, "finetune") as driver:
+            lose_worker(searchable)
             wait_for(searchable, FINISHED)
             driver.kill()
+            assert driver.stderr is not None
+            assert driver.stderr.read().count("its process ended by SIGKILL") == 1
         finish(searchable, models)
 
 
@@ -71,10 +74,11 @@ def test_a_worker_a_node_and_the_driver_that_are_lost_change_no_model(
         with start_stage(searchable, "finetune") as driver:
             lose_worker_and_node(searchable, nodes)
             wait_for(searchable, FINISHED)
+            workers = nodes.list_workers()
             driver.kill()
             assert driver.stderr is not None
             assert driver.stderr.read().count("finetune@from_scratch: seed ") == 2
-        wait_until_ended(nodes.list_workers())
+        wait_until_ended(workers)
         # Two nodes train what is left.
         finish(searchable, models)
 

@@ -197,10 +197,11 @@ def test_a_worker_a_node_and_the_driver_that_are_lost_change_no_trial(
         with start_stage(searchable, "search") as driver:
             lose_worker_and_node(searchable, nodes)
             wait_for(searchable, trials, 2)
+            workers = nodes.list_workers()
             driver.kill()
             assert driver.stderr is not None
             assert len(re.findall(r"search@from_scratch: trial \d failed: ", driver.stderr.read())) == 2
-        wait_until_ended(nodes.list_workers())
+        wait_until_ended(workers)
         kept = {int(path.stem[-4:]) for path in searchable.root.glob(trials)}
         assert 2 <= len(kept) < 4
         said = searchable.run("unfreeze", "search", "from_scratch")
