@@ -15,6 +15,7 @@ from typing import Any
 from unfreeze.serving.locate import Located
 from unfreeze.serving.service.app import Service
 from unfreeze.serving.service.counters import Counters
+from unfreeze.serving.service.decoders import Decoders
 from unfreeze.serving.service.limits import Limits
 from unfreeze.serving.service.reload import Watcher
 from unfreeze.serving.service.served import Served, Shelf
@@ -78,8 +79,9 @@ def run_service(
     """Run a service of a package."""
     counters = Counters()
     located = located if isinstance(located, Located) else Located(located, str(located))
-    shelf = Shelf(Served.load(located, counters), counters)
-    service = Service(shelf, counters, limits=limits or Limits(), token=token, threads=2)
+    shelf, limits = Shelf(Served.load(located, counters), counters), limits or Limits()
+    decoders = Decoders(counters, limits=limits, processes=2)
+    service = Service(shelf, counters, decoders, limits=limits, token=token)
     listening = listen("127.0.0.1", 0)
     server = build_server(service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -95,6 +97,7 @@ def run_service(
         server.should_exit = True
         thread.join()
         service.end()
+        decoders.end()
 
 
 def write_form(*files: tuple[str, bytes]) -> bytes:

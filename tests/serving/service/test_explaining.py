@@ -1,6 +1,7 @@
 """Grad-CAM comes from a process of its own, which may be killed or too slow."""
 
 import io
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import children_of, runs
+from tests.conftest import runs
 from tests.serving.packed import draw_image
 from tests.serving.service.running import Running, run_service
 from tests.serving.service.test_app import encode
@@ -37,11 +38,10 @@ def explaining(folder: Path) -> Iterator[Running]:
 
 
 def find_process() -> int:
-    """Return the child that runs Python's spawned code."""
-    for child in children_of(os.getpid()):
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return child
-    raise AssertionError("there is no such process")
+    """Return the process that explains."""
+    (process,) = (child.pid for child in multiprocessing.active_children() if child.name == "explain")
+    assert process
+    return process
 
 
 def test_the_heat_is_that_of_the_model(explaining: Running, packed: Path, tmp_path: Path) -> None:

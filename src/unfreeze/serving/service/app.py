@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from unfreeze.images.jpeg_decoding import Undecodable
+from unfreeze.runtime.processors import count_processors
 from unfreeze.serving.service import v2
 from unfreeze.serving.service.answers import describe_answer, describe_model, write_json
 from unfreeze.serving.service.counters import Counters
@@ -36,17 +37,19 @@ class Service:
     Args:
         shelf: Holds the model that answers.
         counters: Counts what happens.
+        decoders: Turn images into pixels; the caller ends them after the service.
         limits: What a request may take.
         token: What clients must send; None for a service of this machine alone.
-        threads: How many images are decoded side by side, in threads and in processes.
     """
 
-    def __init__(self, shelf: Shelf, counters: Counters, *, limits: Limits, token: str | None, threads: int) -> None:
+    def __init__(
+        self, shelf: Shelf, counters: Counters, decoders: Decoders, *, limits: Limits, token: str | None
+    ) -> None:
         self.shelf = shelf
         self.counters = counters
         self.limits = limits
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self.decoders = Decoders(self.threads, counters, limits=limits, processes=threads)
+        self.decoders = decoders
+        self.threads = ThreadPoolExecutor(count_processors(), thread_name_prefix="read")
         self.explainer = Explainer(limits.seconds_to_explain - 5)
         # A form is in memory already: its files need no disk.
         MultiPartParser.spool_max_size = limits.body
@@ -57,7 +60,6 @@ class Service:
     def end(self) -> None:
         """End threads and processes."""
         self.explainer.end()
-        self.decoders.end()
         self.threads.shutdown(cancel_futures=True)
         self.shelf.current.pool.end()
 
@@ -202,8 +204,6 @@ class Service:
         except Undecodable as error:
             kind = "codec" if isinstance(error, CodecError) else "image"
             raise Refusal(422, f"{source[:80]}: {error}", kind) from None
-        except MemoryError:
-            raise Refusal(503, f"{source[:80]}: not enough memory to decode it now: try again", "memory") from None
 
     async def _classify(self, served: Served, squares: Sequence[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
         answers = await asyncio.gather(*(served.classify(pixels, self.counters) for _, pixels in squares))

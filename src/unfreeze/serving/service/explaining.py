@@ -77,7 +77,7 @@ class Explainer:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs,), name="explain", daemon=True)
         with without_interrupts():
             self._process.start()
         theirs.close()

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import h11
@@ -19,6 +20,7 @@ from unfreeze.runtime.processors import count_processors
 from unfreeze.serving.locate import Located
 from unfreeze.serving.service.app import Service
 from unfreeze.serving.service.counters import Counters
+from unfreeze.serving.service.decoders import Decoders
 from unfreeze.serving.service.limits import LOOPBACK, Limits
 from unfreeze.serving.service.reload import Watcher
 from unfreeze.serving.service.served import Served, Shelf
@@ -100,18 +102,20 @@ def serve(
     """
     # Products with the reference images are small: more threads of the library only compete with OpenVINO's.
     threadpool_limits(1, user_api="blas")
-    counters = Counters()
-    shelf = Shelf(Served.load(located, counters), counters)
-    service = Service(shelf, counters, limits=limits or Limits(), token=token, threads=count_processors())
-    watcher = Watcher(watch, shelf, counters, seconds=seconds) if watch else None
-    try:
-        if watcher:
+    counters, limits = Counters(), limits or Limits()
+    with ExitStack() as ending:
+        decoders = Decoders(counters, limits=limits, processes=count_processors())
+        ending.callback(decoders.end)
+        # They load their libraries while the model is loaded.
+        decoders.start()
+        shelf = Shelf(Served.load(located, counters), counters)
+        service = Service(shelf, counters, decoders, limits=limits, token=token)
+        ending.callback(service.end)
+        if watch:
+            watcher = Watcher(watch, shelf, counters, seconds=seconds)
+            ending.callback(watcher.end)
             watcher.start()
         build_server(service, lambda: _announce(shelf.current, listening)).run(sockets=[listening])
-    finally:
-        if watcher:
-            watcher.end()
-        service.end()
 
 
 class _Server(uvicorn.Server):
