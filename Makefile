@@ -23,8 +23,11 @@ BENCH_INPUTS ?= ../shared
 
 # Slow tests wait for servers and for single processes: three at a time keep two cores busy, and four are no faster.
 WORKERS := -n 3
+LOCK_EXTRA = uv pip compile - --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+  --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file
 
-.PHONY: help install cluster repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers lint ui serve docs lock readme clean
+.PHONY: help install cluster heic repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +38,9 @@ install: ## Make .venv from requirements.lock (nothing to do if it is unchanged)
 
 cluster: install ## Add Ray and S3 to .venv, 240 MB, to divide work among machines: docs/cluster.md
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-cluster.lock
+
+heic: install ## Add pillow-heif to .venv, to read HEIC, the photographs of iPhones
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-heic.lock
 
 repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
@@ -123,13 +129,12 @@ docs: install ## Open what the checks found, and the pages of Great Expectations
 readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme
 
-lock: install ## Resolve requirements.lock and requirements-cluster.lock anew
+lock: install ## Resolve requirements.lock and those of `make cluster` and `make heic` anew
 	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
-	@# What the extra `cluster` adds to it.
-	printf 'msgpack>=1.1,<2\nray>=2.60,<3\ns3fs>=2024.6\n' | uv pip compile - --constraint requirements.lock --universal \
-	  $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements-cluster.lock
+	@# What the extras `cluster` and `heic` add to it.
+	printf 'msgpack>=1.1,<2\nray>=2.60,<3\ns3fs>=2024.6\n' | $(LOCK_EXTRA) requirements-cluster.lock
+	echo 'pillow-heif>=1.1,<2' | $(LOCK_EXTRA) requirements-heic.lock
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold
 	rm -rf $(VENV) .bench build reports/data_docs dvc_plots
