@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from tests.serving.answers import WAYS, require_alike, serve
+from tests.serving.export.conftest import make_source
 from tests.serving.golden import score_golden, write_golden
 from tests.serving.packed import CLASSES, EXTRACT, pack_small
 from unfreeze import files
 from unfreeze.cli.main import main
+from unfreeze.serving.export import write
+from unfreeze.serving.export.program import Program
+from unfreeze.serving.export.registry import find_formats
 
 BFLOAT16 = EXTRACT.model_copy(update={"precision": "bfloat16"})
 # All ways run the same network and round in the same places, but for another number of images a call OpenVINO may add
@@ -50,3 +54,13 @@ def test_golden_images_get_the_probabilities_that_evaluate_computes(tmp_path: Pa
         # A way that computes in float32 is noticed.
         exact = score_golden(model, images, tmp_path / "exact.h5")
         assert np.abs(exact - expected).max() > 2 * ATOL
+
+
+def test_an_export_gives_golden_images_the_probabilities_of_float32(tmp_path: Path) -> None:
+    package = pack_small(tmp_path / "made", extract=BFLOAT16, change=spread)
+    images = write_golden(tmp_path / "golden")
+    expected = score_golden(package.parents[1] / f"{package.name}.keras", images, tmp_path / "golden.h5")
+    write.export(make_source(package), find_formats("openvino"), tmp_path / "out")
+    program = Program(tmp_path / "out/openvino").module
+    answers = [program.answer(program.load(path))[0] for path in images]
+    require_alike(np.array([[answer[name] for name in CLASSES] for answer in answers]), expected)

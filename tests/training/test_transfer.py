@@ -20,7 +20,7 @@ from unfreeze.models.engine import use_precision
 from unfreeze.models.table import find_row
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
-from unfreeze.training import feed
+from unfreeze.training import feed, keras_file
 from unfreeze.training.heads import build_head
 from unfreeze.training.transfer import Transfer, _compute_class_weights, make_deterministic
 
@@ -240,12 +240,20 @@ def test_what_is_not_stored_is_computed_in_every_epoch(transfer: MakeTransfer) -
     np.testing.assert_allclose(second[["loss", "val_loss"]], first[["loss", "val_loss"]], rtol=0.02)
 
 
-def test_bfloat16_trains_nearly_as_float32(transfer: MakeTransfer) -> None:
+def test_bfloat16_trains_nearly_as_float32_and_leaves_a_model_in_float32(
+    transfer: MakeTransfer, tmp_path: Path
+) -> None:
     exact = transfer("block_16_expand").fine_tune("block_16_expand", GENTLE).history
-    rough = transfer("block_16_expand", precision="bfloat16").fine_tune("block_16_expand", GENTLE).history
+    trained = transfer("block_16_expand", precision="bfloat16")
+    rough = trained.fine_tune("block_16_expand", GENTLE).history
     use_precision("float32")
     np.testing.assert_allclose(rough["loss"], exact["loss"], rtol=0.05)
     assert rough["loss"].iloc[0] != exact["loss"].iloc[0]
+    # Nothing that scores or serves the model learns how it was trained.
+    keras_file.save(trained.backbone.build_classifier(trained.head), tmp_path / "trained.keras")
+    saved = keras.models.load_model(tmp_path / "trained.keras")
+    assert {weight.dtype for weight in saved.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in saved.layers} == {"float32"}
 
 
 def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
