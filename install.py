@@ -137,7 +137,8 @@ def install_packages(*, with_uv: bool) -> None:
         if not reason:
             return
         say(f"uv did not install them ({reason}): pip does, about twice as slowly")
-    run_pip("--require-hashes", "--no-deps", "--requirement", str(LOCK))
+    # One package says that it is not for these versions of Python, and another requires it: uv installs it too.
+    run_pip("--require-hashes", "--no-deps", "--ignore-requires-python", "--requirement", str(LOCK))
 
 
 def add_to_path() -> None:

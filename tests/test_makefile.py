@@ -100,13 +100,15 @@ def test_uv_installs_the_lock_without_a_word_of_the_index_and_checks_digests(tmp
 
 
 def test_pip_alone_will_do(tmp_path: Path) -> None:
-    folder = lay_out(tmp_path / "plain", lock_of("iniconfig"))
+    # The second one says that it is for older versions of Python alone.
+    folder = lay_out(tmp_path / "plain", lock_of("iniconfig", "backports-strenum"))
     done = install(folder)
     assert done.returncode == 0, done.stderr
     assert "the lock names no uv" in done.stderr
     assert "WARNING" not in done.stderr
     (installer,) = (folder / ".venv").glob("lib/*/site-packages/iniconfig-*.dist-info/INSTALLER")
     assert installer.read_text().strip() == "pip"
+    assert list((folder / ".venv").glob("lib/*/site-packages/backports_strenum-*.dist-info"))
 
 
 def test_without_a_fit_python_one_line_names_those_that_are(tmp_path: Path) -> None:

@@ -45,6 +45,17 @@ def test_it_has_the_locked_packages_and_no_tools_of_development() -> None:
     assert SERVE.find("EXPOSE") == ["8000"]
 
 
+def test_pip_installs_the_locked_packages_that_say_they_are_for_other_versions_of_python(tmp_path: Path) -> None:
+    lock = (PROJECT / "requirements.lock").read_text()
+    (package,) = re.findall(r"^backports-strenum==(?:.*\\\n)+.*\n", lock, re.MULTILINE)
+    (tmp_path / "requirements.lock").write_text(package)
+    (step,) = (text for text in STAGES["packages"].find("RUN") if " pip install " in text)
+    (command,) = (part for part in step.split("&&") if " pip install " in part)
+    _, *words = shlex.split(command.replace("/home/unfreeze/requirements.lock", str(tmp_path / "requirements.lock")))
+    subprocess.run([sys.executable, *words, "--quiet", "--target", str(tmp_path / "installed")], check=True)
+    assert list((tmp_path / "installed").glob("backports_strenum-*.dist-info"))
+
+
 def test_it_holds_no_secret_and_names_no_registry() -> None:
     for stage in STAGES.values():
         assert not any("TOKEN" in step or "MLFLOW" in step for step in stage.find("ENV") + stage.find("ARG"))
