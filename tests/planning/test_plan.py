@@ -19,23 +19,24 @@ def plan(
     *,
     room: Room = PLENTY,
     scale: Scale | None = SCALE,
-    kept: str = "",
+    kept: tuple[str, ...] = (),
     settings: dict[str, Any] = SETTINGS,
     pasts: tuple[Past, ...] = (),
+    slowness: tuple[str, ...] = (),
 ) -> Plan:
     outlooks = [
         Outlook(
             Step(name, "", (), {}, (), restorable=True),
-            "keep" if name == kept else "run",
+            "keep" if name in kept else "run",
             (Reason("parameter", "seed: 0 -> 1"), Reason("upstream", "evaluate@a"), Reason("upstream", "evaluate@b")),
         )
         for name in NAMES
     ]
-    return make_plan(outlooks, Study(settings, scale, {"a": NETWORK}), pasts, Speed(), room)
+    return make_plan(outlooks, Study(settings, scale, {"a": NETWORK}), pasts, Speed(), room, slowness=slowness)
 
 
 def test_sums_are_those_of_the_stages_that_run() -> None:
-    whole, part = plan(), plan(kept="extract@a")
+    whole, part = plan(), plan(kept=("extract@a",))
     extract = whole.stages[1]
     assert whole.seconds and part.seconds and extract.seconds and whole.disk_gb and part.disk_gb and extract.disk_mb
     assert round(whole.seconds - part.seconds, 6) == round(extract.seconds, 6)
@@ -51,7 +52,7 @@ def test_reasons_name_stages_that_run_once_a_backbone_once() -> None:
 
 def test_a_disk_that_is_too_small_names_the_stage_on_which_it_fills_up() -> None:
     # Images take 0.15 GB, DVC's copy as much.
-    (line,) = plan(room=Room(disk_gb=0.2, memory_gb=100.0), kept="extract@a").does_not_fit
+    (line,) = plan(room=Room(disk_gb=0.2, memory_gb=100.0), kept=("extract@a",)).does_not_fit
     assert line.startswith("preprocess needs 0.3 GB of disk with what comes before it, 0.2 GB are free")
 
 
@@ -103,3 +104,9 @@ def test_before_the_images_are_known_so_is_no_time() -> None:
     unknown = plan(scale=None)
     assert unknown.seconds is None and unknown.images is None
     assert [stage.seconds for stage in unknown.stages] == [None] * 4
+
+
+def test_what_slows_the_machine_down_is_part_of_a_plan_in_which_anything_runs() -> None:
+    slow = ("slow: TF_ENABLE_ONEDNN_OPTS=0 is set",)
+    assert plan(slowness=slow).slowness == slow
+    assert plan(slowness=slow, kept=NAMES).slowness == ()

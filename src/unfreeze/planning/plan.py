@@ -102,7 +102,15 @@ class Study:
     networks: Mapping[str, Network]
 
 
-def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], speed: Speed, room: Room) -> Plan:
+def make_plan(
+    outlooks: Sequence[Outlook],
+    study: Study,
+    pasts: Sequence[Past],
+    speed: Speed,
+    room: Room,
+    *,
+    slowness: tuple[str, ...] = (),
+) -> Plan:
     """Return the plan.
 
     Args:
@@ -111,6 +119,7 @@ def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], 
         pasts: What stages took on this machine.
         speed: How fast it is, for stages that it has not run yet.
         room: What is free.
+        slowness: What makes this machine slow, one sentence each.
     """
     stages, moved = [], []
     for outlook in outlooks:
@@ -132,8 +141,20 @@ def make_plan(outlooks: Sequence[Outlook], study: Study, pasts: Sequence[Past], 
                 moved.append(_tell_limit(str(backbone), study, job, pasts, speed, room))
             planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
         stages.append(planned)
-    plan = _sum_up(tuple(stages), study.scale.images if study.scale else None, room, tuple(moved))
-    return plan.model_copy(update={"repeats": any(outlook.repeats for outlook in outlooks)})
+    running = [stage for stage in stages if stage.action == "run"]
+    unknown = any(stage.seconds is None for stage in running)
+    return Plan(
+        stages=tuple(stages),
+        images=study.scale.images if study.scale else None,
+        seconds=None if unknown else sum(stage.seconds or 0.0 for stage in running),
+        disk_gb=None if unknown else _most_disk(running) * MB / 1e9,
+        free_disk_gb=room.disk_gb,
+        memory_gb=None if unknown else max((stage.peak_mb or 0.0 for stage in running), default=0.0) * 2**20 / 1e9,
+        free_memory_gb=room.memory_gb,
+        does_not_fit=(*moved, *_find_what_does_not_fit(running, room)),
+        repeats=any(outlook.repeats for outlook in outlooks),
+        slowness=slowness if running else (),
+    )
 
 
 def describe(stage: str, backbone: str | None, study: Study, room: Room) -> Job | None:
@@ -185,24 +206,6 @@ def _tell_limit(backbone: str, study: Study, job: Job, pasts: Sequence[Past], sp
         longer += compare(of_stage, limits.store_all(of_stage), backbone, pasts, speed)
     limit = limits.Room(study.settings["extract"]["max_gb"], room.disk_gb / COPIES, COPIES)
     return limits.describe_limit(backbone, job, study.settings, limit, longer)
-
-
-def _sum_up(stages: tuple[PlannedStage, ...], images: int | None, room: Room, moved: tuple[str, ...]) -> Plan:
-    running = [stage for stage in stages if stage.action == "run"]
-    unknown = any(stage.seconds is None for stage in running)
-    seconds = None if unknown else sum(stage.seconds or 0.0 for stage in running)
-    disk = None if unknown else _most_disk(running) * MB / 1e9
-    memory = None if unknown else max((stage.peak_mb or 0.0 for stage in running), default=0.0) * 2**20 / 1e9
-    return Plan(
-        stages=stages,
-        images=images,
-        seconds=seconds,
-        disk_gb=disk,
-        free_disk_gb=room.disk_gb,
-        memory_gb=memory,
-        free_memory_gb=room.memory_gb,
-        does_not_fit=(*moved, *_find_what_does_not_fit(running, room)),
-    )
 
 
 def _most_disk(running: Sequence[PlannedStage]) -> float:

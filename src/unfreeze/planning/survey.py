@@ -70,12 +70,16 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
     speed = measure_speed(pasts)
     if speed is None and any(stage not in ran for stage, _ in running):
         speed = machine.probe_speed()
-    plan = make_plan(outlooks, study, pasts, speed or machine.Speed(), machine.measure_room(paths.root))
-    if not running:
-        return plan
-    kind, precision = find_processor_kind(), params.extract.precision
-    slowness = list_slowness(kind, measure_share(), os.environ, precision=precision)
-    return plan.model_copy(update={"slowness": slowness})
+    return make_plan(
+        outlooks,
+        study,
+        pasts,
+        speed or machine.Speed(),
+        machine.measure_room(paths.root),
+        slowness=list_slowness(
+            find_processor_kind(), measure_share(), os.environ, precision=params.extract.precision
+        ),
+    )
 
 
 def _look_ahead(paths: Paths, params: Params, file: Path, validate: Validate) -> tuple[list[Outlook], dict[str, Any]]:
