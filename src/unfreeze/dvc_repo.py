@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.paths import Paths
 from unfreeze.records.code import CODE_STAGE
 from unfreeze.runtime.redaction import redact
@@ -106,7 +106,7 @@ def require_remote(root: Path) -> str | None:
                 found.fs.cat_file(found.fs.join(found.path, "unfreeze"))
         # Every kind of remote has exceptions of its own.
         except Exception as error:
-            reason = redact(" ".join(str(error).split()) or type(error).__name__)
+            reason = shorten(error, hide=redact)
             raise UnfreezeError(
                 f"DVC remote {name!r} does not answer ({reason}): check its address (`dvc remote list`), its "
                 "package and its credentials"
@@ -149,7 +149,7 @@ def read_version(paths: Paths, path: Path, revision: str) -> str:
     try:
         return str(read(name, repo=str(paths.root), rev=revision))
     except (DvcException, OSError) as error:
-        reason = redact(" ".join(str(error).split()))
+        reason = shorten(error, hide=redact)
         raise UnfreezeError(
             f"{name} of {revision} is not here ({reason}): name a revision that has it, or `dvc fetch --all-commits`"
         ) from error
@@ -179,7 +179,7 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
             known = ", ".join(error.options or ())
             raise UnfreezeError(f"conf/ has no {error.missing_cfg_file}: take one of {known}") from error
         except (HydraException, OmegaConfBaseException) as error:
-            reason = redact(" ".join(str(error).split()))
+            reason = shorten(error, hide=redact)
             raise UnfreezeError(
                 f"-S {' -S '.join(overrides)} cannot be composed ({reason}): name settings as conf/config.yaml does, "
                 "with + before one that it lacks"
@@ -256,7 +256,7 @@ def open_repository(root: Path, *, asks_git: bool = True) -> Iterator[Any]:
         with Repo(str(root), config=None if asks_git else {"core": {"no_scm": True}}) as repo:
             yield repo
     except DvcException as error:
-        reason = redact(" ".join(str(error).split()))
+        reason = shorten(error, hide=redact)
         raise UnfreezeError(
             f"DVC cannot read the pipeline ({reason}): correct dvc.yaml until `dvc status` works, or take the "
             "committed files with `git checkout dvc.yaml dvc.lock`"

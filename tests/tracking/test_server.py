@@ -10,12 +10,14 @@ from threading import Thread
 
 import pytest
 import requests
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from tests.tracking.stores import Captured, answering, free, names, serving
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.tracking.ledger import Ledger
-from unfreeze.tracking.server import Server
+from unfreeze.tracking.server import Server, describe_error
 
 ADMIN = "a-password-of-the-administrator"
 READER = "a-password-of-one-who-reads"
@@ -155,3 +157,9 @@ def test_users_and_passwords(
     for secret in (ADMIN, READER, "wrong-as-can-be"):
         assert secret not in shown.out + shown.err + "".join(lines)
         assert not [path for path in kept if secret.encode() in path.read_bytes()]
+
+
+def test_an_error_of_the_database_is_told_without_the_statement_and_its_values(tmp_path: Path) -> None:
+    with create_engine(f"sqlite:///{tmp_path}/x.db").connect() as connection, pytest.raises(SQLAlchemyError) as error:
+        connection.execute(text("SELECT * FROM runs WHERE name = :name"), {"name": READER})
+    assert describe_error(error.value) == "(sqlite3.OperationalError) no such table: runs"

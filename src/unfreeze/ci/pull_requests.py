@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime.redaction import redact
 
 # A request that takes longer than this many seconds is not answered any more.
@@ -111,7 +111,7 @@ class Service:
             answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:
-            reason = redact(" ".join(str(error).split()))
+            reason = shorten(error, hide=redact)
             raise UnfreezeError(
                 f"no pull request ({reason}): the job needs the permissions contents and pull-requests to write, and "
                 "the repository's settings must let Actions create pull requests; then run this again"

@@ -17,7 +17,7 @@ import vl_convert
 from PIL import Image
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.figures import theme
 from unfreeze.figures.parts import Chart
 
@@ -128,7 +128,7 @@ def write_png(charts: Sequence[Chart], title: str, path: Path) -> None:
             allowed_base_urls=[],
         )
     except ValueError as error:
-        raise UnfreezeError(f"the chart {title!r} is not valid Vega-Lite: {_take_first_line(error)}") from error
+        raise UnfreezeError(f"the chart {title!r} is not valid Vega-Lite: {shorten(error)}") from error
     with files.atomic(path) as partial, Image.open(io.BytesIO(png)) as image:
         # A third of the size that vl-convert writes.
         image.convert("RGB").save(partial)
@@ -162,7 +162,3 @@ def _register_font() -> None:
 def _read_version() -> str:
     """Return the version of Vega-Lite that the specifications are written for."""
     return ".".join(alt.VEGALITE_VERSION.split(".")[:2])
-
-
-def _take_first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models.own_backbones import find_plugin
 from unfreeze.models.table import Row
 from unfreeze.runtime.plugins import import_file
@@ -68,7 +68,7 @@ def read_keras_file(row: Row) -> keras.Model:
     # Keras raises nearly anything on damaged files, Lambda layers and unknown classes.
     except Exception as error:
         raise UnfreezeError(
-            f"backbone {row.name}: {path} could not be loaded ({shorten_error(error)}): give a file that Keras 3 "
+            f"backbone {row.name}: {path} could not be loaded ({shorten(error)}): give a file that Keras 3 "
             "saved, of Keras' own layers, without Lambda and without classes of yours"
         ) from error
     return keep_output(row, model)
@@ -102,7 +102,7 @@ def _call(row: Row, function: Any, size: int) -> Any:
             raise
         raise UnfreezeError(
             f"backbone {row.name}: {row.builder} failed at image side {size} "
-            f"({type(error).__name__}: {shorten_error(error)}): correct it, or set preprocess.image_size"
+            f"({shorten(error, named=True)}): correct it, or set preprocess.image_size"
         ) from error
 
 
@@ -155,7 +155,7 @@ def _resize(row: Row, model: keras.Model, size: int) -> keras.Model:
         return keras.models.clone_model(model, input_tensors=keras.Input((size, size, 3)))
     except Exception as error:
         raise UnfreezeError(
-            f"backbone {row.name}: {row.builder} takes no images of side {size} ({shorten_error(error)}): "
+            f"backbone {row.name}: {row.builder} takes no images of side {size} ({shorten(error)}): "
             f"set preprocess.image_size={row.native_size}, or correct native_size"
         ) from error
 
@@ -187,8 +187,3 @@ def _walk(model: keras.Model) -> Iterator[Any]:
         yield operation
         if hasattr(operation, "operations"):
             yield from _walk(operation)
-
-
-def shorten_error(error: BaseException) -> str:
-    """Return the first line of an error's message, of at most 300 characters; its type if it has no message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

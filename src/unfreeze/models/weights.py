@@ -12,9 +12,9 @@ import h5py
 import keras
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models.backbone import build
-from unfreeze.models.builders import keep_output, read_keras_file, shorten_error
+from unfreeze.models.builders import keep_output, read_keras_file
 from unfreeze.models.table import Row, check_weights
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
@@ -94,7 +94,7 @@ def load_file(backbone: keras.Model, path: Path) -> None:
             )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UnfreezeError(
-            f"weights file {path} does not fit {backbone.name} without its top ({shorten_error(error)}): "
+            f"weights file {path} does not fit {backbone.name} without its top ({shorten(error)}): "
             "check that it was saved for this backbone and is complete"
         ) from error
 
@@ -137,7 +137,7 @@ def _download_imagenet(row: Row) -> keras.Model:
     # Keras raises a bare Exception for a failed download.
     except Exception as error:
         raise UnfreezeError(
-            f"weights of {row.name}: Keras could not download its ImageNet weights ({shorten_error(error)}). "
+            f"weights of {row.name}: Keras could not download its ImageNet weights ({shorten(error)}). "
             f"Without a way to that host, give a file: -S '+weights.{row.name}={{file: PATH, sha256: DIGEST}}', "
             f"or, only to try the pipeline, -S +weights.{row.name}=random"
         ) from error

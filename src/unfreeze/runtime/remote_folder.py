@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime.redaction import redact
 
 # Files that are read at the same time: over a network they are mostly waited for.
 THREADS = 16
-# Characters of an error in a message.
-LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def _explain(address: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:LONGEST]
+        reason = shorten(error, hide=redact, named=True)
         kind = _MissingError if isinstance(error, FileNotFoundError) else UnfreezeError
         raise kind(
             f"{socket.gethostname()} cannot read {redact(address)} ({reason}): check the address, the connection and "

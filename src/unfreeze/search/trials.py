@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from unfreeze import files
+from unfreeze.errors import shorten
 from unfreeze.records.trial import Epoch, Trial
 from unfreeze.runtime import console
 from unfreeze.search.outcome import smooth_score
@@ -187,7 +188,7 @@ class Trials:
             raise
         except Exception as error:
             # One combination that TensorFlow cannot run must not end the search.
-            raise TrialError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+            raise TrialError(shorten(error, named=True)) from error
         with files.atomic(self._build_path(trial.trial, "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
         if self.keep_states:

@@ -4,7 +4,7 @@ import re
 
 import fsspec
 
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 
 HTTP = {"http", "https"}
 S3 = {"s3", "s3a"}
@@ -120,5 +120,5 @@ def describe_cause(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's message in one line of at most 300 characters, without secrets."""
-    return hide_secrets(" ".join(str(error).split()))[:300] or type(error).__name__
+    """Return an error's message as a part of one line, without secrets."""
+    return shorten(error, hide=hide_secrets)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime import console
 from unfreeze.sources.archive_readers import CHUNK, SUFFIXES, Entry, RefusedError, Tar, Zip, open_archive
 
@@ -178,12 +178,12 @@ def explain_refusal(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (RefusedError, *DAMAGED) as error:
-        raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
+        raise UnfreezeError(f"{name} was not unpacked: {_describe(error)}: {remedy}") from error
     except OSError as error:
         # Damaged bzip2, gzip and zstd streams have no number, places outside the archive are invalid arguments.
         if error.errno not in {None, errno.EINVAL}:
             raise
-        raise UnfreezeError(f"{name} was not unpacked: {_write_in_one_line(error)}: {remedy}") from error
+        raise UnfreezeError(f"{name} was not unpacked: {_describe(error)}: {remedy}") from error
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Unpacker:
             try:
                 self.unpack(archive, unpacked)
             except (RefusedError, *DAMAGED) as error:
-                raise RefusedError(f"its archive {archive.name!r:.200}: {_write_in_one_line(error)}") from error
+                raise RefusedError(f"its archive {archive.name!r:.200}: {_describe(error)}") from error
             archive.unlink()
             _refuse_third_level(unpacked, archive.name)
             _place(unpacked, top / SUFFIXES.sub("", archive.name), is_alone=len(archives) == 1)
@@ -316,5 +316,6 @@ def write_entry(stream: IO[bytes], target: Path, entry: Entry) -> None:
         raise RefusedError(f"its entry {entry.name!r:.200} does not hold the {entry.size:,} bytes its header says")
 
 
-def _write_in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _describe(error: Exception) -> str:
+    # Its text is the project's own and ends with what is wrong.
+    return str(error) if isinstance(error, RefusedError) else shorten(error)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime import console
 from unfreeze.settings.sources import Column, LabelTable
 from unfreeze.sources.archives import find_name_problem
@@ -155,9 +155,7 @@ def _read(file: Path, table: LabelTable) -> pd.DataFrame:
         except (ValueError, NotImplementedError, re.error) as error:
             raise ValueError(f"{error}{_hint_at_delimiter(text, table)}") from error
     except (ValueError, NotImplementedError, OSError, re.error) as error:
-        raise UnfreezeError(
-            f"{table.file} could not be read ({' '.join(str(error).split())[:250]}): correct it{remedy}"
-        ) from error
+        raise UnfreezeError(f"{table.file} could not be read ({shorten(error)}): correct it{remedy}") from error
     missing = [column for column in columns if isinstance(column, str) and column not in rows.columns]
     numbers = [column for column in columns if isinstance(column, int)]
     if (missing or max(numbers, default=0) >= rows.shape[1]) and (hint := _hint_at_delimiter(text, table)):

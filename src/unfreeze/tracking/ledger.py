@@ -17,7 +17,7 @@ from unfreeze.records.trial import Trial
 from unfreeze.runtime.console import log
 from unfreeze.tracking import models
 from unfreeze.tracking.models import Variant
-from unfreeze.tracking.server import Server, shorten_error
+from unfreeze.tracking.server import Server, describe_error
 from unfreeze.tracking.study import StudyRuns
 
 # Time budget for MLflow calls per stage, seconds; the last call may exceed it by one request timeout (20 s).
@@ -59,7 +59,7 @@ def survive_failures(
         # Results are worth more than their log: whatever the server or its client raises, the study goes on.
         except Exception as error:
             self.out_of_reach = True
-            reason = shorten_error(error)
+            reason = describe_error(error)
         finally:
             # Alembic, which prepares MLflow's database, switches off every logger it does not know.
             log.disabled = False

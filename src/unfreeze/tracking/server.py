@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
 from unfreeze.runtime.imports import pause_collector
@@ -32,8 +32,6 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 OLDEST = "3.0"
 # Part of MLflow's error on a database with another schema than its own.
 OLD_SCHEMA = "out-of-date database schema"
-# Longest reason in an error of a library.
-MOST_LETTERS = 200
 
 
 class StoreFailure(UnfreezeError):  # noqa: N818
@@ -165,7 +163,7 @@ class Server:
             log.disabled = False
 
     def _find_remedy(self, error: Exception) -> str:
-        text = shorten_error(error)
+        text = describe_error(error)
         status = getattr(error, "get_http_status_code", int)()
         if status == 401 or "error code 401" in text:
             return (
@@ -241,11 +239,14 @@ def iterate_pages(search: Callable[..., Any], *args: Any, **kwargs: Any) -> Iter
             return
 
 
-def shorten_error(error: BaseException) -> str:
-    """Return an error's first line without secrets, shortened."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    # The project's own errors end with the remedy.
-    return redact(lines[0])[: None if isinstance(error, UnfreezeError) else MOST_LETTERS]
+def describe_error(error: BaseException) -> str:
+    """Return an error of MLflow or its database as a part of one line, without secrets."""
+    return shorten(error, hide=_hide)
+
+
+def _hide(text: str) -> str:
+    """Return a message without secrets, and without the statement and its values that SQLAlchemy adds."""
+    return redact(text.partition(" [SQL: ")[0])
 
 
 def _hide_user(uri: str) -> str:
