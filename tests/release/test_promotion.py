@@ -263,7 +263,7 @@ def answering(status: int, text: str) -> Iterator[str]:
     ("status", "text", "told"),
     [
         (200, "2.9.2", "is MLflow 2.9.2, and 3.0 or later is needed: upgrade that server"),
-        (401, "who are you", "does not know this user or password: set MLFLOW_TRACKING_USERNAME"),
+        (401, "who are you", "does not know this user or password; set MLFLOW_TRACKING_USERNAME"),
     ],
 )
 def test_a_server_that_is_too_old_or_refuses_the_password_promotes_nothing(

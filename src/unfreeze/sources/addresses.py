@@ -64,7 +64,7 @@ def check_address(address: str) -> None:
     """
     if PASSWORD.search(address):
         raise UnfreezeError(
-            f"data.source {hide_secrets(address)} holds a password: take it out, and give it through the environment "
+            f"data.source {hide_secrets(address)} holds a password; take it out, and give it through the environment "
             "(~/.netrc for http, otherwise the variables of the protocol's package, such as AWS_SECRET_ACCESS_KEY)"
         )
     protocol = find_protocol(address)

@@ -167,7 +167,7 @@ class Server:
         status = getattr(error, "get_http_status_code", int)()
         if status == 401 or "error code 401" in text:
             return (
-                f"{self.shown_uri} does not know this user or password: "
+                f"{self.shown_uri} does not know this user or password; "
                 "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
         if status == 403 or "error code 403" in text:
