@@ -86,12 +86,12 @@ def test_a_table_is_read_with_the_images_beside_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("none", "does not exist"), ("movie.mp4", "unknown kind (.mp4)"), ("https://x.org/a.zip", "is an address")],
+    [("none", "does not exist"), ("movie.mp4", "unknown kind (.mp4)")],
 )
 def test_what_cannot_be_looked_at_is_refused(tmp_path: Path, name: str, expected: str) -> None:
     (tmp_path / "movie.mp4").touch()
     with pytest.raises(UnfreezeError) as error:
-        inspect(name if "://" in name else str(tmp_path / name))
+        inspect(str(tmp_path / name))
     assert expected in str(error.value)
 
 

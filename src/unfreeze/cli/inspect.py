@@ -1,4 +1,4 @@
-"""The command that tells how a source of images is read, before anything is copied."""
+"""The command that tells how a source of images is read, before a study copies it."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,10 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "inspect", help="show how a folder, an archive, a table or arrays of images would be read"
     )
-    command.add_argument("source", help="path of the folder, the archive, the table or the arrays")
+    command.add_argument(
+        "source",
+        help="a folder, an archive, a table or arrays; or the address of an archive, or of a folder in a store",
+    )
     command.add_argument(
         "--group", metavar="REGEX", help="what stays in one fold: the first group in an image's path"
     )

@@ -1,4 +1,7 @@
-"""What `unfreeze inspect` tells of a source, found without copying an image."""
+"""What `unfreeze inspect` tells of a source, found without copying an image of this machine.
+
+Of an address an archive is fetched, and a folder listed: it is looked at among the temporary files and not kept.
+"""
 
 import os
 import re
@@ -11,18 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from unfreeze.errors import UnfreezeError
+from unfreeze.runtime import console
+from unfreeze.runtime.remote_folder import RemoteFolder
 from unfreeze.settings.base import FOLDS
 from unfreeze.settings.overrides import quote_for_shell, quote_override
-from unfreeze.sources import addresses, archives, arrays, patterns
-from unfreeze.sources.file_types import ARCHIVES, IMAGES, TABLES, find_format, get_suffix
+from unfreeze.sources import addresses, archives, arrays, fetch, patterns, stores
+from unfreeze.sources.changes import Snapshot
+from unfreeze.sources.file_types import ARCHIVES, IMAGES, OTHERS, TABLES, find_format, get_suffix
 from unfreeze.sources.fold_words import list_missing_folds
 from unfreeze.sources.inventory import Listing, list_source
 from unfreeze.sources.layout import Layout
+from unfreeze.sources.mirror import write_mirror
 from unfreeze.sources.recognise import describe_links, recognise
 
 # Images a class that are shown, and a suffix whose first bytes are looked at.
 EXAMPLES = 3
 LOOKED_AT = 5
+# A folder at an address has nothing of its own that DVC could watch.
+WATCH = "data.watch=conf/data/folder.yaml"
 # What neither a shell nor Hydra takes for anything but itself.
 PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 
@@ -32,7 +41,7 @@ class Found:
     """What a source holds, and how to run the study on it.
 
     Args:
-        source: Its path.
+        source: Its path, or its address without secrets.
         reading: Short name of the layout.
         explanation: The layout in one sentence.
         seen: Number of files, and of images in files of several.
@@ -68,33 +77,54 @@ class Found:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a source is looked at.
+
+    Args:
+        source: The source as settings name it: an absolute path or an address.
+        path: That path, or what was fetched of the address.
+        is_archive: Whether it is an archive.
+        notes: What was fetched.
+    """
+
+    source: str
+    path: Path
+    is_archive: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How messages call the source, without secrets."""
+        return addresses.hide_secrets(self.source) if addresses.is_remote(self.source) else self.source
+
+
 def inspect(source: str, group: str | None = None) -> Found:
     """Find out what a source holds.
 
     Args:
-        source: Path of a folder, an archive, a table or arrays.
+        source: Path of a folder, an archive, a table or arrays; or address of an archive, or of a folder in a store.
         group: Regular expression on an image's path, whose first group is what must stay in one fold; None for none.
 
     Raises:
-        UnfreezeError: There is no such path, it is an address, or what it holds cannot be read in one way.
+        UnfreezeError: There is no such path, the address cannot be read, or what it holds cannot be read in one way.
     """
-    path = _find_source(source)
-    with _list_files(path) as listing:
+    with _find_place(source) as place, _list_files(place) as listing:
         layout = recognise(listing)
-        notes = [*layout.notes, *describe_links(listing)]
+        notes = [*place.notes, *layout.notes, *describe_links(listing)]
         if group is not None:
-            index, note = patterns.add_groups(layout.index, group, source)
+            index, note = patterns.add_groups(layout.index, group, place.name)
             layout = replace(layout, index=index)
             notes += [note] if note else []
         formats = _count_formats(layout, listing)
-    settings = _list_settings(path, layout, group)
+        settings = _list_settings(place, layout, group)
     index = layout.index
     folds = Counter(index["fold"].tolist()) if "fold" in index else Counter()
     notes += [
         f"no fold {fold} is given: it will be drawn from the training images" for fold in list_missing_folds(folds)
     ]
     return Found(
-        source=str(path),
+        source=place.name,
         reading=layout.reading,
         explanation=layout.explanation,
         seen=layout.seen,
@@ -114,12 +144,61 @@ def inspect(source: str, group: str | None = None) -> Found:
     )
 
 
-def _find_source(source: str) -> Path:
-    if addresses.is_remote(source):
+@contextmanager
+def _find_place(source: str) -> Iterator[Place]:
+    """Yield the place of a source; what is fetched of an address is gone afterwards."""
+    if not addresses.is_remote(source):
+        path = _find_path(source)
+        yield Place(str(path), path, path.is_file() and get_suffix(path.name) in ARCHIVES)
+        return
+    addresses.check_address(source)
+    with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
+        if addresses.find_protocol(source) in addresses.HTTP or stores.is_file(source):
+            yield _fetch_archive(source, Path(scratch))
+        else:
+            yield _list_folder(source.rstrip("/"), Path(scratch))
+
+
+def _fetch_archive(address: str, scratch: Path) -> Place:
+    name, suffix = addresses.hide_secrets(address), get_suffix(re.split("[?#]", address)[0])
+    if suffix in (IMAGES | OTHERS) - ARCHIVES:
         raise UnfreezeError(
-            f"{addresses.hide_secrets(source)!r} is an address, and `inspect` looks at what is on this machine: "
-            "fetch it first, or let `dvc exp run -S data=archive -S data.source=ADDRESS` recognise it"
+            f"{name} is one file and no archive ({suffix}): give the address of an archive or, in a store such as "
+            f"S3, of the folder that holds it, or {addresses.ELSEWHERE}"
         )
+    console.log.info("fetching %s", name)
+    archive = scratch / "archive"
+    fetch.download(address, archive, sha256=None)
+    note = f"the archive was fetched to be looked at, {_show_size(archive)}, and is not kept: the study fetches it"
+    return Place(address, archive, True, (note,))
+
+
+def _list_folder(address: str, scratch: Path) -> Place:
+    """List a folder; of its files those are fetched that say what the others are."""
+    name = addresses.hide_secrets(address)
+    console.log.info("listing %s", name)
+    remote = RemoteFolder(address)
+    listed = Snapshot(remote.list_states())
+    fetch.require_safe_names(address, listed.files)
+    folder = scratch / "listed"
+    folder.mkdir()
+    write_mirror(remote, listed, folder)
+    if arrays.is_array_source(folder):
+        folder, _ = fetch.download_folder(address, scratch / "fetched")
+        return Place(address, folder, False, (f"its arrays were fetched to be looked at, {_show_size(folder)}",))
+    note = (
+        f"{len(listed.files):,} files were listed, and {_show_size(folder)} fetched: tables, and the first bytes of "
+        "files whose names do not say what they are"
+    )
+    return Place(address, folder, False, (note,))
+
+
+def _show_size(path: Path) -> str:
+    sizes = [file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+    return f"{sum(sizes) / 1e6:,.1f} MB"
+
+
+def _find_path(source: str) -> Path:
     path = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100 (keeps links, unlike resolve)
     if not path.exists():
         raise UnfreezeError(f"{source!r} does not exist: give a folder, an archive, a table or arrays of images")
@@ -133,23 +212,24 @@ def _find_source(source: str) -> Path:
 
 
 @contextmanager
-def _list_files(path: Path) -> Iterator[Listing]:
+def _list_files(place: Place) -> Iterator[Listing]:
     """Yield the files of a source; those of an archive are listed, and only what is no image is unpacked."""
+    path, name = place.path, place.name
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
         folder = path
-        if path.is_file() and get_suffix(path.name) in ARCHIVES:
+        if place.is_archive:
             folder = Path(scratch) / "unpacked"
-            archives.unpack(path, folder, name=str(path), wanted=lambda name: get_suffix(name) not in IMAGES)
+            archives.unpack(path, folder, name=name, wanted=lambda name: get_suffix(name) not in IMAGES)
         if arrays.is_array_source(folder):
             # Images of arrays are listed and not written.
-            images = arrays.describe_images(folder, name=str(path))["path"]
-            yield Listing(Path(scratch), str(path), tuple(images))
+            images = arrays.describe_images(folder, name=name)["path"]
+            yield Listing(Path(scratch), name, tuple(images))
         elif folder.is_file():
-            beside = list_source(folder.parent, str(path))
+            beside = list_source(folder.parent, name)
             # A table alone: the images beside it, and no other table.
             yield replace(beside, others=(folder.name,), hidden=(), broken=())
         else:
-            yield list_source(folder, str(path))
+            yield list_source(folder, name)
 
 
 def _count_classes(layout: Layout) -> dict[str, dict[str, int]]:
@@ -176,15 +256,17 @@ def _count_formats(layout: Layout, listing: Listing) -> dict[str, dict[str, Any]
     return found
 
 
-def _list_settings(path: Path, layout: Layout, group: str | None) -> list[str]:
-    suffix = get_suffix(path.name)
-    if path.is_file() and suffix in ARCHIVES:
-        settings = ["data=archive", _set("data.source", str(path)), _set("data.watch", str(path))]
-    elif path.is_file() and suffix in TABLES and layout.unpack is None:
+def _list_settings(place: Place, layout: Layout, group: str | None) -> list[str]:
+    path, source = place.path, _set("data.source", place.source)
+    if addresses.is_remote(place.source):
+        settings = ["data=archive", source] if place.is_archive else ["data=folder", source, WATCH]
+    elif place.is_archive:
+        settings = ["data=archive", source, _set("data.watch", place.source)]
+    elif path.is_file() and get_suffix(path.name) in TABLES and layout.unpack is None:
         settings = ["data=folder", _set("data.source", str(path.parent))]
         settings += [quote_override(key, value) for key, value in layout.settings.items()]
     else:
-        settings = ["data=folder", _set("data.source", str(path))]
+        settings = ["data=folder", source]
     return settings + ([quote_override("data.group", group)] if group is not None else [])
 
 

@@ -1,7 +1,7 @@
 """Files and folders in stores that fsspec knows, such as S3, Google Cloud Storage, Azure and WebDAV."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import fsspec
@@ -39,6 +39,19 @@ def _read_chunks(filesystem: Any, path: str, begin: int, address: str) -> Iterat
         stream.seek(begin)
         while chunk := stream.read(CHUNK):
             yield chunk
+
+
+def is_file(address: str) -> bool:
+    """Tell whether there is a file at an address; not where it cannot be reached, which whoever lists it next says.
+
+    Args:
+        address: Any address that fsspec knows.
+    """
+    # The packages behind fsspec raise nearly anything.
+    with suppress(Exception):
+        filesystem, path = _open_filesystem(address)
+        return bool(filesystem.isfile(path))
+    return False
 
 
 def list_folder(address: str) -> dict[str, str]:
