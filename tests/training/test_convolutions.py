@@ -73,6 +73,14 @@ def test_a_norm_behind_it_is_folded_into_it(kind: str, norm: dict[str, Any]) -> 
     expect_same(replaced, model)
 
 
+def test_errors_name_a_replaced_layer_after_the_last_one_that_it_computes() -> None:
+    model = build(
+        layers.Conv2D(6, 3, name="conv"), layers.BatchNormalization(name="norm"), layers.Conv2D(2, 1, name="top")
+    )
+    names = [layer.name for layer in replace_convolutions(model).layers]
+    assert names[1:] == ["before_conv", "norm_for_training", "top_for_training"]
+
+
 def test_a_norm_stays_where_the_convolution_is_used_or_bent_before_it() -> None:
     inputs = keras.Input((7, 9, 4))
     convolved = layers.Conv2D(6, 3)(inputs)

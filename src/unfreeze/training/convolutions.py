@@ -66,7 +66,7 @@ class Convolution(layers.Layer):
     """
 
     def __init__(self, layer: layers.Layer, norm: layers.BatchNormalization | None = None) -> None:
-        super().__init__(name=f"{(norm or layer).name}_as_product")
+        super().__init__(name=f"{(norm or layer).name}_for_training")
         self.layer = layer
         self.norm = norm
         self.built = True
