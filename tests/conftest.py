@@ -356,6 +356,25 @@ def start_nodes() -> Callable[..., AbstractContextManager[Any]]:
     return ray_nodes.start_nodes
 
 
+@pytest.fixture
+def edited(studied: Checkout, tmp_path: Path) -> Checkout:
+    """Return a copy of that checkout, which a test may change."""
+    shutil.copytree(studied.root, tmp_path / "edited", symlinks=True)
+    return Checkout.around(tmp_path / "edited")
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_study(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves files in the checkout of `studied`, or changes some: the tests after it share it."""
+    if "studied" not in request.fixturenames:
+        yield
+        return
+    study: Checkout = request.getfixturevalue("studied")
+    before = study.run("git", "status", "--porcelain")
+    yield
+    assert study.run("git", "status", "--porcelain") == before, "take the fixture `edited`"
+
+
 def pytest_pycollect_makemodule(module_path: Path) -> None:
     """Give properties all the time they need: a machine that is busy with something else is no failure."""
     if "hypothesis" in module_path.read_text():

@@ -151,13 +151,6 @@ CHANGES = [
 ]
 
 
-@pytest.fixture
-def edited(studied: Checkout, tmp_path: Path) -> Checkout:
-    """Return a copy of the small study whose code may be edited."""
-    shutil.copytree(studied.root, tmp_path / "edited", symlinks=True)
-    return Checkout.around(tmp_path / "edited")
-
-
 def test_dvc_reruns_nothing_for_a_comment_in_each_module(edited: Checkout) -> None:
     comment_everywhere(edited.root)
     assert "dvc.lock matches" in edited.run("unfreeze", "ci", "verify")
