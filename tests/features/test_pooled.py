@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.images.stored import store_features
 from unfreeze.features import pooled
 from unfreeze.paths import Paths
+from unfreeze.records.test_scores import FeatureSample
 
 
 @pytest.mark.parametrize("views", [1, 2])
@@ -55,6 +56,8 @@ def test_of_too_many_images_a_sample_of_whole_groups_is_read(
     assert len(some) == 30
     assert some.fold_sizes == every.fold_sizes == {"train": 40, "val": 40}
     assert some.ids.tolist() == again.ids.tolist()
+    assert pooled.describe_sample(some) == FeatureSample(images=30, of=80)
+    assert pooled.describe_sample(every) is pooled.describe_sample(None) is None
     kept = every.take(np.isin(every.ids, some.ids))
     for part in ("vectors", "ids", "labels", "groups", "folds"):
         np.testing.assert_array_equal(getattr(some, part), getattr(kept, part))

@@ -54,6 +54,18 @@ def test_the_report_holds_pairs_findings_and_lineage() -> None:
     assert "5 models were evaluated on this test fold, 2 of them before this study." in written
 
 
+def test_what_rests_on_a_sample_is_said_with_how_many_of_how_many() -> None:
+    of = verdict()
+    assert "sample" not in text.format_report(study(of))
+    assert join_report(study(of)).feature_samples == {}
+    of["rows"][0]["feature_sample"] = {"images": 200_000, "of": 812_345}
+    written = text.format_report(study(of))
+    assert "- xception: Computed from a sample of 200,000 of the 812,345 training and validation images" in written
+    assert "vgg16: Computed" not in written
+    report = join_report(study(of)).to_json()
+    assert report["feature_samples"] == {"xception": {"images": 200_000, "of": 812_345}}
+
+
 def test_the_report_says_what_each_model_accepts_and_rejects() -> None:
     of = verdict()
     of["rows"][1]["abstention"] |= {"accepted": 0.0, "error": None, "lowest": 1.1}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.conftest import Checkout
@@ -66,3 +67,20 @@ def test_rows_of_a_job_and_of_a_cluster_give_the_same_bytes(
         scored.run("unfreeze", "evaluate", "from_scratch")
     assert len(list(tmp_path.glob("*.json"))) == shards
     assert digest_outputs(paths, "from_scratch") == before
+
+
+def test_a_sample_of_the_features_is_said_on_the_page_and_in_the_record(edited: Checkout) -> None:
+    module = edited.root / "src/unfreeze/features/pooled.py"
+    limit = "MOST_IMAGES = 200_000"
+    module.write_text(module.read_text().replace(limit, "MOST_IMAGES = 20"))
+    for command in (["evaluate", "mobilenetv2"], ["evaluate", "from_scratch"], ["verdict"], ["report"]):
+        edited.run("unfreeze", *command)
+    folds = pd.read_csv(edited.paths.split)["fold"]
+    sample = files.read_json(edited.paths.report_json)["feature_samples"]
+    # Pixels are no features: of the other backbone there is no sample.
+    assert list(sample) == ["mobilenetv2"]
+    images, of = sample["mobilenetv2"]["images"], sample["mobilenetv2"]["of"]
+    assert 0 < images <= 20 and of == (folds != "test").sum()
+    said = f"Computed from a sample of {images} of the {of} training and validation images"
+    assert edited.paths.report_html.read_text().count(said) == 1
+    assert said in edited.run("unfreeze", "show", "mobilenetv2").replace("\n", " ")

@@ -55,7 +55,9 @@ def show_backbone(row: ReportedRow, verdict: ReportedVerdict) -> None:
         if table.rows:
             console.print(_draw_table(table))
     curve = row.learning_curve
-    for sentence in filter(None, [tables.describe_seeds(row), curve.text if curve else ""]):
+    for sentence in filter(
+        None, (tables.describe_seeds(row), curve.text if curve else "", tables.describe_sample(row))
+    ):
         console.print(Text(sentence))
     _show_findings(console, [found for found in verdict.findings if found.backbone == row.backbone])
 

@@ -9,6 +9,7 @@ from unfreeze.features import cache
 from unfreeze.features.cache import Features
 from unfreeze.images import store
 from unfreeze.paths import Paths
+from unfreeze.records.test_scores import FeatureSample
 from unfreeze.runtime.console import log
 
 # Of more images a sample is read: a vector of Xception takes 8 kB, so these take 1.6 GB, and what is estimated from
@@ -100,6 +101,17 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
         position=plan.position,
         fold_sizes=sizes,
     )
+
+
+def describe_sample(of_images: Pooled | None) -> FeatureSample | None:
+    """Return how many of how many images are looked at; None where all are, or no activations are stored.
+
+    Args:
+        of_images: What `read` returned.
+    """
+    if of_images is None or len(of_images) == (images := sum(of_images.fold_sizes.values())):
+        return None
+    return FeatureSample(images=len(of_images), of=images)
 
 
 def draw_groups(groups: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
@@ -12,7 +14,7 @@ from unfreeze.records.corrections import Corrections
 from unfreeze.records.costs import Latency, TrainingCost
 from unfreeze.records.record import Record
 from unfreeze.records.test_evaluations import FoldUse, ScoredModel
-from unfreeze.records.test_scores import Evaluation
+from unfreeze.records.test_scores import Evaluation, FeatureSample
 from unfreeze.records.verdict import Row, StudySettings, Verdict
 
 
@@ -105,6 +107,8 @@ class Report(DataChecks):
     Args:
         study: What the study was about.
         costs: Costs of training and using each model, by backbone.
+        feature_samples: By backbone, the images that learning curve, checks of features, most similar training
+            images and suspect labels rest on; only where these are a sample.
         test_evaluations: How often the test fold was used.
         corrections: What corrections of labels changed.
         lineage: What the results were made from, by title: commit, digests, versions.
@@ -117,6 +121,7 @@ class Report(DataChecks):
     corrections: Corrections
     lineage: dict[str, str]
     links: dict[str, str]
+    feature_samples: dict[str, FeatureSample] = Field(default={}, exclude_if=lambda samples: not samples)
 
 
 def read(paths: Paths) -> ReportedVerdict:

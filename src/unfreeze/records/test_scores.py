@@ -1,5 +1,7 @@
 """A model's scores on the test fold, as in metrics/evaluate/."""
 
+from pydantic import Field
+
 from unfreeze.records.costs import ModelSize
 from unfreeze.records.interval import Interval
 from unfreeze.records.record import Record
@@ -123,6 +125,18 @@ class Scores(Record):
     confusion: tuple[tuple[int, ...], ...]
 
 
+class FeatureSample(Record):
+    """The images whose stored features are looked at, where they are too many to look at all.
+
+    Args:
+        images: How many are in the sample; groups are in it as a whole, drawn with the study's seed.
+        of: How many training and validation images there are.
+    """
+
+    images: int
+    of: int
+
+
 class Evaluation(Scores):
     """The content of metrics/evaluate/<backbone>.json.
 
@@ -134,6 +148,7 @@ class Evaluation(Scores):
         seeds: Accuracy of the models that were trained again, by seed.
         size: Size of the model.
         test_evaluations: The models that were scored, those of further seeds too, and the fold.
+        feature_sample: What is computed from stored features rests on these images; None where on all, or on none.
     """
 
     majority: float
@@ -143,3 +158,5 @@ class Evaluation(Scores):
     seeds: dict[str, float]
     size: ModelSize
     test_evaluations: tuple[ScoredModel, ...]
+    # Left out of the file where it is None, as in files of earlier versions.
+    feature_sample: FeatureSample | None = Field(default=None, exclude_if=lambda sample: sample is None)

@@ -1,5 +1,7 @@
 """metrics/verdict.json: how the backbones of a study compare."""
 
+from pydantic import Field
+
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records.costs import TrainedSize
@@ -7,7 +9,7 @@ from unfreeze.records.finding import Finding
 from unfreeze.records.interval import Interval, OptionalInterval
 from unfreeze.records.learning_curves import LearningCurve
 from unfreeze.records.record import Record
-from unfreeze.records.test_scores import Abstention, Averages, Calibration, CorruptionScore
+from unfreeze.records.test_scores import Abstention, Averages, Calibration, CorruptionScore, FeatureSample
 
 
 class ClassScores(Record):
@@ -102,6 +104,7 @@ class Row(Record):
         slices: Parts of the test fold.
         gain: Accuracy minus the baseline's; None for the baseline, and without one.
         leak: None where no test image has a copy in another fold.
+        feature_sample: What is computed from stored features rests on these images; None where on all, or on none.
     """
 
     backbone: str
@@ -124,6 +127,7 @@ class Row(Record):
     slices: tuple[Slice, ...]
     gain: OptionalInterval = None
     leak: Leak | None = None
+    feature_sample: FeatureSample | None = Field(default=None, exclude_if=lambda sample: sample is None)
 
     @property
     def accuracy(self) -> Interval:

@@ -124,6 +124,7 @@ def _describe_backbone(row: ReportedRow, study: Study) -> dict[str, Any]:
         "tables": _drop_empty(tabled),
         "charts": charts,
         "seeds": tables.describe_seeds(row),
+        "sample": tables.describe_sample(row),
         "more_tables": _drop_empty([tables.tabulate_slices(row), tables.tabulate_costs(verdict, [row])]),
         "mistakes": _make_cards(study, name, "mistake"),
         "doubtful": _make_cards(study, name, "doubtful"),

@@ -51,6 +51,9 @@ def join_report(study: Study) -> Report:
     return Report(
         study=study.verdict.study,
         costs={row.backbone: row.cost for row in study.verdict.rows},
+        feature_samples={
+            row.backbone: row.feature_sample for row in study.verdict.rows if row.feature_sample is not None
+        },
         test_evaluations=study.verdict.test_evaluations,
         checks=tuple(study.checks),
         corrections=study.corrections,

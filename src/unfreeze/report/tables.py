@@ -260,6 +260,18 @@ def describe_seeds(row: Row) -> str:
     )
 
 
+def describe_sample(row: Row) -> str:
+    """Return which results rest on a sample of the images, as a sentence; empty where none does."""
+    of = row.feature_sample
+    if of is None:
+        return ""
+    return (
+        f"Computed from a sample of {format_count(of.images)} of the {format_count(of.of)} training and validation "
+        "images, whole groups drawn with the study's seed: the learning curve, the checks of features, the most "
+        "similar training images and, for the first backbone of the study, the suspect labels."
+    )
+
+
 def tabulate_checks(suites: Sequence[Suite]) -> Table:
     """Return the result of each suite of data checks, and what failed."""
     lines = []

@@ -43,6 +43,7 @@ def format_report(study: Study) -> str:
         *_format_exports(study.exports),
         *_format_findings(verdict),
         *_format_corrections(study.corrections),
+        *_format_samples(verdict),
     ]
     lineage = "\n".join(f"- {escape(name)}: {escape(value)}" for name, value in study.lineage.items())
     parts += [escape(tables.describe_test_evaluations(verdict)), *(["## Provenance", lineage] if lineage else [])]
@@ -100,6 +101,13 @@ def _format_corrections(of: Corrections) -> list[str]:
     if not sentences:
         return []
     return ["## Corrections", escape(" ".join(sentences)), *([format_table(effects)] if effects.rows else [])]
+
+
+def _format_samples(verdict: Verdict) -> list[str]:
+    lines = [
+        f"- {escape(row.backbone)}: {escape(said)}" for row in verdict.rows if (said := tables.describe_sample(row))
+    ]
+    return ["## Samples", "\n".join(lines)] if lines else []
 
 
 def _format_findings(verdict: Verdict) -> list[str]:

@@ -150,6 +150,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
             seeds=measure_seeds(settings.seeds, labels, [score(scoring, cluster) for scoring in further]),
             size=measure_size(paths, backbone, scorer),
             test_evaluations=fold.evaluations,
+            feature_sample=pooled.describe_sample(of_images.result()),
         )
         table = tabulate_predictions(ids, labels, probabilities, images.classes)
         files.write_csv(paths.predictions(backbone), table)

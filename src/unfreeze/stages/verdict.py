@@ -81,6 +81,7 @@ def build_row(
         corruptions=evaluation.corruptions,
         learning_curve=None if curve is None else LearningCurve.model_validate(curve),
         slices=tuple(slices.score_slices(predictions.table, manifest, seed=settings.seed)),
+        feature_sample=evaluation.feature_sample,
         leak=leaks.score_without(
             predictions.table["correct"].to_numpy(bool),
             predictions.labels,
