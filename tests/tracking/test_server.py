@@ -57,8 +57,10 @@ def test_a_database_that_does_not_answer_is_tried_once(tmp_path: Path, monkeypat
         nonlocal tried
         with suppress(OSError):
             while True:
-                listening.accept()[0].close()
+                connection, _ = listening.accept()
+                # Before the other side can know that the connection is closed.
                 tried += 1
+                connection.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
