@@ -73,13 +73,13 @@ def test_where_nothing_changed_no_stage_runs(studied: Checkout) -> None:
     assert "Running stage" not in shown
 
 
-def test_a_forced_run_changes_nothing(studied: Checkout) -> None:
-    before = lock_without_times(studied)
+def test_a_forced_run_changes_nothing(edited: Checkout) -> None:
+    before = lock_without_times(edited)
     # One backbone's stages with the network: the other goes through the same code, and tests/stages/test_extract.py
     # runs those before. In processes that share nothing.
     again = [f"{name}@mobilenetv2" for name in ("extract", "search", "finetune", "package", "evaluate")]
-    studied.run("dvc", "repro", "--force", "--single-item", *again, PATH=INSTALLED)
-    assert lock_without_times(studied) == before
+    edited.run("dvc", "repro", "--force", "--single-item", *again, PATH=INSTALLED)
+    assert lock_without_times(edited) == before
 
 
 # What shows how long something took.
@@ -94,28 +94,28 @@ def lock_without_times(studied: Checkout) -> dict[str, Any]:
     return lock
 
 
-def test_each_model_counts_once_on_the_test_fold_however_often_it_is_scored(studied: Checkout) -> None:
-    folder = studied.paths.test_evaluations
+def test_each_model_counts_once_on_the_test_fold_however_often_it_is_scored(edited: Checkout) -> None:
+    folder = edited.paths.test_evaluations
     before = sorted(path.name for path in folder.glob("*/*.json"))
-    models = [studied.paths.model(name) for name in ("from_scratch", "mobilenetv2")]
+    models = [edited.paths.model(name) for name in ("from_scratch", "mobilenetv2")]
     assert before == sorted(f"{files.hash_file(model)}.json" for model in models)
-    studied.run("dvc", "repro", "--force", "--single-item", "evaluate@from_scratch")
+    edited.run("dvc", "repro", "--force", "--single-item", "evaluate@from_scratch")
     assert sorted(path.name for path in folder.glob("*/*.json")) == before
-    assert json.loads(studied.paths.report_json.read_text())["test_evaluations"] == {"models": 2, "earlier": 0}
-    assert "First look at this test fold" in studied.paths.report_markdown.read_text()
+    assert json.loads(edited.paths.report_json.read_text())["test_evaluations"] == {"models": 2, "earlier": 0}
+    assert "First look at this test fold" in edited.paths.report_markdown.read_text()
 
 
-def test_evaluate_is_restored_from_the_run_cache_and_nothing_is_lost(studied: Checkout) -> None:
-    evaluation = studied.paths.evaluation("from_scratch")
+def test_evaluate_is_restored_from_the_run_cache_and_nothing_is_lost(edited: Checkout) -> None:
+    evaluation = edited.paths.evaluation("from_scratch")
     before = evaluation.read_bytes()
     evaluation.unlink()
-    ledger = sorted(studied.paths.test_evaluations.glob("*/*.json"))
+    ledger = sorted(edited.paths.test_evaluations.glob("*/*.json"))
     for path in ledger:
         path.unlink()
-    told = studied.run("dvc", "repro")
+    told = edited.run("dvc", "repro")
     assert "Stage 'evaluate@from_scratch' is cached - skipping run" in told
     assert evaluation.read_bytes() == before
-    assert sorted(studied.paths.test_evaluations.glob("*/*.json")) == ledger
+    assert sorted(edited.paths.test_evaluations.glob("*/*.json")) == ledger
 
 
 def test_people_and_machines_can_ask(studied: Checkout) -> None:
