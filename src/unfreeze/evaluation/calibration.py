@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
-from scipy.stats import chi2
+from scipy.special import chdtri, log_softmax, softmax
 
 from unfreeze.records.interval import ALPHA
 
@@ -95,7 +94,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     found = minimize_scalar(loss, bounds=bounds, method="bounded")
     # Twice the gain in log likelihood is distributed as chi-squared where 1 is right (Wilks 1938).
     gain = 2 * len(labels) * (loss(0.0) - found.fun)
-    return float(np.exp(found.x)) if gain > chi2.isf(ALPHA, df=1) else 1.0
+    return float(np.exp(found.x)) if gain > chdtri(1, ALPHA) else 1.0
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
