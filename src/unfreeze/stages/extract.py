@@ -22,6 +22,7 @@ from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.records.selftest import SelfTest
 from unfreeze.runtime import console
+from unfreeze.runtime.background import start_helper
 from unfreeze.settings.base import ByBackbone, PixelScaling
 from unfreeze.settings.checks import CheckSettings
 from unfreeze.settings.images import Augment
@@ -73,26 +74,27 @@ def tabulate_space(known: SelfTest) -> pd.DataFrame:
 
 def run(settings: Settings, paths: Paths, backbone: str, cluster: Cluster) -> None:
     """Check what the backbone is fed, store its activations, and check them and the space they span."""
-    console.import_tensorflow()
-    from unfreeze.models import pixel_check
+    with start_helper(gate.load_library) as process:
+        console.import_tensorflow()
+        from unfreeze.models import pixel_check
 
-    def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
-        gate.enforce(f"{suite}_{backbone}", table, wanted, paths, backbone=backbone)
+        def judge(suite: str, table: pd.DataFrame, wanted: list[rules.Rule]) -> None:
+            process.submit(gate.enforce, f"{suite}_{backbone}", table, wanted, paths, backbone=backbone).result()
 
-    network = build_network(settings, paths, backbone)
-    fed = SelfTest(scaling_error=pixel_check.measure_scaling_error(network), fed=pixel_check.explain(network))
-    fed.write(paths.selftest(backbone))
-    judge(
-        "scaling",
-        pd.DataFrame([{"fed": fed.fed, "scaling_error": fed.scaling_error}]),
-        rules.guard_scaling(settings.checks),
-    )
-    batches = store_activations(settings, paths, network, cluster)
-    rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
-    judge("features", rows, rules.guard_features(settings.checks))
-    known = measure_space(paths, backbone, settings.seed, fed)
-    known.write(paths.selftest(backbone))
-    judge("space", tabulate_space(known), rules.guard_feature_space(settings.checks))
+        network = build_network(settings, paths, backbone)
+        fed = SelfTest(scaling_error=pixel_check.measure_scaling_error(network), fed=pixel_check.explain(network))
+        fed.write(paths.selftest(backbone))
+        judge(
+            "scaling",
+            pd.DataFrame([{"fed": fed.fed, "scaling_error": fed.scaling_error}]),
+            rules.guard_scaling(settings.checks),
+        )
+        batches = store_activations(settings, paths, network, cluster)
+        rows = row_statistics.measure_rows(batches).rename_axis("row").reset_index()
+        judge("features", rows, rules.guard_features(settings.checks))
+        known = measure_space(paths, backbone, settings.seed, fed)
+        known.write(paths.selftest(backbone))
+        judge("space", tabulate_space(known), rules.guard_feature_space(settings.checks))
 
 
 @dataclass(frozen=True)
