@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import fsspec
 import pytest
 import yaml
 
@@ -17,6 +18,12 @@ def test_the_source_decides_the_kind(tmp_path: Path) -> None:
     assert name_source(str(tmp_path)) == ["data=folder", f"data.source='{tmp_path}'"]
     assert name_source(str(archive)) == ["data=archive", f"data.source='{archive}'", f"data.watch='{archive}'"]
     assert name_source("https://host/a b.zip") == ["data=archive", "data.source='https://host/a b.zip'"]
+    fsspec.filesystem("memory").pipe({"/photos/red/1.png": b"an image", "/photos.zip": b"an archive"})
+    assert name_source("memory://photos.zip") == ["data=archive", "data.source='memory://photos.zip'"]
+    of_folder = ["data=folder", "data.source='memory://photos'", "data.watch=conf/data/folder.yaml"]
+    assert name_source("memory://photos") == of_folder
+    with pytest.raises(UnfreezeError, match="holds a password"):
+        name_source("s3://me:secret@bucket/photos")
     fill_with_images(tmp_path / "set", images=2)
     table = tmp_path / "set/labels.csv"
     table.write_text("image,class\nred/000.png,red\nred/001.png,red\nblue/000.png,blue\nblue/001.png,blue\n")

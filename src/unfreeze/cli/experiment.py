@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         commands: What `ArgumentParser.add_subparsers` returned.
     """
     study = commands.add_parser("study", help="run a study on your own images: `dvc exp run` with their path quoted")
-    study.add_argument("source", help="a folder, an archive, a table of labels, arrays, or an archive's address")
+    study.add_argument("source", help="a folder, an archive, a table of labels, arrays, or an address")
     study.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     study.add_argument("--in-place", action="store_true", help="read a folder's images where they are: no copy")
     study.add_argument("-n", "--name", help="the experiment's name")
@@ -31,13 +31,20 @@ def name_source(source: str) -> list[str]:
     """Return the overrides that make a study take its images from a place.
 
     Args:
-        source: A folder, an archive, a table, arrays, or an archive's address; `~` is the home.
+        source: A folder, an archive, a table, arrays, or the address of an archive or of a folder in a store; `~` is
+            the home.
 
     Raises:
-        UnfreezeError: It is missing, or its path holds what no setting can.
+        UnfreezeError: It is missing, its path holds what no setting can, or its address holds a password.
     """
     if "://" in source:
-        return ["data=archive", quote_override("data.source", source)]
+        from unfreeze.sources import addresses, inspection, stores
+
+        addresses.check_address(source)
+        settings = [quote_override("data.source", source)]
+        return (
+            ["data=archive", *settings] if stores.is_archive(source) else ["data=folder", *settings, inspection.WATCH]
+        )
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         return ["data=folder", quote_override("data.source", str(path))]

@@ -153,7 +153,7 @@ def _find_place(source: str) -> Iterator[Place]:
         return
     addresses.check_address(source)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
-        if addresses.find_protocol(source) in addresses.HTTP or stores.is_file(source):
+        if stores.is_archive(source):
             yield _fetch_archive(source, Path(scratch))
         else:
             yield _list_folder(source.rstrip("/"), Path(scratch))

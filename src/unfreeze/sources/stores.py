@@ -7,7 +7,7 @@ from typing import Any
 import fsspec
 
 from unfreeze.runtime.remote_folder import list_tree
-from unfreeze.sources.addresses import describe_error, make_refusal
+from unfreeze.sources.addresses import HTTP, describe_error, find_protocol, make_refusal
 from unfreeze.sources.answers import CHUNK, Answer, TryAgainError, Version
 
 
@@ -41,12 +41,16 @@ def _read_chunks(filesystem: Any, path: str, begin: int, address: str) -> Iterat
             yield chunk
 
 
-def is_file(address: str) -> bool:
-    """Tell whether there is a file at an address; not where it cannot be reached, which whoever lists it next says.
+def is_archive(address: str) -> bool:
+    """Tell whether an address is that of an archive, not of a folder; the web has no folders.
+
+    Where a store cannot be reached the answer is no: whoever lists the folder next says why.
 
     Args:
         address: Any address that fsspec knows.
     """
+    if find_protocol(address) in HTTP:
+        return True
     # The packages behind fsspec raise nearly anything.
     with suppress(Exception):
         filesystem, path = _open_filesystem(address)
