@@ -10,6 +10,7 @@ from unfreeze.evaluation import diagnosis, leaks, pairs, ranking, scores, slices
 from unfreeze.evaluation.class_scores import score_classes
 from unfreeze.evaluation.fold import Fold
 from unfreeze.evaluation.metric_registry import score_metrics
+from unfreeze.evaluation.undertraining import describe_undertraining
 from unfreeze.paths import Paths
 from unfreeze.records.costs import TrainedSize
 from unfreeze.records.interval import Interval
@@ -18,6 +19,7 @@ from unfreeze.records.predictions import Predictions
 from unfreeze.records.pretrained_weights import PretrainedWeights
 from unfreeze.records.test_scores import Evaluation
 from unfreeze.records.training import Training
+from unfreeze.records.trial import SearchResult
 from unfreeze.records.verdict import Pair, Row, Spread, StudySettings, Verdict
 from unfreeze.runtime import console
 from unfreeze.settings.base import PixelScaling
@@ -132,6 +134,11 @@ def run(settings: Settings, paths: Paths) -> None:
                 checks=settings.checks,
                 gain=row.gain,
                 **diagnosis.read_records(paths, row.backbone),
+            ),
+            *describe_undertraining(
+                row.backbone,
+                pd.read_csv(paths.history(row.backbone)),
+                SearchResult.read(paths.search(row.backbone)),
             ),
         ]
     ]
