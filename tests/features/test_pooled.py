@@ -42,13 +42,15 @@ def test_copies_count_once_and_a_class_that_is_lacking_as_none(tmp_path: Path) -
     assert found.take(found.labels == 0).smallest_class == 0
 
 
+# Thirty vectors of six numbers, of 4 bytes each.
+@pytest.mark.parametrize("limit", [("MOST_IMAGES", 30), ("MOST_BYTES", 30 * 6 * 4)])
 @pytest.mark.parametrize("views", [1, 2])
 def test_of_too_many_images_a_sample_of_whole_groups_is_read(
-    tmp_path: Path, views: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, views: int, limit: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_features(Paths(tmp_path), images=80, views=views)
     every = pooled.read(Paths(tmp_path), "b")
-    monkeypatch.setattr(pooled, "MOST_IMAGES", 30)
+    monkeypatch.setattr(pooled, *limit)
     some, again = pooled.read(Paths(tmp_path), "b"), pooled.read(Paths(tmp_path), "b")
     assert every is not None
     assert some is not None

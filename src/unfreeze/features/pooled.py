@@ -12,9 +12,11 @@ from unfreeze.paths import Paths
 from unfreeze.records.test_scores import FeatureSample
 from unfreeze.runtime.console import log
 
-# Of more images a sample is read: a vector of Xception takes 8 kB, so these take 1.6 GB, and what is estimated from
-# vectors (labels that look wrong, learning curve, images most alike) gains little from more.
+# Of more images a sample is read: what is estimated from vectors (labels that look wrong, learning curve, images most
+# alike) gains little from more.
 MOST_IMAGES = 200_000
+# Of vectors: probes take almost four times their memory. 78,125 vectors of Xception, 8 kB each, fill these.
+MOST_BYTES = 640_000_000
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Pooled:
 def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     """Read a backbone's stored activations and average them over height and width.
 
-    Of more than `MOST_IMAGES` images a sample is read, of whole groups, so that copies stay together; it depends on
-    the seed of the activations alone.
+    Of more than `MOST_IMAGES` images, or `MOST_BYTES` of vectors, a sample is read, of whole groups, so that copies
+    stay together; it depends on the seed of the activations and on the length of a vector alone.
 
     Args:
         paths: Where the image store, the manifest and the activations lie.
@@ -88,7 +90,7 @@ def read(paths: Paths, backbone: str, **expected: str) -> Pooled | None:
     ids = np.array(images.ids, dtype=object)[rows]
     clusters = pd.read_parquet(paths.manifest, columns=["path", "cluster"]).set_index("path")["cluster"]
     groups = clusters.loc[ids].to_numpy()
-    kept = draw_groups(groups, MOST_IMAGES, plan.settings.seed)
+    kept = draw_groups(groups, min(MOST_IMAGES, MOST_BYTES // (4 * plan.row_shape[-1])), plan.settings.seed)
     if not kept.all():
         log.info("%s: %d of %d images are looked at, a sample of whole groups", backbone, kept.sum(), len(kept))
     return Pooled(
@@ -146,13 +148,17 @@ def pool_features(cached: Features, kept: np.ndarray) -> np.ndarray:
     views = cached.plan.settings.augment.views
     train = len(cached.plan.train) // views
     wanted = np.concatenate([kept[:train], np.zeros(train * (views - 1), bool), kept[train:]])
-    vectors, start = [], 0
+    # Filled in place: to join the batches at the end would take the memory twice.
+    vectors = np.empty((kept.sum(), cached.plan.row_shape[-1]), np.float32)
+    start = done = 0
     for batch in cached.iterate_batches():
         some = wanted[start : start + len(batch)]
         start += len(batch)
         if some.any():
-            vectors.append(average_places(batch if some.all() else batch[some]))
-    return np.concatenate(vectors)
+            averages = average_places(batch if some.all() else batch[some])
+            vectors[done : done + len(averages)] = averages
+            done += len(averages)
+    return vectors
 
 
 def average_places(activations: np.ndarray) -> np.ndarray:
