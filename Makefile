@@ -105,7 +105,7 @@ bench-serving: install ## Measure the service under load, into benchmarks/servin
 bench-cluster: cluster ## Measure what a cluster of nodes on this machine gains and costs, into benchmarks/cluster.md (minutes)
 	python -m benchmarks.cluster --inputs $(BENCH_INPUTS)
 
-bench-scale: install ## Measure 100,000 images and a million generated rows, into benchmarks/scale.md (an hour, 10 GB)
+bench-scale: install ## Measure 100,000 images and a million generated rows, into benchmarks/scale.md (over an hour, 10 GB)
 	python -m benchmarks.scale
 
 lint: install ## ruff, mypy, and the workflows, as checks
