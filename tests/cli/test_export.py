@@ -1,6 +1,7 @@
 """`unfreeze export`: folders, a table that grows, and one line for what a user can correct."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -82,9 +83,12 @@ def test_a_full_disk_leaves_no_folder(study: Paths) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from unfreeze.cli.main import main; "
         "main(['export', 'from_scratch', '--out', 'full'])"
     )
+    # A measurement of coverage could not write its file either, and would say so.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-c", limited], cwd=study.root, capture_output=True, text=True, check=False, timeout=600
-    )
+        [sys.executable, "-c", limited],
+        cwd=study.root, env=environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no space left to write")
     assert not list((study.root / "full").iterdir())
