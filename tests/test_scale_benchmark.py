@@ -13,8 +13,9 @@ from unfreeze.records.verdict import Verdict
 def test_stages_after_the_split_read_what_is_generated(studied: Checkout, tmp_path: Path) -> None:
     runs = scale.run_later_stages(tmp_path, 100, studied.paths, ("suspects", "verdict"))
     assert list(runs) == ["suspects", "verdict"]
-    # A process's peak is at least what the one that starts it held, so there is no bound above.
-    assert all(run.seconds > 0 and run.peak_mb > 100 for run in runs.values())
+    # No bounds: a process's peak is at least what the one that starts it held, and in tests a small program stands
+    # for the command, whose work another process does.
+    assert all(run.seconds > 0 and run.peak_mb > 0 for run in runs.values())
     (paths,) = map(Paths, tmp_path.glob("later_100-*"))
     verdict = Verdict.read(paths.verdict)
     assert verdict.test_images == 20
