@@ -168,3 +168,9 @@ def test_an_error_of_the_database_is_told_without_the_statement_and_its_values(t
     with create_engine(f"sqlite:///{tmp_path}/x.db").connect() as connection, pytest.raises(SQLAlchemyError) as error:
         connection.execute(text("SELECT * FROM runs WHERE name = :name"), {"name": READER})
     assert describe_error(error.value) == "(sqlite3.OperationalError) no such table: runs"
+
+
+def test_a_registry_out_of_reach_is_told_in_the_same_words_whatever_broke_the_connection() -> None:
+    lost = "HTTPConnectionPool(host='127.0.0.1', port=5000): Max retries exceeded with url: /api/2.0/mlflow/runs/get"
+    causes = ("ProtocolError('Connection aborted.')", 'NewConnectionError("[Errno 111] Connection refused")')
+    assert {describe_error(ConnectionError(f"{lost} (Caused by {cause})")) for cause in causes} == {lost}

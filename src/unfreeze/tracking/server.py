@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -245,8 +246,11 @@ def describe_error(error: BaseException) -> str:
 
 
 def _hide(text: str) -> str:
-    """Return a message without secrets, and without the statement and its values that SQLAlchemy adds."""
-    return redact(text.partition(" [SQL: ")[0])
+    """Return a message without secrets, causes, and the statement and its values that SQLAlchemy adds.
+
+    The cause of a broken connection differs from try to try, and who says a state once goes by its text.
+    """
+    return redact(re.split(r" \[SQL: | \(Caused by ", text, maxsplit=1)[0])
 
 
 def _hide_user(uri: str) -> str:
