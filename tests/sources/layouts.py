@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,15 @@ class Tree:
     @property
     def meaning(self) -> list[tuple[str, str, str]]:
         return sorted((image.path, image.label, image.fold) for image in self.truth)
+
+
+def pack(content: dict[str, bytes]) -> bytes:
+    """Return a zip archive of files by their paths."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    return packed.getvalue()
 
 
 def spread(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.sources.layouts import pack
 from unfreeze.errors import UnfreezeError
 from unfreeze.sources import archives
 
@@ -301,7 +302,7 @@ def test_archives_of_other_programs_are_named_with_the_command(archive: Path, co
 
 
 def test_of_what_is_not_wanted_an_empty_file_is_made(archive: Path) -> None:
-    content = {"set.zip": packed({"cat/0.png": b"1", "labels.csv": b"2"})}
+    content = {"set.zip": pack({"cat/0.png": b"1", "labels.csv": b"2"})}
     archives.unpack(
         make_zip(archive, content),
         archive.parent / "unpacked",
@@ -341,26 +342,24 @@ def test_a_bomb_packed_by_zstd_is_refused_before_it_is_unpacked(
     )
 
 
-def packed(content: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as inner:
-        for name, value in content.items():
-            inner.writestr(name, value)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"train.zip": packed({"photos/cat/0.png": b"1"})}, {"photos/cat/0.png": b"1"}),
-        ({"train.zip": packed({"train/0.png": b"1"}), "labels.csv": b"2"}, {"train/0.png": b"1", "labels.csv": b"2"}),
+        ({"train.zip": pack({"photos/cat/0.png": b"1"})}, {"photos/cat/0.png": b"1"}),
         (
-            {"set/train.zip": packed({"cat/0.png": b"1"}), "set/test.ZIP": packed({"cat/0.png": b"2", "x": b"3"})},
+            {"train.zip": pack({"train/0.png": b"1"}), "labels.csv": b"2"},
+            {"train/0.png": b"1", "labels.csv": b"2"},
+        ),
+        (
+            {
+                "set/train.zip": pack({"cat/0.png": b"1"}),
+                "set/test.ZIP": pack({"cat/0.png": b"2", "x": b"3"}),
+            },
             {"set/train/cat/0.png": b"1", "set/test/cat/0.png": b"2", "set/test/x": b"3"},
         ),
         # Beside images or folders an archive is one more file, whose reason is said later.
-        ({"cat/0.png": b"1", "more.zip": packed({"0.png": b"2"})}, None),
-        ({"0.png": b"1", "more.zip": packed({"1.png": b"2"})}, None),
+        ({"cat/0.png": b"1", "more.zip": pack({"0.png": b"2"})}, None),
+        ({"0.png": b"1", "more.zip": pack({"1.png": b"2"})}, None),
     ],
     ids=["alone", "named as its folder", "two folds", "beside folders", "beside images"],
 )
@@ -374,13 +373,13 @@ def test_archives_in_an_archive_are_unpacked_where_they_hold_the_images(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"a.zip": packed({"b.zip": packed({"0.png": b"1"})})}, "'a.zip' holds a further archive, 'b.zip'"),
-        ({"a.zip": packed({"../0.png": b"1"})}, "'a.zip': its entry '../0.png' leaves the folder"),
+        ({"a.zip": pack({"b.zip": pack({"0.png": b"1"})})}, "'a.zip' holds a further archive, 'b.zip'"),
+        ({"a.zip": pack({"../0.png": b"1"})}, "'a.zip': its entry '../0.png' leaves the folder"),
         ({"a.rar": b"Rar!\x1a\7\0"}, "'a.rar': it is a rar archive"),
         ({"a.zip": b"PK\3\4"}, "'a.zip': File is not a zip file"),
-        ({"A": b"", "a.zip": packed({"0.png": b"1"})}, "becomes 'a', which is there already"),
+        ({"A": b"", "a.zip": pack({"0.png": b"1"})}, "becomes 'a', which is there already"),
         (
-            {"a.zip": packed({"0.png": bytes(4_000_000)}), "b.zip": packed({"0.png": bytes(4_000_000)})},
+            {"a.zip": pack({"0.png": bytes(4_000_000)}), "b.zip": pack({"0.png": bytes(4_000_000)})},
             "'b.zip'.*bomb",
         ),
     ],

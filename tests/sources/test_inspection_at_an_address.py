@@ -3,7 +3,6 @@
 import io
 import json
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.cluster.object_store import Objects, serve_objects, use_objects
 from tests.sources.http_server import Server
-from tests.sources.layouts import spread, write_csv
+from tests.sources.layouts import pack, spread, write_csv
 from unfreeze.cli.main import main
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.sources import FolderSource
@@ -37,14 +36,6 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def objects() -> Iterator[Objects]:
     with serve_objects() as server, use_objects(server):
         yield server
-
-
-def pack(images: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, content in images.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
 
 
 PHOTOS = pack({image.path: b"an image" for image in spread("pets/{label}/{n}.jpg")})

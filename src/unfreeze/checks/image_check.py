@@ -40,6 +40,16 @@ class Picture:
     rgb: "Image"
     grey: "Image"
 
+    def find_grey_level(self, share: float) -> float:
+        """Return the first grey level, 0..255, up to which this share of the grey levels lies.
+
+        Args:
+            share: 0..1.
+        """
+        # Sorting all pixels takes ten times as long.
+        counted = np.cumsum(self.grey.histogram())
+        return float(np.searchsorted(counted, share * counted[-1]))
+
 
 @dataclass(frozen=True)
 class Images:

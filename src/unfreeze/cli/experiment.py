@@ -41,10 +41,8 @@ def name_source(source: str) -> list[str]:
         from unfreeze.sources import addresses, inspection, stores
 
         addresses.check_address(source)
-        settings = [quote_override("data.source", source)]
-        return (
-            ["data=archive", *settings] if stores.is_archive(source) else ["data=folder", *settings, inspection.WATCH]
-        )
+        setting = quote_override("data.source", source)
+        return inspection.add_address_preset(setting, is_archive=stores.is_archive(source))
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         return ["data=folder", quote_override("data.source", str(path))]

@@ -5,13 +5,13 @@ of Keras' own layers from one image to one feature map.
 """
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from unfreeze.errors import UnfreezeError, shorten
+from unfreeze.models import graph
 from unfreeze.models.own_backbones import find_plugin
 from unfreeze.models.table import Row
 from unfreeze.runtime.plugins import import_file
@@ -168,7 +168,7 @@ def _require_usable(row: Row, model: keras.Model, size: int) -> None:
             f"backbone {row.name}: {row.builder} was asked for images of side {size} and takes {received}: "
             "use the side that it is called with"
         )
-    for layer in _walk(model):
+    for layer in graph.iterate_operations(model):
         if isinstance(layer, keras.layers.Lambda) or not type(layer).__module__.startswith("keras."):
             raise UnfreezeError(
                 f"backbone {row.name}: its layer {layer.name} is a {type(layer).__name__}, whose code a saved model "
@@ -179,11 +179,3 @@ def _require_usable(row: Row, model: keras.Model, size: int) -> None:
             f"backbone {row.name}: its first layer, {model.operations[1].name}, scales pixels that pixels: "
             f"{row.pixels} has scaled already: set pixels: inside, or take the layer out"
         )
-
-
-def _walk(model: keras.Model) -> Iterator[Any]:
-    """Yield each operation of a network and of the networks nested in it."""
-    for operation in model.operations:
-        yield operation
-        if hasattr(operation, "operations"):
-            yield from _walk(operation)

@@ -6,7 +6,7 @@ to the output passes through. Position `p` in the list of operations is such a p
 `0..p` have run, the output of `p` is the only tensor that a later operation still needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -41,6 +41,18 @@ def find_articulation_points(backbone: keras.Model) -> list[int]:
             points.append(index)
         needed_until = max(needed_until, last_use[index])
     return points
+
+
+def iterate_operations(model: keras.Model) -> Iterator[Any]:
+    """Yield the operations of a model, and after each inner model those of it.
+
+    Args:
+        model: A functional model.
+    """
+    for operation in model.operations:
+        yield operation
+        if hasattr(operation, "operations"):
+            yield from iterate_operations(operation)
 
 
 def find_cut(backbone: keras.Model, first_trainable: int) -> int:

@@ -259,7 +259,7 @@ def _count_formats(layout: Layout, listing: Listing) -> dict[str, dict[str, Any]
 def _list_settings(place: Place, layout: Layout, group: str | None) -> list[str]:
     path, source = place.path, _set("data.source", place.source)
     if addresses.is_remote(place.source):
-        settings = ["data=archive", source] if place.is_archive else ["data=folder", source, WATCH]
+        settings = add_address_preset(source, is_archive=place.is_archive)
     elif place.is_archive:
         settings = ["data=archive", source, _set("data.watch", place.source)]
     elif path.is_file() and get_suffix(path.name) in TABLES and layout.unpack is None:
@@ -268,6 +268,16 @@ def _list_settings(place: Place, layout: Layout, group: str | None) -> list[str]
     else:
         settings = ["data=folder", source]
     return settings + ([quote_override("data.group", group)] if group is not None else [])
+
+
+def add_address_preset(source: str, *, is_archive: bool) -> list[str]:
+    """Return the overrides that make a study take its images from an address.
+
+    Args:
+        source: The override that names the address.
+        is_archive: Whether it is that of an archive; otherwise of a folder.
+    """
+    return ["data=archive", source] if is_archive else ["data=folder", source, WATCH]
 
 
 def _set(key: str, value: str) -> str:

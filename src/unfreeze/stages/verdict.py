@@ -127,19 +127,11 @@ def run(settings: Settings, paths: Paths) -> None:
     findings = [
         finding
         for row in rows
+        for records in [diagnosis.read_records(paths, row.backbone)]
         for finding in [
             *leaks.describe_leak(row.backbone, row.accuracy.value, len(labels), row.leak),
-            *diagnosis.diagnose_backbone(
-                row.backbone,
-                checks=settings.checks,
-                gain=row.gain,
-                **diagnosis.read_records(paths, row.backbone),
-            ),
-            *describe_undertraining(
-                row.backbone,
-                pd.read_csv(paths.history(row.backbone)),
-                SearchResult.read(paths.search(row.backbone)),
-            ),
+            *diagnosis.diagnose_backbone(row.backbone, checks=settings.checks, gain=row.gain, **records),
+            *describe_undertraining(row.backbone, records["history"], SearchResult.read(paths.search(row.backbone))),
         ]
     ]
     judged = ranking.rank(rows, compared, smallest, baseline=settings.study.baseline)

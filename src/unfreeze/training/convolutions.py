@@ -1,7 +1,6 @@
 """Convolutions, and swish, in a form that trains faster on a CPU: same weights, same values but for rounding."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -52,7 +51,8 @@ def list_slow_in_bfloat16(model: keras.Model) -> list[str]:
         model: What `replace_convolutions` returns.
     """
     of_depth = (layers.DepthwiseConv2D, layers.SeparableConv2D)
-    kinds = (layer.layer if isinstance(layer, Convolution) else layer for layer in _iterate_layers(model))
+    replaced = graph.iterate_operations(model)
+    kinds = (layer.layer if isinstance(layer, Convolution) else layer for layer in replaced)
     is_strided = any(max(layer.strides) > 1 for layer in kinds if isinstance(layer, of_depth))
     return ["DepthwiseConv2dNativeBackpropInput"] if is_strided else []
 
@@ -157,14 +157,6 @@ def _find_pairs(model: keras.Model) -> dict[int, layers.Layer]:
             if _can_take_norm(producer) and users[id(producer)] == 1:
                 pairs[id(operation)] = producer
     return pairs
-
-
-def _iterate_layers(model: keras.Model) -> Iterator[Any]:
-    for operation in model.operations:
-        if isinstance(operation, keras.Model):
-            yield from _iterate_layers(operation)
-        else:
-            yield operation
 
 
 def _can_take_norm(layer: Any) -> bool:

@@ -111,7 +111,6 @@ class Transfer:
         self._seed = seed
         self._precision = train.precision
         self._class_weights = _compute_class_weights(features.plan.train, features.plan.classes, train.class_weights)
-        self._stays_float32: list[str] = []
         self._tuned = False
         # The last training. It holds the one copy of weights that is kept: those of before it.
         self._fitting: Fitting | None = None
@@ -217,7 +216,6 @@ class Transfer:
         graph.freeze_below(self.backbone.base, self.backbone.find_first_trainable(point))
         suffix = convolutions.replace_convolutions(self.backbone.build_part(folds.position, self.backbone.end))
         model = FineTuned(suffix, self.head)
-        self._stays_float32 = convolutions.list_slow_in_bfloat16(suffix)
         self._tuned = True
         parts = state.parts if state else 1
         while True:
@@ -309,7 +307,8 @@ class Transfer:
         if not phase.epochs:
             return Result(pd.DataFrame(columns=["phase", "epoch", *CURVES]), 0, False, None)
         keras.utils.set_random_seed(self._seed)
-        use_precision(self._precision, but=self._stays_float32)
+        slow = convolutions.list_slow_in_bfloat16(model.suffix) if isinstance(model, FineTuned) else ()
+        use_precision(self._precision, but=slow)
         divided = devices.count() > 1
         step = phase.batch_size if divided else ceil(phase.batch_size / parts)
         train = feed.read_shuffled(
