@@ -29,7 +29,7 @@ from unfreeze.training import devices, keras_file
 
 PHASE = PHASE.model_copy(update={
     "epochs": 2, "learning_rate": 1e-4, "batch_size": 31, "schedule": "cosine", "weight_decay": 0.01,
-    "layer_decay": 0.9,
+    "layer_decay": 0.9, "warmup": 0.25, "mixup": 0.4, "average": 0.5,
 })
 
 class Tight(keras.layers.Layer):

@@ -91,6 +91,50 @@ def test_each_epoch_has_every_row_in_an_order_of_its_own(
     assert np.mean(np.abs(np.diff(first)) < 5) < 0.1
 
 
+@pytest.mark.parametrize("shuffled_bytes", [feed.SHUFFLED_BYTES, 0], ids=["as a whole", "in runs"])
+def test_mixed_rows_have_labels_and_weights_in_the_same_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled_bytes: int
+) -> None:
+    monkeypatch.setattr(feed, "SHUFFLED_BYTES", shuffled_bytes)
+    rows = stored(tmp_path, 200)
+    plain = list(feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 5).as_numpy_iterator())
+    mixed = feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 5, mixup=0.4)
+    epochs = [list(mixed.as_numpy_iterator()) for _ in range(2)]
+    assert len(mixed) == len(epochs[0]) == 7
+    shares = []
+    for (own, labels, weights), (values, some, counts) in zip(plain, epochs[0], strict=True):
+        other = np.roll(own, 1, 0)
+        part = (values - other)[:, 0, 0] / (own - other)[:, 0, 0]
+        np.testing.assert_allclose(counts, part * weights + (1 - part) * np.roll(weights, 1), rtol=1e-3)
+        both = (part * weights)[:, None] * labels + ((1 - part) * np.roll(weights, 1))[:, None] * np.roll(
+            labels, 1, 0
+        )
+        np.testing.assert_allclose(some, both / counts[:, None], atol=1e-3)
+        shares += part.tolist()
+    # A beta distribution with both parameters at 0.4 has a mean of 1/2 and a variance of 1/7.2.
+    assert abs(np.mean(shares) - 0.5) < 0.1
+    assert abs(np.var(shares) - 1 / 7.2) < 0.03
+    again = feed.read_shuffled(rows, 32, CLASS_WEIGHTS, 5, mixup=0.4)
+    assert all(np.array_equal(one[0], two[0]) for one, two in zip(epochs[0], again.as_numpy_iterator(), strict=True))
+    later = zip(*epochs, strict=True)
+    assert not any(np.array_equal(np.sort(one[0], None), np.sort(two[0], None)) for one, two in later)
+
+
+def test_mixed_pixels_are_whole_numbers(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 2, 2)).astype("uint8")
+    (tmp_path / "rows").write_bytes(pixels.tobytes())
+    rows = Rows(RowFiles((Piece(tmp_path / "rows", 0, 8),), (2, 2), pixels.dtype), np.zeros(8, int), np.ones(8))
+    ((own, _, _),) = feed.read_shuffled(rows, 8, [1.0], 0).as_numpy_iterator()
+    ((mixed, labels, weights),) = feed.read_shuffled(rows, 8, [1.0], 0, mixup=1.0).as_numpy_iterator()
+    assert mixed.dtype == np.uint8
+    other = np.roll(own, 1, 0)
+    assert (np.minimum(own, other) <= mixed).all()
+    assert (mixed <= np.maximum(own, other)).all()
+    assert not np.array_equal(own, mixed)
+    assert np.array_equal(labels, np.ones((8, 1)))
+    assert np.allclose(weights, 1)
+
+
 def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     root = make_images(tmp_path / "images", images=6)
     ids = [f"red/{number:03}.png" for number in range(6)]

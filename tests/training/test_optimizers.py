@@ -55,6 +55,21 @@ def test_the_schedule_ends_with_the_last_batch_however_many_make_a_step(accumula
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_rate_rises_before_the_schedule_begins(schedule: str) -> None:
+    phase = SGD.model_copy(update={"schedule": schedule, "epochs": 5, "warmup": 0.2})
+    optimizer = build_optimizer(phase, steps=4, depths=[0])
+    variable = keras.Variable(1.0)
+    optimizer.build([variable])
+    rates = []
+    for _ in range(20):
+        rates.append(float(optimizer.learning_rate))
+        optimizer.apply([1.0], [variable])
+    np.testing.assert_allclose(rates[:5], [0, 0.025, 0.05, 0.075, 0.1], rtol=1e-5)
+    fading = 0.05 * (1 + np.cos(np.pi * np.arange(16) / 16))
+    np.testing.assert_allclose(rates[4:], fading if schedule == "cosine" else [0.1] * 16, rtol=1e-5)
+
+
 def stepping(optimizer: keras.Optimizer, variable: keras.Variable) -> Callable[[tf.Tensor], None]:
     return lambda gradient: optimizer.apply([gradient], [variable])
 

@@ -263,6 +263,64 @@ def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
     assert abs(history.iloc[-1] - history.iloc[-2]) < abs(history.iloc[1] - history.iloc[0])
 
 
+def test_the_average_of_the_weights_is_what_is_validated_and_kept(transfer: MakeTransfer) -> None:
+    phase = PHASE.model_copy(update={"average": 0.5})
+    averaged, plain = transfer("block_16_expand"), transfer("block_16_expand")
+    start = read_weights(plain)
+    steps: list[list[np.ndarray]] = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps.append(read_weights(averaged))
+    )
+    result = averaged.fine_tune("block_16_expand", phase, callbacks=[watch])
+    plain_result = plain.fine_tune("block_16_expand", PHASE)
+    # Training itself goes on from the weights of the last step.
+    np.testing.assert_allclose(result.history["loss"], plain_result.history["loss"], rtol=1e-5)
+    assert (result.history["val_loss"] != plain_result.history["val_loss"]).all()
+    # Four steps an epoch: of an older weight 1/e is left after two.
+    expected = start
+    for weights in steps:
+        expected = [
+            np.exp(-1 / 2) * old + (1 - np.exp(-1 / 2)) * new for old, new in zip(expected, weights, strict=True)
+        ]
+    for one, other in zip(expected, read_weights(averaged), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    probabilities = averaged.predict_validation()
+    labels = averaged.features.plan.val.labels
+    loss = -np.log(probabilities[np.arange(16), labels]).mean()
+    assert loss == pytest.approx(result.val_loss, rel=1e-4)
+    again = transfer("block_16_expand")
+    assert again.fine_tune("block_16_expand", phase).history.equals(result.history)
+
+
+def read_weights(made: Transfer) -> list[np.ndarray]:
+    layers = [*made.backbone.base.layers, *made.head.layers]
+    return [np.array(weight) for layer in layers for weight in layer.trainable_weights]
+
+
+def test_an_average_goes_on_from_a_state(transfer: MakeTransfer) -> None:
+    # Whole batches: their order, which is another one after the state, changes nothing but the last bits.
+    phase = PHASE.model_copy(update={"average": 2.0, "batch_size": 32})
+    whole, parts = transfer("block_16_expand"), transfer("block_16_expand")
+    at_once = whole.fine_tune("block_16_expand", phase)
+    head = parts.head
+    first = parts.fine_tune("block_16_expand", phase, until=1)
+    begun = parts.read_state()
+    parts.restore(head)
+    rest = parts.fine_tune("block_16_expand", phase, state=begun)
+    losses = [*first.history["val_loss"], *rest.history["val_loss"]]
+    np.testing.assert_allclose(losses, at_once.history["val_loss"], rtol=1e-3)
+    np.testing.assert_allclose(parts.predict_validation(), whole.predict_validation(), atol=1e-3)
+
+
+def test_early_stopping_brings_the_best_average_back(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    result = made.train_head(PHASE.model_copy(update={"average": 0.5, "patience": 2, "epochs": 6}))
+    assert result.improved
+    labels = made.features.plan.val.labels
+    loss = -np.log(made.predict_validation()[np.arange(16), labels]).mean()
+    assert loss == pytest.approx(result.history["val_loss"].min(), rel=1e-3)
+
+
 def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTransfer) -> None:
     made = transfer("block_16_expand")
     kept: list[bytes] = []

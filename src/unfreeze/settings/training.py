@@ -109,6 +109,7 @@ class Phase(Section):
         optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
         schedule: `constant`, or `cosine`: down to 0 along half a cosine over all epochs.
+        warmup: Share of all steps in which the rate rises evenly from 0; the schedule begins after them.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
         patience: Epochs without a better validation loss before training stops and the best weights come
@@ -117,6 +118,10 @@ class Phase(Section):
         layer_decay: The rate of the unfrozen blocks, from the top one down, is that of the head times this,
             times this squared, and so on; 1 for one rate (Howard and Ruder 2018).
         label_smoothing: Share of a label that is spread over all classes, in training only.
+        mixup: Images are mixed in pairs, in shares from a beta distribution with both parameters at this, and so are
+            their labels (Zhang et al. 2018); 0 for none. Below 1 most pairs are nearly one of the two images.
+        average: Epochs over which an exponential moving average of the weights forgets; it is what is validated and
+            kept in place of the last weights. 0 for none.
         dropout: Rate of the head's dropout layers; null leaves it as the head has it.
         views: How many of the stored views of an image are trained on; null for all.
     """
@@ -124,12 +129,15 @@ class Phase(Section):
     optimizer: Optimizer
     learning_rate: float = Field(gt=0)
     schedule: Literal["constant", "cosine"]
+    warmup: float = Field(default=0, ge=0, lt=1)
     epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
     patience: int | None = Field(ge=1)
     weight_decay: float = Field(ge=0)
     layer_decay: float = Field(gt=0, le=1)
     label_smoothing: float = Field(ge=0, lt=1)
+    mixup: float = Field(default=0, ge=0)
+    average: float = Field(default=0, ge=0)
     dropout: float | None = Field(ge=0, lt=1)
     views: int | None = Field(ge=1)
 

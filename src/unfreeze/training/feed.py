@@ -83,7 +83,13 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
 
 
 def read_shuffled(
-    source: Source, batch_size: int, class_weights: Sequence[float], seed: int, *, label_smoothing: float = 0.0
+    source: Source,
+    batch_size: int,
+    class_weights: Sequence[float],
+    seed: int,
+    *,
+    label_smoothing: float = 0.0,
+    mixup: float = 0.0,
 ) -> tf.data.Dataset:
     """Return batches as `read_in_order` does, in a new random order each epoch.
 
@@ -94,13 +100,14 @@ def read_shuffled(
         source: The rows.
         batch_size: Rows a batch.
         class_weights: One weight a class.
-        seed: Seed of all orders.
+        seed: Seed of all orders and shares.
         label_smoothing: Share of a label that is spread over all classes.
+        mixup: Parameter of the shares in which rows of a batch are mixed in pairs; 0 for none.
     """
     if isinstance(source, Computed):
         generator = np.random.default_rng(seed)
         batches = _read_computed(source, batch_size, lambda: generator.permutation(len(source)))
-        return _weight(batches, class_weights, label_smoothing)
+        return _mix(_weight(batches, class_weights, label_smoothing), mixup, seed)
     runs = ceil(len(source) / RUN)
     waiting = min(len(source), max(SHUFFLED_BYTES // source.stored.row_bytes, RUN))
     records = (
@@ -109,7 +116,7 @@ def read_shuffled(
         .interleave(_open_runs(source.stored, RUN), cycle_length=RUNS_AT_ONCE)
         .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
     )
-    return _weight(_decode(records, source, batch_size), class_weights, label_smoothing)
+    return _mix(_weight(_decode(records, source, batch_size), class_weights, label_smoothing), mixup, seed)
 
 
 def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -203,3 +210,33 @@ def _weight(
         return tf.cast(rows, dtype), probabilities, weights * tf.gather(of_class, labels)
 
     return disable_autotune(batches.map(widen).prefetch(2))
+
+
+def _mix(batches: tf.data.Dataset, mixup: float, seed: int) -> tf.data.Dataset:
+    """Mix each row of a batch with the next one, in shares that are drawn anew in each epoch.
+
+    The loss of a mixed row is that of both, each with its own weight, in their shares: Zhang et al. 2018,
+    arXiv:1710.09412, equation 1. Rows come in a random order, so the next one is as good as any.
+    """
+    if not mixup:
+        return batches
+
+    def mix(
+        batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor], number: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows, labels, weights = batch
+        # A beta distribution with equal parameters: one of two equal gamma distributions as a share of both.
+        drawn = tf.random.stateless_gamma((2, tf.shape(labels)[0]), [seed, number], mixup)
+        # Of small parameters both may be 0 in float32: such a row is left as it is.
+        share = tf.where(drawn[0] + drawn[1] > 0, tf.math.divide_no_nan(drawn[0], drawn[0] + drawn[1]), 1.0)
+        own = weights * share
+        other = tf.roll(weights, 1, 0) * (1 - share)
+        mixed = (own[:, None] * labels + other[:, None] * tf.roll(labels, 1, 0)) / (own + other)[:, None]
+        share = tf.reshape(share, (-1, *[1] * (rows.shape.rank - 1)))
+        values = tf.cast(rows, tf.float32)
+        values = share * values + (1 - share) * tf.roll(values, 1, 0)
+        # Pixels stay whole numbers, as the layers behind expect them.
+        return tf.cast(tf.round(values) if rows.dtype == tf.uint8 else values, rows.dtype), mixed, own + other
+
+    numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    return disable_autotune(tf.data.Dataset.zip(batches, numbers).map(mix).prefetch(2))

@@ -1,5 +1,6 @@
 """One training of one model: early stopping, going on from a state, and the weights of before."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,8 @@ class State:
     Args:
         epochs: Epochs that are done.
         parts: Steps that each batch was divided into for want of memory.
-        variables: Values of the weights, then of the optimizer's variables.
+        variables: Values of the weights, then of the optimizer's variables, then of the other weights of a moving
+            average.
     """
 
     epochs: int
@@ -62,6 +64,7 @@ class Fitting:
         train: Batches of rows, labels as probabilities and sample weights, in a new order each epoch.
         val: The same of the validation fold, in order.
         parts: Steps that each batch is divided into; the optimizer accumulates their gradients.
+        average: Epochs over which a moving average of the weights forgets; 0 for none.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class Fitting:
         val: tf.data.Dataset,
         *,
         parts: int,
+        average: float = 0.0,
     ) -> None:
+        self._average = MovingAverage(model, steps=average * len(train)) if average else None
         model.compile(
             optimizer,
             keras.losses.CategoricalCrossentropy(),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=False,
-            steps_per_execution=min(len(train), STEPS_A_CALL),
+            # Weights are averaged between two calls.
+            steps_per_execution=1 if average else min(len(train), STEPS_A_CALL),
         )
         self._model: keras.Model | None = model
         self._train: tf.data.Dataset | None = train
@@ -119,7 +125,7 @@ class Fitting:
                 initial_epoch=first,
                 epochs=last,
                 verbose=0,
-                callbacks=_build_callbacks(phase, advance, callbacks),
+                callbacks=_build_callbacks(phase, advance, [*([self._average] if self._average else []), *callbacks]),
                 shuffle=False,
             )
         self._epochs = first + len(fitted.epoch)
@@ -141,8 +147,7 @@ class Fitting:
 
     def read_state(self) -> State:
         """Return where the training stopped."""
-        variables = [*self.model.weights, *self.model.optimizer.variables]
-        return State(self._epochs, self._parts, [variable.numpy() for variable in variables])
+        return State(self._epochs, self._parts, [variable.numpy() for variable in self._list_variables()])
 
     def undo(self) -> None:
         """Set the weights back to those from before; possible after `release`, too."""
@@ -151,7 +156,7 @@ class Fitting:
 
     def release(self) -> None:
         """Drop the model, its optimizer and its rows; the layers' trained weights stay in the layers."""
-        self._model = self._train = self._val = None
+        self._model = self._train = self._val = self._average = None
 
     def _keep_better(self, losses: pd.Series, began_at: float, phase: Phase, name: str) -> tuple[bool, float]:
         """Return whether an epoch improved on the weights of before, and the validation loss of those kept."""
@@ -164,10 +169,54 @@ class Fitting:
         return improved, float(kept)
 
     def _load(self, state: State) -> None:
-        optimizer = self.model.optimizer
-        optimizer.build(self.model.trainable_variables)
-        for variable, value in zip([*self.model.weights, *optimizer.variables], state.variables, strict=True):
+        self.model.optimizer.build(self.model.trainable_variables)
+        for variable, value in zip(self._list_variables(), state.variables, strict=True):
             variable.assign(value)
+
+    def _list_variables(self) -> list[Any]:
+        averaged = self._average.others if self._average else []
+        return [*self.model.weights, *self.model.optimizer.variables, *averaged]
+
+
+class MovingAverage(keras.callbacks.Callback):
+    """Average the weights over the last steps, and have the average validated and kept.
+
+    Between epochs and after the last one the model holds the average, and this the weights that training goes on
+    from; they change places at the begin and at the end of an epoch's training.
+
+    Args:
+        network: The model; its trainable weights are averaged.
+        steps: After so many steps 1/e of an older weight is left.
+    """
+
+    def __init__(self, network: keras.Model, *, steps: float) -> None:
+        super().__init__()
+        self._averaged = network.trainable_variables
+        self._left = math.exp(-1 / steps)
+        self.others = [tf.Variable(weight.value, trainable=False) for weight in self._averaged]
+        self._update, self._swap = tf.function(self._add), tf.function(self._exchange)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Take the weights that training goes on from."""
+        self._swap()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Add the weights after a step."""
+        self._update()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Take the average, before the epoch is validated."""
+        self._swap()
+
+    def _add(self) -> None:
+        for average, weight in zip(self.others, self._averaged, strict=True):
+            average.assign_sub((1 - self._left) * (average - weight.value))
+
+    def _exchange(self) -> None:
+        for other, weight in zip(self.others, self._averaged, strict=True):
+            value = tf.identity(weight.value)
+            weight.assign(other)
+            other.assign(value)
 
 
 class _Progress(keras.callbacks.Callback):

@@ -41,7 +41,7 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
     """Build the optimizer of a phase.
 
     Args:
-        phase: Its name, rate, schedule, weight decay and layer decay.
+        phase: Its name, rate, schedule, warm-up, weight decay and layer decay.
         steps: Batches in an epoch.
         depths: For each trainable variable the number of blocks it lies below the head; 0 in the head.
         accumulate: Batches whose gradients are averaged for one change of the weights.
@@ -56,19 +56,25 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
         kind = FusedAdam
     if phase.layer_decay < 1:
         kind = _add_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
-    rate = (
-        keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * steps)
-        if phase.schedule == "cosine"
-        else phase.learning_rate
-    )
     optimizer = kind(
-        learning_rate=rate,
+        learning_rate=_build_rate(phase, phase.epochs * steps),
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
         weight_decay=phase.weight_decay or None,
     )
     if phase.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer
+
+
+def _build_rate(phase: Phase, steps: int) -> Any:
+    """Return the learning rate of a phase of so many steps: a number, or a schedule."""
+    schedules, rate = keras.optimizers.schedules, phase.learning_rate
+    rising = round(phase.warmup * steps)
+    if phase.schedule == "cosine" and not rising:
+        return schedules.CosineDecay(rate, steps)
+    if phase.schedule == "cosine":
+        return schedules.CosineDecay(0.0, steps - rising, warmup_target=rate, warmup_steps=rising)
+    return schedules.PolynomialDecay(0.0, rising, end_learning_rate=rate) if rising else rate
 
 
 def _add_layer_decay(kind: Any, factors: Sequence[float]) -> Any:

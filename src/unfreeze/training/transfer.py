@@ -318,6 +318,7 @@ class Transfer:
             # A training that goes on must not repeat the orders of its first epochs.
             self._seed + (state.epochs if state else 0),
             label_smoothing=phase.label_smoothing,
+            mixup=phase.mixup,
         )
         val_step = max(phase.batch_size, 64)
         val = feed.read_in_order(folds.val, val_step, self._class_weights)
@@ -326,7 +327,7 @@ class Transfer:
         if divided:
             model = devices.Divided(model, parts)
             train, val = devices.fill_batches(train, step), devices.fill_batches(val, val_step)
-        self._fitting = Fitting(model, optimizer, train, val, parts=parts)
+        self._fitting = Fitting(model, optimizer, train, val, parts=parts, average=phase.average)
         name = f"{self.backbone.row.name} {label}"
         return self._fitting.run(phase, name, label, until=until, state=state, callbacks=callbacks)
 
