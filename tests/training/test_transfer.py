@@ -266,30 +266,31 @@ def test_a_cosine_schedule_ends_at_rest(transfer: MakeTransfer) -> None:
 def test_the_average_of_the_weights_is_what_is_validated_and_kept(transfer: MakeTransfer) -> None:
     phase = PHASE.model_copy(update={"average": 0.5})
     averaged, plain = transfer("block_16_expand"), transfer("block_16_expand")
-    start = read_weights(plain)
     steps: list[list[np.ndarray]] = []
-    watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: steps.append(read_weights(averaged))
-    )
+
+    def keep(*_: Any, **__: Any) -> None:
+        steps.append(read_weights(averaged))
+
+    watch = keras.callbacks.LambdaCallback(on_train_begin=keep, on_train_batch_end=keep)
     result = averaged.fine_tune("block_16_expand", phase, callbacks=[watch])
     plain_result = plain.fine_tune("block_16_expand", PHASE)
     # Training itself goes on from the weights of the last step.
     np.testing.assert_allclose(result.history["loss"], plain_result.history["loss"], rtol=1e-5)
     assert (result.history["val_loss"] != plain_result.history["val_loss"]).all()
     # Four steps an epoch: of an older weight 1/e is left after two.
-    expected = start
-    for weights in steps:
-        expected = [
-            np.exp(-1 / 2) * old + (1 - np.exp(-1 / 2)) * new for old, new in zip(expected, weights, strict=True)
-        ]
+    expected, left = steps[0], np.exp(-1 / 2)
+    for weights in steps[1:]:
+        expected = [left * old + (1 - left) * new for old, new in zip(expected, weights, strict=True)]
     for one, other in zip(expected, read_weights(averaged), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    probabilities = averaged.predict_validation()
-    labels = averaged.features.plan.val.labels
-    loss = -np.log(probabilities[np.arange(16), labels]).mean()
-    assert loss == pytest.approx(result.val_loss, rel=1e-4)
+    assert measure_loss(averaged) == pytest.approx(result.val_loss, rel=1e-4)
     again = transfer("block_16_expand")
     assert again.fine_tune("block_16_expand", phase).history.equals(result.history)
+
+
+def measure_loss(made: Transfer) -> float:
+    labels = made.features.plan.val.labels
+    return float(-np.log(made.predict_validation()[np.arange(len(labels)), labels]).mean())
 
 
 def read_weights(made: Transfer) -> list[np.ndarray]:
@@ -312,13 +313,13 @@ def test_an_average_goes_on_from_a_state(transfer: MakeTransfer) -> None:
     np.testing.assert_allclose(parts.predict_validation(), whole.predict_validation(), atol=1e-3)
 
 
-def test_early_stopping_brings_the_best_average_back(transfer: MakeTransfer) -> None:
+@pytest.mark.parametrize("rate", [1e-3, 1e-5])
+def test_early_stopping_brings_the_best_average_back(transfer: MakeTransfer, rate: float) -> None:
     made = transfer("none")
-    result = made.train_head(PHASE.model_copy(update={"average": 0.5, "patience": 2, "epochs": 6}))
-    assert result.improved
-    labels = made.features.plan.val.labels
-    loss = -np.log(made.predict_validation()[np.arange(16), labels]).mean()
-    assert loss == pytest.approx(result.history["val_loss"].min(), rel=1e-3)
+    phase = PHASE.model_copy(update={"average": 0.5, "patience": 2, "epochs": 6, "learning_rate": rate})
+    result = made.train_head(phase)
+    assert measure_loss(made) == pytest.approx(result.val_loss, rel=1e-3)
+    assert result.val_loss is not None and result.val_loss <= result.history["val_loss"].min()
 
 
 def test_an_epoch_gives_back_the_memory_that_its_threads_held(transfer: MakeTransfer) -> None:
