@@ -91,7 +91,8 @@ def name_commit() -> str:
 
 def compose(paths: Paths, settings: list[str]) -> None:
     """Write a clone's parameters."""
-    compose_and_dump(str(paths.params), str(paths.root / "conf"), None, "config", "", settings)
+    conf = str(paths.conf)
+    compose_and_dump(str(paths.params), conf, None, "config", conf, settings)
 
 
 def settings_of(case: Case, images: Path | None) -> list[str]:
