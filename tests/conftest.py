@@ -228,7 +228,8 @@ def compose(target: Path, *overrides: str) -> Params:
 
     from unfreeze.settings.params import load
 
-    compose_and_dump(str(target), str(PROJECT / "conf"), None, "config", "", list(overrides))
+    conf = str(PROJECT / "conf")
+    compose_and_dump(str(target), conf, None, "config", conf, list(overrides))
     return load(target)
 
 

@@ -174,7 +174,7 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
         files.read_yaml(path)
     with files.atomic(target or paths.params) as partial:
         try:
-            compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
+            compose_and_dump(str(partial), str(paths.conf), None, "config", str(paths.conf), list(overrides))
         except MissingConfigException as error:
             known = ", ".join(error.options or ())
             raise UnfreezeError(f"conf/ has no {error.missing_cfg_file}: take one of {known}") from error

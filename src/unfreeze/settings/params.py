@@ -16,7 +16,7 @@ from unfreeze.settings.cluster import Cluster
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.reading import read_yaml
 from unfreeze.settings.sources import DataSource, WeightsSource
-from unfreeze.settings.study import Evaluate, Export, Promote, Serve, Study, Tracking
+from unfreeze.settings.study import Best, Evaluate, Export, Promote, Serve, Study, Tracking
 from unfreeze.settings.training import Extract, Head, Search, Train, Unfreeze
 
 
@@ -45,6 +45,7 @@ class Params(Section):
     export: Export
     evaluate: Evaluate
     study: Study
+    best: Best | None = None
     cluster: Cluster
     tracking: Tracking
     promote: Promote

@@ -66,6 +66,16 @@ class Study(Section):
         return self
 
 
+class Best(Section):
+    """What the preset `best` has besides other settings.
+
+    Args:
+        minutes: What the study may take; image size and epochs followed from it where the settings were composed.
+    """
+
+    minutes: float = Field(gt=0)
+
+
 class Tracking(Section):
     """MLflow: the experiment's name. The server is MLFLOW_TRACKING_URI, or a local SQLite file."""
 

@@ -1,0 +1,190 @@
+"""Image size and epochs that fit into a number of minutes on this machine.
+
+    python -m unfreeze.planning.budget MINUTES
+
+reads settings as YAML from its input and writes the two numbers as JSON. `conf/hydra_plugins/budget.py` calls it
+where a preset asks for them, so that params.yaml holds numbers: training itself looks at no clock, and `dvc repro`
+gives the same bits again.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from unfreeze import dvc_repo
+from unfreeze.errors import UnfreezeError
+from unfreeze.models.table import find_row
+from unfreeze.paths import Paths
+from unfreeze.planning import machine, measurements, networks
+from unfreeze.planning.forecast import Past, forecast, measure_speed, recall
+from unfreeze.planning.jobs import OF_BACKBONE, Scale
+from unfreeze.planning.machine import Room, Speed
+from unfreeze.planning.networks import Network
+from unfreeze.planning.plan import Study, describe
+from unfreeze.planning.scale import find_extent
+from unfreeze.runtime import console
+from unfreeze.settings.sources import DataSource
+from unfreeze.settings.training import Unfreeze
+
+# Sides that fill whole positions of backbones with a stride of 32.
+SIZES = (320, 288, 256, 224, 192, 160, 128, 96)
+# A training learns from so many images at least before a larger size is worth more than a longer training, and goes
+# on to twice as many where there is time: ten epochs of 1,600 images.
+ENOUGH_IMAGES = 16_000
+FEWEST_EPOCHS = 3
+# Forecasts of a machine that has not run a stage yet are off by a fifth or more.
+KEPT_FREE = 0.2
+STAGES = (
+    *("code", "validate", "download", "check", "preprocess", "split", "pretrained", "extract", "suspects"),
+    *("learning_curve", "search", "finetune", "package", "evaluate", "verdict", "corrections", "figures", "report"),
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fits.
+
+    Args:
+        image_size: Side, pixels.
+        epochs: Epochs of fine-tuning.
+        minutes: What the study takes with them; None where nobody knows how many images there are.
+    """
+
+    image_size: int
+    epochs: int
+    minutes: float | None
+
+
+def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[int, int], float]) -> Fit:
+    """Return the largest size at which a training of enough epochs fits, and as many epochs as fit.
+
+    Args:
+        sizes: Sides to choose from, the largest first.
+        rows: Training images of an epoch, all views.
+        minutes: What the study may take.
+        measure: Returns the seconds of the study at a size and a number of epochs.
+    """
+    enough = max(FEWEST_EPOCHS, math.ceil(ENOUGH_IMAGES / rows))
+    allowed = minutes * 60 * (1 - KEPT_FREE)
+    for size in sizes:
+        first = measure(size, 1)
+        of_epoch = measure(size, 2) - first
+        fitting = math.floor((allowed - first) / of_epoch) + 1
+        if fitting >= enough:
+            break
+    epochs = min(max(fitting, FEWEST_EPOCHS), 2 * enough)
+    return Fit(size, epochs, measure(size, epochs) / 60)
+
+
+def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
+    """Return the image size and the epochs of fine-tuning for a study that takes so many minutes here.
+
+    All stages count, whether DVC has results of them or not: the same settings should give the same numbers.
+
+    Args:
+        paths: The checkout.
+        settings: Sections of params.yaml; a size that is a number already stays as it is.
+        minutes: What the study may take.
+    """
+    names = list(settings["study"]["backbones"])
+    native = min(find_row(name).native_size for name in names)
+    given = settings["preprocess"]["image_size"]
+    sizes = [given] if isinstance(given, int) else [size for size in SIZES if size <= native]
+    known = [found for found in measurements.read(paths.measurements) if found.machine == machine.name_machine()]
+    locked = dvc_repo.read_lock(paths)["stages"] if paths.dvc_lock.exists() else {}
+    data = TypeAdapter(DataSource).validate_python(settings["data"])
+    extent = find_extent(data, data.model_dump(mode="json"), locked.get("download"), known)
+    if extent is None:
+        # As many images as an hour suffices for on two processors.
+        return Fit(sizes[0], 10, None)
+    unfreeze = Unfreeze.model_validate(settings["unfreeze"])
+    wishes = [networks.wish(name, size, unfreeze, None) for size in sizes for name in names]
+    described = networks.describe_networks(paths, wishes)
+    found = {(wanted.size, wanted.backbone): network for wanted, network in zip(wishes, described, strict=True)}
+    pasts = _recall(paths, known)
+    scale = Scale(
+        images=extent[0], raw_mb=extent[1] / 1e6, backbones=len(names), seeds=len(settings["study"]["seeds"])
+    )
+    estimate = _Estimate(settings, scale, found, pasts, measure_speed(pasts) or machine.probe_speed(), paths)
+    rows = round(extent[0] * settings["split"]["train"]) * settings["augment"]["views"]
+    return choose(sizes, max(rows, 1), minutes, estimate)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Returns the seconds of all stages of a study."""
+
+    settings: Mapping[str, Any]
+    scale: Scale
+    networks: Mapping[tuple[int, str], Network]
+    pasts: Sequence[Past]
+    speed: Speed
+    paths: Paths
+
+    def __call__(self, size: int, epochs: int) -> float:
+        finetune = {
+            name: {**phase, "epochs": epochs} if name == "default" else phase
+            for name, phase in self.settings["train"]["finetune"].items()
+        }
+        settings = {
+            **self.settings,
+            "preprocess": {**self.settings["preprocess"], "image_size": size},
+            "train": {**self.settings["train"], "finetune": finetune},
+        }
+        names = settings["study"]["backbones"]
+        study = Study(settings, self.scale, {name: self.networks[size, name] for name in names})
+        room = Room(math.inf, math.inf)
+        seconds = 0.0
+        for stage in STAGES:
+            for name in names if stage in OF_BACKBONE else [None]:
+                job = describe(stage, name, study, room)
+                assert job is not None
+                seconds += forecast(job, name, self.pasts, self.speed).seconds
+        return seconds
+
+
+def _recall(paths: Paths, known: Sequence[measurements.Measurement]) -> list[Past]:
+    """Return earlier runs of this machine whose networks were described before; others are not worth the time."""
+    described: list[Network | None] = []
+    for found in known:
+        network = None
+        if found.backbone:
+            try:
+                unfreeze = Unfreeze.model_validate(found.settings["unfreeze"])
+                wanted = networks.wish(
+                    found.backbone, int(found.settings["preprocess"]["image_size"]), unfreeze, None
+                )
+                (network,) = networks.describe_networks(paths, [wanted])
+            except (ValueError, KeyError, UnfreezeError):
+                network = None
+        described.append(network)
+    return recall(known, described)
+
+
+def main(minutes: str) -> dict[str, int]:
+    """Read settings, say what fits, and return it."""
+    import yaml
+
+    found = fit(Paths(Path.cwd()), yaml.safe_load(sys.stdin), float(minutes))
+    if found.minutes is None:
+        console.log.warning(
+            "how long the study takes is unknown until the images are here: %d epochs at %d pixels; "
+            "`dvc repro download`, then compose again", found.epochs, found.image_size,
+        )  # fmt: skip
+    else:
+        console.log.info(
+            "%d epochs at %d pixels fit into %s minutes here: about %.0f",
+            found.epochs, found.image_size, minutes, found.minutes,
+        )  # fmt: skip
+    return {"image_size": found.image_size, "epochs": found.epochs}
+
+
+if __name__ == "__main__":
+    console.configure_logging()
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")

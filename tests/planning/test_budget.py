@@ -1,0 +1,54 @@
+"""Image size and epochs that fit into some minutes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import compose, fill_with_images
+from unfreeze.planning.budget import KEPT_FREE, choose
+
+SIZES = (224, 160, 96)
+
+
+def of_area(size: int, epochs: int) -> float:
+    """Return the seconds of a study of which each epoch takes a minute at 224 pixels, and the rest ten."""
+    return 600 + 60 * epochs * (size / 224) ** 2
+
+
+@pytest.mark.parametrize(
+    ("minutes", "size", "epochs"),
+    [
+        # Enough are ten epochs of 1,600 images, and with time to spare twice as many.
+        (60, 224, 20),
+        (30, 224, 14),
+        # Ten epochs do not fit at the largest size.
+        (20, 160, 11),
+        (15, 96, 10),
+        # Nothing fits: the least that teaches anything.
+        (1, 96, 3),
+    ],
+)
+def test_the_largest_size_at_which_enough_epochs_fit(minutes: float, size: int, epochs: int) -> None:
+    found = choose(SIZES, 1600, minutes, of_area)
+    assert (found.image_size, found.epochs) == (size, epochs)
+    assert found.minutes == of_area(size, epochs) / 60
+    if epochs > 3:
+        assert found.minutes <= minutes * (1 - KEPT_FREE)
+
+
+def test_many_images_need_fewer_epochs() -> None:
+    assert choose(SIZES, 100_000, 20, of_area).image_size == 224
+    assert choose(SIZES, 100_000, 10_000, of_area).epochs == 6
+
+
+def test_the_preset_has_numbers_that_follow_from_its_minutes(tmp_path: Path) -> None:
+    source = fill_with_images(tmp_path / "images", images=40)
+    shared = ("study=best", "data=folder", f"data.source={source}")
+    ample = compose(tmp_path / "ample.yaml", *shared)
+    scarce = compose(tmp_path / "scarce.yaml", *shared, "best.minutes=0.01", "preprocess.image_size=96")
+    assert ample.best is not None and ample.best.minutes == 60
+    assert ample.preprocess.image_size == 224, "the size that EfficientNetV2B0 was trained on"
+    assert ample.train.finetune.get("efficientnetv2b0").epochs > 3
+    assert scarce.preprocess.image_size == 96
+    assert scarce.train.finetune.get("efficientnetv2b0").epochs == 3
+    assert "${" not in (tmp_path / "ample.yaml").read_text()
