@@ -14,6 +14,7 @@ from dvc.utils.hydra import compose_and_dump
 from benchmarks import measure
 from benchmarks.inputs import ROOT, Case, weights_setting
 from unfreeze import files, git
+from unfreeze.dvc_repo import load_resolvers
 from unfreeze.paths import Paths
 from unfreeze.planning import measurements
 from unfreeze.settings.params import load
@@ -91,8 +92,8 @@ def name_commit() -> str:
 
 def compose(paths: Paths, settings: list[str]) -> None:
     """Write a clone's parameters."""
-    conf = str(paths.conf)
-    compose_and_dump(str(paths.params), conf, None, "config", conf, settings)
+    load_resolvers(paths.conf)
+    compose_and_dump(str(paths.params), str(paths.conf), None, "config", "", settings)
 
 
 def settings_of(case: Case, images: Path | None) -> list[str]:

@@ -226,10 +226,11 @@ def compose(target: Path, *overrides: str) -> Params:
     """Write params.yaml as `dvc exp run -S` would, and read it."""
     from dvc.utils.hydra import compose_and_dump
 
+    from unfreeze.dvc_repo import load_resolvers
     from unfreeze.settings.params import load
 
-    conf = str(PROJECT / "conf")
-    compose_and_dump(str(target), conf, None, "config", conf, list(overrides))
+    load_resolvers(PROJECT / "conf")
+    compose_and_dump(str(target), str(PROJECT / "conf"), None, "config", "", list(overrides))
     return load(target)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -172,9 +173,10 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
 
     for path in sorted(paths.conf.rglob("*.yaml")):
         files.read_yaml(path)
+    load_resolvers(paths.conf)
     with files.atomic(target or paths.params) as partial:
         try:
-            compose_and_dump(str(partial), str(paths.conf), None, "config", str(paths.conf), list(overrides))
+            compose_and_dump(str(partial), str(paths.conf), None, "config", "", list(overrides))
         except MissingConfigException as error:
             known = ", ".join(error.options or ())
             raise UnfreezeError(f"conf/ has no {error.missing_cfg_file}: take one of {known}") from error
@@ -184,6 +186,19 @@ def compose_params(paths: Paths, *overrides: str, target: Path | None = None) ->
                 f"-S {' -S '.join(overrides)} cannot be composed ({reason}): name settings as conf/config.yaml does, "
                 "with + before one that it lacks"
             ) from error
+
+
+def load_resolvers(conf: Path) -> None:
+    """Let presets ask for what is found where settings are composed, as `dvc exp run` does by `plugins_path`.
+
+    Hydra looks for such files once a process, and perhaps elsewhere.
+
+    Args:
+        conf: The folder of settings.
+    """
+    resolvers = conf / "hydra_plugins/budget.py"
+    if resolvers.exists():
+        runpy.run_path(str(resolvers))
 
 
 def pull(root: Path) -> None:

@@ -69,7 +69,11 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("- xception\n  - from_scratch", "- xception\n  - xception", "backbones: xception is there twice"),
         ("seeds: []", "seeds: [1, 0]", "seed 0 and study.seeds [1, 0] hold a seed twice"),
         ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
-        ("views: 1\n  horizontal_flip: true", "views: 2\n  horizontal_flip: false", "every change is off"),
+        (
+            "views: 1\n  horizontal_flip: true\n  vertical_flip: true",
+            "views: 2\n  horizontal_flip: false\n  vertical_flip: false",
+            "every change is off",
+        ),
         (
             "engine: auto\n  precision: float32",
             "engine: tensorflow\n  precision: int8",

@@ -1,15 +1,17 @@
-"""Image size and epochs that fit into a number of minutes on this machine.
+"""Backbone, image size and epochs that fit into a number of minutes on this machine.
 
     python -m unfreeze.planning.budget MINUTES
 
-reads settings as YAML from its input and writes the two numbers as JSON. `conf/hydra_plugins/budget.py` calls it
-where a preset asks for them, so that params.yaml holds numbers: training itself looks at no clock, and `dvc repro`
+reads settings as YAML from its input and writes the three as JSON. `conf/hydra_plugins/budget.py` calls it
+where a preset asks for them, so that params.yaml holds values: training itself looks at no clock, and `dvc repro`
 gives the same bits again.
 """
 
 import json
 import math
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,11 @@ from unfreeze.runtime import console
 from unfreeze.settings.sources import DataSource
 from unfreeze.settings.training import Unfreeze
 
+# The better for its time first. A package index serves the weights of the last one: it is there in a closed network.
+BACKBONES = ("efficientnetv2b0", "xception")
+# Where Keras downloads weights from.
+KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
+SECONDS_TO_ANSWER = 5.0
 # Sides that fill whole positions of backbones with a stride of 32.
 SIZES = (320, 288, 256, 224, 192, 160, 128, 96)
 # A training learns from so many images at least before a larger size is worth more than a longer training, and goes
@@ -51,17 +58,19 @@ class Fit:
     """What fits.
 
     Args:
+        backbones: What is trained.
         image_size: Side, pixels.
         epochs: Epochs of fine-tuning.
         minutes: What the study takes with them; None where nobody knows how many images there are.
     """
 
+    backbones: tuple[str, ...]
     image_size: int
     epochs: int
     minutes: float | None
 
 
-def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[int, int], float]) -> Fit:
+def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[int, int], float]) -> tuple[int, int]:
     """Return the largest size at which a training of enough epochs fits, and as many epochs as fit.
 
     Args:
@@ -78,31 +87,58 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
         fitting = math.floor((allowed - first) / of_epoch) + 1
         if fitting >= enough:
             break
-    epochs = min(max(fitting, FEWEST_EPOCHS), 2 * enough)
-    return Fit(size, epochs, measure(size, epochs) / 60)
+    return size, min(max(fitting, FEWEST_EPOCHS), 2 * enough)
+
+
+def choose_backbone(weights: Mapping[str, Any]) -> str:
+    """Return the first of `BACKBONES` whose weights can be had here.
+
+    Args:
+        weights: The section of params.yaml.
+    """
+    for name in BACKBONES[:-1]:
+        if weights.get(name, weights["default"]) != "imagenet" or _keras_answers():
+            return name
+        console.log.warning(
+            "%s does not answer, so %s is trained and not %s. Weights that are at hand: "
+            "-S '+weights.%s={file: PATH, sha256: DIGEST}'", KERAS_WEIGHTS, BACKBONES[-1], name, name,
+        )  # fmt: skip
+    return BACKBONES[-1]
+
+
+def _keras_answers() -> bool:
+    try:
+        with urllib.request.urlopen(KERAS_WEIGHTS, timeout=SECONDS_TO_ANSWER):
+            return True
+    except urllib.error.HTTPError:
+        # The folder itself is no file; that it was said shows that the host is reached.
+        return True
+    except OSError:
+        return False
 
 
 def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
-    """Return the image size and the epochs of fine-tuning for a study that takes so many minutes here.
+    """Return backbone, image size and epochs of fine-tuning for a study that takes so many minutes here.
 
     All stages count, whether DVC has results of them or not: the same settings should give the same numbers.
 
     Args:
         paths: The checkout.
-        settings: Sections of params.yaml; a size that is a number already stays as it is.
+        settings: Sections of params.yaml; what is null is chosen, but for the epochs, which always are.
         minutes: What the study may take.
     """
-    names = list(settings["study"]["backbones"])
+    names = tuple(settings["study"]["backbones"] or [choose_backbone(settings["weights"])])
+    settings = {**settings, "study": {**settings["study"], "backbones": names}}
     native = min(find_row(name).native_size for name in names)
     given = settings["preprocess"]["image_size"]
-    sizes = [given] if isinstance(given, int) else [size for size in SIZES if size <= native]
+    sizes = [given] if given else [size for size in SIZES if size <= native]
     known = [found for found in measurements.read(paths.measurements) if found.machine == machine.name_machine()]
     locked = dvc_repo.read_lock(paths)["stages"] if paths.dvc_lock.exists() else {}
     data = TypeAdapter(DataSource).validate_python(settings["data"])
     extent = find_extent(data, data.model_dump(mode="json"), locked.get("download"), known)
     if extent is None:
         # As many images as an hour suffices for on two processors.
-        return Fit(sizes[0], 10, None)
+        return Fit(names, sizes[0], 10, None)
     unfreeze = Unfreeze.model_validate(settings["unfreeze"])
     wishes = [networks.wish(name, size, unfreeze, None) for size in sizes for name in names]
     described = networks.describe_networks(paths, wishes)
@@ -113,7 +149,8 @@ def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
     )
     estimate = _Estimate(settings, scale, found, pasts, measure_speed(pasts) or machine.probe_speed(), paths)
     rows = round(extent[0] * settings["split"]["train"]) * settings["augment"]["views"]
-    return choose(sizes, max(rows, 1), minutes, estimate)
+    size, epochs = choose(sizes, max(rows, 1), minutes, estimate)
+    return Fit(names, size, epochs, estimate(size, epochs) / 60)
 
 
 @dataclass(frozen=True)
@@ -167,22 +204,20 @@ def _recall(paths: Paths, known: Sequence[measurements.Measurement]) -> list[Pas
     return recall(known, described)
 
 
-def main(minutes: str) -> dict[str, int]:
+def main(minutes: str) -> dict[str, Any]:
     """Read settings, say what fits, and return it."""
     import yaml
 
     found = fit(Paths(Path.cwd()), yaml.safe_load(sys.stdin), float(minutes))
+    what = f"{', '.join(found.backbones)}: {found.epochs} epochs at {found.image_size} pixels"
     if found.minutes is None:
         console.log.warning(
-            "how long the study takes is unknown until the images are here: %d epochs at %d pixels; "
-            "`dvc repro download`, then compose again", found.epochs, found.image_size,
-        )  # fmt: skip
+            "%s. How long that takes is unknown until the images are here: `dvc repro download`, then compose again",
+            what,
+        )
     else:
-        console.log.info(
-            "%d epochs at %d pixels fit into %s minutes here: about %.0f",
-            found.epochs, found.image_size, minutes, found.minutes,
-        )  # fmt: skip
-    return {"image_size": found.image_size, "epochs": found.epochs}
+        console.log.info("%s fit into %s minutes here: about %.0f", what, minutes, found.minutes)
+    return {"backbones": found.backbones, "image_size": found.image_size, "epochs": found.epochs}
 
 
 if __name__ == "__main__":
