@@ -196,7 +196,7 @@ def load_resolvers(conf: Path) -> None:
     Args:
         conf: The folder of settings.
     """
-    resolvers = conf / "hydra_plugins/budget.py"
+    resolvers = conf / "hydra_plugins/best.py"
     if resolvers.exists():
         runpy.run_path(str(resolvers))
 

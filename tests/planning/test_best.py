@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import compose, fill_with_images
-from unfreeze.planning.budget import KEPT_FREE, choose
+from unfreeze.planning.best import KEPT_FREE, choose
 
 SIZES = (224, 160, 96)
 

@@ -1,8 +1,8 @@
 """Backbone, image size and epochs that fit into a number of minutes on this machine.
 
-    python -m unfreeze.planning.budget MINUTES
+    python -m unfreeze.planning.best MINUTES
 
-reads settings as YAML from its input and writes the three as JSON. `conf/hydra_plugins/budget.py` calls it
+reads settings as YAML from its input and writes the three as JSON. `conf/hydra_plugins/best.py` calls it
 where a preset asks for them, so that params.yaml holds values: training itself looks at no clock, and `dvc repro`
 gives the same bits again.
 """

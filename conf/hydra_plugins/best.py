@@ -73,7 +73,7 @@ def _ask(settings: Any, given: dict[str, Any]) -> dict[str, Any]:
     for name, places in PLACES.items():
         _put(settings, places, given[name])
     done = subprocess.run(
-        [sys.executable, "-m", "unfreeze.planning.budget", str(settings["best"]["minutes"])],
+        [sys.executable, "-m", "unfreeze.planning.best", str(settings["best"]["minutes"])],
         input=OmegaConf.to_yaml(OmegaConf.create(settings)),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
