@@ -192,6 +192,18 @@ def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTrans
     assert made.activations.find_rows(direct.position) is deeper
 
 
+def test_activations_before_the_stored_ones_are_made_from_pixels(transfer: MakeTransfer) -> None:
+    made, direct = transfer("block_16_expand"), transfer("block_12_expand")
+    rows, expected = (
+        each.activations.find_rows(made.backbone.find_cut("block_12_expand")) for each in (made, direct)
+    )
+    assert rows.position == expected.position < made.activations.cached.position
+    for fold, stored in ((rows.train, expected.train), (rows.val, expected.val)):
+        one, two = (np.concatenate(list(each.iterate_batches(8))).astype("float32") for each in (fold, stored))
+        np.testing.assert_allclose(one, two, atol=2e-2 * np.abs(two).max())
+    assert made.fine_tune("all", PHASE.model_copy(update={"epochs": 1})).trainable_parameters > 2_000_000
+
+
 def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:
     made = transfer("block_15_expand")
     made.train_head(PHASE)

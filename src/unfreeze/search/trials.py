@@ -76,7 +76,7 @@ class Trials:
 
     def run(self, planned: Planned) -> Trial:
         """Run a trial, or return it if it ended before."""
-        trial = self.find(planned.number)
+        trial = self.find_planned(planned)
         if trial is None:
             trial = self._run(self._begin(planned), planned.until)
             self._keep(trial)
@@ -98,6 +98,12 @@ class Trials:
         """Return a trial if it has ended."""
         path = self._build_path(number, "json")
         return Trial.read(path) if path.exists() else None
+
+    def find_planned(self, planned: Planned) -> Trial | None:
+        """Return a trial if it has ended; another one of its number is none, from before a budget changed."""
+        trial = self.find(planned.number)
+        same = trial and (trial.unfreeze_from, trial.settings) == (planned.point, planned.settings)
+        return trial if same else None
 
     def get(self, number: int) -> Trial:
         """Return a trial that has ended."""

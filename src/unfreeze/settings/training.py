@@ -108,7 +108,9 @@ class Phase(Section):
     Args:
         optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
-        schedule: `constant`, or `cosine`: down to 0 along half a cosine over all epochs.
+        schedule: `constant`; `cosine`: down to 0 along half a cosine over all epochs; or `plateau`: whenever
+            `patience` is over the best weights come back and the rate falls to a fifth, and training ends when that
+            brings no better validation loss, or after two such falls. A trial of the search takes `cosine` instead.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
         patience: Epochs without a better validation loss before training stops and the best weights come
@@ -123,7 +125,7 @@ class Phase(Section):
 
     optimizer: Optimizer
     learning_rate: float = Field(gt=0)
-    schedule: Literal["constant", "cosine"]
+    schedule: Literal["constant", "cosine", "plateau"]
     epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
     patience: int | None = Field(ge=1)
@@ -132,6 +134,12 @@ class Phase(Section):
     label_smoothing: float = Field(ge=0, lt=1)
     dropout: float | None = Field(ge=0, lt=1)
     views: int | None = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _a_plateau_has_a_length(self) -> "Phase":
+        if self.schedule == "plateau" and self.patience is None:
+            raise ValueError("schedule is plateau and patience null: set patience to the epochs a plateau has")
+        return self
 
 
 class Train(Section):
@@ -159,6 +167,9 @@ class Search(Section):
         enabled: Without it the configured point and settings are used.
         oracle: Name of what chooses the trials: `random`, `grid`, `bayesian`, `hyperband`, or one in plugins/oracles.
         max_trials: Trials at most, the configured point and settings among them: they are tried first.
+        deeper: Most further trials from points with twice as many blocks each time, up to `all`, at half the rate. They
+            run while the deepest point is the best, or the best trial is wrong on more than one validation image in
+            ten.
         at_once: Trials that run at the same time, all chosen before the oracle learns the score of any.
         max_minutes: Minutes after which no further trial begins; null for no limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.
@@ -176,6 +187,7 @@ class Search(Section):
     enabled: ByBackbone[bool]
     oracle: str
     max_trials: int = Field(ge=2)
+    deeper: int = Field(default=0, ge=0)
     at_once: int = Field(ge=1)
     max_minutes: float | None = Field(gt=0)
     max_gb: float = Field(gt=0)

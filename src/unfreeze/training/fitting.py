@@ -14,6 +14,7 @@ from unfreeze.runtime import console
 from unfreeze.settings.training import Phase
 from unfreeze.training import memory
 from unfreeze.training.history import CURVES
+from unfreeze.training.plateau import Plateau
 
 # A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow runs them,
 # Python handles no interrupt.
@@ -189,7 +190,9 @@ def _build_callbacks(
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: memory.trim()),
         *further,
     ]
-    if phase.patience is not None:
+    if phase.patience is not None and phase.schedule == "plateau":
+        callbacks.append(Plateau(phase.patience))
+    elif phase.patience is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
         )
