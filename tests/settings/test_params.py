@@ -74,7 +74,6 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
             "views: 2\n  every_epoch: true\n  horizontal_flip: false\n  vertical_flip: false",
             "every change is off",
         ),
-        ("patience: 2", "patience: null", "schedule is plateau and patience null: set patience"),
         (
             "engine: auto\n  precision: float32",
             "engine: tensorflow\n  precision: int8",
@@ -131,5 +130,5 @@ def test_settings_are_those_of_the_backbone() -> None:
     settings = resolve_settings(values, "from_scratch")
     assert settings["weights"] == "random"
     assert settings["train.finetune.learning_rate"] == 1e-3
-    assert settings["train.finetune.schedule"] == "plateau"
+    assert settings["train.finetune.schedule"] == "restarts"
     assert settings["unfreeze.candidates"] == ["all"]

@@ -10,8 +10,8 @@ from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.study import Evaluate, Serve
 from unfreeze.settings.training import Extract, Phase
 
-# Of the default study's trainings with a schedule that ends by itself.
-EPOCHS_TO_BEST = 6
+# Of a training whose end is not known in advance: two cycles.
+EXPECTED_EPOCHS = 12
 # Stages that run once a backbone.
 OF_BACKBONE = ("pretrained", "extract", "learning_curve", "search", "finetune", "package", "evaluate")
 
@@ -181,11 +181,10 @@ def _describe_training(
 
 
 def _expect_epochs(phase: Phase) -> int:
-    """Return how many epochs a phase is expected to take: a plateau ends it where nothing is gained."""
-    if phase.schedule != "plateau" or phase.patience is None:
+    """Return how many epochs a phase is expected to take: most trainings with restarts end after the second cycle."""
+    if phase.schedule != "restarts" or phase.patience is None:
         return phase.epochs
-    # Up to the best epoch, and at each rate until patience is over.
-    return min(phase.epochs, EPOCHS_TO_BEST + 3 * phase.patience)
+    return min(phase.epochs, EXPECTED_EPOCHS)
 
 
 def _of_backbone(values: Mapping[str, Any], backbone: str) -> dict[str, Any]:

@@ -30,9 +30,9 @@ def go_deeper(
 ) -> list[Trial]:
     """Run further trials, each from twice as many blocks as the deepest so far.
 
-    Their settings are those of the best, with half its learning rate from the next point, and so on. They go on while
-    the deepest point is the best, and, where the best result is poor, up to `search.deeper` in any case: an epoch says
-    little of what deep layers come to.
+    Their settings are those of the best, with half its learning rate from the next point, and so on. They run while
+    the deepest point is the best. Where the best result is poor all run, since an epoch says little of what deep
+    layers come to.
 
     Scores and arithmetic decide, so that a search that is taken up again makes the same ones; `search.max_minutes`
     alone goes by the clock.
@@ -75,5 +75,5 @@ def _is_time_up(search: Search, journal: Journal, added: Sequence[Trial]) -> boo
     """Tell whether the search has taken the minutes that it may; a trial's time is kept with it."""
     if search.max_minutes is None:
         return False
-    taken = sum(event["seconds"] for event in journal.events) + sum(trial.seconds or 0.0 for trial in added)
+    taken: float = sum(event["seconds"] for event in journal.events) + sum(trial.seconds or 0.0 for trial in added)
     return taken > 60 * search.max_minutes

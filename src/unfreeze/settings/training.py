@@ -108,13 +108,13 @@ class Phase(Section):
     Args:
         optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
-        schedule: `constant`; `cosine`: down to 0 along half a cosine over all epochs; or `plateau`: whenever
-            `patience` is over the best weights come back and the rate falls to a fifth, and training ends when that
-            brings no better validation loss, or after two such falls. A trial of the search takes `cosine` instead.
+        schedule: `constant`; `cosine`: down to 0 along half a cosine over all epochs; or `restarts`: such cosines of
+            4, 8, 16, ... epochs, until one of them is not at its best at its end. A trial of the search takes `cosine`
+            instead.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
-        patience: Epochs without a better validation loss before training stops and the best weights come
-            back; null trains all epochs and keeps the last weights.
+        patience: Epochs without a better validation loss before training stops, with `restarts` at the end of a cycle
+            only, and the best weights come back; null trains all epochs and keeps the last weights.
         weight_decay: Decoupled weight decay of kernels; 0 for none.
         layer_decay: The rate of the unfrozen blocks, from the top one down, is that of the head times this,
             times this squared, and so on; 1 for one rate (Howard and Ruder 2018).
@@ -125,7 +125,7 @@ class Phase(Section):
 
     optimizer: Optimizer
     learning_rate: float = Field(gt=0)
-    schedule: Literal["constant", "cosine", "plateau"]
+    schedule: Literal["constant", "cosine", "restarts"]
     epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
     patience: int | None = Field(ge=1)
@@ -134,12 +134,6 @@ class Phase(Section):
     label_smoothing: float = Field(ge=0, lt=1)
     dropout: float | None = Field(ge=0, lt=1)
     views: int | None = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _a_plateau_has_a_length(self) -> "Phase":
-        if self.schedule == "plateau" and self.patience is None:
-            raise ValueError("schedule is plateau and patience null: set patience to the epochs a plateau has")
-        return self
 
 
 class Train(Section):
@@ -167,9 +161,9 @@ class Search(Section):
         enabled: Without it the configured point and settings are used.
         oracle: Name of what chooses the trials: `random`, `grid`, `bayesian`, `hyperband`, or one in plugins/oracles.
         max_trials: Trials at most, the configured point and settings among them: they are tried first.
-        deeper: Most further trials from points with twice as many blocks each time, up to `all`, at half the rate. They
-            run while the deepest point is the best, or the best trial is wrong on more than one validation image in
-            ten.
+        deeper: Most further trials from points with twice as many blocks each time, up to `all`, at half the rate.
+            They run while the deepest point is the best, or where the best trial is wrong on more than one validation
+            image in ten.
         at_once: Trials that run at the same time, all chosen before the oracle learns the score of any.
         max_minutes: Minutes after which no further trial begins; null for no limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.

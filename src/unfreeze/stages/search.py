@@ -136,7 +136,7 @@ def _make_trials(
     deeper = backbone.list_candidates(("auto", "all"))
     phase = settings.train.finetune.get(name)
     # A trial has a length, so that its rate can fade over it.
-    schedule = "cosine" if phase.schedule == "plateau" else phase.schedule
+    schedule = "cosine" if phase.schedule == "restarts" else phase.schedule
     return Trials(
         transfer,
         transfer.head,

@@ -13,8 +13,8 @@ from unfreeze.models import graph
 from unfreeze.runtime import console
 from unfreeze.settings.training import Phase
 from unfreeze.training import memory
+from unfreeze.training.cycles import EndOfCycle
 from unfreeze.training.history import CURVES
-from unfreeze.training.plateau import Plateau
 
 # A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow runs them,
 # Python handles no interrupt.
@@ -190,10 +190,11 @@ def _build_callbacks(
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: memory.trim()),
         *further,
     ]
-    if phase.patience is not None and phase.schedule == "plateau":
-        callbacks.append(Plateau(phase.patience))
-    elif phase.patience is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
-        )
+    if phase.patience is not None:
+        patience = phase.patience
+        if phase.schedule == "restarts":
+            callbacks.append(EndOfCycle(phase.epochs, patience))
+            # It only brings the best weights back.
+            patience = phase.epochs
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
     return callbacks

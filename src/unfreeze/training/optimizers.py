@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from unfreeze.settings.training import Phase
+from unfreeze.training.cycles import Restarts
 
 # Scales and shifts are not decayed, only kernels (Loshchilov and Hutter 2019).
 NOT_DECAYED = ["bias", "gamma", "beta"]
@@ -56,11 +57,11 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
         kind = FusedAdam
     if phase.layer_decay < 1:
         kind = _add_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
-    rate = (
-        keras.optimizers.schedules.CosineDecay(phase.learning_rate, phase.epochs * steps)
-        if phase.schedule == "cosine"
-        else phase.learning_rate
-    )
+    rate: Any = phase.learning_rate
+    if phase.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, phase.epochs * steps)
+    elif phase.schedule == "restarts":
+        rate = Restarts(rate, phase.epochs, steps)
     optimizer = kind(
         learning_rate=rate,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
