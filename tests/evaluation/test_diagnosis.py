@@ -84,6 +84,17 @@ def test_even_recalls_explain_an_accuracy_below_the_largest_class() -> None:
     assert "train.class_weights=none" in finding.remedy
 
 
+@pytest.mark.parametrize(("pretrained", "told"), [(True, False), (False, True)])
+def test_a_network_that_does_not_learn_its_own_images_is_told_as_such(pretrained: bool, told: bool) -> None:
+    stuck = epochs("fine-tuning", (1.6, 0.26, 0.45), (1.4, 0.22, 0.09), (1.37, 0.3, 0.22))
+    uneven = {**GOOD, "accuracy": 0.3, "majority": 0.46, "confusion": [[20, 50], [20, 10]]}
+    weights = {"source": "none (trained from scratch)", "pretrained": pretrained}
+    (finding,) = found(evaluation=uneven, history=stuck, weights=weights)
+    assert finding.check == "below_majority"
+    assert finding.cause.endswith("accuracy on them ends at 30.0 %, the largest class has 46.0 %")
+    assert ("needs more images" in finding.remedy) == told
+
+
 def test_nothing_is_found_on_a_network_without_stored_features_nor_a_baseline() -> None:
     scratch = {"source": "none (trained from scratch)", "pretrained": False}
     only_fed = {"effective_dimensions": None, "probe": None}

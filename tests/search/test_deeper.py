@@ -81,7 +81,7 @@ def test_a_point_that_is_no_better_is_the_last_where_the_result_is_good(tmp_path
 def test_a_poor_result_is_looked_into_down_to_the_last_point(tmp_path: Path) -> None:
     added = go(tmp_path, FLAT, [0.65, 0.55, 0.7])
     assert [one.score for one in added] == [0.65, 0.55, 0.7]
-    # Half of that of the point before, whether that was better or not.
+    # Half of that of the point before, whether that was better or not, from the best of the first or the configured.
     assert [one.settings["learning_rate"] for one in added] == [1e-4, 5e-5, 2.5e-5]
 
 
@@ -96,7 +96,7 @@ def test_a_good_result_above_the_deepest_point_needs_no_deeper_one(tmp_path: Pat
     poor = [trial(0, 1, 0.6, accuracy=0.64), trial(1, 2, 0.7, accuracy=0.6)]
     (one,) = go(tmp_path, poor, [0.65], deeper=1)
     assert one.unfreeze_point == STARTS[-4]
-    assert one.settings == {"learning_rate": 5e-5}
+    assert one.settings == {"learning_rate": 5e-5}, "half of the configured"
     deepest = [trial(0, 1, 0.2, accuracy=0.96), trial(1, 2, 0.1, accuracy=0.97)]
     assert len(go(tmp_path, deepest, [0.2])) == 1
 
@@ -114,8 +114,10 @@ def test_minutes_end_it(tmp_path: Path) -> None:
 def test_the_budget_leaves_time_to_train_from_a_deeper_point(tmp_path: Path, backbones: int) -> None:
     one = NO_LIMIT.estimate(NETWORK, STARTS[-4])
     before = sum(NO_LIMIT.estimate(NETWORK, STARTS[-blocks]) for blocks in (1, 2))
-    # Half of the minutes are for training: trials so far, one more, and eight epochs.
-    enough = backbones * (before + 9 * one) * 2 / 60
-    for minutes, count in ((enough * 1.001, 1), (enough * 0.999, 0)):
+    # Half of the minutes are for training: trials so far, one more of four epochs, and eight of fine-tuning.
+    enough = backbones * (before + 12 * one) * 2 / 60
+    for number, (minutes, count) in enumerate([(enough * 1.001, 1), (enough * 0.999, 0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
         budget = Budget(minutes, backbones, 1000, 200, 32)
-        assert len(go(tmp_path, FLAT, [0.5], budget=budget)) == count
+        assert len(go(folder, FLAT, [0.5], budget=budget)) == count

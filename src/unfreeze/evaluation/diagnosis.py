@@ -290,6 +290,21 @@ def blame_no_information(evidence: Evidence) -> Cause | None:
     return Cause(what, "unfreeze more by unfreeze.point, or take another of study.backbones") if what else None
 
 
+def blame_nothing_learnt(evidence: Evidence) -> Cause | None:
+    """A network that does not learn the images it is shown has nothing to say of others."""
+    accuracy, majority = evidence.history["accuracy"].iloc[-1], evidence.evaluation.majority
+    if accuracy > majority + LEAST_MOVE:
+        return None
+    remedy = "train longer or at another rate (train.finetune.epochs, train.finetune.learning_rate)"
+    if not evidence.weights.pretrained:
+        remedy += "; a network without pretrained weights needs more images, or larger ones (preprocess.image_size)"
+    return Cause(
+        f"the training images are not learnt either: accuracy on them ends at {_format_percent(accuracy)}, the "
+        f"largest class has {_format_percent(majority)}",
+        remedy,
+    )
+
+
 def describe_trend(loss: pd.Series) -> str:
     """Return how a training loss moved: `fell`, `rose`, `is not finite`, `went up and down` or `stayed flat`."""
     if not np.isfinite(loss).all():
@@ -313,6 +328,7 @@ OF_LEARNING = (
     blame_overfitting,
     blame_early_end,
     blame_no_information,
+    blame_nothing_learnt,
 )
 OF_TRAINING = (*OF_FEATURES, *OF_LEARNING)
 SYMPTOMS: dict[str, tuple[Callable[[Evidence], str | None], tuple[Callable[[Evidence], Cause | None], ...]]] = {

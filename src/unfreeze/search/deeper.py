@@ -11,6 +11,7 @@ from unfreeze.search.planned import Planned
 from unfreeze.search.rounds import RunRound
 from unfreeze.settings.training import Search
 from unfreeze.training.budget import Budget
+from unfreeze.training.cycles import FIRST_CYCLE
 
 # With a better result it takes the deepest point to be the best one to look deeper: on photographs the frozen layers
 # do most of the work, and each deeper trial costs twice as much.
@@ -28,11 +29,11 @@ def go_deeper(
     journal: Journal,
     budget: Budget,
 ) -> list[Trial]:
-    """Run further trials, each from twice as many blocks as the deepest so far.
+    """Run further trials, each from twice as many blocks as the deepest so far and at half the learning rate.
 
-    Their settings are those of the best, with half its learning rate from the next point, and so on. They run while
-    the deepest point is the best. Where the best result is poor all run, since an epoch says little of what deep
-    layers come to.
+    Their settings are those of the best. They run while the deepest point is the best. Where the best result is poor
+    all run, with the epochs of a first cycle of fine-tuning and down from the configured rate at least: after an epoch
+    the best is often what changed the least.
 
     Scores and arithmetic decide, so that a search that is taken up again makes the same ones; `search.max_minutes`
     alone goes by the clock.
@@ -50,24 +51,28 @@ def go_deeper(
     """
     added: list[Trial] = []
     while len(added) < search.deeper:
-        scored = [trial for trial in [*ended, *added] if not trial.failed]
+        every = [*ended, *added]
+        scored = [trial for trial in every if not trial.failed]
         if not scored or _is_time_up(search, journal, added):
             break
         best = choose_best(scored)
         deepest = min(scored, key=lambda trial: network.find_first_trainable(trial.unfreeze_point))
         point = network.find_deeper(deepest.unfreeze_point)
-        is_weak = (best.val_accuracy or 0.0) < GOOD
-        if point is None or not (is_weak or best.unfreeze_from == deepest.unfreeze_from):
+        is_poor = (best.val_accuracy or 0.0) < GOOD
+        if point is None or not (is_poor or best.unfreeze_from == deepest.unfreeze_from):
             break
         name, point = network.resolve_point(point)
-        tried = [(trial.unfreeze_point, len(trial.epochs)) for trial in [*ended, *added]]
-        if not budget.allows_deeper(network, tried, point, search.epochs):
+        tried = [(trial.unfreeze_point, len(trial.epochs)) for trial in every]
+        if not budget.allows_deeper(network, tried, point, FIRST_CYCLE if is_poor else search.epochs):
             console.log.info("%s: study.minutes leaves no time to train from %s", network.row.name, name)
             break
-        number = max(trial.trial for trial in [*ended, *added]) + 1
-        doublings = len(added) - added.index(best) if best in added else len(added) + 1
-        rate = best.settings["learning_rate"] * RATE_FACTOR**doublings
-        added += run_round([Planned(number, name, {**best.settings, "learning_rate": rate})])
+        shallow = choose_best([trial for trial in scored if trial not in added] or scored)
+        rate = shallow.settings["learning_rate"]
+        if is_poor:
+            rate = max(rate, ended[0].settings["learning_rate"])
+        settings = {**best.settings, "learning_rate": rate * RATE_FACTOR ** (len(added) + 1)}
+        number = max(trial.trial for trial in every) + 1
+        added += run_round([Planned(number, name, settings, epochs=FIRST_CYCLE if is_poor else None)])
     return added
 
 

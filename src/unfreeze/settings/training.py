@@ -109,8 +109,7 @@ class Phase(Section):
         optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
         schedule: `constant`; `cosine`: down to 0 along half a cosine over all epochs; or `restarts`: such cosines of
-            4, 8, 16, ... epochs, until one of them is not at its best at its end. A trial of the search takes `cosine`
-            instead.
+            4, 8, 16, ... epochs, until one is not at its best at its end. A trial of the search takes `cosine`.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
         patience: Epochs without a better validation loss before training stops, with `restarts` at the end of a cycle
