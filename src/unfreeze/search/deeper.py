@@ -32,8 +32,8 @@ def go_deeper(
     """Run further trials, each from twice as many blocks as the deepest so far and at half the learning rate.
 
     Their settings are those of the best. They run while the deepest point is the best. Where the best result is poor
-    all run, with the epochs of a first cycle of fine-tuning and down from the configured rate at least: after an epoch
-    the best is often what changed the least.
+    all run, with the epochs of a first cycle of fine-tuning, and rates begin at half the configured one at least:
+    after one epoch the best is often what changed the least.
 
     Scores and arithmetic decide, so that a search that is taken up again makes the same ones; `search.max_minutes`
     alone goes by the clock.
