@@ -54,6 +54,7 @@ SMALL = (
     "train.finetune.from_scratch.epochs=3",
     "search.max_trials=2",
     "search.epochs=1",
+    "search.deeper=0",
 )
 
 # The study of the fixture `studied`.

@@ -68,6 +68,33 @@ def test_nothing_is_found_on_a_sound_backbone() -> None:
     assert found(gain={"value": 0.1, "low": 0.05, "high": 0.15}) == []
 
 
+def test_a_training_that_was_best_at_its_end_is_blamed_for_a_poor_result() -> None:
+    rising = epochs("fine-tuning", (1.4, 0.3, 0.3), (1.3, 0.35, 0.34), (1.2, 0.4, 0.41))
+    (finding,) = found(history=rising, evaluation=POOR)
+    assert finding.cause.startswith("it was best after the last of 3 epochs (fine-tuning)")
+    assert finding.remedy == "raise train.finetune.epochs"
+
+
+def test_even_recalls_explain_an_accuracy_below_the_largest_class() -> None:
+    confusion = [[50, 35, 5], [1, 4, 0], [0, 1, 4]]
+    uneven = {**GOOD, "accuracy": 0.58, "majority": 0.9, "confusion": confusion}
+    (finding,) = found(evaluation=uneven, history=DULL)
+    assert finding.check == "below_majority"
+    assert "recall is 71.9 % on average over the classes, and 33.3 % by chance" in finding.cause
+    assert "train.class_weights=none" in finding.remedy
+
+
+@pytest.mark.parametrize(("pretrained", "told"), [(True, False), (False, True)])
+def test_a_network_that_does_not_learn_its_own_images_is_told_as_such(pretrained: bool, told: bool) -> None:
+    stuck = epochs("fine-tuning", (1.6, 0.26, 0.45), (1.4, 0.22, 0.09), (1.37, 0.3, 0.22))
+    uneven = {**GOOD, "accuracy": 0.3, "majority": 0.46, "confusion": [[20, 50], [20, 10]]}
+    weights = {"source": "none (trained from scratch)", "pretrained": pretrained}
+    (finding,) = found(evaluation=uneven, history=stuck, weights=weights)
+    assert finding.check == "below_majority"
+    assert finding.cause.endswith("accuracy on them ends at 30.0 %, the largest class has 46.0 %")
+    assert ("needs more images" in finding.remedy) == told
+
+
 def test_nothing_is_found_on_a_network_without_stored_features_nor_a_baseline() -> None:
     scratch = {"source": "none (trained from scratch)", "pretrained": False}
     only_fed = {"effective_dimensions": None, "probe": None}

@@ -32,7 +32,10 @@ def describe(losses: list[float], found: SearchResult) -> list[Any]:
 def test_training_that_was_best_in_the_end_is_named(losses: list[float], is_found: bool) -> None:
     findings = describe(losses, search())
     assert [each.what for each in findings] == ["fine-tuning was best after the last of its 3 epochs"] * is_found
-    assert all(each.remedy == "for vgg16 raise the epochs of train.finetune" for each in findings)
+    assert all(
+        each.remedy == "for vgg16 raise the epochs of train.finetune, or study.minutes if that ended them"
+        for each in findings
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_all_ends_are_one_finding_with_all_settings() -> None:
     (finding,) = describe([0.5, 0.4], found)
     assert finding.what.count("; ") == 2
     assert finding.remedy == (
-        "for vgg16 raise the epochs of train.finetune, add a deeper point to unfreeze.candidates, raise the maximum "
-        "of search.learning_rate"
+        "for vgg16 raise the epochs of train.finetune, or study.minutes if that ended them, raise search.deeper, or "
+        "study.minutes if that ended the search, or add a deeper point to unfreeze.candidates, raise the maximum of "
+        "search.learning_rate"
     )

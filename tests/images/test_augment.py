@@ -146,3 +146,18 @@ def test_one_view_is_never_changed(images: Path) -> None:
     views = augment.Views(images, ROWS, None, 0)
     pixels = np.concatenate(list(views.iterate_shuffled(3, np.arange(7), 1)))
     assert np.array_equal(pixels, np.concatenate(list(views.iterate_batches(3))))
+
+
+def test_fresh_views_change_every_image_anew_in_each_epoch_and_never_in_order(images: Path) -> None:
+    flipped = OFF.model_copy(update={"horizontal_flip": True, "every_epoch": True})
+    views = augment.Views(images, ROWS, flipped, 0, fresh=True)
+    pixels = np.concatenate(list(store.read_batches(images, ROWS, 8)))
+    assert np.array_equal(np.concatenate(list(views.iterate_batches(4))), pixels)
+    order = np.array([6, 2, 4, 0, 1, 3, 5])
+    epochs = [np.concatenate(list(views.iterate_shuffled(3, order, epoch))) for epoch in range(4)]
+    assert np.array_equal(epochs[1], np.concatenate(list(views.iterate_shuffled(5, order, 1))))
+    pairs = [list(zip(epoch, pixels[order], strict=True)) for epoch in epochs]
+    mirrored = [[np.array_equal(shown[:, ::-1], image) for shown, image in epoch] for epoch in pairs]
+    kept = [[np.array_equal(shown, image) for shown, image in epoch] for epoch in pairs]
+    assert (np.array(mirrored) | np.array(kept)).all()
+    assert len(np.unique(kept, axis=0)) > 1, "epochs differ"

@@ -70,8 +70,8 @@ def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
         ("seeds: []", "seeds: [1, 0]", "seed 0 and study.seeds [1, 0] hold a seed twice"),
         ("pixels: native", "pixels: halved", "pixels: Input should be 'native' or 'unit'"),
         (
-            "views: 1\n  horizontal_flip: true\n  vertical_flip: true",
-            "views: 2\n  horizontal_flip: false\n  vertical_flip: false",
+            "views: 1\n  every_epoch: true\n  horizontal_flip: true\n  vertical_flip: true",
+            "views: 2\n  every_epoch: true\n  horizontal_flip: false\n  vertical_flip: false",
             "every change is off",
         ),
         (
@@ -129,6 +129,6 @@ def test_settings_are_those_of_the_backbone() -> None:
     values = yaml.safe_load((PROJECT / "params.yaml").read_text())
     settings = resolve_settings(values, "from_scratch")
     assert settings["weights"] == "random"
-    assert settings["train.finetune.learning_rate"] == 7e-4
-    assert settings["train.finetune.schedule"] == "cosine"
+    assert settings["train.finetune.learning_rate"] == 1e-3
+    assert settings["train.finetune.schedule"] == "restarts"
     assert settings["unfreeze.candidates"] == ["all"]

@@ -18,6 +18,7 @@ def searchable(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         "search.enabled.from_scratch=true",
         "search.max_trials=4",
         "search.epochs=2",
+        "search.deeper=0",
         "unfreeze.candidates.default=[none,{blocks: 1}]",
     )
     small_network.describe(made)

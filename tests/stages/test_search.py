@@ -64,6 +64,23 @@ def test_each_trial_is_a_run_with_its_epochs(searchable: Checkout) -> None:
         assert [point.value for point in history] == [epoch["val_loss"] for epoch in trial["epochs"]]
 
 
+def test_it_goes_on_from_deeper_points_and_again_after_a_stop(searchable: Checkout) -> None:
+    before = result(searchable)["trials"]
+    # Of the eight epochs and eight more reports of four trials, and of a deeper one.
+    with searchable.changed_params(search={"deeper": 1}):
+        assert searchable.try_run("python", "-c", KILLED, "18").returncode == -signal.SIGKILL
+        searchable.run("unfreeze", "search", "small")
+        trials = result(searchable)["trials"]
+    searchable.run("unfreeze", "search", "small")
+    assert result(searchable)["trials"] == before
+    assert trials[:4] == before
+    (deeper,) = trials[4:]
+    assert deeper["unfreeze_point"] not in [trial["unfreeze_point"] for trial in before]
+    assert deeper["trainable_parameters"] > max(trial["trainable_parameters"] for trial in before)
+    assert len(deeper["epochs"]) == 4, "no trial is right on nine in ten: all deeper ones run for a cycle"
+    assert deeper["score"] == deeper["val_loss"]
+
+
 # The stage, ended as `kill -9` does after so many epochs of trials.
 KILLED = """
 import os, signal, sys

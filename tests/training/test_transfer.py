@@ -1,6 +1,7 @@
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from unfreeze.models.table import find_row
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
 from unfreeze.training import feed, keras_file
+from unfreeze.training.activations import Activations
 from unfreeze.training.heads import build_head
 from unfreeze.training.transfer import Transfer, _compute_class_weights, make_deterministic
 
@@ -190,6 +192,39 @@ def test_deeper_activations_are_derived_from_the_stored_ones(transfer: MakeTrans
     assert (deeper.position, len(deeper.train), len(deeper.val)) == (direct.position, 32, 16)
     np.testing.assert_allclose(rows_of(deeper.train), rows_of(direct.train), atol=1e-2)
     assert made.activations.find_rows(direct.position) is deeper
+
+
+def test_activations_before_the_stored_ones_are_made_from_pixels(transfer: MakeTransfer) -> None:
+    made, direct = transfer("block_16_expand"), transfer("block_12_expand")
+    cut = made.backbone.find_cut("block_12_expand")
+    rows, expected = (each.activations.find_rows(cut) for each in (made, direct))
+    assert rows.position == expected.position < made.activations.cached.position
+    for fold, stored in ((rows.train, expected.train), (rows.val, expected.val)):
+        one, two = (np.concatenate(list(each.iterate_batches(8))).astype("float32") for each in (fold, stored))
+        np.testing.assert_allclose(one, two, atol=2e-2 * np.abs(two).max())
+    assert made.fine_tune("all", PHASE.model_copy(update={"epochs": 1})).trainable_parameters > 2_000_000
+
+
+def test_pixels_change_in_every_epoch_where_that_is_wanted(transfer: MakeTransfer, tmp_path: Path) -> None:
+    made = transfer("all")
+    plan = made.features.plan
+    augment = plan.settings.augment.model_copy(update={"every_epoch": True})
+    settings = plan.settings.model_copy(update={"augment": augment})
+    features = replace(made.features, plan=replace(plan, settings=settings))
+    folder = next(tmp_path.glob("*"))
+    fresh = Activations(made.backbone, features, images=folder / "images.h5", folder=folder, max_gb=1).cached
+    pixels = draw_pixels(np.arange(48) % 2)
+    assert np.array_equal(rows_of(fresh.val), pixels[32:])
+    batches = feed.read_shuffled(fresh.train, 8, [1, 1], 0)
+    epochs = [np.concatenate([rows for rows, _, _ in batches.as_numpy_iterator()]) for _ in range(2)]
+    mirrored = []
+    for epoch in epochs:
+        kept = {image.tobytes(): number for number, image in enumerate(pixels[:32])}
+        turned = {image[:, ::-1].tobytes(): number for number, image in enumerate(pixels[:32])}
+        assert sorted(kept.get(row.tobytes(), turned.get(row.tobytes())) for row in epoch) == list(range(32))
+        mirrored.append({turned[row.tobytes()] for row in epoch if row.tobytes() in turned})
+    assert mirrored[0] != mirrored[1]
+    assert all(0 < len(numbers) < 32 for numbers in mirrored)
 
 
 def test_trials_start_from_the_same_weights_and_activations(transfer: MakeTransfer) -> None:

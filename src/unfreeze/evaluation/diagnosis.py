@@ -24,6 +24,10 @@ LEARNT = 0.9
 MOST_GAP = 0.15
 # Loss of validation accuracy during fine-tuning that counts as forgetting.
 MOST_LOSS = 0.02
+# Part of the way from chance to certainty that the recalls' mean has gone where a model tells classes apart.
+LEAST_SKILL = 0.25
+# What sets the length of each phase of the history.
+EPOCHS = {"head": "train.head.epochs", "fine-tuning": "train.finetune.epochs"}
 # What sets the rate of each phase of the history.
 RATES = {
     "head": "train.head.learning_rate",
@@ -252,10 +256,53 @@ def blame_overfitting(evidence: Evidence) -> Cause | None:
     )
 
 
+def blame_early_end(evidence: Evidence) -> Cause | None:
+    """A training that is cut short has not learnt what it could."""
+    phase, epochs = list(evidence.split_phases().items())[-1]
+    if _has_learnt(evidence) or len(epochs) < 2:
+        return None
+    loss, accuracy = epochs["loss"], epochs["val_accuracy"]
+    if not (loss.iloc[-1] < loss.iloc[-2] and accuracy.iloc[-1] > accuracy.iloc[:-1].max()):
+        return None
+    return Cause(
+        f"it was best after the last of {len(epochs)} epochs ({phase}): training ended before it was done",
+        f"raise {EPOCHS[phase]}",
+    )
+
+
+def blame_class_weights(evidence: Evidence) -> Cause | None:
+    """Classes that count the same cost accuracy where one of them has most of the images."""
+    confusion = np.asarray(evidence.evaluation.confusion)
+    recall = float(np.mean(confusion.diagonal() / confusion.sum(axis=1).clip(min=1)))
+    chance = 1 / len(confusion)
+    if (recall - chance) / (1 - chance) < LEAST_SKILL:
+        return None
+    return Cause(
+        f"it tells the classes apart: recall is {_format_percent(recall)} on average over the classes, and "
+        f"{_format_percent(chance)} by chance. Classes that count the same cost accuracy on the largest one",
+        "compare balanced accuracies, or set train.class_weights=none where accuracy is what counts",
+    )
+
+
 def blame_no_information(evidence: Evidence) -> Cause | None:
     """What the frozen layers leave out cannot be learnt behind them."""
     what = describe_no_information(evidence)
     return Cause(what, "unfreeze more by unfreeze.point, or take another of study.backbones") if what else None
+
+
+def blame_nothing_learnt(evidence: Evidence) -> Cause | None:
+    """A network that does not learn the images it is shown has nothing to say of others."""
+    accuracy, majority = evidence.history["accuracy"].iloc[-1], evidence.evaluation.majority
+    if accuracy > majority + LEAST_MOVE:
+        return None
+    remedy = "train longer or at another rate (train.finetune.epochs, train.finetune.learning_rate)"
+    if not evidence.weights.pretrained:
+        remedy += "; a network without pretrained weights needs more images, or larger ones (preprocess.image_size)"
+    return Cause(
+        f"the training images are not learnt either: accuracy on them ends at {_format_percent(accuracy)}, the "
+        f"largest class has {_format_percent(majority)}",
+        remedy,
+    )
 
 
 def describe_trend(loss: pd.Series) -> str:
@@ -274,20 +321,22 @@ def describe_trend(loss: pd.Series) -> str:
 # By check: its symptom, and its possible causes, the likeliest first. Symptoms before training have no cause in
 # training. Forgetting and overfitting may occur together; the first is more specific.
 OF_FEATURES = (blame_scaling, blame_random_weights, blame_collapse)
-OF_TRAINING = (
-    *OF_FEATURES,
+OF_LEARNING = (
     blame_high_rate,
     blame_low_rate,
     blame_forgetting,
     blame_overfitting,
+    blame_early_end,
     blame_no_information,
+    blame_nothing_learnt,
 )
+OF_TRAINING = (*OF_FEATURES, *OF_LEARNING)
 SYMPTOMS: dict[str, tuple[Callable[[Evidence], str | None], tuple[Callable[[Evidence], Cause | None], ...]]] = {
     "pixel_scaling": (describe_scaling, (blame_scaling,)),
     "collapsed_features": (describe_collapse, (blame_scaling, blame_random_weights)),
     "uninformative_features": (describe_no_information, OF_FEATURES),
     "one_class": (describe_one_class, OF_TRAINING),
-    "below_majority": (describe_below_majority, OF_TRAINING),
+    "below_majority": (describe_below_majority, (*OF_FEATURES, blame_class_weights, *OF_LEARNING)),
     "no_gain": (describe_no_gain, OF_TRAINING),
 }
 

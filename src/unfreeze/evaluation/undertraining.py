@@ -48,7 +48,7 @@ def _find_last_epoch(history: pd.DataFrame) -> Iterator[End]:
     if len(losses) > 1 and min(losses) == losses[-1] < losses[-2]:
         yield End(
             f"fine-tuning was best after the last of its {len(losses)} epochs",
-            "raise the epochs of train.finetune",
+            "raise the epochs of train.finetune, or study.minutes if that ended them",
         )
 
 
@@ -61,7 +61,8 @@ def _find_ends_of_search(search: SearchResult) -> Iterator[End]:
     if _is_highest(trained[best.unfreeze_from], trained.values()) and best.unfreeze_point != "all":
         yield End(
             f"{best.unfreeze_from} was the deepest of {len(trained)} unfreeze points that were tried",
-            "add a deeper point to unfreeze.candidates",
+            "raise search.deeper, or study.minutes if that ended the search, or add a deeper point to "
+            "unfreeze.candidates",
         )
     rates = {rate for trial in scored if (rate := _read_rate(trial)) is not None}
     if (rate := _read_rate(best)) is not None and _is_highest(rate, rates):

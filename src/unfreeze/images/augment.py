@@ -55,6 +55,8 @@ def apply_changes(pixels: np.ndarray, changes: list[Change]) -> np.ndarray:
     Returns:
         uint8 array of the same shape.
     """
+    if all(map(_is_mirror, changes)):
+        return np.stack([_mirror(image, change) for image, change in zip(pixels, changes, strict=True)])
     from keras import ops
 
     middle = (pixels.shape[1] - 1) / 2
@@ -68,6 +70,16 @@ def apply_changes(pixels: np.ndarray, changes: list[Change]) -> np.ndarray:
     return np.asarray(np.clip(np.rint(changed), 0, 255), "uint8")
 
 
+def _is_mirror(change: Change) -> bool:
+    return not change.brightness and np.array_equal(np.abs(change.matrix), np.eye(3))
+
+
+def _mirror(image: np.ndarray, change: Change) -> np.ndarray:
+    across, down = change.matrix[0, 0] < 0, change.matrix[1, 1] < 0
+    mirrored: np.ndarray = image[:: -1 if down else 1, :: -1 if across else 1]
+    return mirrored
+
+
 class Views:
     """The pixels of a fold: every image as it is, then further views of all with random changes.
 
@@ -76,14 +88,18 @@ class Views:
         images: Row numbers in the store, one an image.
         augment: Number of views, and what changes from view to view; None leaves it at the first.
         seed: Seed of all changes.
+        fresh: Whether a reading in random order changes the first view, too, and all of them differently each epoch.
     """
 
-    def __init__(self, path: Path, images: np.ndarray, augment: Augment | None, seed: int) -> None:
+    def __init__(
+        self, path: Path, images: np.ndarray, augment: Augment | None, seed: int, *, fresh: bool = False
+    ) -> None:
         self.path = path
         self.images = images
         self.augment = augment
         self.seed = seed
         self.count = augment.views if augment else 1
+        self.fresh = fresh
 
     def __len__(self) -> int:
         return self.count * len(self.images)
@@ -96,7 +112,7 @@ class Views:
     def take_first(self, count: int) -> "Views":
         """Return the first views of each image alone."""
         augment = self.augment.model_copy(update={"views": count}) if self.augment else None
-        return Views(self.path, self.images, augment, self.seed)
+        return Views(self.path, self.images, augment, self.seed, fresh=self.fresh)
 
     @property
     def segments(self) -> tuple[int, ...]:
@@ -117,7 +133,7 @@ class Views:
             numbers = np.arange(max(start, first), min(stop, first + len(self.images)))
             images = self.images[numbers - first]
             for place, batch in enumerate(store.read_batches(self.path, images, size)):
-                yield self._change(batch, numbers[place * size :][: len(batch)], 0)
+                yield self._change(batch, numbers[place * size :][: len(batch)], 0, first=1)
 
     def iterate_shuffled(self, size: int, order: np.ndarray, epoch: int) -> Iterator[np.ndarray]:
         """Yield the pixels in an order.
@@ -125,15 +141,16 @@ class Views:
         Args:
             size: Most images a batch.
             order: Numbers below `len(self)`.
-            epoch: Each has random changes of its own; those of epoch 0 are those of `iterate_batches`.
+            epoch: Each has random changes of its own; those of epoch 0 are those of `iterate_batches`, but where
+                changes are fresh.
         """
         images = self.images[order % len(self.images)]
         for start, batch in enumerate(store.read_batches(self.path, images, size)):
-            yield self._change(batch, order[start * size :][: len(batch)], epoch)
+            yield self._change(batch, order[start * size :][: len(batch)], epoch, first=0 if self.fresh else 1)
 
-    def _change(self, batch: np.ndarray, numbers: np.ndarray, epoch: int) -> np.ndarray:
-        """Change the pixels of views by their numbers; the first view of each image stays as it is."""
-        changed = np.flatnonzero(numbers >= len(self.images))
+    def _change(self, batch: np.ndarray, numbers: np.ndarray, epoch: int, *, first: int) -> np.ndarray:
+        """Change the pixels of views by their numbers, from the given view on; earlier ones stay as they are."""
+        changed = np.flatnonzero(numbers >= first * len(self.images))
         if self.augment is None or not len(changed):
             return batch
         views, images = np.divmod(numbers[changed], len(self.images))

@@ -90,6 +90,22 @@ class Backbone:
 
         return graph.find_cut(self.base, self.find_first_trainable(point))
 
+    def find_deeper(self, point: UnfreezePoint) -> UnfreezePoint | None:
+        """Return the point with twice as many blocks, or `all` where there are no more; None for `all` itself."""
+        first = self.find_first_trainable(point)
+        if first == 0:
+            return None
+        starts = self.find_block_starts()
+        blocks = 2 * sum(start >= first for start in starts) or 1
+        return starts[-blocks] if blocks < len(starts) else "all"
+
+    def count_work(self, position: int) -> tuple[int, int]:
+        """Return the multiply-accumulates and the output values of one image behind a position."""
+        from unfreeze.models import graph
+
+        behind = self.base.operations[position + 1 :]
+        return sum(map(graph.count_macs, behind)), sum(map(graph.count_values, behind))
+
     def list_cuts(self, position: int) -> list[tuple[int, Any]]:
         """Return where the backbone can be cut between its first layer and a position, with the operations there.
 
@@ -184,8 +200,10 @@ def _build_small_cnn(size: int) -> Any:
     for block, filters in enumerate((16, 32, 64, 128), start=1):
         # The first stride spares three quarters of the arithmetic; at 160 pixels fine detail remains.
         strides = 2 if block == 1 else 1
-        x = layers.Conv2D(filters, 3, strides=strides, padding="same", activation="relu", name=f"block{block}_conv")(
-            x
-        )
+        x = layers.Conv2D(
+            filters, 3, strides=strides, padding="same", activation="relu",
+            # For ReLU: with Glorot's the signal halves from layer to layer (He et al. 2015, arXiv:1502.01852).
+            kernel_initializer="he_normal", name=f"block{block}_conv",
+        )(x)  # fmt: skip
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="from_scratch")

@@ -12,8 +12,16 @@ from unfreeze.models.quantized import CALIBRATION_IMAGES
 from unfreeze.planning.jobs import Job, Training, measure_rows
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.networks import Cut
+from unfreeze.training.budget import (
+    SECONDS_A_STEP,
+    SECONDS_AN_EPOCH,
+    SECONDS_PER_TRAINED_MAC,
+    SECONDS_PER_TRAINED_VALUE,
+    VALIDATION_SHARE,
+    estimate_epoch,
+)
 
-# Frozen layers in OpenVINO, seconds: multiplying, and moving of what layers put out.
+# Training: training/budget.py. Frozen layers in OpenVINO, seconds: multiplying, and moving of what layers put out.
 SECONDS_PER_MAC = 5.3e-12
 SECONDS_PER_VALUE = 6e-11
 # Their time beside that in float32, with instructions for it: bfloat16 takes 0.50 to 0.51 of it for Xception and
@@ -23,15 +31,7 @@ TIME_OF = {"float32": 1.0, "bfloat16": 0.5, "int8": 0.33}
 # takes as long as so many in float32.
 START_QUANTIZING = 3.0
 PASSES_A_RANGE = 3
-# Training in TensorFlow, forward and twice backward, seconds. The CNN from scratch begins with large maps of few
-# channels, whose values take as long as their arithmetic.
-SECONDS_PER_TRAINED_MAC = 1.4e-11
-SECONDS_PER_TRAINED_VALUE = 1.6e-9
-# An image of the validation fold takes a third: forward alone.
-VALIDATION_SHARE = 1 / 3
-# A step and an epoch of Keras, whatever the layers; tracing of a model that is trained.
-SECONDS_A_STEP = 0.002
-SECONDS_AN_EPOCH = 0.15
+# Tracing of a model that is trained.
 SECONDS_A_TRAINING = 3.0
 # Python and the libraries of a stage until its work begins, without and with TensorFlow.
 START = 1.0
@@ -285,10 +285,8 @@ def _fit(job: Job, cut: Cut, epochs: int) -> float:
     """Return the seconds of training from a cut on."""
     training = _training(job)
     macs, values = training.end.macs - cut.macs, training.end.values - cut.values
-    row = macs * SECONDS_PER_TRAINED_MAC + values * SECONDS_PER_TRAINED_VALUE
-    rows = job.train + VALIDATION_SHARE * job.val
-    steps = job.train / training.batch_size
-    return epochs * (rows * row + _repeat(job, cut) + steps * SECONDS_A_STEP + SECONDS_AN_EPOCH)
+    epoch = estimate_epoch(macs, values, train=job.train, val=job.val, batch_size=training.batch_size)
+    return epochs * (epoch + _repeat(job, cut))
 
 
 def _training_memory(job: Job) -> float:

@@ -10,6 +10,8 @@ from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.study import Evaluate, Serve
 from unfreeze.settings.training import Extract, Phase
 
+# Of a training whose end is not known in advance: two cycles.
+EXPECTED_EPOCHS = 12
 # Stages that run once a backbone.
 OF_BACKBONE = ("pretrained", "extract", "learning_curve", "search", "finetune", "package", "evaluate")
 
@@ -39,7 +41,7 @@ class Training:
         trials: Trials of the search; 0 if it is off.
         trial_epochs: Epochs of a trial.
         head_epochs: Epochs of the head.
-        epochs: Epochs of fine-tuning.
+        epochs: Epochs of fine-tuning, as far as they can be foreseen.
         batch_size: Images a step of fine-tuning.
         wanted: Where activations are to be stored: before the deepest point.
         cached: Where they are stored, if there is room.
@@ -166,7 +168,7 @@ def _describe_training(
         trials=search["max_trials"] if enabled else 0,
         trial_epochs=search["epochs"],
         head_epochs=head.epochs,
-        epochs=tuned.epochs,
+        epochs=_expect_epochs(tuned),
         batch_size=tuned.batch_size,
         wanted=wanted,
         cached=fitting[-1] if fitting else wanted,
@@ -176,6 +178,13 @@ def _describe_training(
         cuts=tuple(network.at(position) for position in sorted(positions)),
         end=network.end,
     )
+
+
+def _expect_epochs(phase: Phase) -> int:
+    """Return how many epochs a phase is expected to take: most trainings with restarts end after the second cycle."""
+    if phase.schedule != "restarts" or phase.patience is None:
+        return phase.epochs
+    return min(phase.epochs, EXPECTED_EPOCHS)
 
 
 def _of_backbone(values: Mapping[str, Any], backbone: str) -> dict[str, Any]:

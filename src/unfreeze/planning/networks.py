@@ -182,11 +182,11 @@ def describe(wanted: Wish) -> Network:
     cuts = [Cut(position=0, name="pixels", row_values=3 * wanted.size**2, macs=0, values=0, parameters=0)]
     macs = values = parameters = 0
     for position, operation in enumerate(network.base.operations):
-        macs += _count_macs(operation)
-        values += _count_values(operation)
+        macs += graph.count_macs(operation)
+        values += graph.count_values(operation)
         parameters += sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ()))
         if position and position in points:
-            row_values = _count_values(operation)
+            row_values = graph.count_values(operation)
             cuts.append(
                 Cut(
                     position=position,
@@ -203,22 +203,6 @@ def describe(wanted: Wish) -> Network:
         point=network.find_cut(unfreeze.point.get(wanted.backbone)),
         candidates=tuple(network.find_cut(point) for point in candidates),
     )
-
-
-def _count_macs(operation: Any) -> int:
-    """Return the multiply-accumulates of one image: each kernel is applied at each place of the output."""
-    if hasattr(operation, "operations"):
-        return sum(_count_macs(inner) for inner in operation.operations)
-    places: int = math.prod(operation.output.shape[1:-1])
-    weights = getattr(operation, "weights", ())
-    kernels: list[tuple[int, ...]] = [tuple(weight.shape) for weight in weights if len(weight.shape) > 1]
-    return places * sum(math.prod(shape) for shape in kernels)
-
-
-def _count_values(operation: Any) -> int:
-    """Return how many numbers an operation puts out for one image."""
-    values: int = math.prod(operation.output.shape[1:])
-    return values
 
 
 def _main() -> None:

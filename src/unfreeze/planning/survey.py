@@ -11,7 +11,7 @@ from typing import Any
 from unfreeze import dvc_repo, dvc_workspace, files, git
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
-from unfreeze.planning import machine, measurements, networks
+from unfreeze.planning import budget, machine, measurements, networks
 from unfreeze.planning.changes import Outlook, Reason, foresee
 from unfreeze.planning.forecast import Past, measure_speed, recall
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
@@ -65,6 +65,8 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
         ),
         networks=_describe_networks(paths, params, {str(name) for stage, name in running if stage in OF_BACKBONE}),
     )
+    room = machine.measure_room(paths.root)
+    budget.require_budget(study, room, params.study.minutes)
     pasts = _recall(paths, known) if running else []
     ran = {past.job.stage for past in pasts}
     speed = measure_speed(pasts)
@@ -75,7 +77,7 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
         study,
         pasts,
         speed or machine.Speed(),
-        machine.measure_room(paths.root),
+        room,
         slowness=list_slowness(
             find_processor_kind(), measure_share(), os.environ, precision=params.extract.precision
         ),

@@ -4,12 +4,14 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.records.trial import SearchResult, Trial
 from unfreeze.runtime import console
 from unfreeze.search import tuner
+from unfreeze.search.deeper import go_deeper
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best, measure_gain
 from unfreeze.search.planned import Planned
 from unfreeze.search.rounds import RunRound
 from unfreeze.search.trials import Trials
 from unfreeze.settings.training import Search
+from unfreeze.training.budget import Budget
 
 
 def run_trials(
@@ -21,8 +23,9 @@ def run_trials(
     *,
     seed: int,
     journal: Journal,
+    budget: Budget,
 ) -> SearchResult:
-    """Run the configured point and settings first, then the oracle's choice.
+    """Run the configured point and settings first, then the oracle's choice, then deeper points if they may pay.
 
     Args:
         trials: The trials, each from the same trained head.
@@ -32,6 +35,7 @@ def run_trials(
         configured: Name of the configured unfreeze point.
         seed: Seed of the oracle and of the bootstrap.
         journal: What happened so far.
+        budget: Seconds of search and fine-tuning, by arithmetic.
 
     Returns:
         All trials, the configured point and settings first, without what differs from run to run.
@@ -42,7 +46,9 @@ def run_trials(
     first = run_round([Planned(0, configured, {"learning_rate": trials.phase.learning_rate})])
     name = trials.transfer.backbone.row.name
     others = tuner.search(run_round, trials.get, points, name, search, seed=seed, journal=journal)
-    return _conclude(trials, [*first, *others], seed)
+    ended = [*first, *others]
+    deeper = go_deeper(trials.transfer.backbone, run_round, ended, search, journal, budget)
+    return _conclude(trials, [*ended, *deeper], seed)
 
 
 def _conclude(trials: Trials, ended: list[Trial], seed: int) -> SearchResult:

@@ -14,6 +14,8 @@ class Planned:
         settings: Fields of the phase and their values.
         continues: Number of the trial that this one goes on from.
         until: The epoch after which it stops; all of the phase by default.
+        epochs: Its epochs; those of search.epochs by default. The rate has faded after the last of them, whose
+            validation loss is then the score.
     """
 
     number: int
@@ -21,6 +23,7 @@ class Planned:
     settings: dict[str, Any]
     continues: int | None = None
     until: int | None = None
+    epochs: int | None = None
 
     @property
     def id(self) -> str:

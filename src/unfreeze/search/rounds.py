@@ -44,7 +44,7 @@ def open_rounds(trials: Trials, cluster: Cluster, load: Load, at_once: int) -> I
     with cluster.open_tasks(job) as run_tasks:
 
         def run_there(planned: Sequence[Planned]) -> list[Trial]:
-            missing = [one for one in planned if trials.find(one.number) is None]
+            missing = [one for one in planned if trials.find_planned(one) is None]
             for trial in run_tasks(missing):
                 trials.report(trial)
                 console.log.info("%s trial %d: %s", name, trial.trial, trial.failed or f"score {trial.score:.4f}")

@@ -76,9 +76,9 @@ class Trials:
 
     def run(self, planned: Planned) -> Trial:
         """Run a trial, or return it if it ended before."""
-        trial = self.find(planned.number)
+        trial = self.find_planned(planned)
         if trial is None:
-            trial = self._run(self._begin(planned), planned.until)
+            trial = self._run(self._begin(planned), planned)
             self._keep(trial)
             self.report(trial)
         return trial
@@ -98,6 +98,12 @@ class Trials:
         """Return a trial if it has ended."""
         path = self._build_path(number, "json")
         return Trial.read(path) if path.exists() else None
+
+    def find_planned(self, planned: Planned) -> Trial | None:
+        """Return a trial if it has ended; another one of its number is none, from before a budget changed."""
+        trial = self.find(planned.number)
+        same = trial and (trial.unfreeze_from, trial.settings) == (planned.point, planned.settings)
+        return trial if same else None
 
     def get(self, number: int) -> Trial:
         """Return a trial that has ended."""
@@ -148,7 +154,7 @@ class Trials:
     def _keep(self, trial: Trial) -> None:
         trial.write(self._build_path(trial.trial, "json"))
 
-    def _run(self, trial: Trial, until: int | None) -> Trial:
+    def _run(self, trial: Trial, planned: Planned) -> Trial:
         begun = time.monotonic()
         memory.reset_peak()
         # Filled on the way: a trial that fails keeps those it had.
@@ -156,7 +162,7 @@ class Trials:
         deaths = _Deaths(self._build_path(trial.trial, "deaths")) if self._counts_deaths else nullcontext()
         try:
             with deaths:
-                trial = self._train(trial, epochs, until)
+                trial = self._train(trial, epochs, planned)
         except TrialError as error:
             trial = trial.model_copy(update={"epochs": tuple(epochs), "failed": str(error)})
             console.log.warning("%s trial %d left out: %s", self.transfer.backbone.row.name, trial.trial, error)
@@ -166,7 +172,7 @@ class Trials:
             memory.free()
         return trial.model_copy(update={"seconds": time.monotonic() - begun, "peak_mb": memory.measure_peak()})
 
-    def _train(self, trial: Trial, epochs: list[Epoch], until: int | None) -> Trial:
+    def _train(self, trial: Trial, epochs: list[Epoch], planned: Planned) -> Trial:
         """Train and score; the epochs are added one by one."""
         state = None
         if trial.continues is not None and (earlier := self.find(trial.continues)) is not None:
@@ -176,19 +182,20 @@ class Trials:
         self.transfer.restore(self.head)
         try:
             try:
-                result = self._fine_tune(trial, epochs, until, state)
+                result = self._fine_tune(trial, epochs, planned, state)
             except OUT_OF_MEMORY:
                 if state is None:
                     raise
                 epochs.clear()
                 self.transfer.restore(self.head)
-                result = self._fine_tune(trial, epochs, until, None)
+                result = self._fine_tune(trial, epochs, planned, None)
         except (TrialError, OSError):
             # A full disk is not the trial's fault: it ends the search, which later goes on from here.
             raise
         except Exception as error:
             # One combination that TensorFlow cannot run must not end the search.
             raise TrialError(shorten(error, named=True)) from error
+        losses = [epoch.val_loss for epoch in epochs]
         with files.atomic(self._build_path(trial.trial, "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
         if self.keep_states:
@@ -199,11 +206,11 @@ class Trials:
                 "trainable_parameters": result.trainable_parameters,
                 "val_loss": epochs[-1].val_loss,
                 "val_accuracy": epochs[-1].val_accuracy,
-                "score": smooth_score([epoch.val_loss for epoch in epochs]),
+                "score": losses[-1] if planned.epochs else smooth_score(losses),
             }
         )
 
-    def _fine_tune(self, trial: Trial, epochs: list[Epoch], until: int | None, state: State | None) -> Result:
+    def _fine_tune(self, trial: Trial, epochs: list[Epoch], planned: Planned, state: State | None) -> Result:
         inherited = len(epochs)
 
         def begin(_: Any) -> None:
@@ -219,9 +226,9 @@ class Trials:
 
         return self.transfer.fine_tune(
             trial.unfreeze_point,
-            self.phase.model_copy(update=trial.settings),
+            self.phase.model_copy(update={**trial.settings, "epochs": planned.epochs or self.phase.epochs}),
             label=f"trial {trial.trial}",
-            until=until,
+            until=planned.until,
             state=state,
             callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
         )

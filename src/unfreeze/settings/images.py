@@ -54,6 +54,8 @@ class Augment(Section):
 
     Args:
         views: Stored versions of each training image; 1 is the image as it is and nothing else.
+        every_epoch: Whether layers that are trained from the pixels on see each training image with other changes in
+            every epoch. Stored activations have the changes of their views.
         horizontal_flip: Mirror left and right in half of the changed views.
         vertical_flip: Mirror top and bottom in half of the changed views.
         rotation: Largest turn, degrees.
@@ -63,6 +65,7 @@ class Augment(Section):
     """
 
     views: int = Field(ge=1, le=64)
+    every_epoch: bool = False
     horizontal_flip: bool
     vertical_flip: bool
     rotation: float = Field(ge=0, le=180)

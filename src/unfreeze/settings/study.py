@@ -51,12 +51,16 @@ class Study(Section):
         backbones: Names from the table, or of any builder in keras.applications.
         baseline: The backbone that gains are counted from, if it is among them.
         seeds: Further seeds with which each backbone is trained again, on the same folds, to see the spread.
+        minutes: What all stages may take, in minutes of the reference machine: search and fine-tuning of the
+            backbones share half of them. They are reckoned from the arithmetic, never measured, so that the same
+            settings give the same models. None for no limit.
     """
 
     name: str
     backbones: tuple[str, ...] = Field(min_length=1)
     baseline: str
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...]
+    minutes: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _no_backbone_twice(self) -> "Study":

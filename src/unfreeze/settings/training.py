@@ -108,12 +108,14 @@ class Phase(Section):
     Args:
         optimizer: Keras' name of an optimizer; with weight decay Adam is AdamW.
         learning_rate: Its rate, at the start.
-        schedule: `constant`, or `cosine`: down to 0 along half a cosine over all epochs.
-        warmup: Share of all steps in which the rate rises evenly from 0; the schedule begins after them.
+        schedule: `constant`; `cosine`: down to 0 along half a cosine over all epochs; or `restarts`: such cosines of
+            4, 8, 16, ... epochs, until one is not at its best at its end. A trial of the search takes `cosine`.
+        warmup: Share of all steps in which the rate rises evenly from 0; the schedule begins after them. 0 with
+            `restarts`, whose length is not known before.
         epochs: Most epochs; 0 leaves the phase out.
         batch_size: Images a step.
-        patience: Epochs without a better validation loss before training stops and the best weights come
-            back; null trains all epochs and keeps the last weights.
+        patience: Epochs without a better validation loss before training stops, with `restarts` at the end of a cycle
+            only, and the best weights come back; null trains all epochs and keeps the last weights.
         weight_decay: Decoupled weight decay of kernels; 0 for none.
         layer_decay: The rate of the unfrozen blocks, from the top one down, is that of the head times this,
             times this squared, and so on; 1 for one rate (Howard and Ruder 2018).
@@ -128,7 +130,7 @@ class Phase(Section):
 
     optimizer: Optimizer
     learning_rate: float = Field(gt=0)
-    schedule: Literal["constant", "cosine"]
+    schedule: Literal["constant", "cosine", "restarts"]
     warmup: float = Field(default=0, ge=0, lt=1)
     epochs: int = Field(ge=0)
     batch_size: int = Field(ge=1)
@@ -140,6 +142,15 @@ class Phase(Section):
     average: float = Field(default=0, ge=0)
     dropout: float | None = Field(ge=0, lt=1)
     views: int | None = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _restarts_begin_at_once(self) -> "Phase":
+        if self.warmup and self.schedule == "restarts":
+            raise ValueError(
+                f"warmup is {self.warmup:g} and schedule restarts, whose length is not known before: set schedule to "
+                "cosine, or warmup to 0"
+            )
+        return self
 
 
 class Train(Section):
@@ -167,6 +178,9 @@ class Search(Section):
         enabled: Without it the configured point and settings are used.
         oracle: Name of what chooses the trials: `random`, `grid`, `bayesian`, `hyperband`, or one in plugins/oracles.
         max_trials: Trials at most, the configured point and settings among them: they are tried first.
+        deeper: Most further trials from points with twice as many blocks each time, up to `all`, at half the rate.
+            They run while the deepest point is the best, or where the best trial is wrong on more than one validation
+            image in ten.
         at_once: Trials that run at the same time, all chosen before the oracle learns the score of any.
         max_minutes: Minutes after which no further trial begins; null for no limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.
@@ -184,6 +198,7 @@ class Search(Section):
     enabled: ByBackbone[bool]
     oracle: str
     max_trials: int = Field(ge=2)
+    deeper: int = Field(default=0, ge=0)
     at_once: int = Field(ge=1)
     max_minutes: float | None = Field(gt=0)
     max_gb: float = Field(gt=0)

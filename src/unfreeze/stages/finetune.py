@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import TypeAdapter
@@ -23,7 +23,7 @@ from unfreeze.evaluation import calibration
 from unfreeze.features import cache, derived
 from unfreeze.paths import Paths
 from unfreeze.records.training import ChosenBy, Training
-from unfreeze.records.trial import SearchResult, Trial
+from unfreeze.records.trial import SearchResult
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
 from unfreeze.settings.base import ByBackbone, PixelScaling
@@ -31,6 +31,9 @@ from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.stages.tracker import Tracker
 from unfreeze.training import history
+
+if TYPE_CHECKING:
+    from unfreeze.training.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,41 @@ class Settings:
     train: Train
     point: ByBackbone[UnfreezePoint] = declare_param("unfreeze.point")
     seeds: tuple[int, ...] = declare_param("study.seeds")
+    backbones: tuple[str, ...] = declare_param("study.backbones")
+    minutes: float | None = declare_param("study.minutes")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a backbone is fine-tuned, and what that comes from."""
+    """How a backbone is fine-tuned, and what that comes from.
+
+    Args:
+        point: Where training begins.
+        phase: How it is trained.
+        by: What both come from.
+        tried: Unfreeze point and number of epochs of each trial of the search.
+    """
 
     point: UnfreezePoint
     phase: Phase
     by: ChosenBy
+    tried: tuple[tuple[UnfreezePoint, int], ...] = ()
 
 
-def choose_settings(settings: Settings, backbone: str, best: Trial | None) -> Choice:
+def choose_settings(settings: Settings, backbone: str, found: SearchResult) -> Choice:
     """Return unfreeze point and settings: the search's winner, or what is configured if it was off.
 
     Args:
         settings: The stage's.
         backbone: The backbone.
-        best: What the search found; None if it was off.
+        found: What the search found.
     """
+    best = found.best
     phase = settings.train.finetune.get(backbone)
     if best is None:
         return Choice(settings.point.get(backbone), phase, "params")
-    return Choice(best.unfreeze_point, phase.model_copy(update=best.settings), "search")
+    tried = tuple((trial.unfreeze_point, len(trial.epochs)) for trial in found.trials)
+    return Choice(best.unfreeze_point, phase.model_copy(update=best.settings), "search", tried)
 
 
 def train(
@@ -92,9 +107,10 @@ def train(
 
     begun = time.monotonic()
     with Transfer.prepare(settings, paths, backbone, worker=worker) as transfer:
+        phase = _fit_budget(settings, backbone, choice, transfer)
         results = [
             transfer.train_head(settings.train.head.get(backbone)),
-            transfer.fine_tune(choice.point, choice.phase),
+            transfer.fine_tune(choice.point, phase),
         ]
         seconds = time.monotonic() - begun
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
@@ -121,6 +137,18 @@ def train(
         model_sha256=files.hash_file(model),
     )
     return epochs, record, seconds
+
+
+def _fit_budget(settings: Settings, backbone: str, choice: Choice, transfer: "Transfer") -> Phase:
+    """Return the phase with the epochs that study.minutes leaves."""
+    phase = choice.phase
+    budget = transfer.share_budget(settings.minutes, len(settings.backbones), phase.batch_size)
+    epochs = budget.limit_epochs(
+        transfer.backbone, choice.tried, choice.point, phase.epochs, trainings=1 + len(settings.seeds)
+    )
+    if epochs < phase.epochs:
+        console.log.info("%s: study.minutes leaves %d of %d epochs", backbone, epochs, phase.epochs)
+    return phase.model_copy(update={"epochs": epochs})
 
 
 @dataclass(frozen=True)
@@ -217,8 +245,7 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
     """Train from the search's winner or from what is configured, and once more with each further seed."""
     tracker.prepare()
     console.import_tensorflow()
-    best = SearchResult.read(paths.search(backbone)).best
-    choice = choose_settings(settings, backbone, best)
+    choice = choose_settings(settings, backbone, SearchResult.read(paths.search(backbone)))
     with tracker.measure_machine(paths.system_metrics(backbone)):
         epochs, record, seconds = train(settings, paths, backbone, choice, paths.model(backbone))
     files.write_json(paths.training_time(backbone), {"seconds": seconds})

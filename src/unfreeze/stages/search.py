@@ -24,6 +24,7 @@ from unfreeze.search.planned import Planned
 from unfreeze.settings.base import PixelScaling, Section
 from unfreeze.settings.oracles import find_oracle
 from unfreeze.settings.params import resolve_settings
+from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.training import Head, Search, Train, Unfreeze
 from unfreeze.stages.tracker import Tracker
 
@@ -42,10 +43,12 @@ class Settings:
     train: Train
     unfreeze: Unfreeze
     search: Search
+    backbones: tuple[str, ...] = declare_param("study.backbones")
+    minutes: float | None = declare_param("study.minutes")
 
 
 # What may change while a search is stopped: its bounds, and what stands in the points already.
-FREE = ("search.enabled", "search.max_", "unfreeze.")
+FREE = ("search.enabled", "search.max_", "search.deeper", "unfreeze.", "backbones", "minutes")
 
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
@@ -107,8 +110,11 @@ def _search(
         load = partial(load_trials, values, paths, backbone, features)
         with open_rounds(trials, cluster, load, search.at_once) as run_round:
             return backbone_search.run_trials(
-                trials, run_round, points, search, configured, seed=settings.seed, journal=journal
-            )
+                trials, run_round, points, search, configured, seed=settings.seed, journal=journal,
+                budget=transfer.share_budget(
+                    settings.minutes, len(settings.backbones), trials.phase.batch_size
+                ),
+            )  # fmt: skip
 
 
 def _make_trials(
@@ -125,11 +131,17 @@ def _make_trials(
     search, backbone = settings.search, transfer.backbone
     name = backbone.row.name
     configured, configured_point = backbone.resolve_point(settings.unfreeze.point.get(name))
+    candidates = backbone.list_candidates(settings.unfreeze.candidates.get(name))
+    # Deeper points are starts of blocks, and `all`.
+    deeper = backbone.list_candidates(("auto", "all"))
+    phase = settings.train.finetune.get(name)
+    # A trial has a length, so that its rate can fade over it.
+    schedule = "cosine" if phase.schedule == "restarts" else phase.schedule
     return Trials(
         transfer,
         transfer.head,
-        settings.train.finetune.get(name).model_copy(update={"epochs": search.epochs, "patience": search.patience}),
-        {**backbone.list_candidates(settings.unfreeze.candidates.get(name)), configured: configured_point},
+        phase.model_copy(update={"epochs": search.epochs, "patience": search.patience, "schedule": schedule}),
+        {**deeper, **candidates, configured: configured_point},
         paths.search_folder(name) / "trials",
         report=report,
         keep_states=find_oracle(search.oracle).resumes_trials,

@@ -14,6 +14,7 @@ from unfreeze.models import graph
 from unfreeze.runtime import console
 from unfreeze.settings.training import Phase
 from unfreeze.training import memory
+from unfreeze.training.cycles import EndOfCycle
 from unfreeze.training.history import CURVES
 
 # A step of the head takes less time than Python between two steps. Not more at once: while TensorFlow runs them,
@@ -239,7 +240,10 @@ def _build_callbacks(
         *further,
     ]
     if phase.patience is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=phase.patience, restore_best_weights=True)
-        )
+        patience = phase.patience
+        if phase.schedule == "restarts":
+            callbacks.append(EndOfCycle(phase.epochs, patience))
+            # It only brings the best weights back.
+            patience = phase.epochs
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
     return callbacks

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from unfreeze.settings.training import Phase
+from unfreeze.training.cycles import Restarts
 
 # Scales and shifts are not decayed, only kernels (Loshchilov and Hutter 2019).
 NOT_DECAYED = ["bias", "gamma", "beta"]
@@ -57,7 +58,7 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
     if phase.layer_decay < 1:
         kind = _add_layer_decay(kind, [phase.layer_decay**depth for depth in depths])
     optimizer = kind(
-        learning_rate=_build_rate(phase, phase.epochs * steps),
+        learning_rate=_build_rate(phase, steps),
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
         weight_decay=phase.weight_decay or None,
     )
@@ -66,10 +67,13 @@ def build_optimizer(phase: Phase, *, steps: int, depths: Sequence[int], accumula
     return optimizer
 
 
-def _build_rate(phase: Phase, steps: int) -> Any:
-    """Return the learning rate of a phase of so many steps: a number, or a schedule."""
+def _build_rate(phase: Phase, steps_per_epoch: int) -> Any:
+    """Return the learning rate of a phase: a number, or a schedule."""
     schedules, rate = keras.optimizers.schedules, phase.learning_rate
+    steps = phase.epochs * steps_per_epoch
     rising = round(phase.warmup * steps)
+    if phase.schedule == "restarts":
+        return Restarts(rate, phase.epochs, steps_per_epoch)
     if phase.schedule == "cosine" and not rising:
         return schedules.CosineDecay(rate, steps)
     if phase.schedule == "cosine":

@@ -27,6 +27,7 @@ from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Head, Phase, Train, UnfreezePoint
 from unfreeze.training import convolutions, devices, feed
 from unfreeze.training.activations import Activations, Folds
+from unfreeze.training.budget import Budget
 from unfreeze.training.feed import Source
 from unfreeze.training.fitting import Fitting, Result, State
 from unfreeze.training.heads import build_head, replace_dropout
@@ -162,6 +163,17 @@ class Transfer:
                     seed=settings.seed,
                     makes_room=bool(worker),
                 )
+
+    def share_budget(self, minutes: float | None, backbones: int, batch_size: int) -> Budget:
+        """Return the seconds that search and fine-tuning of this backbone may take.
+
+        Args:
+            minutes: Those of the whole study; None for no limit.
+            backbones: How many share them.
+            batch_size: Images a step.
+        """
+        plan = self.features.plan
+        return Budget(minutes, backbones, len(plan.train), len(plan.val), batch_size)
 
     def expect_head(self, phase: Phase) -> None:
         """Give the head the layers that `train_head` gives it; its weights come from another process."""
