@@ -64,4 +64,6 @@ def test_an_interrupt_while_libraries_load_is_one_line(
     )
     assert (tmp_path / "interrupted").exists()
     assert done.returncode == 130
-    assert done.stderr == "error: interrupted; finished stages are kept, `dvc repro` goes on from there\n"
+    # A stage that has worked for a second has said how far it is.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("INFO ")]
+    assert said == ["error: interrupted; finished stages are kept, `dvc repro` goes on from there"]
