@@ -12,6 +12,8 @@ from typing import Any
 
 from unfreeze.runtime.processor_kind import find_processor_kind
 
+# By these oneDNN (in TensorFlow), PyTorch and MKL leave out newer instructions, as on an older processor.
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
 PACKAGES = ("tensorflow-cpu", "keras", "openvino", "opencv-python-headless", "h5py", "dvc", "mlflow")
 
 
@@ -80,8 +82,9 @@ def read_result(taken: Run) -> dict[str, Any]:
 def machine() -> dict[str, str]:
     """Return what the figures depend on."""
     kind = find_processor_kind()
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
     return {
-        "processor": f"{kind.name}, {os.cpu_count()} cores, {', '.join(kind.instruction_sets)}",
+        "processor": ", ".join([kind.name, f"{os.cpu_count()} cores", *kind.instruction_sets, *limits]),
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
     }

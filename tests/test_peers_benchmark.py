@@ -193,6 +193,14 @@ def test_bfloat16_is_measured_where_the_processor_has_it() -> None:
     assert variants.list_precisions(ProcessorKind("new", ("avx512_bf16",))) == ("float32", "bfloat16")
 
 
+def test_limited_instructions_are_a_kind_of_processor_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = measure.machine()["processor"]
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+    assert measure.machine()["processor"] == f"{whole}, ONEDNN_MAX_CPU_ISA=AVX2"
+    assert variants.list_precisions(ProcessorKind("new", ("avx512_bf16",))) == ("float32",)
+
+
 def test_a_parameter_belongs_to_its_module_alone() -> None:
     assert holds(["blocks.1"], "model.blocks.1.weight")
     assert holds(["blocks.1"], "blocks.1.bn.bias")

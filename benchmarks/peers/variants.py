@@ -1,8 +1,10 @@
 """What is measured: each backbone, unfrozen from its default point and as a whole, in each precision."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchmarks import measure
 from benchmarks.inputs import Case, Inputs
 from unfreeze.runtime.processor_kind import ProcessorKind
 from unfreeze.settings.base import Precision
@@ -29,8 +31,9 @@ def list_variants(given: Inputs, precisions: Sequence[Precision]) -> list[Case]:
 
 
 def list_precisions(processor: ProcessorKind) -> tuple[Precision, ...]:
-    """Return what a processor computes in at full speed."""
-    if any(name in processor.instruction_sets for name in BFLOAT16):
+    """Return what a processor computes in at full speed; float32 alone where its instructions are limited."""
+    is_limited = any(name in os.environ for name in measure.LIMITS)
+    if not is_limited and any(name in processor.instruction_sets for name in BFLOAT16):
         return ("float32", "bfloat16")
     return ("float32",)
 
