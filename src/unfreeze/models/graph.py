@@ -15,8 +15,8 @@ import keras
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.training import BlockCount, ParameterShare, UnfreezePoint
 
-# A block ends where paths that had parted meet again.
-MERGES = (keras.layers.Add, keras.layers.Concatenate)
+# A block ends where paths that had parted meet again, in a layer or, as in ConvNeXt, in an operation of that name.
+MERGES = ("Add", "Concatenate")
 
 
 def find_articulation_points(backbone: keras.Model) -> list[int]:
@@ -96,7 +96,7 @@ def find_block_starts(backbone: keras.Model) -> list[int]:
     A block ends at an articulation point where paths have met again (an Add or a Concatenate, with the
     layers without weights that follow it). In a chain without such points (VGG, MobileNet) a block ends
     before the feature map shrinks, or after the pooling layer that shrinks it. What holds no weights is no
-    block of its own.
+    block of its own, nor is a layer normalization behind the last block.
     """
     operations = backbone.operations
     points = find_articulation_points(backbone)
@@ -104,7 +104,7 @@ def find_block_starts(backbone: keras.Model) -> list[int]:
     ends = [
         point
         for before, point in steps
-        if any(isinstance(operation, MERGES) for operation in operations[before + 1 : point + 1])
+        if any(_is_merge(operation) for operation in operations[before + 1 : point + 1])
     ]
     if not ends:
         ends = [
@@ -116,7 +116,8 @@ def find_block_starts(backbone: keras.Model) -> list[int]:
     starts = {0}
     for end in ends:
         above = [index for index in weighted if index > end]
-        if above and weighted[0] <= end:
+        is_above = not all(isinstance(operations[index], keras.layers.LayerNormalization) for index in above)
+        if is_above and weighted[0] <= end:
             starts.add(backbone.layers.index(operations[above[0]]))
     return sorted(starts)
 
@@ -177,6 +178,27 @@ def find_producers(tensors: Any) -> list[Any]:
     return [tensor._keras_history.operation for tensor in keras.tree.flatten(tensors)]
 
 
+def list_attention(backbone: keras.Model) -> list[tuple[keras.layers.Layer, list[Any]]]:
+    """Return the layers in which all tokens of an image attend to each other, with what they are called with.
+
+    Args:
+        backbone: A functional model.
+
+    Returns:
+        From the bottom up; none where no image becomes tokens by way of a map of places.
+    """
+    places = [operation for operation in backbone.operations if len(operation.output.shape) == 4]
+    found = [
+        (operation, keras.tree.flatten(operation.input))
+        for operation in backbone.operations
+        if isinstance(operation, keras.layers.MultiHeadAttention)
+    ]
+    tokens = backbone.output.shape[1:]
+    if len(tokens) != 2 or not places or tokens[0] < places[-1].output.shape[1] * places[-1].output.shape[2]:
+        return []
+    return [(layer, inputs) for layer, inputs in found if all(one.shape[1] == tokens[0] for one in inputs)]
+
+
 def _find_start_of_share(backbone: keras.Model, share: float) -> int:
     """Return the lowest index from which the layers hold at most a share of the parameters."""
     layers, allowed = backbone.layers, share * backbone.count_params()
@@ -212,6 +234,11 @@ def count_values(operation: Any) -> int:
 def count_trainable_parameters(layer: keras.layers.Layer) -> int:
     """Return the number of parameters that training may change."""
     return sum(int(variable.value.shape.num_elements()) for variable in layer.trainable_variables)
+
+
+def _is_merge(operation: Any) -> bool:
+    # Adding a constant joins no paths.
+    return type(operation).__name__ in MERGES and len(list_producers(operation)) > 1
 
 
 def _measure_area(operation: Any) -> int:

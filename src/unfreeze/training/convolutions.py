@@ -150,7 +150,8 @@ def _find_pairs(model: keras.Model) -> dict[int, layers.Layer]:
     users.update(map(id, graph.find_producers(model.outputs)))
     pairs: dict[int, layers.Layer] = {}
     for operation in operations:
-        if isinstance(operation, keras.Model):
+        # A Sequential, as between the stages of ConvNeXt, has no graph of its own, and its layers stay as they are.
+        if hasattr(operation, "operations"):
             pairs |= _find_pairs(operation)
         elif type(operation) is layers.BatchNormalization and operation.axis in (-1, 3):
             (producer,) = graph.list_producers(operation)
