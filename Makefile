@@ -27,7 +27,7 @@ LOCK_EXTRA = uv pip compile - --constraint requirements.lock --universal --pytho
   $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
   --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file
 
-.PHONY: help install cluster heic repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv lint ui serve docs lock readme clean
+.PHONY: help install cluster heic hub repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ cluster: install ## Add Ray and S3 to .venv, 240 MB, to divide work among machin
 
 heic: install ## Add pillow-heif to .venv, to read HEIC, the photographs of iPhones
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-heic.lock
+
+hub: install ## Add KerasHub to .venv, 65 MB, for its vision transformers: docs/backbones.md
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements-hub.lock
 
 repro: install ## Run the study of params.yaml: say what that takes, dvc repro, then log what MLflow lacks
 	@# What git left half merged, or a full disk cut short: DVC says that a file is wrong, and not what to do about it.
@@ -132,12 +135,15 @@ docs: install ## Open what the checks found, and the pages of Great Expectations
 readme: install ## Rewrite the generated tables of README.md from metrics/
 	unfreeze readme
 
-lock: install ## Resolve requirements.lock and those of `make cluster` and `make heic` anew
+lock: install ## Resolve requirements.lock and those of `make cluster`, `make heic` and `make hub` anew
 	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-package openvino-telemetry --no-header --upgrade --quiet --output-file requirements.lock
-	@# What the extras `cluster` and `heic` add to it.
+	@# What the extras `cluster`, `heic` and `hub` add to it.
 	printf 'msgpack>=1.1,<2\nray>=2.60,<3\ns3fs>=2024.6\n' | $(LOCK_EXTRA) requirements-cluster.lock
 	echo 'pillow-heif>=1.1,<2' | $(LOCK_EXTRA) requirements-heic.lock
+	@# TensorFlow is in requirements.lock as tensorflow-cpu; tensorflow-text is for tokenizers alone.
+	echo 'keras-hub>=0.32,<0.33' | $(LOCK_EXTRA) requirements-hub.lock \
+	  --no-emit-package tensorflow --no-emit-package tensorflow-text --no-emit-package setuptools
 
 clean: ## Remove the environment and every artifact that git and DVC do not hold
 	rm -rf $(VENV) .bench build reports/data_docs dvc_plots

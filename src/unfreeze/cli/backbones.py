@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import yaml
 from rich.console import Console
 from rich.table import Table
 
+from unfreeze import files
+from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.own_backbones import list_own_backbones
-from unfreeze.models.table import TABLE, Row, find_row
+from unfreeze.models.own_backbones import FOLDER, list_own_backbones
+from unfreeze.models.table import HUB, TABLE, Row, find_row, name_preset
 from unfreeze.runtime import console
+from unfreeze.settings.base import Pixels
 
 
 def describe(names: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -26,6 +30,34 @@ def describe(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """
     chosen = [find_row(name) for name in names or [*TABLE, *list_own_backbones()]]
     return [_describe(row) for row in console.track(chosen, "building backbones", len(chosen))]
+
+
+def add_preset(builder: str, pixels: Pixels | None = None) -> str:
+    """Write the settings of a preset of KerasHub into `conf/backbones` of the working folder.
+
+    Args:
+        builder: `hub:` and the preset's name, address or folder.
+        pixels: How it scales pixels; None reads that from the preset.
+
+    Returns:
+        The name of the backbone.
+
+    Raises:
+        UnfreezeError: The preset cannot be read or used, or there are such settings already.
+    """
+    if not builder.startswith(HUB):
+        raise UnfreezeError(f"--add {builder}: expected {HUB}PRESET, such as hub:vit_base_patch16_224_imagenet")
+    name = name_preset(builder)
+    file = FOLDER / f"{name}.yaml"
+    if file.exists():
+        raise UnfreezeError(f"{file} exists already: study.backbones=[{name}] trains it; remove it to write it again")
+    from unfreeze.models import hub
+
+    settings = hub.describe_preset(builder, pixels).model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(settings, sort_keys=False)
+    files.write_text(file, f"# Written by `unfreeze backbones --add {builder}`.\n{text}")
+    console.log.info("wrote %s: study.backbones=[%s] trains it", file, name)
+    return name
 
 
 def show(rows: list[dict[str, Any]]) -> None:

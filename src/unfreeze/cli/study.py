@@ -4,13 +4,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.records import study_report, verdict
 from unfreeze.runtime import console
+from unfreeze.settings.base import Pixels
 
 
 def add(commands: Any) -> None:
@@ -22,6 +23,12 @@ def add(commands: Any) -> None:
     table = commands.add_parser("backbones", help="print the table of backbones and their unfreeze points")
     table.add_argument("names", nargs="*", help="backbones; all of the table if none is named")
     table.add_argument("--json", action="store_true", help="print JSON")
+    table.add_argument(
+        "--add", metavar="hub:PRESET", help="write the settings of a preset of KerasHub into conf/backbones first"
+    )
+    table.add_argument(
+        "--pixels", choices=get_args(Pixels), help="with --add: how it scales pixels, where the preset does not say"
+    )
     table.set_defaults(run=_print_backbones)
     diff = commands.add_parser("split-diff", help="show which images changed their fold between two versions")
     diff.add_argument("before", nargs="?", default="HEAD", help="a git revision; HEAD if none is named")
@@ -62,7 +69,10 @@ def _print_backbones(options: argparse.Namespace) -> None:
     console.import_tensorflow()
     from unfreeze.cli import backbones
 
-    rows = backbones.describe(options.names)
+    names = [*options.names]
+    if options.add:
+        names.append(backbones.add_preset(options.add, options.pixels))
+    rows = backbones.describe(names)
     tell(options, rows, lambda: backbones.show(rows))
 
 

@@ -6,6 +6,7 @@ inside the model, built of standard Keras layers. A study may feed 1/255 all the
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from unfreeze.models.pixels import scale_pixels
@@ -146,6 +147,21 @@ class Backbone:
         if first == 0:
             return "all"
         return "none" if first == len(self.base.layers) else self.base.layers[first].name
+
+    def load_weights(self, path: Path) -> None:
+        """Load weights that were saved at the row's native size; only those of tokens depend on the size.
+
+        Args:
+            path: The `.weights.h5` file.
+        """
+        if self.row.transformer is None or self.size == self.row.native_size:
+            self.base.load_weights(path)
+            return
+        from unfreeze.models.transformer import copy_resized
+
+        native = build(self.row, self.row.native_size)
+        native.load_weights(path)
+        copy_resized(self.row.transformer, native, self.base)
 
     def build_part(self, start: int, stop: int) -> Any:
         """Return the model between two positions, in inference mode, as BatchNorm must stay.

@@ -1,7 +1,7 @@
-"""Networks without their top, from keras.applications, a function of one's own or a `.keras` file.
+"""Networks without their top, from keras.applications, KerasHub, a function of one's own or a `.keras` file.
 
 A network of one's own is refused here, by name, where a later stage could not use it: it must be a functional graph
-of Keras' own layers from one image to one feature map.
+of Keras' own layers from one image to one feature map or one row of tokens.
 """
 
 import importlib
@@ -14,6 +14,7 @@ from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models import graph
 from unfreeze.models.own_backbones import find_plugin
 from unfreeze.models.table import Row
+from unfreeze.models.transformer import build_transformer
 from unfreeze.runtime.plugins import import_file
 
 # Layers that change what pixels are scaled to.
@@ -28,7 +29,8 @@ def build_network(row: Row, size: int) -> keras.Model:
         size: Image side, pixels.
 
     Returns:
-        A functional model from (batch, size, size, 3) to (batch, height, width, channels), both float32.
+        A functional model from (batch, size, size, 3) to (batch, height, width, channels), or to (batch, tokens,
+        channels), both float32.
 
     Raises:
         UnfreezeError: The network cannot be built, or not be used as a backbone.
@@ -36,6 +38,10 @@ def build_network(row: Row, size: int) -> keras.Model:
     assert row.builder is not None
     if row.origin == "file":
         network = _resize(row, read_keras_file(row), size)
+    elif row.transformer is not None:
+        network = keep_output(row, build_transformer(row.transformer, size, name=row.name))
+    elif row.origin == "hub":
+        network = _resize(row, keep_output(row, _read_hub(row)), size)
     elif row.origin == "function":
         network = keep_output(row, _call(row, _import_function(row), size))
     else:
@@ -72,6 +78,17 @@ def read_keras_file(row: Row) -> keras.Model:
             "saved, of Keras' own layers, without Lambda and without classes of yours"
         ) from error
     return keep_output(row, model)
+
+
+def _read_hub(row: Row) -> keras.Model:
+    """Return KerasHub's network of a preset of convolutions, with random weights."""
+    from unfreeze.models import hub
+
+    network = hub.read_preset(str(row.builder), weights=False)
+    if len(network.inputs) != 1:
+        raise UnfreezeError(f"backbone {row.name}: {row.builder} takes {len(network.inputs)} inputs, expected one")
+    # Its own class lacks what a saved model needs.
+    return keras.Model(network.inputs[0], network.outputs[0], name=row.name)
 
 
 def _import_function(row: Row) -> Any:
@@ -138,14 +155,14 @@ def keep_output(row: Row, model: Any) -> keras.Model:
 
 
 def _require_features(row: Row, model: keras.Model) -> None:
-    """Refuse a network that does not make one feature map of one image."""
+    """Refuse a network that does not make one feature map, or one row of tokens, of one image."""
     inputs, outputs = ([tuple(tensor.shape[1:]) for tensor in tensors] for tensors in (model.inputs, model.outputs))
     if len(inputs) != 1 or len(inputs[0]) != 3 or inputs[0][2] != 3:
         raise UnfreezeError(f"backbone {row.name}: its inputs are {inputs}, expected one of (height, width, 3)")
-    if len(outputs) != 1 or len(outputs[0]) != 3:
+    if len(outputs) != 1 or len(outputs[0]) not in (2, 3):
         raise UnfreezeError(
-            f"backbone {row.name}: its outputs are {outputs}, expected one of (height, width, channels): give it "
-            "without its top, or name the last layer to keep as output"
+            f"backbone {row.name}: its outputs are {outputs}, expected one of (height, width, channels) or (tokens, "
+            "channels): give it without its top, or name the last layer to keep as output"
         )
 
 

@@ -1,6 +1,7 @@
 """Why a model said what it said: the places that a class was seen at, and training images that look alike to it."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ BATCH = 8
 COLOURS = "turbo"
 # How much of the hottest place the colour covers.
 OPACITY = 0.6
+# From images and class numbers to heat and what is at a position.
+Look = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Explained:
     """What a model saw in some pictures.
 
     Args:
-        heat: How much each place speaks for the class; float32, shape (images, height, width), 0 to 1 in each
-            picture, and all 0 where nothing speaks for the class.
+        heat: How much each place speaks for the class, or, of a transformer, how much attention reaches it; float32,
+            shape (images, height, width), 0 to 1 in each picture, and all 0 where nothing speaks for the class.
         activations: What the backbone gave at the position that was asked for; float32, the images first.
     """
 
@@ -36,11 +39,16 @@ class Explained:
 
 
 def explain(model: keras.Model, pixels: np.ndarray, classes: np.ndarray, *, position: int = 0) -> Explained:
-    """Return which places of a picture speak for a class, by Grad-CAM, and what the backbone gives at a position.
+    """Return which places of a picture speak for a class, and what the backbone gives at a position.
 
-    For the heat the last activations are taken that still have more than one place, and the class's score before
-    softmax or sigmoid, whose gradient stays of use where the model is sure (Selvaraju et al. 2017, "Grad-CAM: Visual
-    Explanations from Deep Networks via Gradient-based Localization").
+    The heat is Grad-CAM: the last activations are taken that still have more than one place, and the class's score
+    before softmax or sigmoid, whose gradient stays of use where the model is sure (Selvaraju et al. 2017, "Grad-CAM:
+    Visual Explanations from Deep Networks via Gradient-based Localization").
+
+    A transformer mixes all places in each block, so that its last tokens stand for no place of their own. There the
+    attention of all blocks is multiplied, half of it for the path that skips it (Abnar and Zuidema 2020, "Quantifying
+    Attention Flow in Transformers"): from the tokens that the head reads back to the patches. It says where the
+    network looked, whatever the class; each picture's least patch counts as 0.
 
     Args:
         model: A whole model as it is saved: pixels, their scaling, the nested backbone, the nested head.
@@ -64,21 +72,17 @@ class Explainer:
     """
 
     def __init__(self, model: keras.Model, *, position: int = 0) -> None:
-        before, after = _split(model, position)
         size = model.input.shape[1:3]
+        attends = graph.list_attention(_take_apart(model)[1])
+        look, shape = _trace_attention(model, position) if attends else _trace_gradient(model, position)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
-        def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            activations, at_position = before(batch, training=False)
-            with tf.GradientTape() as tape:
-                tape.watch(activations)
-                scores = tf.gather(after(activations, training=False), numbers, axis=1, batch_dims=1)
-            weights = tf.reduce_mean(tape.gradient(scores, activations), axis=(1, 2), keepdims=True)
-            heat = tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1, keepdims=True))
+        def look_at(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            heat, at_position = look(batch, numbers)
             return tf.image.resize(heat, size)[..., 0], at_position
 
-        self._look = look
-        self._nothing = tuple(np.zeros((0, *shape), "float32") for shape in (size, before.output[1].shape[1:]))
+        self._look = look_at
+        self._nothing = tuple(np.zeros((0, *shape), "float32") for shape in (size, shape))
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> Explained:
         """Return the heat and the activations of some pictures, as `explain` does."""
@@ -124,6 +128,48 @@ def find_nearest(features: np.ndarray, queries: np.ndarray, *, count: int = 3) -
     neighbours = NearestNeighbors(n_neighbors=min(count, len(features)), metric="cosine").fit(features)
     distances, indices = neighbours.kneighbors(queries)
     return indices, distances
+
+
+def _trace_gradient(model: keras.Model, position: int) -> tuple[Look, tuple[int, ...]]:
+    """Return Grad-CAM, of shape (images, height, width, 1), and the shape of what is at a position."""
+    before, after = _split(model, position)
+
+    def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        activations, at_position = before(batch, training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(activations)
+            scores = tf.gather(after(activations, training=False), numbers, axis=1, batch_dims=1)
+        weights = tf.reduce_mean(tape.gradient(scores, activations), axis=(1, 2), keepdims=True)
+        return tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1, keepdims=True)), at_position
+
+    return look, tuple(before.output[1].shape[1:])
+
+
+def _trace_attention(model: keras.Model, position: int) -> tuple[Look, tuple[int, ...]]:
+    """Return attention rollout, of shape (images, height, width, 1), and the shape of what is at a position."""
+    scaled, backbone, head = _take_apart(model)
+    attending = graph.list_attention(backbone)
+    asked = [tensor for _, tensors in attending for tensor in tensors]
+    given = keras.Model(backbone.input, [*asked, backbone.operations[position].output])(scaled, training=False)
+    looked = keras.Model(model.input, given[:-1] + [given[-1] if position else scaled])
+    # The grid of patches, behind whose tokens none follow.
+    height, width = [one.output.shape[1:3] for one in backbone.operations if len(one.output.shape) == 4][-1]
+    takes_first = isinstance(head.operations[1], keras.layers.Cropping1D)
+
+    def look(batch: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        *tensors, at_position = looked(batch, training=False)
+        rollout = tf.eye(tensors[0].shape[1])[None]
+        for layer, called_with in attending:
+            given, tensors = tensors[: len(called_with)], tensors[len(called_with) :]
+            _, scores = layer(*given, return_attention_scores=True, training=False)
+            # Each row adds up to 1, and so do those of the product.
+            rollout = (tf.reduce_mean(scores, axis=1) @ rollout + rollout) / 2
+        reached = rollout[:, 0] if takes_first else tf.reduce_mean(rollout, axis=1)
+        of_patches = reached[:, -height * width :]
+        heat = of_patches - tf.reduce_min(of_patches, axis=1, keepdims=True)
+        return tf.reshape(heat, (-1, height, width, 1)), at_position
+
+    return look, tuple(looked.output[-1].shape[1:])
 
 
 def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]:

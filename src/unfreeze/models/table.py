@@ -1,5 +1,6 @@
 """The table of backbones."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -7,11 +8,15 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.models.own_backbones import list_own_backbones, read_own_backbone
 from unfreeze.models.pixels import detect_pixels
 from unfreeze.runtime import console
+from unfreeze.settings.backbones import OwnBackbone, Transformer
 from unfreeze.settings.base import Pixels
 from unfreeze.settings.sources import WeightsSource
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
 
+# Tokens are averaged as places are.
 POOLED_HEAD: tuple[HeadLayer, ...] = ("global_average_pooling", DropoutSpec(dropout=0.2))
+TOKEN_HEAD: tuple[HeadLayer, ...] = ("class_token", DropoutSpec(dropout=0.2))
+HUB = "hub:"
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Row:
     Args:
         name: The name used in params.yaml and in file names.
         builder: Name of the function in keras.applications, or None for the CNN from scratch. Of a backbone of
-            one's own also `module:function` or the path of a `.keras` file.
+            one's own also `module:function`, the path of a `.keras` file or `hub:PRESET`.
         pixels: What the network expects: `inside` (0..255, it scales itself), `tf` (-1..1), `caffe` (BGR
             without the mean), `torch` (RGB, mean and deviation removed) or `unit` (0..1).
         smallest_size: Smallest image side, pixels.
@@ -31,6 +36,8 @@ class Row:
         output: Last layer that is kept of a network of one's own, or the nested network to take; None keeps all.
         blocks: First layers of the blocks, from the bottom up; empty finds them in the graph.
         is_own: Whether it comes from `conf/backbones`.
+        patch: Image sides must be multiples of it; None for any side.
+        transformer: The network, if it is a vision transformer of KerasHub.
     """
 
     name: str
@@ -43,12 +50,16 @@ class Row:
     output: str | None = None
     blocks: tuple[str, ...] = ()
     is_own: bool = False
+    patch: int | None = None
+    transformer: Transformer | None = None
 
     @property
-    def origin(self) -> Literal["scratch", "applications", "function", "file"]:
-        """What builds the network: this package, keras.applications, a function of one's own or a `.keras` file."""
+    def origin(self) -> Literal["scratch", "applications", "function", "file", "hub"]:
+        """What builds the network: this package, keras.applications, one's own function or file, or KerasHub."""
         if self.builder is None:
             return "scratch"
+        if self.builder.startswith(HUB):
+            return "hub"
         if self.builder.endswith(".keras"):
             return "file"
         return "function" if ":" in self.builder else "applications"
@@ -94,9 +105,37 @@ def find_row(name: str) -> Row:
     if own is not None and name in TABLE:
         raise UnfreezeError(f"backbone {name} is in the table already: give conf/backbones/{name}.yaml another name")
     if own is not None:
-        fields = {key: value for key, value in own if key != "sha256" and value is not None}
-        return Row(name, **fields, is_own=True)
+        return _make_own(name, own)
+    if name.startswith(HUB):
+        raise UnfreezeError(
+            f"backbone {name!r}: give the preset a name and settings first, "
+            f"`unfreeze backbones --add {name}` writes conf/backbones/{name_preset(name)}.yaml; "
+            f"then study.backbones=[{name_preset(name)}]"
+        )
     return TABLE[name] if name in TABLE else _find_builder(name)
+
+
+def name_preset(builder: str) -> str:
+    """Return the name that a preset of KerasHub has as a backbone.
+
+    Args:
+        builder: Such as `hub:vit_base_patch16_224_imagenet`, or `hub:` and an address or a folder.
+
+    >>> name_preset("hub:hf://somebody/dinov2-small")
+    'dinov2_small'
+    """
+    return re.sub(r"\W+", "_", builder.removeprefix(HUB).rstrip("/").rpartition("/")[2])
+
+
+def _make_own(name: str, own: OwnBackbone) -> Row:
+    """Return the row of a backbone in `conf/backbones`; the settings of a transformer tell blocks, patch and head."""
+    fields = {key: value for key, value in own if key != "sha256" and value is not None}
+    if own.transformer is not None:
+        fields["patch"] = own.transformer.patch
+        fields["blocks"] = own.blocks or ("patches", *(f"block{n + 1}_norm1" for n in range(own.transformer.depth)))
+        if own.head is None and own.transformer.class_token:
+            fields["head"] = TOKEN_HEAD
+    return Row(name, **fields, is_own=True)
 
 
 def _find_builder(name: str) -> Row:
@@ -125,15 +164,22 @@ def _find_builder(name: str) -> Row:
 
 
 def check_size(row: Row, size: int) -> None:
-    """Refuse images that are too small for a backbone.
+    """Refuse images that are too small for a backbone, or that its patches do not cover exactly.
 
     Raises:
-        UnfreezeError: The side is under the row's smallest.
+        UnfreezeError: The side is under the row's smallest, or no multiple of its patch.
     """
     if size < row.smallest_size:
         raise UnfreezeError(
             f"preprocess.image_size {size} is under {row.name}'s smallest, {row.smallest_size}: "
             f"set preprocess.image_size={row.smallest_size} or more (it was trained on {row.native_size})"
+        )
+    if row.patch is not None and size % row.patch:
+        below = size // row.patch * row.patch
+        sides = [side for side in (below, below + row.patch) if side >= row.smallest_size]
+        raise UnfreezeError(
+            f"preprocess.image_size {size} is no multiple of {row.patch}, the side of {row.name}'s patches: set "
+            f"preprocess.image_size={' or '.join(map(str, sides))} (it was trained on {row.native_size})"
         )
 
 

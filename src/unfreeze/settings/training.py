@@ -87,7 +87,9 @@ class DropoutSpec(Section):
     dropout: float = Field(ge=0, lt=1)
 
 
-HeadLayer = Literal["global_average_pooling", "flatten", "batch_normalization"] | DenseSpec | DropoutSpec
+HeadLayer = (
+    Literal["global_average_pooling", "class_token", "flatten", "batch_normalization"] | DenseSpec | DropoutSpec
+)
 
 
 class Head(Section):

@@ -137,7 +137,7 @@ def prepare(settings: Settings, paths: Paths, network: Backbone, position: int |
     from unfreeze.models.engine import make_pixel_engine
 
     backbone = network.row.name
-    network.base.load_weights(paths.weights(backbone))
+    network.load_weights(paths.weights(backbone))
     images = store.describe(paths.images)
     folds = files.read_csv(paths.split)
     train = Views(paths.images, images.find_rows(folds, "train"), settings.augment, settings.seed)

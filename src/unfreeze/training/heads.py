@@ -14,23 +14,24 @@ def build_head(layers: Sequence[HeadLayer], *, features: tuple[int, ...], classe
 
     Args:
         layers: Layers between the backbone and the last dense layer, in order.
-        features: Shape of the backbone's output without the batch: (height, width, channels).
+        features: Shape of the backbone's output without the batch: (height, width, channels) or (tokens, channels).
         classes: Number of classes, at least 2.
         output: `softmax`, or `sigmoid` for two classes: one unit, the probability of the second class.
 
     Returns:
-        A functional model from (batch, height, width, channels) float32 to (batch, classes) float32
-        probabilities, of standard Keras layers only.
+        A functional model from the batch of features, float32, to (batch, classes) float32 probabilities, of
+        standard Keras layers only.
 
     Raises:
-        UnfreezeError: `sigmoid` with more than two classes, or layers whose output is not a vector.
+        UnfreezeError: `sigmoid` with more than two classes, the class token of features that are no tokens, or layers
+            whose output is not a vector.
     """
     if output == "sigmoid" and classes != 2:
         raise UnfreezeError(f"head.output sigmoid is for 2 classes, the data has {classes}: use head.output=softmax")
     inputs = keras.Input(features, name="features")
     x = inputs
     for spec in layers:
-        x = _build_layer(spec)(x)
+        x = _add_layer(spec, x)
     if len(x.shape) != 2:
         raise UnfreezeError(
             f"head.layers end in shape {tuple(x.shape[1:])}, expected a vector: add global_average_pooling or flatten"
@@ -94,15 +95,24 @@ def require_dropout(head: keras.Model, rate: float) -> None:
         )
 
 
-def _build_layer(spec: HeadLayer) -> keras.layers.Layer:
+def _add_layer(spec: HeadLayer, x: keras.KerasTensor) -> keras.KerasTensor:
     match spec:
+        case "global_average_pooling" if len(x.shape) == 3:
+            return keras.layers.GlobalAveragePooling1D()(x)
         case "global_average_pooling":
-            return keras.layers.GlobalAveragePooling2D()
+            return keras.layers.GlobalAveragePooling2D()(x)
+        case "class_token":
+            if len(x.shape) != 3:
+                raise UnfreezeError(
+                    f"head.layers: class_token of features of shape {tuple(x.shape[1:])}, which are no tokens: take "
+                    "global_average_pooling"
+                )
+            return keras.layers.Flatten()(keras.layers.Cropping1D((0, x.shape[1] - 1))(x))
         case "flatten":
-            return keras.layers.Flatten()
+            return keras.layers.Flatten()(x)
         case "batch_normalization":
-            return keras.layers.BatchNormalization()
+            return keras.layers.BatchNormalization()(x)
         case DenseSpec(dense=units):
-            return keras.layers.Dense(units, activation="relu")
+            return keras.layers.Dense(units, activation="relu")(x)
         case DropoutSpec(dropout=rate):
-            return keras.layers.Dropout(rate)
+            return keras.layers.Dropout(rate)(x)

@@ -1,5 +1,6 @@
 """Training on cached activations: first the head, then the head with the unfrozen layers."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
@@ -35,7 +36,12 @@ from unfreeze.training.history import CURVES
 from unfreeze.training.optimizers import build_optimizer
 
 # Layers at the start of a head without weights: they run once, with the backbone.
-FIXED_LAYERS = (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
+FIXED_LAYERS = (
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.Cropping1D,
+    keras.layers.Flatten,
+)
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
@@ -137,7 +143,7 @@ class Transfer:
         with devices.use_all():
             images = store.describe(paths.images)
             backbone = Backbone(find_row(name), images.size, settings.pixels)
-            backbone.base.load_weights(paths.weights(name))
+            backbone.load_weights(paths.weights(name))
             layers = settings.head.layers.get(name)
             head = build_head(
                 backbone.row.head if layers == "auto" else layers,
@@ -182,7 +188,8 @@ class Transfer:
     def train_head(self, phase: Phase) -> Result:
         """Train the head alone, on features that are computed once."""
         self._change_dropout(phase)
-        fixed = 1 if isinstance(self.head.operations[1], FIXED_LAYERS) else 0
+        first = itertools.takewhile(lambda layer: isinstance(layer, FIXED_LAYERS), self.head.operations[1:])
+        fixed = len(list(first))
         cached, end = self.activations.cached, self.backbone.end
         part = self.backbone.build_part(cached.position, end)
         if fixed:

@@ -1,5 +1,6 @@
 """ONNX."""
 
+import functools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ def write(material: Material, folder: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         network = material.network()
         inline_statistics(network)
+        teach_erfc()
         # tf2onnx's own from_keras fails on models of Keras 3.
         network.export(folder / ARTEFACT, format="onnx", verbose=False)
 
@@ -35,6 +37,24 @@ def inline_statistics(network: Any) -> None:
     for layer in _list_layers(network):
         if isinstance(layer, keras.layers.Normalization):
             layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+
+
+@functools.cache
+def teach_erfc() -> None:
+    """Teach tf2onnx the operation Erfc, of which TensorFlow makes GELU: it is 1 - Erf."""
+    import numpy as np
+    from tf2onnx import utils
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")  # type: ignore[untyped-decorator, unused-ignore]
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
+            shapes, types, (given,), outputs = node.output_shapes, node.output_dtypes, node.input, node.output
+            ctx.remove_node(node.name)
+            one = ctx.make_const(utils.make_name("one"), np.array(1, utils.map_onnx_to_numpy_type(types[0])))
+            erf = ctx.make_node("Erf", [given])
+            ctx.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, shapes=shapes, dtypes=types)
 
 
 def _list_layers(network: Any) -> Iterator[Any]:
