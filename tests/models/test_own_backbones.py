@@ -188,7 +188,8 @@ def test_an_unknown_name_names_the_own_ones_too(folder: Path) -> None:
         ),
         (
             "import keras\ndef build(size): return keras.applications.MobileNetV2(weights=None)",
-            r"its outputs are \[\(1000,\)\], expected one of \(height, width, channels\): give it without its top",
+            r"its outputs are \[\(1000,\)\], expected one of \(height, width, channels\) or \(tokens, "
+            r"channels\): give it without its top",
         ),
         (BUILDER.replace("(size, size, 3)", "(20, 20, 3)"), r"images of side 32 and takes \(20, 20, 3\)"),
         (
@@ -271,8 +272,9 @@ def test_only_what_decides_the_network_counts(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
-    made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs]", "study.baseline=mine",
-                                "+weights.mine=random", "unfreeze.candidates.default=[auto]",
+    made = checkout_with_images(tmp_path, 24, "study.backbones=[mine,theirs,tokens]",
+                                "study.baseline=mine", "+weights.mine=random", "+weights.tokens=random",
+                                "unfreeze.candidates.default=[auto]",
                                 # tests/stages/test_search.py searches over a backbone of one's own.
                                 "search.enabled.default=false",
                                 "checks.one_class.level=warning", "checks.below_majority.level=warning")  # fmt: skip
@@ -280,8 +282,11 @@ def test_the_pipeline_trains_backbones_of_ones_own(tmp_path: Path) -> None:
     describe(made.root, "mine", blocks=["middle", "high"])
     trained_classifier().save(made.root / "conf/backbones/theirs.keras")
     describe(made.root, "theirs", builder="conf/backbones/theirs.keras", output="features", native_size=24)
+    # A vision transformer, trained at another side than that of its embeddings of positions.
+    vit = {"family": "vit", "patch": 8, "width": 16, "depth": 2, "heads": 2, "mlp": 24}
+    describe(made.root, "tokens", builder="hub:small", smallest_size=8, native_size=48, transformer=vit)
     made.run("dvc", "repro", "evaluate")
-    assert all((made.root / f"metrics/evaluate/{name}.json").exists() for name in ("mine", "theirs"))
+    assert all((made.root / f"metrics/evaluate/{name}.json").exists() for name in ("mine", "theirs", "tokens"))
     records = {name: files.read_json(made.paths.weights_record(name)) for name in ("mine", "theirs")}
     assert records["theirs"]["source"] == "file theirs.keras"
     assert (records["mine"]["pretrained"], records["theirs"]["pretrained"]) == (False, True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unfreeze.serving.export.registry import Format, Material, register
 
 ARTEFACT = "model.onnx"
@@ -16,11 +18,32 @@ def write(material: Material, folder: Path) -> None:
     with warnings.catch_warnings():
         # Keras looks for numpy.object, which NumPy announces for a later version.
         warnings.simplefilter("ignore", FutureWarning)
-        network = material.network()
+        network = replace_groups(material.network())
         inline_statistics(network)
         teach_erfc()
         # tf2onnx's own from_keras fails on models of Keras 3.
         network.export(folder / ARTEFACT, format="onnx", verbose=False)
+
+
+def replace_groups(network: Any) -> Any:
+    """Return a network without convolutions that have a group for each channel: Keras compiles them by XLA.
+
+    tf2onnx knows no calls of what XLA has compiled.
+
+    Args:
+        network: A Keras model.
+
+    Returns:
+        The same model if it has none, else one with the same weights and, but for rounding, the same answers.
+    """
+    from unfreeze.training import convolutions
+
+    if not any(convolutions.is_of_each_channel(layer) for layer in _list_layers(network)):
+        return network
+    replaced = convolutions.replace_convolutions(network)
+    # Keras exports what was called at least once.
+    replaced.predict_on_batch(np.zeros((1, *network.input.shape[1:]), network.input.dtype))
+    return replaced
 
 
 def inline_statistics(network: Any) -> None:
@@ -32,7 +55,6 @@ def inline_statistics(network: Any) -> None:
         network: A Keras model; its answers stay the same.
     """
     import keras
-    import numpy as np
 
     for layer in _list_layers(network):
         if isinstance(layer, keras.layers.Normalization):
@@ -42,7 +64,6 @@ def inline_statistics(network: Any) -> None:
 @functools.cache
 def teach_erfc() -> None:
     """Teach tf2onnx the operation Erfc, of which TensorFlow makes GELU: it is 1 - Erf."""
-    import numpy as np
     from tf2onnx import utils
     from tf2onnx.handler import tf_op
 
