@@ -74,8 +74,6 @@ def describe_preset(builder: str, pixels: Pixels | None = None) -> OwnBackbone:
     """
     network = read_preset(builder, weights=False)
     spec, side = describe_network(network, builder)
-    if spec is None and len(network.outputs) != 1:
-        raise _refuse(network, builder)
     return OwnBackbone(
         builder=builder,
         pixels=pixels or _read_pixels(builder),
@@ -93,13 +91,15 @@ def describe_network(network: keras.Model, builder: str) -> tuple[Transformer | 
         builder: Whose it is, for errors.
 
     Raises:
-        UnfreezeError: It is a transformer of a family that is not known here.
+        UnfreezeError: It is neither a transformer of these families nor convolutions with one feature map.
     """
     family = FAMILIES.get(type(network).__name__)
     config = network.get_config()
     side = config.get("image_shape", (None,))[0] or 224
     if family is None:
-        if len(network.outputs) == 1 and len(network.outputs[0].shape) != 4:
+        is_map = len(network.outputs) == 1 and len(network.outputs[0].shape) == 4
+        # What KerasHub's own layers compute is not in a saved model.
+        if not is_map or not all(type(layer).__module__.startswith("keras.") for layer in network.layers):
             raise _refuse(network, builder)
         return None, side
     patch = config["patch_size"]
