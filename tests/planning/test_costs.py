@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
-from tests.planning.studies import changed, job
-from unfreeze.planning.costs import FORMULAS, Cost, estimate
-from unfreeze.planning.jobs import OF_BACKBONE
+from tests.planning.studies import NETWORK, SETTINGS, changed, job
+from unfreeze.planning.costs import FORMULAS, SECONDS_PER_TRAINED_MAC, SECONDS_PER_TRAINED_VALUE, Cost, estimate
+from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_job
 from unfreeze.planning.machine import Speed
 
 
@@ -31,6 +31,22 @@ def test_a_full_disk_moves_the_cut_to_a_smaller_tensor_or_stores_nothing() -> No
     assert none.training is not None and not none.training.stored
     assert estimate(none).disk_mb == 0
     assert seconds("finetune", free_mb=1.0) > 2 * seconds("finetune")
+
+
+def test_frozen_layers_that_are_trained_through_take_time_in_each_epoch_and_no_room() -> None:
+    def low(macs: int) -> Job:
+        cuts = [cut.model_copy(update={"macs": macs}) if cut.name == "late" else cut for cut in NETWORK.cuts]
+        network = NETWORK.model_copy(update={"cuts": tuple(cuts), "candidates": (8,), "point": 8})
+        scale = Scale(images=2000, raw_mb=100.0, backbones=1, seeds=0)
+        return describe_job("finetune", "a", SETTINGS, scale, network)
+
+    # A byte takes 100 multiply-adds behind the cut, or nearly.
+    stored, through = estimate(low(10_000_000)), estimate(low(9_999_999))
+    assert through.scratch_mb == stored.scratch_mb == 0
+    # 1,600 images, 4 epochs, forward alone.
+    assert through.arithmetic - stored.arithmetic == pytest.approx(
+        1600 * 4 / 3 * (10**7 * SECONDS_PER_TRAINED_MAC + 15e6 * SECONDS_PER_TRAINED_VALUE), rel=0.05
+    )
 
 
 def test_images_take_three_bytes_a_pixel() -> None:

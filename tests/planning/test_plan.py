@@ -8,6 +8,7 @@ from unfreeze.planning.changes import Outlook, Reason
 from unfreeze.planning.forecast import Past
 from unfreeze.planning.jobs import Scale, describe_job
 from unfreeze.planning.machine import Room, Speed
+from unfreeze.planning.networks import Network
 from unfreeze.planning.plan import Plan, Study, make_plan
 
 PLENTY = Room(disk_gb=1000.0, memory_gb=100.0)
@@ -23,6 +24,7 @@ def plan(
     settings: dict[str, Any] = SETTINGS,
     pasts: tuple[Past, ...] = (),
     slowness: tuple[str, ...] = (),
+    network: Network = NETWORK,
 ) -> Plan:
     outlooks = [
         Outlook(
@@ -32,7 +34,7 @@ def plan(
         )
         for name in NAMES
     ]
-    return make_plan(outlooks, Study(settings, scale, {"a": NETWORK}), pasts, Speed(), room, slowness=slowness)
+    return make_plan(outlooks, Study(settings, scale, {"a": network}), pasts, Speed(), room, slowness=slowness)
 
 
 def test_sums_are_those_of_the_stages_that_run() -> None:
@@ -77,7 +79,7 @@ def test_activations_past_the_limit_are_told_with_what_they_cost_and_what_to_set
     (line,) = plan(settings=tight).does_not_fit
     assert line == (
         "activations of a behind late take 0.2 GB, extract.max_gb is 0.06: they are computed in every epoch, about "
-        "2 min longer. To store them set extract.max_gb=1, or train on a sample of whole groups with the same share "
+        "3 min longer. To store them set extract.max_gb=1, or train on a sample of whole groups with the same share "
         "of each class: split.train=0.09 split.calibration=0.51"
     )
     # What is offered fits: 180 + 400 rows.
@@ -90,7 +92,7 @@ def test_the_price_of_activations_that_are_not_stored_follows_epochs_and_earlier
     # 1,600 rows of 2 G multiply-accumulates take 18 s: four more epochs are 73 s.
     tuned = {"default": {**PHASE, "epochs": 8}}
     longer = changed(extract={"max_gb": 0.06}, train={"finetune": tuned})
-    assert "about 3 min longer" in plan(settings=longer).does_not_fit[0]
+    assert "about 4 min longer" in plan(settings=longer).does_not_fit[0]
     tight = changed(extract={"max_gb": 0.06})
     job = describe_job("finetune", "a", tight, SCALE, NETWORK)
     whole = plan(settings=tight).stages[2]
@@ -98,6 +100,24 @@ def test_the_price_of_activations_that_are_not_stored_follows_epochs_and_earlier
     slow = Past("a", job, seconds=10 * whole.seconds, peak_mb=1000.0)
     # Of the 2 minutes 92 s are of fine-tuning.
     assert "about 16 min longer" in plan(settings=tight, pasts=(slow,)).does_not_fit[0]
+
+
+def test_the_plan_says_whether_activations_are_stored_and_why() -> None:
+    (stored,) = plan().choices
+    assert stored == (
+        "a: activations behind late are stored, 100 kB an image, 0.2 GB: no epoch repeats their 2,000.0 million "
+        "multiply-adds an image, 20,000 a byte"
+    )
+    assert plan(kept=("extract@a",)).choices == ()
+    cuts = [cut.model_copy(update={"macs": 5_000_000}) if cut.name == "late" else cut for cut in NETWORK.cuts]
+    low = plan(network=NETWORK.model_copy(update={"cuts": tuple(cuts)}))
+    assert low.choices == (
+        "a: training begins at the pixels: activations behind late would take 100 kB an image for 5.0 million "
+        "multiply-adds, 50 a byte; below 100 a step computes them sooner than it reads them",
+    )
+    # Pixels are stored in place of them, with DVC's copy, and nothing is moved for want of room.
+    assert low.stages[1].disk_mb == 2 * 1600 * 76_800 / 1e6
+    assert low.does_not_fit == ()
 
 
 def test_before_the_images_are_known_so_is_no_time() -> None:

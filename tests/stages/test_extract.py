@@ -9,9 +9,17 @@ import pytest
 import yaml
 
 from tests import small_network
+from tests.cluster.divided_stages import BACKBONE, ROWS, prepare
 from tests.conftest import Checkout, checkout_with_images
 from unfreeze import files
+from unfreeze.cluster.local import Local
+from unfreeze.cluster.storage import Storage
 from unfreeze.features import cache
+from unfreeze.planning import networks
+from unfreeze.planning.jobs import Scale, describe_choice, describe_job
+from unfreeze.settings.stage_settings import select
+from unfreeze.settings.training import Unfreeze
+from unfreeze.stages import extract
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +252,28 @@ def test_without_room_less_is_stored_and_training_goes_on(
     assert not extracted.paths.derived_features("small").exists()
     extracted.paths.model("small").unlink()
     extracted.run("dvc", "repro", "extract")
+
+
+@pytest.mark.parametrize(
+    ("point", "position", "said"),
+    [("block_2_expand", 17, "are stored"), ("block_1_expand", 0, "training begins at the pixels")],
+)
+def test_a_low_cut_begins_at_the_pixels_as_the_plan_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, point: str, position: int, said: str
+) -> None:
+    paths, params = prepare(tmp_path)
+    unfreeze = {**params.unfreeze.model_dump(), "point": {"default": point}}
+    params = params.model_copy(update={"unfreeze": Unfreeze.model_validate(unfreeze)})
+    settings = select(params, extract.Settings)
+    network = extract.build_network(settings, paths, BACKBONE)
+    with caplog.at_level("INFO", "unfreeze"):
+        extract.store_activations(settings, paths, network, Local(params.cluster, Storage(str(tmp_path))))
+    plan = cache.read(paths.features(BACKBONE), {}).plan
+    assert (plan.position, plan.stored) == (position, True)
+    described = networks.describe(networks.wish(BACKBONE, 32, params.unfreeze, None))
+    scale = Scale(images=ROWS, raw_mb=1, backbones=1, seeds=0)
+    job = describe_job("extract", BACKBONE, params.model_dump(mode="json"), scale, described)
+    sentence = describe_choice(BACKBONE, job)
+    assert sentence is not None and said in sentence
+    assert sentence in caplog.text
+    assert job.training is not None and job.training.cached.position == position

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import SETTINGS
 from unfreeze.features.cache import Rows
 from unfreeze.images import store
 from unfreeze.images.augment import Views
@@ -135,33 +136,74 @@ def test_mixed_pixels_are_whole_numbers(tmp_path: Path) -> None:
     assert np.allclose(weights, 1)
 
 
-def test_computed_rows_are_what_stored_ones_would_be(tmp_path: Path, make_images: Callable[..., Path]) -> None:
+@pytest.fixture
+def views(tmp_path: Path, make_images: Callable[..., Path]) -> Views:
+    """Return two views each of five images, the second turned."""
     root = make_images(tmp_path / "images", images=6)
     ids = [f"red/{number:03}.png" for number in range(6)]
     store.write(tmp_path / "images.h5", root, ids, ["red"] * 6, size=32, max_pixels=10**6, manifest_sha256="")
-    network = Backbone(find_row("mobilenetv2"), 32)
-    part = network.build_part(0, network.find_cut("block_16_expand"))
-    labels = np.array([0, 1, 0, 1, 0])
-    views = Views(tmp_path / "images.h5", np.array([0, 1, 2, 3, 5]), None, 0)
-    source = feed.Computed(views, Engine(part, batch_size=2), labels, np.ones(len(labels)))
-    (pixels,) = views.iterate_batches(8)
-    expected = part.predict_on_batch(pixels)
+    augment = SETTINGS.augment.model_copy(update={"views": 2, "rotation": 20})
+    return Views(tmp_path / "images.h5", np.array([0, 1, 2, 3, 5]), augment, 0)
 
-    (rows, found, weights), *rest = feed.read_in_order(source, 5, CLASS_WEIGHTS).as_numpy_iterator()
-    assert not rest
-    np.testing.assert_allclose(rows, expected, atol=1e-4)
-    assert found.argmax(axis=1).tolist() == labels.tolist()
-    assert weights.tolist() == [1, 3, 1, 3, 1]
 
-    shuffled = feed.read_shuffled(source, 3, CLASS_WEIGHTS, 0)
-    assert len(shuffled) == 2
-    epochs = [list(shuffled.as_numpy_iterator()) for _ in range(2)]
-    orders = []
-    for epoch in epochs:
-        assert [len(rows) for rows, _, _ in epoch] == [3, 2]
-        rows, found = (np.concatenate([batch[part] for batch in epoch]) for part in (0, 1))
-        order = [int(np.abs(expected - row).sum(axis=(1, 2, 3)).argmin()) for row in rows]
-        assert found.argmax(axis=1).tolist() == labels[order].tolist()
-        assert sorted(order) == [0, 1, 2, 3, 4]
-        orders.append(order)
-    assert orders[0] != orders[1]
+@pytest.fixture(scope="module")
+def network() -> Backbone:
+    """Return a small random network."""
+    return Backbone(find_row("mobilenetv2"), 32)
+
+
+@pytest.fixture
+def computed(views: Views, network: Backbone) -> feed.Computed:
+    """Return rows in front of the second block, computed from those of the first layers, and these from pixels."""
+    early, late = (network.find_cut(name) for name in ("expanded_conv_depthwise", "block_1_expand"))
+    labels, weights = np.tile([0, 1, 0, 1, 0], 2), np.tile([1.0, 2.0, 1.0, 3.0, 1.0], 2)
+    rows: Views | feed.Computed = views
+    for start, stop in ((0, early), (early, late)):
+        engine = Engine(network.build_part(start, stop), batch_size=2)
+        rows = feed.Computed(rows, engine, labels, weights, "float16")
+    assert isinstance(rows, feed.Computed)
+    return rows
+
+
+def store_computed(path: Path, rows: feed.Computed) -> Rows:
+    """Write rows to a file."""
+    values = np.concatenate(list(rows.iterate_batches(8)))
+    path.write_bytes(values.tobytes())
+    return Rows(RowFiles((Piece(path, 0, len(rows)),), rows.row_shape, values.dtype), rows.labels, rows.weights)
+
+
+def test_computed_rows_are_those_of_the_network(computed: feed.Computed, views: Views, network: Backbone) -> None:
+    part = network.build_part(0, network.find_cut("block_1_expand"))
+    expected = part.predict(np.concatenate(list(views.iterate_batches(8))), verbose=0)
+    batches = list(feed.read_in_order(computed, 4, CLASS_WEIGHTS).as_numpy_iterator())
+    assert [len(rows) for rows, _, _ in batches] == [4, 4, 2]
+    allowed = 1e-3 * np.abs(expected).max()
+    np.testing.assert_allclose(np.concatenate([rows for rows, _, _ in batches]), expected, atol=allowed)
+    assert np.concatenate([labels.argmax(axis=1) for _, labels, _ in batches]).tolist() == [0, 1, 0, 1, 0] * 2
+
+
+@pytest.mark.parametrize("shuffled_bytes", [feed.SHUFFLED_BYTES, 0], ids=["as a whole", "in runs"])
+@pytest.mark.parametrize("run", [feed.RUN, 3])
+def test_computed_rows_have_the_bits_and_the_orders_of_stored_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: feed.Computed, shuffled_bytes: int, run: int
+) -> None:
+    monkeypatch.setattr(feed, "SHUFFLED_BYTES", shuffled_bytes)
+    monkeypatch.setattr(feed, "RUN", run)
+    monkeypatch.setattr(feed, "RUNS_AT_ONCE", 2)
+    kept = store_computed(tmp_path / "rows", computed)
+    partly = store_computed(tmp_path / "early", computed.origin)
+    for ways in (
+        [kept, computed, replace(computed, origin=partly)],
+        [feed.take_first_views(rows, 1, stored=2) for rows in (kept, computed, replace(computed, origin=partly))],
+    ):
+        epochs = [
+            [
+                tuple(part.tobytes() for part in batch)
+                for dataset in (feed.read_in_order(rows, 4, CLASS_WEIGHTS), shuffled, shuffled)
+                for batch in dataset.as_numpy_iterator()
+            ]
+            for rows in ways
+            for shuffled in [feed.read_shuffled(rows, 3, CLASS_WEIGHTS, 7, label_smoothing=0.1)]
+        ]
+        assert epochs[0] == epochs[1] == epochs[2]
+        assert len(set(epochs[0])) == len(epochs[0])

@@ -17,7 +17,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.plan import Fold, Plan
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import use_precision
+from unfreeze.models.engine import make_engine, use_precision
 from unfreeze.models.table import find_row
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
@@ -77,8 +77,12 @@ def make_transfer(
     with h5py.File(folder / "images.h5", "w") as images:
         images["images"] = pixels
     cut = network.find_cut(position_of)
+    settings = SETTINGS.model_copy(
+        update={"extract": SETTINGS.extract.model_copy(update={"max_gb": max_gb, "batch_size": 4})}
+    )
     if cut and cut not in CACHED:
-        CACHED[cut] = network.build_part(0, cut).predict(pixels, verbose=0)
+        engine = make_engine(network.build_part(0, cut), settings.extract)
+        CACHED[cut] = np.concatenate(list(engine.run(np.split(pixels, 12))))
     cached = CACHED[cut] if cut else pixels
     plan = Plan(
         position=cut,
@@ -88,9 +92,7 @@ def make_transfer(
         val=Fold(np.arange(32, 48), labels[32:], np.ones(16)),
         classes=classes,
         determined_by={},
-        settings=SETTINGS.model_copy(
-            update={"extract": SETTINGS.extract.model_copy(update={"max_gb": max_gb, "batch_size": 4})}
-        ),
+        settings=settings,
         stored=stored,
     )
     with cache.open_writer(folder / "features.h5", plan) as writer:
@@ -251,28 +253,42 @@ def test_a_tuned_backbone_is_not_tuned_again_unless_it_is_restored(transfer: Mak
         made.fine_tune("none", PHASE)
 
 
-def test_without_room_for_deeper_activations_the_layers_between_run_in_every_epoch(
-    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
-) -> None:
-    roomy, tight = transfer("block_15_expand"), transfer("block_15_expand", max_gb=1e-9)
-    with caplog.at_level("WARNING", "unfreeze"):
-        assert (
-            tight.activations.find_rows(tight.backbone.find_cut("block_16_expand")).position
-            == tight.features.plan.position
-        )
-    assert "there is room for 0.0: computed in every epoch" in caplog.text
-    assert tight.train_head(GENTLE).trainable_parameters == tight.head.count_params()
-    one, other = (made.fine_tune("block_16_expand", GENTLE) for made in (roomy, tight))
+def test_frozen_layers_whose_activations_do_not_pay_run_in_training(transfer: MakeTransfer) -> None:
+    low = "block_1_expand"
+    through, stored = transfer("all"), transfer(low)
+    cut = through.backbone.find_cut(low)
+    assert (through.activations.find_rows(cut).position, stored.activations.find_rows(cut).position) == (0, cut)
+    # Higher up they pay, and are derived from the pixels.
+    deeper = through.backbone.find_cut("block_2_expand")
+    assert through.activations.find_rows(deeper).position == deeper
+    frozen = through.backbone.base.layers[: through.backbone.find_first_trainable(low)]
+    before = [weight.numpy() for layer in frozen for weight in layer.weights]
+    one, other = (made.fine_tune(low, GENTLE) for made in (through, stored))
+    assert before and all(
+        np.array_equal(value, weight)
+        for value, weight in zip(before, [weight for layer in frozen for weight in layer.weights], strict=True)
+    )
     assert one.trainable_parameters == other.trainable_parameters
     np.testing.assert_allclose(one.history["loss"], other.history["loss"], rtol=0.02)
 
 
-def test_what_is_not_stored_is_computed_in_every_epoch(transfer: MakeTransfer) -> None:
-    cached, computed = transfer("block_16_expand"), transfer("block_16_expand", stored=False)
-    for made in (cached, computed):
-        made.train_head(GENTLE)
-    first, second = (made.fine_tune("block_16_expand", GENTLE).history for made in (cached, computed))
-    np.testing.assert_allclose(second[["loss", "val_loss"]], first[["loss", "val_loss"]], rtol=0.02)
+@pytest.mark.parametrize("point", ["block_15_expand", "block_16_expand"])
+def test_models_do_not_depend_on_what_there_was_room_to_store(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture, point: str
+) -> None:
+    ways = [
+        transfer("block_15_expand"),
+        transfer("block_15_expand", stored=False),
+        transfer("block_15_expand", max_gb=1e-9),
+        transfer("block_15_expand", stored=False, max_gb=1e-9),
+    ]
+    with caplog.at_level("WARNING", "unfreeze"):
+        histories = [[made.train_head(PHASE).history, made.fine_tune(point, PHASE).history] for made in ways]
+    assert "there is room for 0.0: computed in every epoch" in caplog.text
+    weights = [[*made.backbone.base.get_weights(), *made.head.get_weights()] for made in ways]
+    for history, of_weights in zip(histories[1:], weights[1:], strict=True):
+        assert all(one.equals(other) for one, other in zip(history, histories[0], strict=True))
+        assert all(np.array_equal(one, other) for one, other in zip(of_weights, weights[0], strict=True))
 
 
 def test_bfloat16_trains_nearly_as_float32_and_leaves_a_model_in_float32(

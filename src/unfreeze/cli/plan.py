@@ -111,6 +111,8 @@ def _show(plan: "Plan", *, short: bool) -> None:
     out.print(Text(describe_sum(plan)))
     if plan.repeats and not short:
         out.print(Text(REPEATS))
+    for line in () if short else plan.choices:
+        out.print(Text(line))
     for line in plan.slowness:
         out.print(Text(line, style="yellow"))
     for line in plan.does_not_fit:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unfreeze.models.arithmetic import count_macs, count_values
 from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import Row, check_size
 from unfreeze.settings.base import Pixels, PixelScaling
@@ -102,10 +103,17 @@ class Backbone:
 
     def count_work(self, position: int) -> tuple[int, int]:
         """Return the multiply-accumulates and the output values of one image behind a position."""
-        from unfreeze.models import graph
-
         behind = self.base.operations[position + 1 :]
-        return sum(map(graph.count_macs, behind)), sum(map(graph.count_values, behind))
+        return sum(map(count_macs, behind)), sum(map(count_values, behind))
+
+    def count_macs(self, start: int, stop: int) -> int:
+        """Return the multiply-adds of one image between two positions.
+
+        Args:
+            start: Position of what is there already.
+            stop: Position of what is computed from it.
+        """
+        return sum(map(count_macs, self.base.operations[start + 1 : stop + 1]))
 
     def list_cuts(self, position: int) -> list[tuple[int, Any]]:
         """Return where the backbone can be cut between its first layer and a position, with the operations there.

@@ -6,7 +6,6 @@ to the output passes through. Position `p` in the list of operations is such a p
 `0..p` have run, the output of `p` is the only tensor that a later operation still needs.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -213,22 +212,6 @@ def freeze_below(backbone: keras.Model, first: int) -> None:
     """Make the layers from index `first` on trainable and freeze all others."""
     for index, layer in enumerate(backbone.layers):
         layer.trainable = index >= first
-
-
-def count_macs(operation: Any) -> int:
-    """Return the multiply-accumulates of one image: each kernel is applied at each place of the output."""
-    if hasattr(operation, "operations"):
-        return sum(count_macs(inner) for inner in operation.operations)
-    places: int = math.prod(operation.output.shape[1:-1])
-    weights = getattr(operation, "weights", ())
-    kernels: list[tuple[int, ...]] = [tuple(weight.shape) for weight in weights if len(weight.shape) > 1]
-    return places * sum(math.prod(shape) for shape in kernels)
-
-
-def count_values(operation: Any) -> int:
-    """Return how many numbers an operation puts out for one image."""
-    values: int = math.prod(operation.output.shape[1:])
-    return values
 
 
 def count_trainable_parameters(layer: keras.layers.Layer) -> int:

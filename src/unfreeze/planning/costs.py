@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from unfreeze.models.quantized import CALIBRATION_IMAGES
-from unfreeze.planning.jobs import Job, Training, measure_rows
+from unfreeze.planning.jobs import Job, Training, measure_rows, pay
 from unfreeze.planning.machine import Speed
 from unfreeze.planning.networks import Cut
 from unfreeze.training.budget import (
@@ -152,11 +152,11 @@ def _search(job: Job) -> Cost:
     if not training.trials:
         return Cost(python=START)
     mean = _mean(_fit(job, cut, training.trial_epochs) for cut in training.cuts)
-    derived = [_derive(job, cut) for cut in training.cuts if cut != training.cached and _fits(job, cut)]
+    derived = [_derive(job, cut) for cut in training.cuts if _is_derived(job, cut)]
     return Cost(
         python=START_TENSORFLOW + (training.trials + 1) * SECONDS_A_TRAINING,
         arithmetic=_train_head(job) + sum(derived) + training.trials * mean,
-        scratch_mb=sum(measure_rows(job, cut) for cut in training.cuts),
+        scratch_mb=sum(measure_rows(job, cut) for cut in training.cuts if _is_derived(job, cut)),
         peak_mb=_training_memory(job),
     )
 
@@ -166,7 +166,8 @@ def _finetune(job: Job) -> Cost:
     times = 1 + job.scale.seeds
     # A search may choose any of its points: the one from which training takes longest.
     longest = max(
-        _fit(job, cut, training.epochs) + (_derive(job, cut) if _fits(job, cut) else 0.0) for cut in training.cuts
+        _fit(job, cut, training.epochs) + (_derive(job, cut) if _is_derived(job, cut) else 0.0)
+        for cut in training.cuts
     )
     stored = times * training.end.parameters * FLOAT_BYTES / 1e6
     return Cost(
@@ -174,7 +175,7 @@ def _finetune(job: Job) -> Cost:
         python=START_TENSORFLOW + times * 2 * SECONDS_A_TRAINING + 0.1 * stored,
         arithmetic=times * (_train_head(job) + longest),
         disk_mb=stored,
-        scratch_mb=max(measure_rows(job, cut) for cut in training.cuts),
+        scratch_mb=max((measure_rows(job, cut) for cut in training.cuts if _is_derived(job, cut)), default=0.0),
         peak_mb=_training_memory(job),
     )
 
@@ -254,18 +255,19 @@ def _derive(job: Job, cut: Cut) -> float:
     return (job.train + job.val) * (repeated + _infer(job, cut, training.cached))
 
 
-def _fits(job: Job, cut: Cut) -> bool:
-    """Tell whether there is room for the rows at a cut."""
+def _is_derived(job: Job, cut: Cut) -> bool:
+    """Tell whether the rows at a cut are made once, from those at the cached cut, and kept."""
     training = _training(job)
-    return measure_rows(job, cut) <= training.room_mb or (training.stored and cut == training.cached)
+    pays = cut != training.cached and pay(job, cut, training.cached)
+    return pays and measure_rows(job, cut) <= training.room_mb
 
 
 def _repeat(job: Job, cut: Cut) -> float:
-    """Return the seconds of an epoch in which frozen layers run because the rows at a cut could not be stored."""
+    """Return the seconds of an epoch in which frozen layers run because the rows at a cut are not stored."""
     training, cached = _training(job), _training(job).cached
-    if _fits(job, cut):
+    if _is_derived(job, cut) or (training.stored and cut == cached):
         return 0.0
-    if not training.stored:
+    if cut == cached or pay(job, cut, cached):
         return _derive(job, cut)
     # They are run by TensorFlow, forward alone.
     macs, values = cut.macs - cached.macs, cut.values - cached.values

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unfreeze.features import choice
 from unfreeze.planning.networks import Cut, Network
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.study import Evaluate, Serve
@@ -43,7 +44,8 @@ class Training:
         head_epochs: Epochs of the head.
         epochs: Epochs of fine-tuning, as far as they can be foreseen.
         batch_size: Images a step of fine-tuning.
-        wanted: Where activations are to be stored: before the deepest point.
+        deepest: The cut before the deepest point.
+        wanted: Where activations are to be stored: before the deepest point, or at the pixels where they do not pay.
         cached: Where they are stored, if there is room.
         stored: Whether there is room at all; if not they are computed in every epoch.
         room_mb: Room for activations that are made from the stored ones, MB of 10^6 bytes.
@@ -56,6 +58,7 @@ class Training:
     head_epochs: int
     epochs: int
     batch_size: int
+    deepest: Cut
     wanted: Cut
     cached: Cut
     stored: bool
@@ -144,10 +147,41 @@ def describe_job(
     return replace(job, training=_describe_training(job, backbone, settings, network, extract.max_gb * 1000, free_mb))
 
 
+def pay(job: Job, cut: Cut, origin: Cut) -> bool:
+    """Tell whether activations at a cut are stored, rather than trained through from another one.
+
+    Args:
+        job: The work.
+        cut: Where they are.
+        origin: Where they are computed from.
+    """
+    return choice.pays(cut.macs - origin.macs, _measure_row(job, cut), _measure_row(job, origin))
+
+
+def describe_choice(backbone: str, job: Job) -> str | None:
+    """Return a sentence on whether activations are stored, and why; None for a backbone without frozen layers.
+
+    Args:
+        backbone: The backbone.
+        job: Its extraction.
+    """
+    training = job.training
+    assert training is not None
+    cut = training.deepest
+    if not cut.position:
+        return None
+    stored = training.wanted is cut
+    return choice.explain(backbone, cut.name, cut.macs, _measure_row(job, cut), job.train + job.val, stored=stored)
+
+
 def measure_rows(job: Job, cut: Cut) -> float:
     """Return the size of the activations of both folds at a cut, MB of 10^6 bytes."""
+    return (job.train + job.val) * _measure_row(job, cut) / 1e6
+
+
+def _measure_row(job: Job, cut: Cut) -> int:
     # Pixels are bytes.
-    return (job.train + job.val) * cut.row_values * (job.value_bytes if cut.position else 1) / 1e6
+    return cut.row_values * (job.value_bytes if cut.position else 1)
 
 
 def _describe_training(
@@ -160,7 +194,9 @@ def _describe_training(
     search = settings["search"]
     enabled = search["enabled"].get(backbone, search["enabled"]["default"])
     positions = {network.point, *(network.candidates if enabled else ())}
-    wanted = network.at(min(positions))
+    deepest = network.at(min(positions))
+    # As the stage: where activations do not pay, training begins at the pixels.
+    wanted = deepest if pay(job, deepest, network.cuts[0]) else network.cuts[0]
     # As `choose_plan` in features/extraction.py: the last cut that fits; if none does, the wanted one unstored.
     before = [cut for cut in network.cuts if 0 < cut.position <= wanted.position or cut is wanted]
     fitting = [cut for cut in before if measure_rows(job, cut) <= min(most_mb, free_mb)]
@@ -170,6 +206,7 @@ def _describe_training(
         head_epochs=head.epochs,
         epochs=_expect_epochs(tuned),
         batch_size=tuned.batch_size,
+        deepest=deepest,
         wanted=wanted,
         cached=fitting[-1] if fitting else wanted,
         stored=bool(fitting),

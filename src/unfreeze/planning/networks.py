@@ -170,7 +170,7 @@ def describe(wanted: Wish) -> Network:
     Raises:
         UnfreezeError: It cannot be built, or has no such unfreeze point.
     """
-    from unfreeze.models import graph
+    from unfreeze.models import arithmetic, graph
     from unfreeze.models.backbone import Backbone
     from unfreeze.models.table import find_row
 
@@ -182,11 +182,11 @@ def describe(wanted: Wish) -> Network:
     cuts = [Cut(position=0, name="pixels", row_values=3 * wanted.size**2, macs=0, values=0, parameters=0)]
     macs = values = parameters = 0
     for position, operation in enumerate(network.base.operations):
-        macs += graph.count_macs(operation)
-        values += graph.count_values(operation)
+        macs += arithmetic.count_macs(operation)
+        values += arithmetic.count_values(operation)
         parameters += sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ()))
         if position and position in points:
-            row_values = graph.count_values(operation)
+            row_values = arithmetic.count_values(operation)
             cuts.append(
                 Cut(
                     position=position,

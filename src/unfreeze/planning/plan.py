@@ -7,7 +7,7 @@ from typing import Any
 from unfreeze.planning import limits
 from unfreeze.planning.changes import Outlook
 from unfreeze.planning.forecast import Forecast, Past, compare, forecast
-from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_job
+from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_choice, describe_job
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
 from unfreeze.records.record import Record
@@ -68,6 +68,7 @@ class Plan(Record):
         does_not_fit: What there is no room for, one sentence each.
         repeats: Whether stages run only to make again what dvc.lock knows.
         slowness: What makes this machine slow, one sentence each, if anything runs.
+        choices: Whether activations are stored, and why, one sentence a backbone that is extracted.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -80,6 +81,7 @@ class Plan(Record):
     does_not_fit: tuple[str, ...]
     repeats: bool = False
     slowness: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def running(self) -> tuple[PlannedStage, ...]:
@@ -121,7 +123,7 @@ def make_plan(
         room: What is free.
         slowness: What makes this machine slow, one sentence each.
     """
-    stages, moved = [], []
+    stages, moved, choices = [], [], []
     for outlook in outlooks:
         stage, backbone = split_name(outlook.step.name)
         planned = PlannedStage(
@@ -132,13 +134,10 @@ def make_plan(
         )
         if outlook.action == "run":
             job = describe(stage, backbone, study, room)
-            if (
-                stage == "extract"
-                and job is not None
-                and job.training is not None
-                and limits.passes_limit(job.training)
-            ):
-                moved.append(_tell_limit(str(backbone), study, job, pasts, speed, room))
+            if stage == "extract" and job is not None and job.training is not None:
+                choices.append(describe_choice(str(backbone), job))
+                if limits.passes_limit(job.training):
+                    moved.append(_tell_limit(str(backbone), study, job, pasts, speed, room))
             planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
         stages.append(planned)
     running = [stage for stage in stages if stage.action == "run"]
@@ -154,6 +153,7 @@ def make_plan(
         does_not_fit=(*moved, *_find_what_does_not_fit(running, room)),
         repeats=any(outlook.repeats for outlook in outlooks),
         slowness=slowness if running else (),
+        choices=tuple(filter(None, choices)),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from unfreeze import files
 from unfreeze.checks import gate, rules
 from unfreeze.cluster.shards import Cluster, Compute, Work, find_code_digest, name_images, require_same
-from unfreeze.features import cache, extraction, pooled
+from unfreeze.features import cache, choice, extraction, pooled
 from unfreeze.features.plan import Plan
 from unfreeze.features.plan import Settings as CacheSettings
 from unfreeze.images import row_statistics, store
@@ -131,8 +131,8 @@ def prepare(settings: Settings, paths: Paths, network: Backbone, position: int |
         settings: Those of the stage.
         paths: The checkout.
         network: The backbone.
-        position: Where it is cut; by default before the deepest unfreeze point in use, or further ahead where there
-            is no room for so many activations.
+        position: Where it is cut; by default before the deepest unfreeze point in use, further ahead where there is
+            no room for so many activations, and at the pixels where activations do not pay.
     """
     from unfreeze.models.engine import make_pixel_engine
 
@@ -155,7 +155,15 @@ def prepare(settings: Settings, paths: Paths, network: Backbone, position: int |
         },
     )
     plans = extraction.list_plans(pixels, network.list_cuts(_find_last_cut(settings, network)))
+    wanted = plans[-1]
+    macs = network.count_macs(0, wanted.position)
+    stored = choice.pays(macs, wanted.row_bytes, pixels.row_bytes)
+    if not stored:
+        plans = [pixels]
     if position is None:
+        if wanted is not pixels:
+            name = wanted.determined_by["cut"]
+            console.log.info(choice.explain(backbone, name, macs, wanted.row_bytes, wanted.rows, stored=stored))
         room = cache.measure_room(paths.features(backbone), settings.extract.max_gb, copies=2)
         plan = extraction.choose_plan(plans, room)
     else:

@@ -1,7 +1,6 @@
 """Activations that layers are trained on: cached, derived from the cached ones once, or computed in every epoch."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import keras
 import numpy as np
 
 from unfreeze import files
-from unfreeze.features import cache
+from unfreeze.features import cache, choice
 from unfreeze.features.cache import Features
 from unfreeze.images.augment import Views
+from unfreeze.models.arithmetic import count_values
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import make_engine, make_pixel_engine
+from unfreeze.models.engine import Engine, make_engine, make_pixel_engine
 from unfreeze.runtime import console
 from unfreeze.training.feed import Computed, Source
 
@@ -69,24 +69,25 @@ class Activations:
             position: Its number in the backbone.
 
         Returns:
-            Rows at that position, derived from the cached ones, or from pixels if it lies before these; where there
-            is no room for them, the cached ones, so that the frozen layers between run in every epoch; where nothing
-            is cached before it, rows that are computed from pixels in every epoch.
+            Rows at that position, as `derive` returns them; where activations do not pay, those that they would be
+            derived from, so that training runs the frozen layers between.
         """
-        if position == self.cached.position:
+        plan = self.features.plan
+        if position == plan.position:
             return self.cached
-        if position == 0:
-            # The image store holds the pixels.
-            return self._compute(0)
-        is_behind = position > self.cached.position
-        part = self.backbone.build_part(self.cached.position if is_behind else 0, position)
-        derived = self.derive(f"position_{position}", part, position)
-        if derived is not None:
-            return derived
-        return self.cached if is_behind and self.features.plan.stored else self._compute(position)
+        operations = self.backbone.base.operations
+        start, start_bytes = 0, count_values(operations[0])
+        if position > plan.position:
+            start, start_bytes = plan.position, plan.row_bytes
+        row_bytes = count_values(operations[position]) * np.dtype(plan.settings.extract.dtype).itemsize
+        if position and choice.pays(self.backbone.count_macs(start, position), row_bytes, start_bytes):
+            return self.derive(f"position_{position}", self.backbone.build_part(start, position), position)
+        return self.cached if position > plan.position else self._read_pixels()
 
-    def derive(self, name: str, part: keras.Model, position: int) -> Folds | None:
-        """Run more frozen layers over the cached rows, once, and keep their output; None if there is no room.
+    def derive(self, name: str, part: keras.Model, position: int) -> Folds:
+        """Run more frozen layers over the cached rows, once, and keep their output.
+
+        Where there is no room for it they run each time the rows are read, which gives the same bits.
 
         Args:
             name: Identifies the result; asked for again, it is not computed again.
@@ -100,6 +101,7 @@ class Activations:
         shape = tuple(part.output.shape[1:])
         plan = replace(source, position=position, row_shape=shape, dtype=settings.dtype, stored=True)
         path = self._folder / f"{name}.h5"
+        computed = self._compute(part, position)
         room = cache.measure_room(path, self.free_gb, copies=1)
         if plan.nbytes > room and self._makes_room:
             self._forget()
@@ -109,25 +111,15 @@ class Activations:
                 "%s: activations behind %s would take %.1f GB, there is room for %.1f: computed in every epoch",
                 self.backbone.row.name, self.backbone.base.operations[position].name, plan.nbytes / 1e9, room / 1e9,
             )  # fmt: skip
-            return None
+            return computed
         with cache.open_writer(path, plan) as writer:
-            for rows in self._run(part, position):
-                writer.append(rows)
+            for fold in (computed.train, computed.val):
+                for rows in fold.iterate_batches(settings.batch_size):
+                    writer.append(rows)
         derived = cache.read(path, plan.determined_by)
         assert derived.train is not None and derived.val is not None
         self._derived[name] = Folds(position, derived.train, derived.val)
         return self._derived[name]
-
-    def _run(self, part: keras.Model, position: int) -> Iterator[np.ndarray]:
-        """Yield what layers make of both folds' rows, in their order."""
-        if position < self.cached.position:
-            computed = self._compute(position)
-            for fold in (computed.train, computed.val):
-                yield from fold.iterate_batches(self.features.plan.settings.extract.batch_size)
-            return
-        engine = make_engine(part, self.features.plan.settings.extract)
-        for fold in (self.cached.train, self.cached.val):
-            yield from engine.run(fold.iterate_batches(engine.batch_size))
 
     def _forget(self) -> None:
         self._derived.clear()
@@ -136,24 +128,44 @@ class Activations:
 
     @functools.cached_property
     def cached(self) -> Folds:
-        """The rows at the cut; computed from pixels in every epoch if they are not stored."""
+        """The rows at the cut, as training reads them: at the pixels with new changes in every epoch."""
         plan = self.features.plan
-        if self.features.train is None or self.features.val is None:
-            return self._compute(plan.position)
-        stored = Folds(plan.position, self.features.train, self.features.val)
-        if plan.position or not plan.settings.augment.every_epoch:
-            return stored
-        return replace(self._compute(0), val=stored.val)
+        return self._extracted if plan.position or not plan.settings.augment.every_epoch else self._read_pixels()
 
-    def _compute(self, position: int) -> Folds:
-        """Return rows that the engine computes from pixels each time they are read."""
+    @functools.cached_property
+    def _extracted(self) -> Folds:
+        """The rows at the cut; computed from pixels each time they are read if they are not stored."""
         plan = self.features.plan
-        part = self.backbone.build_part(0, position)
+        if self.features.train is not None and self.features.val is not None:
+            return Folds(plan.position, self.features.train, self.features.val)
+        return self._compute_from_pixels(self.backbone.build_part(0, plan.position), plan.position)
+
+    def _compute(self, part: keras.Model, position: int) -> Folds:
+        """Return rows that layers compute each time: from the cached ones, or from pixels where these lie behind."""
+        plan = self.features.plan
+        if position < plan.position:
+            return self._compute_from_pixels(part, position)
+        start, engine = self._extracted, make_engine(part, plan.settings.extract)
+        return self._make_folds(start.train, start.val, engine, position)
+
+    def _read_pixels(self) -> Folds:
+        """Return the rows that the image store holds, by default with new changes in every epoch."""
+        fresh = self.features.plan.settings.augment.every_epoch
+        return self._compute_from_pixels(self.backbone.build_part(0, 0), 0, fresh=fresh)
+
+    def _compute_from_pixels(self, part: keras.Model, position: int, *, fresh: bool = False) -> Folds:
+        plan = self.features.plan
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]
         engine = make_pixel_engine(part, plan.settings.extract, self._images, originals)
-        fresh = position == 0 and augment.every_epoch
-        views = Views(self._images, originals, augment, seed, fresh=fresh)
-        train = Computed(views, engine, plan.train.labels, plan.train.weights)
-        val = Computed(Views(self._images, plan.val.images, None, seed), engine, plan.val.labels, plan.val.weights)
-        return Folds(position, train, val)
+        train = Views(self._images, originals, augment, seed, fresh=fresh)
+        return self._make_folds(train, Views(self._images, plan.val.images, None, seed), engine, position)
+
+    def _make_folds(self, train: Views | Source, val: Views | Source, engine: Engine, position: int) -> Folds:
+        plan = self.features.plan
+        dtype = plan.settings.extract.dtype if position else "uint8"
+        return Folds(
+            position,
+            Computed(train, engine, plan.train.labels, plan.train.weights, dtype),
+            Computed(val, engine, plan.val.labels, plan.val.weights, dtype),
+        )

@@ -1,15 +1,16 @@
 """Rows as input of training: read from disk without Python in the loop, or computed in every epoch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import count as count_up
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 import tensorflow as tf
 
-from unfreeze.features.cache import Rows
+from unfreeze.features.cache import Rows, narrow
+from unfreeze.features.plan import Dtype
 from unfreeze.images.augment import Views
 from unfreeze.images.row_files import Piece, RowFiles
 from unfreeze.models.engine import Engine
@@ -24,26 +25,58 @@ RUNS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Computed:
-    """One fold's rows, computed from pixels each time they are read.
+    """One fold's rows, computed each time they are read; they have the bits that stored ones would have.
 
     Args:
-        views: The fold's pixels.
-        engine: Runs the frozen layers over them.
+        origin: The fold's pixels, or rows of it from further ahead in the network.
+        engine: Runs frozen layers over them.
         labels: Class numbers, integer array of shape (rows,).
         weights: Sample weights in training, float array of shape (rows,).
+        dtype: Precision of stored rows, to which these are rounded.
     """
 
-    views: Views
+    origin: "Views | Source"
     engine: Engine
     labels: np.ndarray
     weights: np.ndarray
+    dtype: Dtype
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of a row."""
+        return tuple(self.engine.model_output.shape[1:])
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row as it would be stored."""
+        return prod(self.row_shape) * np.dtype(self.dtype).itemsize
+
     def iterate_batches(self, size: int) -> Iterator[np.ndarray]:
         """Yield all rows in their order, at most `size` at a time."""
-        return self.engine.run(self.views.iterate_batches(min(size, self.engine.batch_size)))
+        return self._compute(self.origin.iterate_batches(min(size, self.engine.batch_size)))
+
+    def iterate_shuffled(self, order: np.ndarray, epoch: int) -> Iterator[np.ndarray]:
+        """Yield the rows in an order, as many at a time as the engine takes.
+
+        Args:
+            order: Row numbers.
+            epoch: Its number, of which views with fresh changes take new ones.
+        """
+        size = self.engine.batch_size
+        match self.origin:
+            case Views():
+                # But for fresh ones every epoch has the views that would be stored.
+                return self._compute(self.origin.iterate_shuffled(size, order, epoch if self.origin.fresh else 0))
+            case Rows():
+                return self._compute(self.origin.stored.read_batches(order, size))
+        return self._compute(self.origin.iterate_shuffled(order, epoch))
+
+    def _compute(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for rows in self.engine.run(batches):
+            yield narrow(rows, self.dtype)
 
 
 Source = Rows | Computed
@@ -60,7 +93,11 @@ def take_first_views(source: Source, views: int, *, stored: int) -> Source:
     kept = len(source) // stored * views
     labels, weights = source.labels[:kept], source.weights[:kept]
     if isinstance(source, Computed):
-        return replace(source, views=source.views.take_first(views), labels=labels, weights=weights)
+        if isinstance(source.origin, Views):
+            origin: Views | Source = source.origin.take_first(views)
+        else:
+            origin = take_first_views(source.origin, views, stored=stored)
+        return replace(source, origin=origin, labels=labels, weights=weights)
     return replace(source, stored=source.stored.take(0, kept), labels=labels, weights=weights)
 
 
@@ -77,7 +114,7 @@ def read_in_order(source: Source, batch_size: int, class_weights: Sequence[float
         shape (batch, classes)) and sample weights (float32, of shape (batch,)).
     """
     if isinstance(source, Computed):
-        return _weight(_read_computed(source, batch_size, lambda: np.arange(len(source))), class_weights)
+        return _weight(_read_computed(source, batch_size, tf.data.Dataset.range(len(source))), class_weights)
     whole = _open_runs(source.stored, len(source))(tf.constant(0, tf.int64))
     return _weight(_decode(whole, source, batch_size), class_weights)
 
@@ -105,18 +142,32 @@ def read_shuffled(
         mixup: Parameter of the shares in which rows of a batch are mixed in pairs; 0 for none.
     """
     if isinstance(source, Computed):
-        generator = np.random.default_rng(seed)
-        batches = _read_computed(source, batch_size, lambda: generator.permutation(len(source)))
-        return _mix(_weight(batches, class_weights, label_smoothing), mixup, seed)
-    runs = ceil(len(source) / RUN)
-    waiting = min(len(source), max(SHUFFLED_BYTES // source.stored.row_bytes, RUN))
-    records = (
+        numbers = _shuffle(lambda run: _number_run(run, RUN, len(source)), len(source), source.row_bytes, seed)
+        batches = _weight(_read_computed(source, batch_size, numbers), class_weights, label_smoothing)
+        return _mix(batches, mixup, seed)
+    records = _shuffle(_open_runs(source.stored, RUN), len(source), source.stored.row_bytes, seed)
+    return _mix(_weight(_decode(records, source, batch_size), class_weights, label_smoothing), mixup, seed)
+
+
+def _shuffle(
+    open_run: Callable[[tf.Tensor], tf.data.Dataset], count: int, row_bytes: int, seed: int
+) -> tf.data.Dataset:
+    """Return rows in a new random order each epoch, which depends on their number and size and on the seed.
+
+    Args:
+        open_run: Reads a run of `RUN` rows by its number.
+        count: Number of rows.
+        row_bytes: Size of a row.
+        seed: Seed of all orders.
+    """
+    runs = ceil(count / RUN)
+    waiting = min(count, max(SHUFFLED_BYTES // row_bytes, RUN))
+    return (
         tf.data.Dataset.range(runs)
         .shuffle(runs, seed=seed, reshuffle_each_iteration=True)
-        .interleave(_open_runs(source.stored, RUN), cycle_length=RUNS_AT_ONCE)
+        .interleave(open_run, cycle_length=RUNS_AT_ONCE)
         .shuffle(waiting, seed=seed + 1, reshuffle_each_iteration=True)
     )
-    return _mix(_weight(_decode(records, source, batch_size), class_weights, label_smoothing), mixup, seed)
 
 
 def disable_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -157,10 +208,20 @@ def _open_runs(rows: RowFiles, size: int) -> Callable[[tf.Tensor], tf.data.Datas
             tf.data.FixedLengthRecordDataset(names[file], rows.row_bytes, before, after)
             for file, before, after in map(tf.unstack, tf.unstack(table[run]))
         ]
-        own = tf.data.Dataset.range(run * size, tf.minimum(run * size + size, len(rows)))
-        return tf.data.Dataset.zip(reduce(tf.data.Dataset.concatenate, parts), own)
+        return tf.data.Dataset.zip(reduce(tf.data.Dataset.concatenate, parts), _number_run(run, size, len(rows)))
 
     return read
+
+
+def _number_run(run: tf.Tensor, size: int, count: int) -> tf.data.Dataset:
+    """Return the numbers (int64) of the rows of a run.
+
+    Args:
+        run: Number of the run (int64).
+        size: Rows of each run but the last.
+        count: Number of all rows.
+    """
+    return tf.data.Dataset.range(run * size, tf.minimum(run * size + size, count))
 
 
 def _decode(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Dataset:
@@ -175,25 +236,27 @@ def _decode(records: tf.data.Dataset, rows: Rows, batch_size: int) -> tf.data.Da
     return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(rows) / batch_size)))
 
 
-def _read_computed(source: Computed, batch_size: int, next_order: Callable[[], np.ndarray]) -> tf.data.Dataset:
-    """Return batches of rows, labels and weights; each epoch calls `next_order`."""
+def _read_computed(source: Computed, batch_size: int, numbers: tf.data.Dataset) -> tf.data.Dataset:
+    """Return batches of rows, labels and weights, in the order of the row numbers (int64)."""
     epochs = count_up()
 
-    def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        order, start = next_order(), 0
-        pixels = source.views.iterate_shuffled(source.engine.batch_size, order, next(epochs))
-        for rows in source.engine.run(pixels):
-            numbers = order[start : start + len(rows)]
-            yield rows, source.labels[numbers], source.weights[numbers].astype("float32")
+    def compute(order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        start = 0
+        for rows in source.iterate_shuffled(order, next(epochs)):
+            own = order[start : start + len(rows)]
+            yield rows, source.labels[own], source.weights[own].astype("float32")
             start += len(rows)
 
-    rows = source.engine.model_output
     signature = (
-        tf.TensorSpec((None, *rows.shape[1:]), rows.dtype),
+        tf.TensorSpec((None, *source.row_shape), tf.as_dtype(source.dtype)),
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None,), tf.float32),
     )
-    batches = tf.data.Dataset.from_generator(parts, output_signature=signature).rebatch(batch_size)
+    batches = (
+        numbers.batch(len(source))
+        .flat_map(lambda order: tf.data.Dataset.from_generator(compute, args=(order,), output_signature=signature))
+        .rebatch(batch_size)
+    )
     return batches.apply(tf.data.experimental.assert_cardinality(ceil(len(source) / batch_size)))
 
 

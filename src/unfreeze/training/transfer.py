@@ -195,10 +195,6 @@ class Transfer:
         if fixed:
             part = keras.Model(part.input, graph.build_segment(self.head, 0, fixed)(part.output))
         folds = self.activations.derive(f"head_{fixed}", part, end)
-        if folds is None:
-            self.backbone.base.trainable = False
-            model = FineTuned(self.backbone.build_part(cached.position, end), self.head)
-            return self._fit(model, cached, phase, "head")
         return self._fit(graph.build_segment(self.head, fixed, len(self.head.operations) - 1), folds, phase, "head")
 
     def fine_tune(
