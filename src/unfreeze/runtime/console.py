@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.text import Text
 
 from unfreeze.runtime import programs, redaction
-from unfreeze.runtime.imports import pause_collector
+from unfreeze.runtime.imports import pause_collector, postpone
 
 log = logging.getLogger("unfreeze")
 
@@ -134,7 +134,8 @@ def _import_silently(name: str) -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing, pause_collector():
+        # Keras loads them for its plots and its wrappers for scikit-learn, which no stage uses.
+        with Path(os.devnull).open("w") as nothing, pause_collector(), postpone("scipy.stats", "matplotlib.pyplot"):
             os.dup2(nothing.fileno(), 2)
             importlib.import_module(name)
     finally:
