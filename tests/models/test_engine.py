@@ -2,6 +2,8 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ import tensorflow as tf
 from tests.conftest import PROJECT
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import Backbone
-from unfreeze.models.engine import Engine, use_precision
+from unfreeze.models.engine import Engine, convert, use_precision
 from unfreeze.models.table import find_row
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3)).astype("uint8")
@@ -124,6 +126,21 @@ def test_out_of_memory_it_goes_on_with_fewer_images_at_once(caplog: pytest.LogCa
 def test_no_memory_for_one_image_is_an_error() -> None:
     with pytest.raises(UnfreezeError, match=r"single image: set preprocess\.image_size lower"):
         run(bounded(0), np.zeros((8, 4), "float32"))
+
+
+def test_openvino_reads_each_variable_once(prefix: keras.Model) -> None:
+    read: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "read_value_no_copy":
+            read.append(frame.f_locals["self"].name)
+
+    sys.setprofile(note)
+    try:
+        convert(prefix)
+    finally:
+        sys.setprofile(None)
+    assert len(read) == len(prefix.weights)
 
 
 def test_openvino_runs_without_the_package_that_reports_home(prefix: keras.Model) -> None:

@@ -1,10 +1,10 @@
 """Inference: OpenVINO on a CPU where it can convert the model, TensorFlow elsewhere."""
 
 import copy
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,13 +133,37 @@ def convert(model: keras.Model) -> Any:
     refuse_telemetry()
     import openvino
     from openvino.frontend.tensorflow import utils
+    from openvino.frontend.tensorflow.node_decoder import TFGraphNodeDecoder
 
     # OpenVINO's own deletes a local name through `exec`, which fails from Python 3.13 on (PEP 667).
     utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
-    with warnings.catch_warnings():
-        # The converter calls the model with a list of its one input.
-        warnings.filterwarnings("ignore", message="The structure of `inputs` doesn't match")
-        return openvino.convert_model(model)
+    # OpenVINO's own searches all variables, six times for each of them.
+    variables = functools.cache(_read_variables)
+    TFGraphNodeDecoder.get_variable = staticmethod(
+        lambda operation: variables(operation.graph).get(operation.outputs[0].name)
+    )
+    try:
+        with warnings.catch_warnings():
+            # The converter calls the model with a list of its one input.
+            warnings.filterwarnings("ignore", message="The structure of `inputs` doesn't match")
+            return openvino.convert_model(model)
+    finally:
+        # The values would be in memory twice once the variables change.
+        variables.cache_clear()
+
+
+def _read_variables(graph: Any) -> dict[str, Any]:
+    """Return the values that a traced function takes from outside, by the name of the graph's tensor.
+
+    Args:
+        graph: Of the function.
+    """
+    variables = {id(variable.handle): variable for variable in graph.variables}
+    return {
+        inner.name: variables[id(outer)].read_value_no_copy() if outer.dtype == tf.resource else outer
+        for outer, inner in getattr(graph, "captures", ())
+        if outer.dtype != tf.resource or id(outer) in variables
+    }
 
 
 def make_engine(model: keras.Model, settings: Extract) -> Engine:
@@ -164,7 +188,7 @@ def make_pixel_engine(model: keras.Model, settings: Extract, images: Path, train
         return make_engine(model, settings)
     quantized.require_nncf()
     pixels = store.read_pixels(images, quantized.choose_rows(train))
-    quantize = partial(quantized.quantize, images=[image[None] for image in pixels])
+    quantize = functools.partial(quantized.quantize, images=[image[None] for image in pixels])
     try:
         return Engine(model, kind="openvino", batch_size=settings.batch_size, quantize=quantize)
     except UnfreezeError:
