@@ -127,6 +127,7 @@ def list_works(settings: Settings, paths: Paths, backbone: str) -> list[Work]:
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
     """Open the test fold, score it, explain the errors, log all of it, and check the predictions."""
     tracker.prepare()
+    tracker.log_model(backbone)
     with start_helper(gate.load_library) as process:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer

@@ -10,7 +10,6 @@ from unfreeze.settings.checks import count_pixels
 from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Serve
 from unfreeze.settings.training import Extract
-from unfreeze.stages.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,8 @@ class Settings:
     max_megapixels: float = declare_param("checks.max_megapixels")
 
 
-def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> None:
-    """Write the package, and log the model with it."""
-    tracker.prepare()
+def run(settings: Settings, paths: Paths, backbone: str) -> None:
+    """Write the package; the stage that scores it logs it, so that MLflow is loaded once for both."""
     console.import_tensorflow()
     from unfreeze.serving import package
 
@@ -46,4 +44,3 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker) -> No
         packed.unsure.images,
         packed.unsure.error_rate,
     )
-    tracker.log_model(backbone)
