@@ -55,6 +55,7 @@ def _measure_case(
                 {
                     "commit": pipeline.name_commit(),
                     "seconds": outcome.run.seconds,
+                    "processor_seconds": outcome.run.processor_seconds,
                     "peak_mb": outcome.run.peak_mb,
                     "epoch_seconds": outcome.epoch_seconds,
                     "stages": outcome.stages,

@@ -23,12 +23,14 @@ class Run:
 
     Args:
         seconds: Wall time, with every process start.
+        processor_seconds: Processor time of all its processes.
         peak_mb: Resident memory of the largest of its processes, MB of 2^20 bytes; no less than what the process
             held that started it.
         lines: Each line of output with the second at which it came.
     """
 
     seconds: float
+    processor_seconds: float
     peak_mb: float
     lines: list[tuple[float, str]]
 
@@ -70,7 +72,7 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str] | None 
     if process.returncode:
         end = "\n".join(line for _, line in lines[-30:])
         raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}:\n{end}")
-    return Run(seconds, usage.ru_maxrss / 1024, lines)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines)
 
 
 def read_result(taken: Run) -> dict[str, Any]:

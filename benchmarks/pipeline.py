@@ -47,7 +47,8 @@ class Outcome:
     Args:
         run: What it took.
         stages: Seconds by stage, DVC's own work after it included.
-        parts: Seconds of each stage's process before its own work began (`start`) and in it (`work`).
+        parts: Seconds of each stage's process before its own work began (`start`) and in it (`work`), and processor
+            time of it and of all that it started (`processor`).
         epoch_seconds: One epoch of fine-tuning, with its validation.
         accuracy: On the test fold.
         test_images: Number of images in the test fold.
@@ -130,7 +131,11 @@ def run(paths: Paths, case: Case) -> Outcome:
         run=taken,
         stages=stage_seconds(taken),
         parts={
-            found.stage: {"start": found.start_seconds, "work": found.seconds - found.start_seconds}
+            found.stage: {
+                "start": found.start_seconds,
+                "work": found.seconds - found.start_seconds,
+                "processor": found.processor_seconds,
+            }
             for found in measurements.read(paths.measurements)
         },
         epoch_seconds=int(ends[-1][2]) / int(ends[-1][1]),

@@ -79,6 +79,7 @@ def _measure(given: inputs.Inputs, scratch: Path) -> dict[str, float]:
     limits = pipeline.measure_limits(paths, case)
     return {
         f"study of {case.title}, s": outcome.run.seconds,
+        "  processor time, s": outcome.run.processor_seconds,
         **{f"  {name}, s": seconds for name, seconds in outcome.stages.items()},
         **{f"  {part} of all stages, s": _sum_parts(outcome, part) for part in ("start", "work")},
         "largest process, MB": outcome.run.peak_mb,

@@ -75,7 +75,7 @@ def divide_seconds(ours: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return where the seconds of a run go, stage by stage, and in all: the medians of the runs.
 
     `start` is the start of the stage's process and of its libraries, `work` its own work, and `dvc` what DVC does
-    before and after it.
+    before and after it. `processor` is the processor time of all of a stage's processes, and in all that of DVC, too.
 
     Args:
         ours: Runs with their parts.
@@ -87,13 +87,14 @@ def divide_seconds(ours: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in _list_stages():
         if all(name in run["parts"] and name in run["stages"] for run in ours):
-            row: dict[str, Any] = {"stage": name, "start": median(name, "start"), "work": median(name, "work")}
+            row: dict[str, Any] = {part: median(name, part) for part in ("start", "work", "processor")}
             taken = statistics.median(run["stages"][name] for run in ours)
-            rows.append(row | {"dvc": taken - row["start"] - row["work"]})
+            rows.append({"stage": name, **row, "dvc": taken - row["start"] - row["work"]})
     before = statistics.median(run["seconds"] - sum(run["stages"].values()) for run in ours)
-    rows.append({"stage": "before the first", "start": 0.0, "work": 0.0, "dvc": before})
+    rows.append({"stage": "before the first", "start": 0.0, "work": 0.0, "dvc": before, "processor": None})
     total = {part: sum(row[part] for row in rows) for part in ("start", "work", "dvc")}
-    return [*rows, {"stage": "all"} | total]
+    processor = statistics.median(run["processor_seconds"] for run in ours)
+    return [*rows, {"stage": "all", **total, "processor": processor}]
 
 
 def bound(limits: dict[str, Any], images: int, ours: list[dict[str, Any]]) -> list[dict[str, Any]]:

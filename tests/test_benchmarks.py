@@ -64,14 +64,18 @@ def test_the_bound_counts_what_is_left_to_do() -> None:
 
 
 def test_the_seconds_of_a_run_are_divided_among_starts_work_and_dvc() -> None:
-    parts = {"check": {"start": 1.0, "work": 6.0}, "extract": {"start": 3.0, "work": 70.0}}
-    run = RUN | {"stages": {"check": 10.0, "extract": 80.0}, "seconds": 95.0, "parts": parts}
+    parts = {
+        "check": {"start": 1.0, "work": 6.0, "processor": 12.0},
+        "extract": {"start": 3.0, "work": 70.0, "processor": 140.0},
+    }
+    stages = {"check": 10.0, "extract": 80.0}
+    run = RUN | {"stages": stages, "seconds": 95.0, "processor_seconds": 160.0, "parts": parts}
     rows = {row.pop("stage"): row for row in report.divide_seconds([run, run])}
     assert rows == {
-        "check": {"start": 1, "work": 6, "dvc": 3},
-        "extract": {"start": 3, "work": 70, "dvc": 7},
-        "before the first": {"start": 0, "work": 0, "dvc": 5},
-        "all": {"start": 4, "work": 76, "dvc": 15},
+        "check": {"start": 1, "work": 6, "dvc": 3, "processor": 12},
+        "extract": {"start": 3, "work": 70, "dvc": 7, "processor": 140},
+        "before the first": {"start": 0, "work": 0, "dvc": 5, "processor": None},
+        "all": {"start": 4, "work": 76, "dvc": 15, "processor": 160},
     }
 
 

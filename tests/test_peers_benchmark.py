@@ -211,7 +211,7 @@ def test_a_parameter_belongs_to_its_module_alone() -> None:
 
 def test_the_result_of_a_process_is_its_last_json() -> None:
     shown = ["{not this}", '{"a": 1}', "a bar |###| 100%", '{"a": 2}', "goodbye"]
-    assert measure.read_result(measure.Run(1.0, 1.0, [(0.0, line) for line in shown])) == {"a": 2}
+    assert measure.read_result(measure.Run(1.0, 1.0, 1.0, [(0.0, line) for line in shown])) == {"a": 2}
 
 
 @pytest.mark.parametrize(("line", "found"), [("5 of 5, 12 s", ("5", "12")), ("1 of 15, 3 s", None)])

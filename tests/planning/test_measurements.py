@@ -1,5 +1,6 @@
 """What is kept of a stage that ran."""
 
+import os
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def test_a_stage_leaves_what_it_took_and_on_how_much(tmp_path: Path) -> None:
     assert 0 < found.start_seconds < found.seconds - 0.04
     assert (found.stage, found.images, found.raw_bytes, found.machine) == ("check", 1, 5, name_machine())
     assert found.seconds > 0 and found.peak_mb > 1
+    assert found.processor_seconds == pytest.approx(sum(os.times()[:4]), rel=0.2)
     assert found.settings["preprocess"] == {"image_size": 160}
 
 

@@ -37,6 +37,7 @@ class Measurement(Record):
         begun: Start of its process, seconds since 1970.
         seconds: From the start of its process to its end.
         start_seconds: From the start of its process until its own work began; 0 in older measurements.
+        processor_seconds: Processor time of its process and of those that it waited for; 0 in older measurements.
         peak_mb: Most memory of its process, and of the largest it started, MB of 2^20 bytes.
         images: Number of images of the study; None before they are here.
         raw_bytes: Size of the images as they came; None where the stage does not read them.
@@ -51,6 +52,7 @@ class Measurement(Record):
     begun: float
     seconds: float
     start_seconds: float = 0.0
+    processor_seconds: float = 0.0
     peak_mb: float
     images: int | None
     raw_bytes: int | None
@@ -83,7 +85,7 @@ def measure_stage(
     yield lambda: starts.append(time.time() - process.create_time())
     if resumed:
         return
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     values = params.model_dump(mode="json") if params else {}
     measured = Measurement(
         stage=stage,
@@ -92,8 +94,9 @@ def measure_stage(
         begun=process.create_time(),
         seconds=time.time() - process.create_time(),
         start_seconds=starts[0] if starts else 0.0,
+        processor_seconds=sum(usage.ru_utime + usage.ru_stime for usage in used),
         # Linux counts kilobytes.
-        peak_mb=sum(peaks) / 1024,
+        peak_mb=sum(usage.ru_maxrss for usage in used) / 1024,
         images=_count_images(paths),
         raw_bytes=_measure_raw(paths) if stage in READS_RAW else None,
         backbones=len(params.study.backbones) if params else 0,
