@@ -68,7 +68,11 @@ def test_it_is_cut_trained_saved_and_loaded_by_plain_keras(network: Backbone, tm
     head = build_head(network.row.head, features=network.feature_shape, classes=2, output="softmax")
     graph.freeze_below(network.base, network.find_first_trainable("auto"))
     untrained = network.base.get_weights()
-    model = FineTuned(replace_convolutions(after), head)
+    for_training = replace_convolutions(after)
+    np.testing.assert_allclose(for_training(activations), after(activations), atol=1e-5)
+    names = {operation.name for operation in graph.iterate_operations(for_training)}
+    assert "small_stage_3_block_1_depthwise_conv_for_training" in names
+    model = FineTuned(for_training, head)
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(activations, np.array([0, 1, 0, 1]), verbose=0)
     changed = [not np.array_equal(a, b) for a, b in zip(untrained, network.base.get_weights(), strict=True)]

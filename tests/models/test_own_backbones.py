@@ -149,7 +149,10 @@ def test_a_wrong_scaling_of_a_known_network_is_found(folder: Path) -> None:
     [
         ({"smalest_size": 16}, r"mine.yaml: smalest_size: unknown parameter, did you mean 'smallest_size'\?"),
         ({"pixels": "zero"}, "mine.yaml: pixels: Input should be 'inside', 'tf'"),
-        ({"builder": "a b"}, "mine.yaml: builder: expected a name of keras.applications, module:function or"),
+        (
+            {"builder": "a b"},
+            "mine.yaml: builder: expected a name of keras.applications, module:function, the path of a .keras file",
+        ),
         ({"native_size": 8}, "smallest_size 16 is above native_size 8"),
         ({"builder": "absent.keras"}, "there is no file absent.keras: correct builder"),
     ],
