@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import compose, fill_with_images
+from unfreeze.errors import UnfreezeError
 from unfreeze.planning.best import KEPT_FREE, choose
 
 SIZES = (224, 160, 96)
@@ -24,14 +25,20 @@ def of_area(size: int, epochs: int) -> float:
         # Ten epochs do not fit at the largest size.
         (20, 160, 11),
         (15, 96, 10),
-        # Nothing fits: the least that teaches anything.
-        (1, 96, 3),
+        # The least that teaches anything.
+        (13.3, 96, 3),
     ],
 )
 def test_the_largest_size_at_which_enough_epochs_fit(minutes: float, size: int, epochs: int) -> None:
     assert choose(SIZES, 1600, minutes, of_area) == (size, epochs)
-    if epochs > 3:
-        assert of_area(size, epochs) <= minutes * 60 * (1 - KEPT_FREE)
+    assert of_area(size, epochs) <= minutes * 60 * (1 - KEPT_FREE)
+
+
+def test_minutes_that_leave_no_training_are_refused_with_those_that_do() -> None:
+    refusal = "best.minutes=1 is too little for 3 epochs at 96 pixels.*best.minutes=14 "
+    with pytest.raises(UnfreezeError, match=refusal):
+        choose(SIZES, 1600, 1, of_area)
+    assert choose(SIZES, 1600, 14, of_area) == (96, 6)
 
 
 def test_many_images_need_fewer_epochs() -> None:
@@ -54,10 +61,14 @@ def test_the_preset_has_values_that_follow_from_its_minutes(
     assert ample.train.finetune.get("efficientnetv2b0").epochs > 3
     assert "${" not in (tmp_path / "ample.yaml").read_text()
     capfd.readouterr()
-    scarce = compose(tmp_path / "scarce.yaml", *shared, "best.minutes=0.01", "preprocess.image_size=96")
+    scarce = compose(tmp_path / "scarce.yaml", *shared, "preprocess.image_size=96")
     assert scarce.study.backbones == ("xception",)
     assert scarce.preprocess.image_size == 96
-    assert scarce.train.finetune.get("xception").epochs == 3
+    epochs = scarce.train.finetune.get("xception").epochs
     said = capfd.readouterr().err
     assert said.count("does not answer, so xception is trained and not efficientnetv2b0") == 1
-    assert said.count("xception: 3 epochs at 96 pixels fit into 0.01 minutes here") == 1
+    assert said.count(f"xception: {epochs} epochs at 96 pixels fit into 60 minutes here") == 1
+    with pytest.raises(ValueError, match=r"what fits into best.minutes could not be found"):
+        compose(tmp_path / "none.yaml", *shared, "best.minutes=0.01")
+    assert "best.minutes=0.01 is too little for 3 epochs at 96 pixels" in capfd.readouterr().err
+    assert not (tmp_path / "none.yaml").exists()

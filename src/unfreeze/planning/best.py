@@ -78,6 +78,9 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
         rows: Training images of an epoch, all views.
         minutes: What the study may take.
         measure: Returns the seconds of the study at a size and a number of epochs.
+
+    Raises:
+        UnfreezeError: Not even the fewest epochs fit at the smallest size.
     """
     enough = max(FEWEST_EPOCHS, math.ceil(ENOUGH_IMAGES / rows))
     allowed = minutes * 60 * (1 - KEPT_FREE)
@@ -87,7 +90,13 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
         fitting = math.floor((allowed - first) / of_epoch) + 1
         if fitting >= enough:
             break
-    return size, min(max(fitting, FEWEST_EPOCHS), 2 * enough)
+    if fitting < FEWEST_EPOCHS:
+        least = math.ceil(measure(size, FEWEST_EPOCHS) / 60 / (1 - KEPT_FREE))
+        raise UnfreezeError(
+            f"best.minutes={minutes:g} is too little for {FEWEST_EPOCHS} epochs at {size} pixels, the fewest that "
+            f"teach anything: set best.minutes={least} or more, or -S study=quick"
+        )
+    return size, min(fitting, 2 * enough)
 
 
 def choose_backbone(weights: Mapping[str, Any]) -> str:
@@ -222,4 +231,7 @@ def main(minutes: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     console.configure_logging()
-    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
+    try:
+        sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
+    except UnfreezeError as error:
+        sys.exit(f"error: {error}")
