@@ -137,7 +137,7 @@ def convert(model: keras.Model) -> Any:
 
     # OpenVINO's own deletes a local name through `exec`, which fails from Python 3.13 on (PEP 667).
     utils.get_environment_setup = lambda framework: {"tensorflow": tf.__version__}
-    # OpenVINO's own searches all variables, six times for each of them.
+    # OpenVINO's own searches all variables, eleven times for each of them.
     variables = functools.cache(_read_variables)
     TFGraphNodeDecoder.get_variable = staticmethod(
         lambda operation: variables(operation.graph).get(operation.outputs[0].name)
