@@ -15,7 +15,7 @@ from unfreeze.checks.rules import Rule
 from unfreeze.errors import UnfreezeError
 from unfreeze.paths import Paths
 from unfreeze.runtime.console import log
-from unfreeze.runtime.imports import pause_collector, postpone
+from unfreeze.runtime.imports import pause_collector
 
 # Must be set before Great Expectations is imported: nothing is reported.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -62,8 +62,7 @@ class Outcome:
 @functools.cache
 def load_library() -> None:
     """Import Great Expectations, which takes seconds."""
-    # Only expectations on distributions need them.
-    with pause_collector(), postpone("scipy.stats", "altair"):
+    with pause_collector():
         import great_expectations
 
     # It logs each step it takes; failures reach the user through the gate.

@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.text import Text
 
 from unfreeze.runtime import programs, redaction
-from unfreeze.runtime.imports import pause_collector, postpone
+from unfreeze.runtime.imports import pause_collector
 
 log = logging.getLogger("unfreeze")
 
@@ -134,8 +134,7 @@ def _import_silently(name: str) -> None:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        # Keras loads them for its plots and its wrappers for scikit-learn, which no stage uses.
-        with Path(os.devnull).open("w") as nothing, pause_collector(), postpone("scipy.stats", "matplotlib.pyplot"):
+        with Path(os.devnull).open("w") as nothing, pause_collector():
             os.dup2(nothing.fileno(), 2)
             importlib.import_module(name)
     finally:
