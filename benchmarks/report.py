@@ -75,8 +75,8 @@ def divide_seconds(ours: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return where the seconds of a run go, stage by stage, and in all: the medians of the runs.
 
     `start` is the start of the stage's process and of its libraries, `work` its own work, and `dvc` what DVC does
-    before and after it. `processor` is the processor time of a stage's processes, but of those that
-    measure or decode single images, and in all that of DVC, too.
+    before and after it. `processor` is the processor time of a stage's processes, without those that
+    measure single images; in all it includes DVC's.
 
     Args:
         ours: Runs with their parts.
