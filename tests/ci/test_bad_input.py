@@ -61,7 +61,7 @@ def test_a_lock_that_cannot_be_read_says_how_to_mend_it(job: Checkout) -> None:
 
 def test_an_unknown_preset_names_those_there_are(job: Checkout) -> None:
     line = refusal(job, "--preset", "sixx")
-    assert "there is no preset 'sixx' in conf/study: take one of paper, quick, six, tiny" in line
+    assert "there is no preset 'sixx' in conf/study: take one of best, paper, quick, six, tiny" in line
 
 
 def test_a_preset_that_leads_elsewhere_is_refused(job: Checkout) -> None:

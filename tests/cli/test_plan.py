@@ -113,7 +113,7 @@ def test_before_the_first_run_and_without_git_all_stages_are_planned(tmp_path: A
     ("options", "message"),
     [
         (["-S", "search.max_trails=3"], "error: -S search.max_trails=3 cannot be composed (Could not override"),
-        (["-S", "study=tinny"], "error: conf/ has no study/tinny: take one of paper, quick, six, tiny"),
+        (["-S", "study=tinny"], "error: conf/ has no study/tinny: take one of best, paper, quick, six, tiny"),
         (["-S", "preprocess.image_size=3"], "error: params.yaml: preprocess.image_size: Input should be greater"),
         (["-S", "data=folder", "-S", "data.source=/nowhere"], "error: data.source /nowhere does not exist"),
         (["-S", "study.backbones=[vgg17]"], "error: unknown backbone 'vgg17'"),
