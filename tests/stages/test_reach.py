@@ -102,7 +102,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[Key]]:
 
 @pytest.mark.parametrize("stage", Source(PROJECT).stages)
 def test_every_function_that_a_stage_calls_is_in_its_digest(seen: dict[str, set[Key]], stage: str) -> None:
-    # A handler that an earlier test has set up in this process prepares log lines; a sentence is written for them alone.
+    # A handler that an earlier test has set up in this process prepares log lines; a sentence is for the log alone.
     of_log = {("unfreeze.runtime.programs", "spell_out_commands"), ("unfreeze.features.choice", "explain")}
     # The command line hands in who computes rows; that the bytes are the same is tested with the stages.
     who = "unfreeze.cluster."
