@@ -19,17 +19,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from unfreeze import dvc_repo
+from unfreeze import dvc_repo, files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.table import find_row
 from unfreeze.paths import Paths
 from unfreeze.planning import machine, measurements, networks
-from unfreeze.planning.forecast import Past, forecast, measure_speed, recall
+from unfreeze.planning.forecast import Past, forecast, measure_speed
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
 from unfreeze.planning.plan import Study, describe
 from unfreeze.planning.scale import find_extent
+from unfreeze.planning.survey import make_wish, recall_runs
 from unfreeze.runtime import console
 from unfreeze.settings.sources import DataSource
 from unfreeze.settings.training import Unfreeze
@@ -47,10 +48,6 @@ ENOUGH_IMAGES = 16_000
 FEWEST_EPOCHS = 3
 # Forecasts of a machine that has not run a stage yet are off by a fifth or more.
 KEPT_FREE = 0.2
-STAGES = (
-    *("code", "validate", "download", "check", "preprocess", "split", "pretrained", "extract", "suspects"),
-    *("learning_curve", "search", "finetune", "package", "evaluate", "verdict", "corrections", "figures", "report"),
-)
 
 
 @dataclass(frozen=True)
@@ -149,14 +146,15 @@ def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
         # As many images as an hour suffices for on two processors.
         return Fit(names, sizes[0], 10, None)
     unfreeze = Unfreeze.model_validate(settings["unfreeze"])
-    wishes = [networks.wish(name, size, unfreeze, None) for size in sizes for name in names]
+    wishes = [make_wish(paths, name, size, unfreeze) for size in sizes for name in names]
     described = networks.describe_networks(paths, wishes)
     found = {(wanted.size, wanted.backbone): network for wanted, network in zip(wishes, described, strict=True)}
-    pasts = _recall(paths, known)
+    pasts = recall_runs(paths, known)
     scale = Scale(
         images=extent[0], raw_mb=extent[1] / 1e6, backbones=len(names), seeds=len(settings["study"]["seeds"])
     )
-    estimate = _Estimate(settings, scale, found, pasts, measure_speed(pasts) or machine.probe_speed(), paths)
+    stages = tuple(files.read_yaml(paths.pipeline)["stages"])
+    estimate = _Estimate(settings, scale, found, pasts, measure_speed(pasts) or machine.probe_speed(), stages)
     rows = round(extent[0] * settings["split"]["train"]) * settings["augment"]["views"]
     size, epochs = choose(sizes, max(rows, 1), minutes, estimate)
     return Fit(names, size, epochs, estimate(size, epochs) / 60)
@@ -171,7 +169,7 @@ class _Estimate:
     networks: Mapping[tuple[int, str], Network]
     pasts: Sequence[Past]
     speed: Speed
-    paths: Paths
+    stages: Sequence[str]
 
     def __call__(self, size: int, epochs: int) -> float:
         finetune = {
@@ -187,30 +185,12 @@ class _Estimate:
         study = Study(settings, self.scale, {name: self.networks[size, name] for name in names})
         room = Room(math.inf, math.inf)
         seconds = 0.0
-        for stage in STAGES:
+        for stage in self.stages:
             for name in names if stage in OF_BACKBONE else [None]:
                 job = describe(stage, name, study, room)
                 assert job is not None
                 seconds += forecast(job, name, self.pasts, self.speed).seconds
         return seconds
-
-
-def _recall(paths: Paths, known: Sequence[measurements.Measurement]) -> list[Past]:
-    """Return earlier runs of this machine whose networks were described before; others are not worth the time."""
-    described: list[Network | None] = []
-    for found in known:
-        network = None
-        if found.backbone:
-            try:
-                unfreeze = Unfreeze.model_validate(found.settings["unfreeze"])
-                wanted = networks.wish(
-                    found.backbone, int(found.settings["preprocess"]["image_size"]), unfreeze, None
-                )
-                (network,) = networks.describe_networks(paths, [wanted])
-            except (ValueError, KeyError, UnfreezeError):
-                network = None
-        described.append(network)
-    return recall(known, described)
 
 
 def main(minutes: str) -> dict[str, Any]:

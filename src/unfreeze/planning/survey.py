@@ -67,7 +67,7 @@ def survey(paths: Paths, params: Params, file: Path, validate: Validate) -> Plan
     )
     room = machine.measure_room(paths.root)
     budget.require_budget(study, room, params.study.minutes)
-    pasts = _recall(paths, known) if running else []
+    pasts = recall_runs(paths, known) if running else []
     ran = {past.job.stage for past in pasts}
     speed = measure_speed(pasts)
     if speed is None and any(stage not in ran for stage, _ in running):
@@ -160,13 +160,18 @@ def _predict_validate(params: Params, paths: Paths, validate: Validate) -> dict[
 
 
 def _describe_networks(paths: Paths, params: Params, names: set[str]) -> dict[str, Network]:
-    wishes = [_wish(paths, name, params.preprocess.image_size, params.unfreeze) for name in sorted(names)]
+    wishes = [make_wish(paths, name, params.preprocess.image_size, params.unfreeze) for name in sorted(names)]
     found = networks.describe_networks(paths, wishes)
     return {wanted.backbone: network for wanted, network in zip(wishes, found, strict=True)}
 
 
-def _recall(paths: Paths, known: list[Measurement]) -> list[Past]:
-    """Return earlier runs; those of a backbone that can no longer be built are left out."""
+def recall_runs(paths: Paths, known: list[Measurement]) -> list[Past]:
+    """Return earlier runs; those of a backbone that can no longer be built are left out.
+
+    Args:
+        paths: The checkout.
+        known: What was measured of this machine.
+    """
     wishes: dict[int, Wish] = {}
     for number, found in enumerate(known):
         if found.backbone:
@@ -175,7 +180,7 @@ def _recall(paths: Paths, known: list[Measurement]) -> list[Past]:
                 size = int(found.settings["preprocess"]["image_size"])
             except (ValueError, KeyError):
                 continue
-            wishes[number] = _wish(paths, found.backbone, size, unfreeze)
+            wishes[number] = make_wish(paths, found.backbone, size, unfreeze)
     distinct = {files.digest(wish.to_json()): wish for wish in wishes.values()}
     try:
         built = dict(zip(distinct, networks.describe_networks(paths, list(distinct.values())), strict=True))
@@ -188,7 +193,15 @@ def _recall(paths: Paths, known: list[Measurement]) -> list[Past]:
     return recall(known, described)
 
 
-def _wish(paths: Paths, backbone: str, size: int, unfreeze: Unfreeze) -> Wish:
+def make_wish(paths: Paths, backbone: str, size: int, unfreeze: Unfreeze) -> Wish:
+    """Return what is to be known of a backbone as its code stands.
+
+    Args:
+        paths: The checkout.
+        backbone: Its name.
+        size: Image side, pixels.
+        unfreeze: The points.
+    """
     return networks.wish(backbone, size, unfreeze, Source(paths.root).digest_backbone(backbone))
 
 
