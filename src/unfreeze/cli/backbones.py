@@ -12,8 +12,9 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.own_backbones import FOLDER, list_own_backbones
-from unfreeze.models.table import HUB, TABLE, Row, find_row, name_preset
+from unfreeze.models.table import TABLE, Row, find_row, name_preset
 from unfreeze.runtime import console
+from unfreeze.settings.backbones import HUB
 from unfreeze.settings.base import Pixels
 
 

@@ -103,8 +103,8 @@ class Backbone:
 
     def count_work(self, position: int) -> tuple[int, int]:
         """Return the multiply-accumulates and the output values of one image behind a position."""
-        behind = self.base.operations[position + 1 :]
-        return sum(map(count_macs, behind)), sum(map(count_values, behind))
+        values = sum(map(count_values, self.base.operations[position + 1 :]))
+        return self.count_macs(position, self.end), values
 
     def count_macs(self, start: int, stop: int) -> int:
         """Return the multiply-adds of one image between two positions.

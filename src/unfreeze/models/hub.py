@@ -15,8 +15,8 @@ import numpy as np
 
 from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models.pixels import TORCH_MEAN, TORCH_STD
-from unfreeze.models.table import HUB, Row
-from unfreeze.settings.backbones import OwnBackbone, Transformer
+from unfreeze.models.table import Row
+from unfreeze.settings.backbones import HUB, OwnBackbone, Transformer
 from unfreeze.settings.base import Pixels
 
 # Of image and text together only the network of images is taken.

@@ -8,7 +8,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.models.own_backbones import list_own_backbones, read_own_backbone
 from unfreeze.models.pixels import detect_pixels
 from unfreeze.runtime import console
-from unfreeze.settings.backbones import OwnBackbone, Transformer
+from unfreeze.settings.backbones import HUB, OwnBackbone, Transformer
 from unfreeze.settings.base import Pixels
 from unfreeze.settings.sources import WeightsSource
 from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, UnfreezePoint
@@ -16,7 +16,6 @@ from unfreeze.settings.training import BlockCount, DropoutSpec, HeadLayer, Unfre
 # Tokens are averaged as places are.
 POOLED_HEAD: tuple[HeadLayer, ...] = ("global_average_pooling", DropoutSpec(dropout=0.2))
 TOKEN_HEAD: tuple[HeadLayer, ...] = ("class_token", DropoutSpec(dropout=0.2))
-HUB = "hub:"
 
 
 @dataclass(frozen=True)

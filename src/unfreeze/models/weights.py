@@ -15,9 +15,10 @@ from unfreeze import files
 from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.models.backbone import build
 from unfreeze.models.builders import keep_output, read_keras_file
-from unfreeze.models.table import HUB, Row, check_weights
+from unfreeze.models.table import Row, check_weights
 from unfreeze.records.pretrained_weights import RANDOM
 from unfreeze.runtime.console import log
+from unfreeze.settings.backbones import HUB
 from unfreeze.settings.sources import WeightsFile, WeightsSource, WeightsWheel
 from unfreeze.sources import wheels
 

@@ -50,11 +50,12 @@ def go_deeper(
         The further trials, in their order.
     """
     added: list[Trial] = []
-    while len(added) < search.deeper:
+    shallow = [trial for trial in ended if not trial.failed]
+    while shallow and len(added) < search.deeper:
+        if _is_time_up(search, journal, added):
+            break
         every = [*ended, *added]
         scored = [trial for trial in every if not trial.failed]
-        if not scored or _is_time_up(search, journal, added):
-            break
         best = choose_best(scored)
         deepest = min(scored, key=lambda trial: network.find_first_trainable(trial.unfreeze_point))
         point = network.find_deeper(deepest.unfreeze_point)
@@ -66,8 +67,7 @@ def go_deeper(
         if not budget.allows_deeper(network, tried, point, FIRST_CYCLE if is_poor else search.epochs):
             console.log.info("%s: study.minutes leaves no time to train from %s", network.row.name, name)
             break
-        shallow = choose_best([trial for trial in scored if trial not in added] or scored)
-        rate = shallow.settings["learning_rate"]
+        rate = choose_best(shallow).settings["learning_rate"]
         if is_poor:
             rate = max(rate, ended[0].settings["learning_rate"])
         settings = {**best.settings, "learning_rate": rate * RATE_FACTOR ** (len(added) + 1)}

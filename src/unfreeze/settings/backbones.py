@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from unfreeze.settings.base import Pixels, Section, Sha256
 from unfreeze.settings.training import BlockCount, HeadLayer, UnfreezePoint
 
+# Before the name of a preset of KerasHub.
+HUB = "hub:"
+
 
 class Transformer(Section):
     """A vision transformer of KerasHub; `unfreeze backbones --add` writes it from the preset's configuration.
@@ -96,7 +99,7 @@ class OwnBackbone(Section):
     @field_validator("builder")
     @classmethod
     def _has_a_known_form(cls, builder: str) -> str:
-        is_known = re.fullmatch(r"hub:\S.*|\w+([.]\w+)*:\w+", builder) or builder.isidentifier()
+        is_known = re.fullmatch(rf"{HUB}\S.*|\w+([.]\w+)*:\w+", builder) or builder.isidentifier()
         if not (is_known or builder.endswith(".keras")):
             raise ValueError(
                 "expected a name of keras.applications, module:function, the path of a .keras file or hub:PRESET"
@@ -113,8 +116,8 @@ class OwnBackbone(Section):
     def _transformer_fits(self) -> "OwnBackbone":
         if self.transformer is None:
             return self
-        if not self.builder.startswith("hub:"):
-            raise ValueError("transformer is for builder: hub:PRESET")
+        if not self.builder.startswith(HUB):
+            raise ValueError(f"transformer is for builder: {HUB}PRESET")
         if self.patch not in (None, self.transformer.patch):
             raise ValueError(f"patch {self.patch} differs from transformer.patch {self.transformer.patch}")
         if self.native_size % self.transformer.patch:
