@@ -63,6 +63,11 @@ def test_the_matrix_runs_over_the_studys_backbones(stage: str) -> None:
     assert PIPELINE[stage]["matrix"] == {"backbone": "${study.backbones}"}
 
 
+@pytest.mark.parametrize("stage", [name for name, stage in PIPELINE.items() if BACKBONE in stage["cmd"]])
+def test_one_more_backbone_changes_no_other_ones_results(stage: str) -> None:
+    assert "study.backbones" not in PIPELINE[stage].get("params", [])
+
+
 def test_the_test_fold_is_read_by_evaluate_alone() -> None:
     readers = {name for name, stage in PIPELINE.items() if "data/split.csv" in stage["deps"]}
     # The others take training and validation images, and those of calibration: see their tests.

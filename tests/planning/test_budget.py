@@ -24,8 +24,8 @@ def require(minutes: float | None, *, scale: Scale | None = SCALE, seeds: int = 
 
 @pytest.mark.parametrize(("trials", "seeds", "epochs"), [(False, 0, 1), (True, 0, 5), (True, 2, 7)])
 def test_minutes_for_less_than_one_epoch_are_refused(trials: bool, seeds: int, epochs: int) -> None:
-    # Half of the minutes are for training, and half of that for each of two backbones: four trials, one epoch a seed.
-    enough = 4 * epochs * EPOCH / 60
+    # Half of the minutes are for training: four trials, one epoch a seed.
+    enough = 2 * epochs * EPOCH / 60
     require(enough * 1.001, seeds=seeds, trials=trials)
     with pytest.raises(UnfreezeError, match=r"^a: study.minutes=.* raise study.minutes, or lower search.max_trials"):
         require(enough * 0.999, seeds=seeds, trials=trials)

@@ -9,14 +9,14 @@ from unfreeze.planning.networks import Wish, describe
 from unfreeze.training.budget import Budget
 
 NETWORK = Backbone(find_row("mobilenetv2"), 64)
-BUDGET = Budget(None, 2, 2000, 500, 32)
+BUDGET = Budget(None, 2000, 500, 32)
 
 
 def test_a_deeper_point_takes_longer_and_more_images_do() -> None:
     taken = [BUDGET.estimate(NETWORK, point) for point in ("none", "block_16_expand", "block_12_expand", "all")]
     assert taken == sorted(taken)
     assert taken[0] > 0
-    assert Budget(None, 2, 4000, 1000, 32).estimate(NETWORK, "all") > 1.5 * taken[-1]
+    assert Budget(None, 4000, 1000, 32).estimate(NETWORK, "all") > 1.5 * taken[-1]
 
 
 def test_the_work_behind_a_point_is_that_of_the_plan() -> None:
@@ -32,8 +32,8 @@ def test_without_minutes_all_epochs_are_there() -> None:
 
 def test_trials_and_seeds_take_from_the_epochs() -> None:
     one = BUDGET.estimate(NETWORK, "all")
-    # Of 40 epochs' time both backbones may train for half.
-    budget = Budget(40 * one * 1.0001 / 60, 2, 2000, 500, 32)
+    # Training may take half of it.
+    budget = Budget(20 * one * 1.0001 / 60, 2000, 500, 32)
     assert budget.limit_epochs(NETWORK, [], "all", 30, trainings=1) == 10
     assert budget.limit_epochs(NETWORK, [("all", 1), ("all", 3)], "all", 30, trainings=1) == 6
     assert budget.limit_epochs(NETWORK, [("all", 1), ("all", 3)], "all", 30, trainings=3) == 2
@@ -42,7 +42,7 @@ def test_trials_and_seeds_take_from_the_epochs() -> None:
 
 def test_a_budget_without_an_epoch_is_refused_with_the_setting() -> None:
     one = BUDGET.estimate(NETWORK, "all")
-    budget = Budget(8 * one / 60, 2, 2000, 500, 32)
+    budget = Budget(4 * one / 60, 2000, 500, 32)
     with pytest.raises(UnfreezeError, match=r"study.minutes=[\d.]+ leaves 0 s .* raise study.minutes") as refused:
         budget.limit_epochs(NETWORK, [("all", 2)], "all", 30, trainings=1)
     assert f"one epoch takes {math.floor(one + 0.5)} s" in str(refused.value)

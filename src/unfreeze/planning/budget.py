@@ -43,7 +43,7 @@ def require_budget(study: Study, room: Room, minutes: float | None) -> None:
         if job is None or job.training is None:
             continue
         training, counted = job.training, _Counted(job)
-        budget = Budget(minutes, study.scale.backbones, job.train, job.val, training.batch_size)
+        budget = Budget(minutes, job.train, job.val, training.batch_size)
         cheapest = max(cut.position for cut in training.cuts)
         try:
             budget.limit_epochs(

@@ -51,9 +51,10 @@ class Study(Section):
         backbones: Names from the table, or of any builder in keras.applications.
         baseline: The backbone that gains are counted from, if it is among them.
         seeds: Further seeds with which each backbone is trained again, on the same folds, to see the spread.
-        minutes: What all stages may take, in minutes of the reference machine: search and fine-tuning of the
-            backbones share half of them. They are reckoned from the arithmetic, never measured, so that the same
-            settings give the same models. None for no limit.
+        minutes: What each backbone may take, in minutes of the reference machine, whatever is compared with it: one
+            more backbone changes no other one's model. Its search and fine-tuning have half of them. They are
+            reckoned from the arithmetic, never measured, so that the same settings give the same models. None for
+            no limit.
     """
 
     name: str

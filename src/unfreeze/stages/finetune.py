@@ -46,7 +46,6 @@ class Settings:
     train: Train
     point: ByBackbone[UnfreezePoint] = declare_param("unfreeze.point")
     seeds: tuple[int, ...] = declare_param("study.seeds")
-    backbones: tuple[str, ...] = declare_param("study.backbones")
     minutes: float | None = declare_param("study.minutes")
 
 
@@ -142,7 +141,7 @@ def train(
 def _fit_budget(settings: Settings, backbone: str, choice: Choice, transfer: "Transfer") -> Phase:
     """Return the phase with the epochs that study.minutes leaves."""
     phase = choice.phase
-    budget = transfer.share_budget(settings.minutes, len(settings.backbones), phase.batch_size)
+    budget = transfer.make_budget(settings.minutes, phase.batch_size)
     epochs = budget.limit_epochs(
         transfer.backbone, choice.tried, choice.point, phase.epochs, trainings=1 + len(settings.seeds)
     )

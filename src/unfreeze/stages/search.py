@@ -43,12 +43,11 @@ class Settings:
     train: Train
     unfreeze: Unfreeze
     search: Search
-    backbones: tuple[str, ...] = declare_param("study.backbones")
     minutes: float | None = declare_param("study.minutes")
 
 
 # What may change while a search is stopped: its bounds, and what stands in the points already.
-FREE = ("search.enabled", "search.max_", "search.deeper", "unfreeze.", "backbones", "minutes")
+FREE = ("search.enabled", "search.max_", "search.deeper", "unfreeze.", "minutes")
 
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
@@ -111,9 +110,7 @@ def _search(
         with open_rounds(trials, cluster, load, search.at_once) as run_round:
             return backbone_search.run_trials(
                 trials, run_round, points, search, configured, seed=settings.seed, journal=journal,
-                budget=transfer.share_budget(
-                    settings.minutes, len(settings.backbones), trials.phase.batch_size
-                ),
+                budget=transfer.make_budget(settings.minutes, trials.phase.batch_size),
             )  # fmt: skip
 
 

@@ -17,8 +17,8 @@ VALIDATION_SHARE = 1 / 3
 # A step and an epoch of Keras, whatever the layers.
 SECONDS_A_STEP = 0.002
 SECONDS_AN_EPOCH = 0.15
-# Part of study.minutes that search and fine-tuning of all backbones may take; the rest is for images, frozen layers
-# and evaluation, which grow with the images as well.
+# Part of study.minutes that search and fine-tuning may take; the rest is for images, frozen layers and evaluation,
+# which grow with the images as well.
 TRAINED_SHARE = 0.5
 # A deeper point is tried only if so many epochs from it are left for fine-tuning.
 LEAST_EPOCHS = 8
@@ -53,15 +53,13 @@ class Budget:
     """The seconds that search and fine-tuning of one backbone may take on the reference machine.
 
     Args:
-        minutes: Those of the whole study; None for no limit.
-        backbones: How many share them.
+        minutes: `study.minutes`, of this backbone with all its stages; None for no limit.
         train: Rows of the training fold.
         val: Rows of the validation fold.
         batch_size: Rows a step.
     """
 
     minutes: float | None
-    backbones: int
     train: int
     val: int
     batch_size: int
@@ -80,7 +78,7 @@ class Budget:
         """
         if self.minutes is None:
             return float("inf")
-        share = 60 * self.minutes * TRAINED_SHARE / self.backbones
+        share = 60 * self.minutes * TRAINED_SHARE
         return share - sum(epochs * self.estimate(network, point) for point, epochs in tried)
 
     def allows_deeper(

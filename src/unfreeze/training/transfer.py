@@ -170,16 +170,15 @@ class Transfer:
                     makes_room=bool(worker),
                 )
 
-    def share_budget(self, minutes: float | None, backbones: int, batch_size: int) -> Budget:
+    def make_budget(self, minutes: float | None, batch_size: int) -> Budget:
         """Return the seconds that search and fine-tuning of this backbone may take.
 
         Args:
-            minutes: Those of the whole study; None for no limit.
-            backbones: How many share them.
+            minutes: Those of the backbone; None for no limit.
             batch_size: Images a step.
         """
         plan = self.features.plan
-        return Budget(minutes, backbones, len(plan.train), len(plan.val), batch_size)
+        return Budget(minutes, len(plan.train), len(plan.val), batch_size)
 
     def expect_head(self, phase: Phase) -> None:
         """Give the head the layers that `train_head` gives it; its weights come from another process."""
