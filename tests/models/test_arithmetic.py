@@ -3,7 +3,7 @@ import pytest
 from keras import layers
 
 from tests.models.test_cost import KNOWN, nested
-from unfreeze.models.arithmetic import count_macs, count_values
+from unfreeze.models.arithmetic import count_macs, count_trained_values, count_values
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import find_row
 
@@ -21,6 +21,15 @@ def test_numbers_that_a_layer_puts_out() -> None:
     inputs = keras.Input((10, 10, 3))
     outputs = layers.Conv2D(8, 3)(inputs)
     assert count_values(keras.Model(inputs, outputs).operations[-1]) == 8 * 8 * 8
+
+
+def test_layers_that_are_merged_move_no_numbers() -> None:
+    inputs = keras.Input((10, 10, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 3)(inputs))
+    x = layers.Add()([layers.ReLU()(x), layers.Activation("swish")(x)])
+    model = keras.Model(inputs, layers.Dropout(0.5)(x))
+    assert sum(map(count_trained_values, model.operations)) == 2 * 8 * 8 * 8
+    assert sum(map(count_trained_values, nested(model).operations)) == 2 * 8 * 8 * 8
 
 
 def test_multiply_adds_between_two_positions_of_a_backbone() -> None:

@@ -30,7 +30,8 @@ NETWORK = Network(
     cuts=tuple(
         Cut(
             position=position, name=name, row_values=row_values,
-            macs=macs * MILLION, values=values * MILLION, parameters=parameters * MILLION,
+            macs=macs * MILLION, values=values * MILLION, trained_values=values * MILLION,
+            parameters=parameters * MILLION,
         )
         for position, name, row_values, macs, values, parameters in (
             (0, "pixels", 76_800, 0, 0, 0),

@@ -6,7 +6,7 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import find_row
 from unfreeze.planning.networks import Wish, describe
-from unfreeze.training.budget import Budget
+from unfreeze.training.budget import Budget, estimate_epoch
 
 NETWORK = Backbone(find_row("mobilenetv2"), 64)
 BUDGET = Budget(None, 2000, 500, 32)
@@ -22,8 +22,19 @@ def test_a_deeper_point_takes_longer_and_more_images_do() -> None:
 def test_the_work_behind_a_point_is_that_of_the_plan() -> None:
     network = describe(Wish(backbone="mobilenetv2", size=64, point="block_16_expand", candidates=("all",)))
     cut = network.at(network.point)
-    expected = network.end.macs - cut.macs, network.end.values - cut.values
+    expected = network.end.macs - cut.macs, network.end.trained_values - cut.trained_values
     assert NETWORK.count_work(NETWORK.find_cut("block_16_expand")) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "images_a_second"),
+    [("mobilenetv2", 251.1), ("efficientnetv2b0", 159.4), ("xception", 37.0), ("resnet50", 42.0), ("vgg16", 13.9)],
+)
+def test_an_epoch_takes_what_was_measured_within_a_quarter(name: str, images_a_second: float) -> None:
+    # As benchmarks/peers.md has them for steps of whole networks, 128 pixels, float32, AVX-512.
+    macs, values = Backbone(find_row(name), 128).count_work(0)
+    seconds = estimate_epoch(macs, values, train=1000, val=0, batch_size=10**6)
+    assert 1 <= seconds * images_a_second / 1000 < 1.3
 
 
 def test_without_minutes_all_epochs_are_there() -> None:

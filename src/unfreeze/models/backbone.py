@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unfreeze.models.arithmetic import count_macs, count_values
+from unfreeze.models.arithmetic import count_macs, count_trained_values
 from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import Row, check_size
 from unfreeze.settings.base import Pixels, PixelScaling
@@ -102,8 +102,8 @@ class Backbone:
         return starts[-blocks] if blocks < len(starts) else "all"
 
     def count_work(self, position: int) -> tuple[int, int]:
-        """Return the multiply-accumulates and the output values of one image behind a position."""
-        values = sum(map(count_values, self.base.operations[position + 1 :]))
+        """Return the multiply-adds of one image behind a position, and the numbers that training moves there."""
+        values = sum(map(count_trained_values, self.base.operations[position + 1 :]))
         return self.count_macs(position, self.end), values
 
     def count_macs(self, start: int, stop: int) -> int:

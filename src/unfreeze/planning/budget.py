@@ -22,7 +22,7 @@ class _Counted:
     def count_work(self, position: int) -> tuple[int, int]:
         end = self._training.end
         cut = next(cut for cut in self._training.cuts if cut.position == position)
-        return end.macs - cut.macs, end.values - cut.values
+        return end.macs - cut.macs, end.trained_values - cut.trained_values
 
 
 def require_budget(study: Study, room: Room, minutes: float | None) -> None:

@@ -270,7 +270,7 @@ def _repeat(job: Job, cut: Cut) -> float:
     if cut == cached or pay(job, cut, cached):
         return _derive(job, cut)
     # They are run by TensorFlow, forward alone.
-    macs, values = cut.macs - cached.macs, cut.values - cached.values
+    macs, values = cut.macs - cached.macs, cut.trained_values - cached.trained_values
     trained = macs * SECONDS_PER_TRAINED_MAC + values * SECONDS_PER_TRAINED_VALUE
     return (job.train + job.val) * VALIDATION_SHARE * trained
 
@@ -286,7 +286,7 @@ def _train_head(job: Job) -> float:
 def _fit(job: Job, cut: Cut, epochs: int) -> float:
     """Return the seconds of training from a cut on."""
     training = _training(job)
-    macs, values = training.end.macs - cut.macs, training.end.values - cut.values
+    macs, values = training.end.macs - cut.macs, training.end.trained_values - cut.trained_values
     epoch = estimate_epoch(macs, values, train=job.train, val=job.val, batch_size=training.batch_size)
     return epochs * (epoch + _repeat(job, cut))
 

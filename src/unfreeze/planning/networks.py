@@ -50,6 +50,7 @@ class Cut(Record):
         row_values: Numbers in one image's activations.
         macs: Multiply-accumulates of one image up to here.
         values: Numbers that all operations up to here put out for one image.
+        trained_values: Those of them that training moves.
         parameters: Parameters of all operations up to here.
     """
 
@@ -58,6 +59,7 @@ class Cut(Record):
     row_values: int
     macs: int
     values: int
+    trained_values: int
     parameters: int
 
 
@@ -179,11 +181,13 @@ def describe(wanted: Wish) -> Network:
     )
     network = Backbone(find_row(wanted.backbone), wanted.size)
     points = set(graph.find_articulation_points(network.base))
-    cuts = [Cut(position=0, name="pixels", row_values=3 * wanted.size**2, macs=0, values=0, parameters=0)]
-    macs = values = parameters = 0
+    none = {"macs": 0, "values": 0, "trained_values": 0, "parameters": 0}
+    cuts = [Cut(position=0, name="pixels", row_values=3 * wanted.size**2, **none)]
+    macs = values = trained_values = parameters = 0
     for position, operation in enumerate(network.base.operations):
         macs += arithmetic.count_macs(operation)
         values += arithmetic.count_values(operation)
+        trained_values += arithmetic.count_trained_values(operation)
         parameters += sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ()))
         if position and position in points:
             row_values = arithmetic.count_values(operation)
@@ -194,6 +198,7 @@ def describe(wanted: Wish) -> Network:
                     row_values=row_values,
                     macs=macs,
                     values=values,
+                    trained_values=trained_values,
                     parameters=parameters,
                 )  # fmt: skip
             )

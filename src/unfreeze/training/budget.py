@@ -31,7 +31,7 @@ class Network(Protocol):
         """Return the position up to which everything is frozen at an unfreeze point."""
 
     def count_work(self, position: int) -> tuple[int, int]:
-        """Return multiply-accumulates and output values of one image behind a position."""
+        """Return the multiply-adds of one image behind a position, and the numbers that training moves there."""
 
 
 def estimate_epoch(macs: float, values: float, *, train: int, val: int, batch_size: int) -> float:
@@ -39,7 +39,7 @@ def estimate_epoch(macs: float, values: float, *, train: int, val: int, batch_si
 
     Args:
         macs: Multiply-accumulates of the trained layers for one image.
-        values: Numbers that they put out for one image.
+        values: Numbers that training moves for one image, see `count_trained_values`.
         train: Rows of the training fold.
         val: Rows of the validation fold.
         batch_size: Rows a step.
