@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Nothing here reports home: MLflow by this variable, DVC by .dvc/config, OpenVINO by the lock, without its telemetry.
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
+# Many containers set it; each of the twenty processes of a study would compile its libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
 MLFLOW_PORT ?= 5000
 # The path as it was given: make reads a dollar sign as the beginning of a variable.
 export STUDY_DATA := $(value DATA)

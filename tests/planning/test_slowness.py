@@ -1,5 +1,9 @@
+import compileall
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import great_expectations
 import pytest
 
 from unfreeze.planning.slowness import list_slowness
@@ -59,3 +63,12 @@ def test_eight_bits_on_a_processor_without_instructions_for_them_are_said() -> N
 def test_a_variable_that_slows_it_down_is_named_with_what_to_do(name: str, value: str) -> None:
     assert said(environment={name: value}).startswith(f"slow: {name}={value} is set")
     assert said(environment={name: value}).endswith(": unset it")
+
+
+def test_libraries_that_are_compiled_for_each_stage_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    variable = {"PYTHONDONTWRITEBYTECODE": "1"}
+    assert said(environment=variable).startswith("slow: PYTHONDONTWRITEBYTECODE=1 is set: each stage compiles")
+    assert said(environment={"PYTHONDONTWRITEBYTECODE": ""}) == ""
+    compileall.compile_file(great_expectations.__file__, quiet=1)
+    assert said(environment=variable) == ""

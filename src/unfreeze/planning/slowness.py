@@ -2,6 +2,8 @@
 
 import platform
 from collections.abc import Iterator, Mapping
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
 
 from unfreeze.runtime.processor_kind import ProcessorKind
 
@@ -66,6 +68,11 @@ def _list_of_environment(share: float, environment: Mapping[str, str]) -> Iterat
             "slow: TF_ENABLE_ONEDNN_OPTS=0 is set: TensorFlow trains without oneDNN, on one core for the most part: "
             "unset it"
         )
+    if (value := environment.get("PYTHONDONTWRITEBYTECODE")) and not _is_compiled("great_expectations"):
+        yield (
+            f"slow: PYTHONDONTWRITEBYTECODE={value} is set: each stage compiles the libraries that it loads anew, "
+            "up to 10 s: unset it, as `make repro` does"
+        )
     for name in LIMITS:
         if value := environment.get(name):
             yield f"slow: {name}={value} is set, which limits how networks are computed: unset it"
@@ -76,3 +83,9 @@ def _list_of_environment(share: float, environment: Mapping[str, str]) -> Iterat
                 f"slow: {name}={value} is set: checks and probes use so many threads; networks do not read it: "
                 "unset it"
             )
+
+
+def _is_compiled(package: str) -> bool:
+    """Tell whether Python's bytecode of an installed package is kept."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None and Path(cache_from_source(found.origin)).exists()
