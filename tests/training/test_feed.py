@@ -172,6 +172,16 @@ def store_computed(path: Path, rows: feed.Computed) -> Rows:
     return Rows(RowFiles((Piece(path, 0, len(rows)),), rows.row_shape, values.dtype), rows.labels, rows.weights)
 
 
+def test_where_no_layer_is_frozen_rows_are_the_pixels(views: Views) -> None:
+    pixels = np.concatenate(list(views.iterate_batches(8)))
+    none = feed.Unchanged(pixels.shape[1:], batch_size=3)
+    rows = feed.Computed(views, none, np.tile([0, 1, 0, 1, 0], 2), np.ones(10), "uint8")
+    batches = list(feed.read_in_order(rows, 4, CLASS_WEIGHTS).as_numpy_iterator())
+    assert [len(read) for read, _, _ in batches] == [4, 4, 2]
+    assert np.array_equal(np.concatenate([read for read, _, _ in batches]), pixels)
+    assert batches[0][0].dtype == np.uint8
+
+
 def test_computed_rows_are_those_of_the_network(computed: feed.Computed, views: Views, network: Backbone) -> None:
     part = network.build_part(0, network.find_cut("block_1_expand"))
     expected = part.predict(np.concatenate(list(views.iterate_batches(8))), verbose=0)

@@ -109,6 +109,8 @@ def narrow(rows: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
     Raises:
         UnfreezeError: A number is too large for it.
     """
+    if rows.dtype == dtype:
+        return rows
     with np.errstate(over="ignore"):
         narrowed = rows.astype(dtype)
     if np.isinf(narrowed).any() and not np.isinf(rows).any():

@@ -56,7 +56,10 @@ def apply_changes(pixels: np.ndarray, changes: list[Change]) -> np.ndarray:
         uint8 array of the same shape.
     """
     if all(map(_is_mirror, changes)):
-        return np.stack([_mirror(image, change) for image, change in zip(pixels, changes, strict=True)])
+        mirrored = np.empty_like(pixels)
+        for image, change, place in zip(pixels, changes, mirrored, strict=True):
+            place[...] = _mirror(image, change)
+        return mirrored
     from keras import ops
 
     middle = (pixels.shape[1] - 1) / 2
@@ -158,6 +161,8 @@ class Views:
             draw_change(self.augment, (self.seed, epoch, int(view), int(self.images[image])))
             for view, image in zip(views, images, strict=True)
         ]
+        if len(changed) == len(batch):
+            return apply_changes(batch, changes)
         batch = batch.copy()
         batch[changed] = apply_changes(batch[changed], changes)
         return batch

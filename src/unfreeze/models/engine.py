@@ -45,7 +45,7 @@ class Engine:
         quantize: Callable[[Any], Any] | None = None,
     ) -> None:
         self.batch_size = self._rows_a_call = batch_size
-        self.model_input, self.model_output = model.input, model.output
+        self.model_input, self.row_shape = model.input, tuple(model.output.shape[1:])
         self._compiled: Compiled | None = None
         self._precision = precision
         self._converted: Any = None

@@ -15,7 +15,7 @@ from unfreeze.models.arithmetic import count_values
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine, make_engine, make_pixel_engine
 from unfreeze.runtime import console
-from unfreeze.training.feed import Computed, Source
+from unfreeze.training.feed import Computed, Source, Unchanged
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,16 @@ class Activations:
         plan = self.features.plan
         augment, seed = plan.settings.augment, plan.settings.seed
         originals = plan.train.images[: len(plan.train) // augment.views]
-        engine = make_pixel_engine(part, plan.settings.extract, self._images, originals)
+        if position:
+            engine: Engine | Unchanged = make_pixel_engine(part, plan.settings.extract, self._images, originals)
+        else:
+            engine = Unchanged(tuple(part.output.shape[1:]))
         train = Views(self._images, originals, augment, seed, fresh=fresh)
         return self._make_folds(train, Views(self._images, plan.val.images, None, seed), engine, position)
 
-    def _make_folds(self, train: Views | Source, val: Views | Source, engine: Engine, position: int) -> Folds:
+    def _make_folds(
+        self, train: Views | Source, val: Views | Source, engine: Engine | Unchanged, position: int
+    ) -> Folds:
         plan = self.features.plan
         dtype = plan.settings.extract.dtype if position else "uint8"
         return Folds(

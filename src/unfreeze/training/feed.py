@@ -24,19 +24,36 @@ RUNS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """Stands in the place of an engine where no layer is frozen: rows are the pixels.
+
+    Args:
+        row_shape: Shape of a row.
+        batch_size: Rows that are read at once.
+    """
+
+    row_shape: tuple[int, ...]
+    batch_size: int = 64
+
+    def run(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the batches as they are."""
+        yield from batches
+
+
+@dataclass(frozen=True)
 class Computed:
     """One fold's rows, computed each time they are read; they have the bits that stored ones would have.
 
     Args:
         origin: The fold's pixels, or rows of it from further ahead in the network.
-        engine: Runs frozen layers over them.
+        engine: Runs frozen layers over them, if any are.
         labels: Class numbers, integer array of shape (rows,).
         weights: Sample weights in training, float array of shape (rows,).
         dtype: Precision of stored rows, to which these are rounded.
     """
 
     origin: "Views | Source"
-    engine: Engine
+    engine: Engine | Unchanged
     labels: np.ndarray
     weights: np.ndarray
     dtype: Dtype
@@ -47,7 +64,7 @@ class Computed:
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of a row."""
-        return tuple(self.engine.model_output.shape[1:])
+        return self.engine.row_shape
 
     @property
     def row_bytes(self) -> int:
