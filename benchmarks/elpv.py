@@ -25,6 +25,7 @@ from benchmarks.inputs import Case
 from unfreeze import files
 from unfreeze.evaluation import intervals, leaks
 from unfreeze.paths import Paths
+from unfreeze.planning.best import BACKBONES
 from unfreeze.records.predictions import Predictions
 from unfreeze.runtime import console
 from unfreeze.settings.params import load
@@ -154,11 +155,12 @@ def run(
         *(f"split.{fold}={share}" for fold, share in shares.items() if protocol != "default"),
         *overrides,
     ]  # fmt: skip
+    # Given from the beginning: the preset chooses among backbones whose weights can be had.
+    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in BACKBONES}
+    cases = [Case(name, "", "auto", file, "float32", 0) for name, file in at_hand.items() if file.exists()]
+    settings += [setting for case in cases for setting in pipeline.weights_settings(case)]
     paths = pipeline.clone(scratch / protocol, settings)
     names = load(paths.params).study.backbones
-    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in names}
-    cases = [Case(name, "", "auto", file, "float32", 0) for name, file in at_hand.items() if file.exists()]
-    pipeline.compose(paths, [*settings, *(setting for case in cases for setting in pipeline.weights_settings(case))])
     taken = measure.run(["dvc", "repro", *(f"evaluate@{name}" for name in names)], folder=paths.root)
     params = load(paths.params)
     return {
