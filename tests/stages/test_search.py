@@ -237,10 +237,11 @@ def test_a_worker_a_node_and_the_driver_that_are_lost_change_no_trial(
         ({"search": {"oracle": "hyperband", "patience": 2}}, "ends poor trials itself: set search.patience=null"),
         ({"unfreeze": {"candidates": {"default": []}}}, "unfreeze.candidates"),
         ({"search": {"max_trials": 1}}, "search.max_trials"),
+        ({"study": {"minutes": 0.01}}, "study.minutes=0.01 leaves 0 s of the reference machine for fine-tuning"),
         ({"search": {"at_once": 0}}, "search.at_once"),
         ({"search": {"at_once": "all"}}, "search.at_once"),
     ],
-    ids=["point", "dropout", "patience", "empty", "budget", "none at once", "no number"],
+    ids=["point", "dropout", "patience", "empty", "trials", "minutes", "none at once", "no number"],
 )  # fmt: skip
 def test_a_space_that_cannot_work_is_told_at_once(
     searchable: Checkout, changes: dict[str, dict[str, Any]], message: str

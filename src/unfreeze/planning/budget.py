@@ -44,13 +44,13 @@ def require_budget(study: Study, room: Room, minutes: float | None) -> None:
             continue
         training, counted = job.training, _Counted(job)
         budget = Budget(minutes, job.train, job.val, training.batch_size)
-        cheapest = max(cut.position for cut in training.cuts)
         try:
-            budget.limit_epochs(
+            budget.require_epoch(
                 counted,
-                [(cheapest, training.trial_epochs)] * training.trials,
-                cheapest,
+                [cut.position for cut in training.cuts],
                 training.epochs,
+                trials=training.trials,
+                trial_epochs=training.trial_epochs,
                 trainings=1 + study.scale.seeds,
             )
         except UnfreezeError as error:

@@ -89,10 +89,18 @@ def _search(
     if search.at_once > 1:
         limit_threads(cluster.threads)
     with Transfer.prepare(settings, paths, backbone, max_gb=search.max_gb) as transfer:
-        points = list(transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone)))
-        configured, _ = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
+        candidates = transfer.backbone.list_candidates(settings.unfreeze.candidates.get(backbone))
+        points = list(candidates)
+        configured, configured_point = transfer.backbone.resolve_point(settings.unfreeze.point.get(backbone))
         if search.dropout is not None:
             require_dropout(transfer.head, search.dropout.max)
+        phase = settings.train.finetune.get(backbone)
+        budget = transfer.make_budget(settings.minutes, phase.batch_size)
+        # Before the trials: fine-tuning would refuse such minutes after them.
+        budget.require_epoch(
+            transfer.backbone, [*candidates.values(), configured_point], phase.epochs,
+            trials=search.max_trials, trial_epochs=search.epochs, trainings=1,
+        )  # fmt: skip
         features = transfer.features.plan.determined_by
         journal.begin(
             {
@@ -110,7 +118,7 @@ def _search(
         with open_rounds(trials, cluster, load, search.at_once) as run_round:
             return backbone_search.run_trials(
                 trials, run_round, points, search, configured, seed=settings.seed, journal=journal,
-                budget=transfer.make_budget(settings.minutes, trials.phase.batch_size),
+                budget=budget,
             )  # fmt: skip
 
 

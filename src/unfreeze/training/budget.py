@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from unfreeze.errors import UnfreezeError
@@ -93,6 +94,32 @@ class Budget:
             epochs: Epochs of its trial.
         """
         return (epochs + LEAST_EPOCHS) * self.estimate(network, point) <= self.measure_left(network, tried)
+
+    def require_epoch(
+        self,
+        network: Network,
+        points: Iterable[UnfreezePoint],
+        wanted: int,
+        *,
+        trials: int,
+        trial_epochs: int,
+        trainings: int,
+    ) -> None:
+        """Refuse minutes that leave no epoch of fine-tuning, even if all trials begin where an epoch is shortest.
+
+        Args:
+            network: The backbone.
+            points: Where training may begin.
+            wanted: Epochs of fine-tuning without a budget.
+            trials: How many there are.
+            trial_epochs: Epochs of each.
+            trainings: How many trainings share what is left: one for each seed.
+
+        Raises:
+            UnfreezeError: They leave none.
+        """
+        shortest = min(points, key=partial(self.estimate, network))
+        self.limit_epochs(network, [(shortest, trial_epochs)] * trials, shortest, wanted, trainings=trainings)
 
     def limit_epochs(
         self,
