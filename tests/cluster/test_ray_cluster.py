@@ -289,7 +289,7 @@ def test_an_address_without_ray_ends_in_one_line(address: str | None, said: str)
         ({}, []),
         ({"code": "f" * 64}, ["another commit: check out this one there, or share the folder"]),
         ({"lock": "f" * 64}, ["another requirements.lock: run `make install` there"]),
-        ({"instruction_sets": "avx2"}, ["a processor with avx2, and here"]),
+        ({"instruction_sets": "neon"}, ["a processor with neon, and here"]),
         ({"versions": "Python 3.13.0"}, ["Python 3.13.0, and here Python 3"]),
         ({"clock": 1e9}, ["s off: set it, as by NTP"]),
     ],
