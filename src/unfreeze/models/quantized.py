@@ -57,9 +57,9 @@ def quantize(network: Any, images: Sequence[np.ndarray]) -> Any:
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
-    # Without VNNI pairs of products are added up in 16 bits, which weights of 8 bits can overflow: of a MobileNetV2 with
-    # random weights activations were off by a third on average, and by less than a tenth with weights of 7 bits. With
-    # ImageNet's weights both were off by 0.3.
+    # Without VNNI pairs of products are added up in 16 bits, which weights of 8 bits can overflow: activations of a
+    # MobileNetV2 with random weights were off by a third on average, and by less than a tenth with weights of 7 bits.
+    # With ImageNet's weights both were off by 0.3.
     fix = OverflowFix.FIRST_LAYER if find_processor_kind().has_vnni else OverflowFix.ENABLE
     # The logger alone: nncf.set_log_level also raises the level of each handler, those of others included.
     logging.getLogger("nncf").setLevel(logging.ERROR)
