@@ -18,6 +18,8 @@ from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import corruptions, store
 from unfreeze.models.fold_scoring import FoldScoring, ScoredFold, score
+from unfreeze.serving import package
+from unfreeze.serving.network import Network
 from unfreeze.settings.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -88,6 +90,21 @@ def test_those_of_a_cluster_have_the_same_bits(
     settings = Cluster(engine="ray", storage=None, rows_per_shard=4096, cpus_per_worker=1, tries=1, max_file_gb=1)
     said = score(scoring, RayCluster(settings, Storage(str(tmp_path))))
     assert all(map(np.array_equal, list_arrays(said), list_arrays(here)))
+
+
+def test_features_are_those_of_the_test_fold_alone_and_of_the_packed_network(
+    nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path
+) -> None:
+    nodes.resize(2)
+    package.convert(scoring.model, tmp_path / "model.xml")
+    network = Network(tmp_path / "model.xml", batch_size=EXTRACT.batch_size)
+    packed = list(network.run(store.read_batches(scoring.images, np.arange(1, 12), EXTRACT.batch_size)))
+    settings = SETTINGS.model_copy(update={"engine": "ray", "rows_per_shard": 3})
+    for cluster in (Local(SETTINGS, Storage(str(tmp_path))), RayCluster(settings, Storage(str(tmp_path)))):
+        found: list[np.ndarray] = []
+        said = score(replace(scoring, features=True), cluster, take_features=found.append)
+        assert all(map(np.array_equal, list_arrays(said), list_arrays(here)))
+        assert np.array_equal(np.concatenate(found), np.concatenate([features for _, features in packed]))
 
 
 def test_a_machine_with_another_engine_or_model_is_refused(scoring: FoldScoring) -> None:

@@ -214,6 +214,31 @@ def find_input(output: Any) -> Any:
     return tensor
 
 
+def add_features(model: Any) -> Any:
+    """Return a whole model with two outputs: its own, and the pooled features that its head takes.
+
+    Args:
+        model: From pixels or activations to probabilities.
+    """
+    import keras
+
+    features = find_input(model.output)
+    if len(features.shape) > 2:
+        features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    return keras.Model(model.input, [model.output, features])
+
+
+def join_features(model: Any) -> Any:
+    """Return a whole model whose rows are its probabilities followed by the pooled features.
+
+    Args:
+        model: From pixels or activations to probabilities.
+    """
+    import keras
+
+    return keras.Model(model.input, keras.ops.concatenate(add_features(model).outputs, axis=-1))
+
+
 def _build_small_cnn(size: int) -> Any:
     """Four convolutions, each at half the side of the one before: the model one would train without transfer."""
     import keras

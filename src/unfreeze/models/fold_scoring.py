@@ -1,7 +1,7 @@
 """What a saved model says of the test fold and of corrupted copies, as rows that can be divided among machines."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ class FoldScoring:
         engine: Name of the engine that runs the model.
         seed: Of the corruptions, and of the choice of images that are corrupted.
         corrupted: Most images of the fold that are corrupted.
+        features: Whether rows hold the pooled features, too.
     """
 
     name: str
@@ -66,6 +67,7 @@ class FoldScoring:
     engine: str
     seed: int = 0
     corrupted: int = 0
+    features: bool = False
 
     def list_parts(self) -> list[Part]:
         """Return the fold, and a part for each corruption in each strength."""
@@ -84,7 +86,14 @@ class FoldScoring:
         settings = {"precision": self.extract.whole_precision, "batch_size": self.extract.batch_size}
         return Work(
             self.name,
-            {**inputs, **settings, "seed": self.seed, "corrupted": self.corrupted, "code": self.code},
+            {
+                **inputs,
+                **settings,
+                "seed": self.seed,
+                "corrupted": self.corrupted,
+                "features": self.features,
+                "code": self.code,
+            },
             tuple(len(part.rows) for part in parts),
             partial(self.load, inputs),
             partial(self._compute, scorer, parts) if scorer else None,
@@ -100,7 +109,7 @@ class FoldScoring:
         console.import_tensorflow()
         from unfreeze.models.scorer import Scorer
 
-        scorer = Scorer(self.model, self.images, self.extract)
+        scorer = Scorer(self.model, self.images, self.extract, features=self.features)
         require_same(inputs, self._digest_inputs(scorer.engine.name))
         return partial(self._compute, scorer, self.list_parts())
 
@@ -154,13 +163,20 @@ class ScoredFold:
     corrupted: list[tuple[Part, np.ndarray]]
 
 
-def score(scoring: FoldScoring, cluster: Cluster, scorer: "Scorer | None" = None) -> ScoredFold:
+def score(
+    scoring: FoldScoring,
+    cluster: Cluster,
+    scorer: "Scorer | None" = None,
+    take_features: Callable[[np.ndarray], None] | None = None,
+) -> ScoredFold:
     """Return the probabilities that a model gives to the images of each part.
 
     Args:
         scoring: The model and the images.
         cluster: Computes the rows.
         scorer: The model, if it is loaded already.
+        take_features: Is called with the features of the fold's images, some at a time and in order: all of them
+            would be large. Only where `FoldScoring.features` is set.
 
     Raises:
         UnfreezeError: The model gives numbers that are no probabilities.
@@ -168,10 +184,15 @@ def score(scoring: FoldScoring, cluster: Cluster, scorer: "Scorer | None" = None
     from unfreeze.models.scorer import normalize
 
     work = scoring.describe_work(scorer)
+    classes = len(store.describe(scoring.images).classes)
     found: list[np.ndarray] = []
+    left = work.segments[0]
     with console.progress(f"{work.name} ({scoring.engine})", work.rows) as advance:
         for rows in cluster.iterate_rows(work):
-            found.append(rows)
+            found.append(rows[:, :classes].copy())
+            if take_features and left > 0:
+                take_features(rows[:left, classes:])
+            left -= len(rows)
             advance(len(rows))
     outputs = np.split(np.concatenate(found), np.cumsum(work.segments)[:-1])
     (_, whole), *corrupted = [

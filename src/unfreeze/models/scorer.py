@@ -7,6 +7,7 @@ import numpy as np
 
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
+from unfreeze.models.backbone import join_features
 from unfreeze.models.engine import make_engine
 from unfreeze.runtime import console
 from unfreeze.settings.training import Extract
@@ -19,12 +20,13 @@ class Scorer:
         path: The `.keras` file.
         images: The image store.
         settings: Engine, precision and batch size.
+        features: Whether the engine's rows hold the pooled features behind the probabilities.
     """
 
-    def __init__(self, path: Path, images: Path, settings: Extract) -> None:
+    def __init__(self, path: Path, images: Path, settings: Extract, *, features: bool = False) -> None:
         self.model = keras.models.load_model(path, compile=False)
         self.images = images
-        self.engine = make_engine(self.model, settings)
+        self.engine = make_engine(join_features(self.model) if features else self.model, settings)
 
     def predict(self, rows: np.ndarray, what: str) -> np.ndarray:
         """Return the probabilities of each class.

@@ -104,11 +104,19 @@ class Classifier:
             probabilities: Shape (images, classes).
             features: Shape (images, channels).
         """
-        limits = self.model.unlike
-        nearest = abstention.find_nearest(self.reference.vectors, abstention.divide(features), limits.neighbours)
-        unlikeness = abstention.measure_unlikeness(nearest, cosine=limits.cosine, euclidean=limits.euclidean)
+        nearest, unlikeness = self.compare(features)
         reasons = abstention.judge(probabilities, unlikeness, lowest=self.model.unsure.lowest)
         return Answers(probabilities, nearest, unlikeness, reasons)
+
+    def compare(self, features: np.ndarray) -> tuple[Nearest, np.ndarray]:
+        """Return the training images most alike, and the unlikeness, as in `Answers`.
+
+        Args:
+            features: Shape (images, channels).
+        """
+        limits = self.model.unlike
+        nearest = abstention.find_nearest(self.reference.vectors, abstention.divide(features), limits.neighbours)
+        return nearest, abstention.measure_unlikeness(nearest, cosine=limits.cosine, euclidean=limits.euclidean)
 
     def try_example(self) -> None:
         """Run the package's example.

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from unfreeze.evaluation import selective
-from unfreeze.images import store, unlike
+from unfreeze.images import unlike
 from unfreeze.records.test_scores import Abstention, UnlikeImages
 from unfreeze.runtime import console
 from unfreeze.serving import abstention
@@ -24,14 +23,14 @@ class Scored:
     """Images of a fold and what the model says of them.
 
     Args:
-        rows: Their rows in the store, ascending, at least one.
-        labels: Class numbers, shape (images,).
+        labels: Class numbers, shape (images,), at least one.
         probabilities: Shape (images, classes).
+        unlikeness: From `Unlikeness`, shape (images,).
     """
 
-    rows: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
+    unlikeness: np.ndarray
 
     @property
     def correct(self) -> np.ndarray:
@@ -39,35 +38,58 @@ class Scored:
         return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
 
 
-def measure(classifier: Classifier, images: Path, scored: Scored, seed: int) -> Abstention:
+class Unlikeness:
+    """Collects how unlike the training images some images are, from features that come in parts of any size.
+
+    Args:
+        classifier: The packed model.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._waiting = np.zeros((0, 0), np.float32)
+        self._found: list[np.ndarray] = []
+        self._threads = ThreadpoolController()
+
+    def add(self, features: np.ndarray) -> None:
+        """Take the features of the next images, shape (images, channels)."""
+        self._waiting = np.concatenate([self._waiting, features]) if len(self._waiting) else features
+        # The last bits of a product depend on its size, so parts of a cluster are cut into the same batches.
+        size = self._classifier.batch_size
+        while len(self._waiting) >= size:
+            self._compare(size)
+
+    def finish(self) -> np.ndarray:
+        """Return the unlikeness of all images, shape (images,)."""
+        if len(self._waiting):
+            self._compare(len(self._waiting))
+        return np.concatenate(self._found)
+
+    def _compare(self, count: int) -> None:
+        # Sums in BLAS depend on the number of its threads, and these spin, which takes processors from the network.
+        with self._threads.limit(limits=1, user_api="blas"):
+            self._found.append(self._classifier.compare(self._waiting[:count])[1])
+        self._waiting = self._waiting[count:]
+
+
+def measure(classifier: Classifier, scored: Scored, seed: int) -> Abstention:
     """Return what the thresholds of a packed model reject.
 
     Args:
         classifier: The packed model.
-        images: The image store.
         scored: The test fold.
         seed: Seed of the drawn images.
     """
     model = classifier.model
-    title = f"{model.backbone}: images unlike its training images"
-    # Sums in BLAS depend on the number of its threads, and these spin, which takes processors from the network.
-    with (
-        threadpool_limits(1, "blas"),
-        console.progress(title, len(scored.rows) + DRAWN * len(unlike.KINDS)) as advance,
-    ):
-
-        def measure_unlikeness(batches: Iterable[np.ndarray]) -> np.ndarray:
-            found = []
-            for answers in classifier.classify(batches):
-                found.append(answers.unlikeness)
-                advance(len(answers))
-            return np.concatenate(found)
-
-        like = measure_unlikeness(store.read_batches(images, scored.rows, classifier.batch_size))
-        sets = [
-            compare(kind, like, measure_unlikeness(_draw_batches(classifier, kind, seed))) for kind in unlike.KINDS
-        ]
-    reasons = np.array(abstention.judge(scored.probabilities, like, lowest=model.unsure.lowest))
+    with console.progress(f"{model.backbone}: drawn images", DRAWN * len(unlike.KINDS)) as advance:
+        sets = []
+        for kind in unlike.KINDS:
+            other = Unlikeness(classifier)
+            for _, features in classifier.network.run(_draw_batches(classifier, kind, seed)):
+                other.add(features)
+                advance(len(features))
+            sets.append(compare(kind, scored.unlikeness, other.finish()))
+    reasons = np.array(abstention.judge(scored.probabilities, scored.unlikeness, lowest=model.unsure.lowest))
     accepted = reasons == ""
     curve = selective.compute_risk_coverage(scored.probabilities.max(axis=1), scored.correct)
     return Abstention(

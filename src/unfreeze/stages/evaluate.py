@@ -20,7 +20,7 @@ from unfreeze.paths import Paths
 from unfreeze.records import test_evaluations
 from unfreeze.records.costs import Latency, ModelSize
 from unfreeze.records.test_evaluations import ScoredModel
-from unfreeze.records.test_scores import Abstention, Calibration, CorruptionScore, Evaluation
+from unfreeze.records.test_scores import Calibration, CorruptionScore, Evaluation
 from unfreeze.records.training import Training
 from unfreeze.runtime import console
 from unfreeze.runtime.background import start_helper
@@ -103,11 +103,18 @@ def list_scorings(settings: Settings, paths: Paths, backbone: str, engine: str) 
         engine=engine,
         seed=settings.seed,
         corrupted=settings.evaluate.corruption_images,
+        features=True,
     )
     return [
         first,
         *(
-            replace(first, name=f"{first.name}, seed {seed}", model=paths.repeat(backbone, seed), corrupted=0)
+            replace(
+                first,
+                name=f"{first.name}, seed {seed}",
+                model=paths.repeat(backbone, seed),
+                corrupted=0,
+                features=False,
+            )
             for seed in settings.seeds
         ),
     ]
@@ -119,7 +126,7 @@ def list_works(settings: Settings, paths: Paths, backbone: str) -> list[Work]:
     from unfreeze.models.scorer import Scorer
 
     open_fold(settings, paths, backbone)
-    scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
+    scorer = Scorer(paths.model(backbone), paths.images, settings.extract, features=True)
     first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
     return [first.describe_work(scorer), *(scoring.describe_work() for scoring in further)]
 
@@ -137,16 +144,20 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
         fold = open_fold(settings, paths, backbone)
         images, rows = fold.images, fold.rows
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
-        scorer = Scorer(paths.model(backbone), paths.images, settings.extract)
+        scorer = Scorer(paths.model(backbone), paths.images, settings.extract, features=True)
         first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
-        said = score(first, cluster, scorer)
+        classifier = Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size)
+        unlikeness = rejection.Unlikeness(classifier)
+        said = score(first, cluster, scorer, unlikeness.add)
         probabilities = said.probabilities
         temperature = Training.read(paths.training(backbone)).temperature
         result = Evaluation(
             **dict(scores.score(labels, probabilities, images.classes)),
             majority=float(np.bincount(labels).max() / len(labels)),
             calibration=measure_calibration(labels, probabilities, temperature),
-            abstention=measure_abstention(settings, paths, backbone, Scored(rows, labels, probabilities)),
+            abstention=rejection.measure(
+                classifier, Scored(labels, probabilities, unlikeness.finish()), settings.seed
+            ),
             corruptions=tuple(measure_corruptions(labels, probabilities, said.corrupted, settings)),
             seeds=measure_seeds(settings.seeds, labels, [score(scoring, cluster) for scoring in further]),
             size=measure_size(paths, backbone, scorer),
@@ -232,12 +243,6 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray, temperatu
         uncalibrated_error=calibration.compute_calibration_error(labels, before),
         uncalibrated_log_loss=float(metrics.log_loss(labels, before, labels=classes)),
     )
-
-
-def measure_abstention(settings: Settings, paths: Paths, backbone: str, scored: Scored) -> Abstention:
-    """Return what the thresholds of the packed model reject of the test fold and of unlike images."""
-    classifier = Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size)
-    return rejection.measure(classifier, paths.images, scored, settings.seed)
 
 
 def measure_seeds(seeds: tuple[int, ...], labels: np.ndarray, scored: list[ScoredFold]) -> dict[str, float]:
