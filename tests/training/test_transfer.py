@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import SETTINGS
+from tests.models.calibrated import calibrate
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.plan import Fold, Plan
@@ -126,14 +127,6 @@ def test_batch_norm_keeps_the_pretrained_statistics(transfer: MakeTransfer) -> N
     after = [np.array(variable) for layer in made.backbone.base.layers for variable in moving(layer)]
     assert before
     assert all(np.array_equal(one, two) for one, two in zip(before, after, strict=True))
-
-
-def calibrate(base: keras.Model, pixels: np.ndarray) -> None:
-    """Give random layers the statistics of some images; without them activations fade to nothing."""
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    base(pixels / 127.5 - 1, training=True)
 
 
 def moving(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -183,8 +183,7 @@ def _finetune(job: Job) -> Cost:
 def _evaluate(job: Job) -> Cost:
     end = _training(job).end
     scored = job.test * (1 + job.scale.seeds) + CORRUPTED_SETS * min(job.corruption_images, job.test)
-    # Once more by the packed model, and the images unlike these.
-    scored += job.test + UNLIKE_IMAGES
+    scored += UNLIKE_IMAGES
     return Cost(
         # Latencies, explanations of the shown images, intervals; engines are compiled for three sizes of batch.
         python=START_TENSORFLOW + 4.0 + 0.1 * end.parameters * FLOAT_BYTES / 1e6,
@@ -197,10 +196,12 @@ def _package(job: Job) -> Cost:
     end = _training(job).end
     # Training images to compare with, and the validation fold.
     rows = min(job.train, job.reference_images) + job.val
+    # From their activations, unless the search goes deeper or they are in 8 bits.
+    is_cached = _training(job).stored and job.precision != "int8"
     stored = end.parameters * FLOAT_BYTES / 1e6
     return Cost(
         python=START_TENSORFLOW + 3.0 + 0.02 * stored,
-        arithmetic=rows * _infer(job, end),
+        arithmetic=rows * _infer(job, end, _training(job).cached if is_cached else None),
         disk_mb=stored + 0.006 * rows,
     )
 

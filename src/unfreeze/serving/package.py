@@ -1,10 +1,10 @@
-"""Packs a trained model with all that its use needs; the one module here that loads TensorFlow."""
+"""Packs a trained model with all that its use needs; with `cached_answers`, what loads TensorFlow here."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,13 @@ from unfreeze.serving.reference import Reference
 from unfreeze.settings.study import Serve
 from unfreeze.settings.training import Extract
 
+if TYPE_CHECKING:
+    from unfreeze.serving.cached_answers import Cached, CachedFold
+
 PICTURE_SIDE = 96
+# Of features from stored activations to those from pixels, as a cosine distance: half precision leaves a hundredth of
+# it, and loses what is smaller than 1e-7.
+LARGEST_DISTANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Source:
         temperature: By which the model divides its logits.
         max_pixels: Most pixels of an image file.
         seed: Seed of the choice of reference images.
+        cached: Activations of training and validation images; None to run the whole model over these.
     """
 
     model: Path
@@ -49,6 +56,7 @@ class Source:
     temperature: float
     max_pixels: int
     seed: int
+    cached: "Cached | None" = None
 
 
 class Runs(Protocol):
@@ -92,11 +100,12 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
         convert(source.model, partial / NETWORK)
         network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.whole_precision)
         train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
-        reference = run(network, source.images, train, f"{source.backbone}: training images to compare with")
+        cached = open_cached(network, source, images, extract)
+        what = f"{source.backbone}: training images to compare with"
+        reference = collect(answer(network, source.images, train, cached.get("train")), train, what)
         # The held-back images that neither the weights nor the thresholds below were fitted to.
-        held_back = run(
-            network, source.images, images.find_rows(source.folds, "val"), f"{source.backbone}: held-back images"
-        )
+        val, what = images.find_rows(source.folds, "val"), f"{source.backbone}: held-back images"
+        held_back = collect(answer(network, source.images, val, cached.get("val")), val, what)
         calibration = images.find_rows(source.folds, "calibration")
         scores = score_calibration(network, source, images, calibration)
         write_reference(partial / REFERENCE, source, images, reference, scores)
@@ -113,7 +122,7 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
             unsure=find_unsure(held_back, images.labels, settings.error_rate),
             unlike=find_unlike(reference.features, held_back.features, settings.false_alarms),
             calibration_images=len(calibration),
-            example=write_example(partial / EXAMPLE, source.images, held_back),
+            example=write_example(partial / EXAMPLE, source.images, network, val),
             model_sha256=files.hash_file(source.model),
             network_sha256=files.hash_file(partial / WEIGHTS),
             data_sha256=images.manifest_sha256,
@@ -161,18 +170,58 @@ def load_with_features(model: Path) -> Any:
     """
     import keras
 
-    from unfreeze.models.backbone import find_input
+    from unfreeze.models.backbone import add_features
 
-    whole = keras.models.load_model(model, compile=False)
-    features = find_input(whole.output)
-    if len(features.shape) > 2:
-        features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
-    return keras.Model(whole.input, [whole.output, features])
+    return add_features(keras.models.load_model(model, compile=False))
 
 
 def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """Return the training images to compare with, ascending: all of them, or so many of a random order."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def open_cached(network: Runs, source: Source, images: Images, extract: Extract) -> "dict[str, CachedFold]":
+    """Return folds whose activations are stored, by name; none where these do not give what the network gives.
+
+    Args:
+        network: From pixels.
+        source: The model, the images and the activations.
+        images: What the image store says of itself.
+        extract: Engine, precision and batch size.
+    """
+    from unfreeze.serving.cached_answers import open_folds
+
+    folds = open_folds(source.model, source.cached, images, extract) if source.cached else {}
+    if not folds:
+        return {}
+    some = images.find_rows(source.folds, "val")[: network.batch_size]
+    exact, found = (
+        np.concatenate([features for _, features in answer(network, source.images, some, cached)])
+        for cached in (None, folds["val"])
+    )
+    cosines = np.sum(abstention.divide(exact).directions * abstention.divide(found).directions, axis=1)
+    if cosines.min() >= 1 - LARGEST_DISTANCE:
+        return folds
+    console.log.info(
+        "%s: the whole model is run, as its activations are too small for %s", source.backbone, extract.dtype
+    )
+    return {}
+
+
+def answer(
+    network: Runs, images: Path, rows: np.ndarray, cached: "CachedFold | None" = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Return probabilities and features of rows of the store, some at a time.
+
+    Args:
+        network: A network, in OpenVINO's or another format.
+        images: The image store.
+        rows: Rows, ascending.
+        cached: What holds their activations, so that the network need not run from pixels.
+    """
+    if cached:
+        return cached.run(rows)
+    return network.run(store.read_batches(images, rows, network.batch_size))
 
 
 def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
@@ -184,9 +233,20 @@ def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
         rows: Rows, ascending, at least one.
         what: What is run, for the progress shown and for errors.
     """
+    return collect(answer(network, images, rows), rows, what)
+
+
+def collect(answers: Iterator[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, what: str) -> Output:
+    """Return what comes from `answer` as a whole.
+
+    Args:
+        answers: Probabilities and features, at least one.
+        rows: Rows of the store that they are of.
+        what: What is run, for the progress shown and for errors.
+    """
     probabilities, features = [], []
     with console.progress(what, len(rows)) as advance:
-        for some, channels in network.run(store.read_batches(images, rows, network.batch_size)):
+        for some, channels in answers:
             probabilities.append(some)
             features.append(channels)
             advance(len(some))
@@ -244,11 +304,12 @@ def write_reference(path: Path, source: Source, images: Images, reference: Outpu
     ).write(path)
 
 
-def write_example(path: Path, images: Path, held_back: Output) -> Example:
-    """Write the first held-back image, and return it with its probabilities."""
-    if not len(held_back.rows):
+def write_example(path: Path, images: Path, network: Runs, held_back: np.ndarray) -> Example:
+    """Write the first held-back image, and return it with the network's probabilities."""
+    if not len(held_back):
         raise UnfreezeError("there is no held-back image to pack a model with: give split.val a share")
-    (pixels,) = store.read_pixels(images, held_back.rows[:1])
+    pixels = store.read_pixels(images, held_back[:1])
     with files.atomic(path) as partial:
-        Image.fromarray(pixels).save(partial)
-    return Example(file=path.name, probabilities=tuple(held_back.probabilities[0].tolist()))
+        Image.fromarray(pixels[0]).save(partial)
+    ((probabilities, _),) = network.run([pixels])
+    return Example(file=path.name, probabilities=tuple(probabilities[0].tolist()))

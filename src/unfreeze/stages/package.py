@@ -6,6 +6,7 @@ from unfreeze import files
 from unfreeze.paths import Paths
 from unfreeze.records.training import Training
 from unfreeze.runtime import console
+from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.checks import count_pixels
 from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Serve
@@ -18,6 +19,7 @@ class Settings:
 
     seed: int
     serve: Serve
+    pixels: PixelScaling
     extract: Extract
     max_megapixels: float = declare_param("checks.max_megapixels")
 
@@ -26,6 +28,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Write the package; the stage that scores it logs it, so that MLflow is loaded once for both."""
     console.import_tensorflow()
     from unfreeze.serving import package
+    from unfreeze.serving.cached_answers import Cached
 
     source = package.Source(
         model=paths.model(backbone),
@@ -35,6 +38,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         temperature=Training.read(paths.training(backbone)).temperature,
         max_pixels=count_pixels(settings.max_megapixels),
         seed=settings.seed,
+        cached=Cached(paths.features(backbone), paths.weights(backbone), paths.split, backbone, settings.pixels),
     )
     packed = package.pack(source, paths.packed(backbone), settings.serve, settings.extract)
     console.log.info(
