@@ -67,7 +67,8 @@ def test_images_that_stay_where_they_are_take_no_room() -> None:
         ("search", {"settings": changed(search={"max_trials": 8})}),
         ("search", {"settings": changed(search={"epochs": 2})}),
         ("finetune", {"seeds": 2}),
-        ("package", {"images": 8000}),
+        ("package", {"images": 12_000}),
+        ("package", {"free_mb": 1.0}),
         ("evaluate", {"settings": changed(evaluate={"corruption_images": 200})}),
     ],
 )

@@ -214,6 +214,15 @@ def find_input(output: Any) -> Any:
     return tensor
 
 
+def take_apart(model: Any) -> tuple[Any, Any]:
+    """Return the backbone and the head of a whole model.
+
+    Args:
+        model: As `Backbone.build_classifier` makes it.
+    """
+    return find_input(model.output)._keras_history.operation, model.output._keras_history.operation
+
+
 def add_features(model: Any) -> Any:
     """Return a whole model with two outputs: its own, and the pooled features that its head takes.
 

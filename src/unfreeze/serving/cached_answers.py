@@ -11,7 +11,7 @@ from unfreeze import files
 from unfreeze.features import cache
 from unfreeze.features.cache import Rows
 from unfreeze.images.store import Images
-from unfreeze.models.backbone import Backbone, find_input, join_features
+from unfreeze.models.backbone import Backbone, join_features, take_apart
 from unfreeze.models.engine import Engine, make_engine
 from unfreeze.models.table import find_row
 from unfreeze.settings.base import PixelScaling
@@ -85,15 +85,13 @@ def open_folds(model: Path, source: Cached, images: Images, extract: Extract) ->
     backbone = Backbone(find_row(source.backbone), images.size, source.pixels)
     backbone.load_weights(source.weights)
     whole = keras.models.load_model(model, compile=False)
-    trained = find_input(whole.output)._keras_history.operation
+    trained, head = take_apart(whole)
     for before, after in zip(backbone.base.operations, trained.operations[: plan.position + 1], strict=False):
         if not all(map(np.array_equal, _read_weights(before), _read_weights(after))):
             return {}
     backbone.base.set_weights(trained.get_weights())
     part = backbone.build_part(plan.position, backbone.end)
-    engine = make_engine(
-        join_features(keras.Model(part.input, whole.output._keras_history.operation(part.output))), extract
-    )
+    engine = make_engine(join_features(keras.Model(part.input, head(part.output))), extract)
     # The first view of an image is the image as it is.
     originals = len(plan.train) // plan.settings.augment.views
     return {
