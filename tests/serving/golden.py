@@ -97,7 +97,7 @@ def score_golden(model: Path, files: list[Path], images: Path, extract: Extract 
     """
     from unfreeze.models.scorer import Scorer
 
-    scorer = Scorer(model, images, extract)
+    scorer = Scorer(model, images, extract, features=True)
     store.write(
         images,
         files[0].parent,

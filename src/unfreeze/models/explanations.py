@@ -12,7 +12,7 @@ import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
 from unfreeze.models import graph
-from unfreeze.models.backbone import find_input
+from unfreeze.models.backbone import find_input, take_apart
 
 # Pictures at a time: with their activations and gradients some 50 MB at 160 pixels, and most numbers of pictures to
 # explain are a multiple, so that the function is traced once.
@@ -73,7 +73,7 @@ class Explainer:
 
     def __init__(self, model: keras.Model, *, position: int = 0) -> None:
         size = model.input.shape[1:3]
-        attends = graph.list_attention(_take_apart(model)[1])
+        attends = graph.list_attention(_find_parts(model)[1])
         look, shape = _trace_attention(model, position) if attends else _trace_gradient(model, position)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -147,7 +147,7 @@ def _trace_gradient(model: keras.Model, position: int) -> tuple[Look, tuple[int,
 
 def _trace_attention(model: keras.Model, position: int) -> tuple[Look, tuple[int, ...]]:
     """Return attention rollout, of shape (images, height, width, 1), and the shape of what is at a position."""
-    scaled, backbone, head = _take_apart(model)
+    scaled, backbone, head = _find_parts(model)
     attending = graph.list_attention(backbone)
     asked = [tensor for _, tensors in attending for tensor in tensors]
     given = keras.Model(backbone.input, [*asked, backbone.operations[position].output])(scaled, training=False)
@@ -179,7 +179,7 @@ def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]
         The model from pixels to these activations and to those at a position, and the one from the former to the
         score of each class.
     """
-    scaled, backbone, head = _take_apart(model)
+    scaled, backbone, head = _find_parts(model)
     point = max(
         point for point in graph.find_articulation_points(backbone) if _has_places(backbone.operations[point])
     )
@@ -194,10 +194,9 @@ def _split(model: keras.Model, position: int) -> tuple[keras.Model, keras.Model]
     return keras.Model(model.input, [given[point], given[position]]), after
 
 
-def _take_apart(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
+def _find_parts(model: keras.Model) -> tuple[Any, keras.Model, keras.Model]:
     """Return the scaled pixels that a whole model feeds to its backbone, the backbone and the head."""
-    features = find_input(model.output)
-    return find_input(features), features._keras_history.operation, model.output._keras_history.operation
+    return find_input(find_input(model.output)), *take_apart(model)
 
 
 def _has_places(operation: Any) -> bool:

@@ -123,11 +123,10 @@ class FoldScoring:
 
     def _compute(self, scorer: "Scorer", parts: list[Part], start: int, stop: int) -> Iterator[np.ndarray]:
         """Yield the network's outputs, a batch at a time; no batch holds images of two parts."""
-        return scorer.engine.run(
-            pixels
-            for part in _cut(parts, start, stop)
-            for pixels in self._read_batches(part, scorer.engine.batch_size)
-        )
+        for part in _cut(parts, start, stop):
+            for rows in scorer.engine.run(self._read_batches(part, scorer.engine.batch_size)):
+                # The features of corrupted images are asked for by nobody.
+                yield rows[:, : scorer.model.output.shape[-1]] if part.corruption else rows
 
     def _read_batches(self, part: Part, size: int) -> Iterator[np.ndarray]:
         for number, pixels in enumerate(store.read_batches(self.images, part.rows, size)):
@@ -183,6 +182,8 @@ def score(
     """
     from unfreeze.models.scorer import normalize
 
+    if take_features and not scoring.features:
+        raise ValueError(f"{scoring.name}: rows hold no features")
     work = scoring.describe_work(scorer)
     classes = len(store.describe(scoring.images).classes)
     found: list[np.ndarray] = []

@@ -45,7 +45,7 @@ class Scorer:
         found = []
         with console.progress(f"{what} ({self.engine.name})", len(rows)) as advance:
             for part in self.engine.run(batches):
-                found.append(part)
+                found.append(part[:, : self.model.output.shape[-1]])
                 advance(len(part))
         return normalize(np.concatenate(found), what)
 

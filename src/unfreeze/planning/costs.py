@@ -196,7 +196,7 @@ def _package(job: Job) -> Cost:
     end = _training(job).end
     # Training images to compare with, and the validation fold.
     rows = min(job.train, job.reference_images) + job.val
-    # From their activations, unless the search goes deeper or they are in 8 bits.
+    # From their activations, unless these are in 8 bits; points below the candidates are not foreseen.
     is_cached = _training(job).stored and job.precision != "int8"
     stored = end.parameters * FLOAT_BYTES / 1e6
     return Cost(

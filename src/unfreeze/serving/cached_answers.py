@@ -1,6 +1,6 @@
 """A trained model's answers for training and validation images, from what its frozen layers gave before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +8,21 @@ import keras
 import numpy as np
 
 from unfreeze import files
+from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
-from unfreeze.features.cache import Rows
-from unfreeze.images.store import Images
+from unfreeze.features.cache import Features, narrow
+from unfreeze.images import store
+from unfreeze.images.row_files import RowFiles
 from unfreeze.models.backbone import Backbone, join_features, take_apart
 from unfreeze.models.engine import Engine, make_engine
 from unfreeze.models.table import find_row
+from unfreeze.runtime.console import log
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Extract
 
 
 @dataclass(frozen=True)
-class Cached:
+class ActivationSource:
     """Where activations are, and what they must come from.
 
     Args:
@@ -38,66 +41,103 @@ class Cached:
 
 
 @dataclass(frozen=True)
-class CachedFold:
-    """The activations of a fold, and what runs the layers behind them.
+class CachedAnswers:
+    """Runs the layers behind the cut of a model.
 
     Args:
-        images: Row of each image in the image store, ascending.
-        rows: The activations, in the same order.
+        read: Yields the activations of images, given their rows in the image store, some at a time.
         engine: From activations to probabilities and pooled features in one row.
         classes: Number of classes.
     """
 
-    images: np.ndarray
-    rows: Rows
+    read: Callable[[np.ndarray], Iterator[np.ndarray]]
     engine: Engine
     classes: int
 
     def run(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield probabilities and features of images, some at a time, as `Network.run` does.
+        """Yield probabilities and features, some at a time, as `Network.run` does.
 
         Args:
-            rows: Rows of the image store, of images of the fold.
+            rows: Rows of training and validation images in the image store.
         """
-        order = np.searchsorted(self.images, rows)
-        for said in self.engine.run(self.rows.stored.read_batches(order, self.engine.batch_size)):
+        for said in self.engine.run(self.read(rows)):
             probabilities = said[:, : self.classes].astype("float64")
             yield probabilities / probabilities.sum(axis=1, keepdims=True), said[:, self.classes :]
 
 
-def open_folds(model: Path, source: Cached, images: Images, extract: Extract) -> dict[str, CachedFold]:
-    """Return the training and the validation fold by name; none where the model has to run from pixels.
+def open_answers(model: Path, source: ActivationSource, images: Path, extract: Extract) -> CachedAnswers | None:
+    """Return the answers of a trained model from activations; None, and it is logged why, if these are not its own.
 
-    It has to where no activations are stored, where layers before them were trained, and where these ran in 8 bits,
-    which rounds more than the model does.
+    They are not where training began before the cut, and where the layers before it ran in 8 bits, which rounds more
+    than the model does. Where there was no room for activations they are computed again, to the same bits: answers do
+    not depend on the disk.
 
     Args:
         model: The trained `.keras` file.
         source: The activations.
-        images: What the image store says of itself.
+        images: The image store.
         extract: Engine, precision and batch size.
     """
+    answers = _open(model, source, images, extract)
+    if isinstance(answers, CachedAnswers):
+        return answers
+    log.info("%s: all layers run over the images to compare with: %s", source.backbone, answers)
+    return None
+
+
+def _open(model: Path, source: ActivationSource, images: Path, extract: Extract) -> CachedAnswers | str:
+    """Return the answers, or why there are none."""
+    described = store.describe(images)
     digests = {"weights": files.hash_file(source.weights), "split": files.hash_file(source.split)}
-    found = cache.read(source.features, {"images": images.digest, "pixels": source.pixels, **digests})
+    found = cache.read(source.features, {"images": described.digest, "pixels": source.pixels, **digests})
     plan = found.plan
-    if not plan.position or found.train is None or found.val is None or plan.settings.extract.precision == "int8":
-        return {}
-    backbone = Backbone(find_row(source.backbone), images.size, source.pixels)
+    if not plan.position:
+        return "training began at the pixels"
+    if plan.settings.extract.precision == "int8":
+        return "activations are those of 8 bits"
+    backbone = Backbone(find_row(source.backbone), described.size, source.pixels)
     backbone.load_weights(source.weights)
-    whole = keras.models.load_model(model, compile=False)
-    trained, head = take_apart(whole)
+    trained, head = take_apart(keras.models.load_model(model, compile=False))
     for before, after in zip(backbone.base.operations, trained.operations[: plan.position + 1], strict=False):
         if not all(map(np.array_equal, _read_weights(before), _read_weights(after))):
-            return {}
+            return f"layers before {backbone.base.operations[plan.position].name} were trained"
     backbone.base.set_weights(trained.get_weights())
     part = backbone.build_part(plan.position, backbone.end)
     engine = make_engine(join_features(keras.Model(part.input, head(part.output))), extract)
+    if engine.name != "openvino":
+        return f"{engine.name} rounds otherwise than the packed network"
+    if found.train is not None and found.val is not None:
+        read = _read_stored(found, engine.batch_size)
+    else:
+        read = _read_computed(make_engine(backbone.build_part(0, plan.position), extract), images, plan.dtype)
+    return CachedAnswers(read, engine, len(described.classes))
+
+
+def _read_stored(features: Features, size: int) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+    plan, train, val = features.plan, features.train, features.val
+    assert train is not None and val is not None
     # The first view of an image is the image as it is.
     originals = len(plan.train) // plan.settings.augment.views
-    return {
-        "train": CachedFold(plan.train.images[:originals], found.train, engine, len(images.classes)),
-        "val": CachedFold(plan.val.images, found.val, engine, len(images.classes)),
-    }
+    store_rows = np.concatenate([plan.train.images[:originals], plan.val.images])
+    places = np.concatenate([np.arange(originals), len(plan.train) + np.arange(len(plan.val))])
+    place_of = dict(zip(store_rows.tolist(), places.tolist(), strict=True))
+    stored = RowFiles((*train.stored.pieces, *val.stored.pieces), train.stored.row_shape, train.stored.dtype)
+
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        missing = [row for row in rows.tolist() if row not in place_of]
+        if missing:
+            raise UnfreezeError(f"there are no activations of {len(missing)} images: run `dvc repro` again")
+        return stored.read_batches([place_of[row] for row in rows.tolist()], size)
+
+    return read
+
+
+def _read_computed(engine: Engine, images: Path, dtype: str) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        for computed in engine.run(store.read_batches(images, rows, engine.batch_size)):
+            yield narrow(computed, dtype)
+
+    return read
 
 
 def _read_weights(operation: object) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
-"""Packs a trained model with all that its use needs; with `cached_answers`, what loads TensorFlow here."""
+"""Packs a trained model with all that its use needs; loads TensorFlow, which using a package does not."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,12 +27,12 @@ from unfreeze.settings.study import Serve
 from unfreeze.settings.training import Extract
 
 if TYPE_CHECKING:
-    from unfreeze.serving.cached_answers import Cached, CachedFold
+    from unfreeze.serving.cached_answers import ActivationSource, CachedAnswers
 
 PICTURE_SIDE = 96
-# Of features from stored activations to those from pixels, as a cosine distance: half precision leaves a hundredth of
-# it, and loses what is smaller than 1e-7.
-LARGEST_DISTANCE = 1e-3
+# Between answers from activations and those from pixels: cosine distance of features, their lengths as a share, and
+# probabilities. float16 rounds by 5e-4, and sets what is below 6e-8 to zero.
+LARGEST_DIFFERENCES = {"cosine": 1e-4, "length": 0.01, "probability": 0.01}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Source:
         temperature: By which the model divides its logits.
         max_pixels: Most pixels of an image file.
         seed: Seed of the choice of reference images.
-        cached: Activations of training and validation images; None to run the whole model over these.
+        activations: Those of training and validation images; None to run the whole model over these.
     """
 
     model: Path
@@ -56,7 +57,7 @@ class Source:
     temperature: float
     max_pixels: int
     seed: int
-    cached: "Cached | None" = None
+    activations: "ActivationSource | None" = None
 
 
 class Runs(Protocol):
@@ -101,11 +102,11 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
         network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.whole_precision)
         train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
         cached = open_cached(network, source, images, extract)
-        what = f"{source.backbone}: training images to compare with"
-        reference = collect(answer(network, source.images, train, cached.get("train")), train, what)
+        run_rows = functools.partial(run_cached, cached) if cached else functools.partial(run, network, source.images)
+        reference = run_rows(train, f"{source.backbone}: training images to compare with")
         # The held-back images that neither the weights nor the thresholds below were fitted to.
-        val, what = images.find_rows(source.folds, "val"), f"{source.backbone}: held-back images"
-        held_back = collect(answer(network, source.images, val, cached.get("val")), val, what)
+        val = images.find_rows(source.folds, "val")
+        held_back = run_rows(val, f"{source.backbone}: held-back images")
         calibration = images.find_rows(source.folds, "calibration")
         scores = score_calibration(network, source, images, calibration)
         write_reference(partial / REFERENCE, source, images, reference, scores)
@@ -180,8 +181,10 @@ def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def open_cached(network: Runs, source: Source, images: Images, extract: Extract) -> "dict[str, CachedFold]":
-    """Return folds whose activations are stored, by name; none where these do not give what the network gives.
+def open_cached(network: Runs, source: Source, images: Images, extract: Extract) -> "CachedAnswers | None":
+    """Return what answers from activations; None where the whole network has to run.
+
+    Some validation images are run both ways: half precision can lose activations that are very small.
 
     Args:
         network: From pixels.
@@ -189,39 +192,30 @@ def open_cached(network: Runs, source: Source, images: Images, extract: Extract)
         images: What the image store says of itself.
         extract: Engine, precision and batch size.
     """
-    from unfreeze.serving.cached_answers import open_folds
+    from unfreeze.serving.cached_answers import open_answers
 
-    folds = open_folds(source.model, source.cached, images, extract) if source.cached else {}
-    if not folds:
-        return {}
-    some = images.find_rows(source.folds, "val")[: network.batch_size]
+    cached = open_answers(source.model, source.activations, source.images, extract) if source.activations else None
+    val = images.find_rows(source.folds, "val")
+    if cached is None or not len(val):
+        return None
+    some = val[np.linspace(0, len(val) - 1, min(len(val), network.batch_size)).astype(int)]
     exact, found = (
-        np.concatenate([features for _, features in answer(network, source.images, some, cached)])
-        for cached in (None, folds["val"])
+        join(answers, some, source.backbone)
+        for answers in (network.run(store.read_batches(source.images, some, network.batch_size)), cached.run(some))
     )
-    cosines = np.sum(abstention.divide(exact).directions * abstention.divide(found).directions, axis=1)
-    if cosines.min() >= 1 - LARGEST_DISTANCE:
-        return folds
+    cosines = np.sum(exact.features.directions * found.features.directions, axis=1)
+    lengths = np.abs(exact.features.lengths / np.maximum(found.features.lengths, 1e-30) - 1)
+    probabilities = np.abs(exact.probabilities - found.probabilities)
+    off = {"cosine": (1 - cosines).max(), "length": lengths.max(), "probability": probabilities.max()}
+    if all(off[name] <= most for name, most in LARGEST_DIFFERENCES.items()):
+        return cached
+    said = ", ".join(f"{name} {value:.1g}" for name, value in off.items())
     console.log.info(
-        "%s: the whole model is run, as its activations are too small for %s", source.backbone, extract.dtype
+        "%s: all layers run over the images to compare with: from activations answers are off by %s",
+        source.backbone,
+        said,
     )
-    return {}
-
-
-def answer(
-    network: Runs, images: Path, rows: np.ndarray, cached: "CachedFold | None" = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Return probabilities and features of rows of the store, some at a time.
-
-    Args:
-        network: A network, in OpenVINO's or another format.
-        images: The image store.
-        rows: Rows, ascending.
-        cached: What holds their activations, so that the network need not run from pixels.
-    """
-    if cached:
-        return cached.run(rows)
-    return network.run(store.read_batches(images, rows, network.batch_size))
+    return None
 
 
 def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
@@ -233,14 +227,25 @@ def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
         rows: Rows, ascending, at least one.
         what: What is run, for the progress shown and for errors.
     """
-    return collect(answer(network, images, rows), rows, what)
+    return join(network.run(store.read_batches(images, rows, network.batch_size)), rows, what)
 
 
-def collect(answers: Iterator[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, what: str) -> Output:
-    """Return what comes from `answer` as a whole.
+def run_cached(answers: "CachedAnswers", rows: np.ndarray, what: str) -> Output:
+    """Return what `run` does, from activations.
 
     Args:
-        answers: Probabilities and features, at least one.
+        answers: The layers behind the activations.
+        rows: As of `run`.
+        what: As of `run`.
+    """
+    return join(answers.run(rows), rows, what)
+
+
+def join(answers: Iterator[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, what: str) -> Output:
+    """Join batches of probabilities and features into one output.
+
+    Args:
+        answers: The batches, at least one.
         rows: Rows of the store that they are of.
         what: What is run, for the progress shown and for errors.
     """

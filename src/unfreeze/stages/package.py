@@ -28,7 +28,7 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
     """Write the package; the stage that scores it logs it, so that MLflow is loaded once for both."""
     console.import_tensorflow()
     from unfreeze.serving import package
-    from unfreeze.serving.cached_answers import Cached
+    from unfreeze.serving.cached_answers import ActivationSource
 
     source = package.Source(
         model=paths.model(backbone),
@@ -38,7 +38,9 @@ def run(settings: Settings, paths: Paths, backbone: str) -> None:
         temperature=Training.read(paths.training(backbone)).temperature,
         max_pixels=count_pixels(settings.max_megapixels),
         seed=settings.seed,
-        cached=Cached(paths.features(backbone), paths.weights(backbone), paths.split, backbone, settings.pixels),
+        activations=ActivationSource(
+            paths.features(backbone), paths.weights(backbone), paths.split, backbone, settings.pixels
+        ),
     )
     packed = package.pack(source, paths.packed(backbone), settings.serve, settings.extract)
     console.log.info(
