@@ -16,6 +16,8 @@ from unfreeze.sources.zip_names import AmbiguousNamesError, read_names
 # Python before 3.11.4, such as Debian 12's, has no filter for entries.
 if not hasattr(tarfile, "data_filter"):
     from backports import tarfile  # type: ignore[no-redef]
+# What its reader raises of damaged archives, whichever module it is.
+TarError = tarfile.TarError
 
 # Bytes of zeros that may follow a tar archive's end: GNU tar fills its last record, of at most 1 MiB in practice.
 MAX_PADDING = 1 << 20

@@ -5,7 +5,6 @@ import lzma
 import mimetypes
 import re
 import shutil
-import tarfile
 import unicodedata
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from typing import IO
 from unfreeze import files
 from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime import console
-from unfreeze.sources.archive_readers import CHUNK, SUFFIXES, Entry, RefusedError, Tar, Zip, open_archive
+from unfreeze.sources.archive_readers import CHUNK, SUFFIXES, Entry, RefusedError, Tar, TarError, Zip, open_archive
 
 # ImageNet has 1.4 million images. An entry costs an inode on disk and about 1 KB of memory here.
 MAX_ENTRIES = 5_000_000
@@ -33,7 +32,7 @@ MAX_NAME = 255
 # its number.
 DAMAGED = (
     zipfile.BadZipFile,
-    tarfile.TarError,
+    TarError,
     zlib.error,
     lzma.LZMAError,
     EOFError,
