@@ -96,7 +96,7 @@ def test_features_are_those_of_the_test_fold_alone_and_of_the_packed_network(
     nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path
 ) -> None:
     nodes.resize(2)
-    package.convert(scoring.model, tmp_path / "model.xml")
+    package.convert(package.load(scoring.model), tmp_path / "model.xml")
     network = Network(tmp_path / "model.xml", batch_size=EXTRACT.batch_size)
     packed = list(network.run(store.read_batches(scoring.images, np.arange(1, 12), EXTRACT.batch_size)))
     settings = SETTINGS.model_copy(update={"engine": "ray", "rows_per_shard": 3})

@@ -60,13 +60,26 @@ class Features:
 
     Args:
         plan: Its content.
-        train: Rows of the training fold; None if they are not stored.
-        val: Rows of the validation fold; None if they are not stored.
+        stored: Where the rows of both folds are, those for training first; none if they are not stored.
     """
 
     plan: Plan
-    train: Rows | None
-    val: Rows | None
+    stored: RowFiles
+
+    @property
+    def train(self) -> Rows | None:
+        """Rows of the training fold; None if they are not stored."""
+        return self._take(self.plan.train, 0)
+
+    @property
+    def val(self) -> Rows | None:
+        """Rows of the validation fold; None if they are not stored."""
+        return self._take(self.plan.val, len(self.plan.train))
+
+    def _take(self, fold: Fold, first: int) -> Rows | None:
+        if not self.plan.stored:
+            return None
+        return Rows(self.stored.take(first, first + len(fold)), fold.labels, fold.weights)
 
     def iterate_batches(self) -> Iterator[np.ndarray]:
         """Yield the stored rows of both folds in the order they were written, some at a time."""
@@ -201,15 +214,8 @@ def read(path: Path, expected: dict[str, str]) -> Features:
                 )
     except DAMAGED as error:
         raise UnfreezeError(f"{path} is damaged ({error}): delete it and run `dvc repro` again") from error
-    if not plan.stored:
-        return Features(plan, None, None)
     require_whole(stored.pieces)
-    first = len(plan.train)
-    return Features(
-        plan,
-        Rows(stored.take(0, first), plan.train.labels, plan.train.weights),
-        Rows(stored.take(first, plan.rows), plan.val.labels, plan.val.weights),
-    )
+    return Features(plan, stored)
 
 
 def _begin(partial: Path, plan: Plan, rows_per_file: int | None) -> None:

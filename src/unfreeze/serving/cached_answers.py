@@ -12,11 +12,11 @@ from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.cache import Features, narrow
 from unfreeze.images import store
-from unfreeze.images.row_files import RowFiles
 from unfreeze.models.backbone import Backbone, join_features, take_apart
 from unfreeze.models.engine import Engine, make_engine
 from unfreeze.models.table import find_row
 from unfreeze.runtime.console import log
+from unfreeze.serving.network import normalize
 from unfreeze.settings.base import PixelScaling
 from unfreeze.settings.training import Extract
 
@@ -61,11 +61,12 @@ class CachedAnswers:
             rows: Rows of training and validation images in the image store.
         """
         for said in self.engine.run(self.read(rows)):
-            probabilities = said[:, : self.classes].astype("float64")
-            yield probabilities / probabilities.sum(axis=1, keepdims=True), said[:, self.classes :]
+            yield normalize(said[:, : self.classes]), said[:, self.classes :]
 
 
-def open_answers(model: Path, source: ActivationSource, images: Path, extract: Extract) -> CachedAnswers | None:
+def open_answers(
+    model: keras.Model, source: ActivationSource, images: Path, extract: Extract
+) -> CachedAnswers | None:
     """Return the answers of a trained model from activations; None, and it is logged why, if these are not its own.
 
     They are not where training began before the cut, and where the layers before it ran in 8 bits, which rounds more
@@ -73,7 +74,7 @@ def open_answers(model: Path, source: ActivationSource, images: Path, extract: E
     not depend on the disk.
 
     Args:
-        model: The trained `.keras` file.
+        model: The trained model.
         source: The activations.
         images: The image store.
         extract: Engine, precision and batch size.
@@ -85,7 +86,7 @@ def open_answers(model: Path, source: ActivationSource, images: Path, extract: E
     return None
 
 
-def _open(model: Path, source: ActivationSource, images: Path, extract: Extract) -> CachedAnswers | str:
+def _open(model: keras.Model, source: ActivationSource, images: Path, extract: Extract) -> CachedAnswers | str:
     """Return the answers, or why there are none."""
     described = store.describe(images)
     digests = {"weights": files.hash_file(source.weights), "split": files.hash_file(source.split)}
@@ -97,7 +98,7 @@ def _open(model: Path, source: ActivationSource, images: Path, extract: Extract)
         return "activations are those of 8 bits"
     backbone = Backbone(find_row(source.backbone), described.size, source.pixels)
     backbone.load_weights(source.weights)
-    trained, head = take_apart(keras.models.load_model(model, compile=False))
+    trained, head = take_apart(model)
     for before, after in zip(backbone.base.operations, trained.operations[: plan.position + 1], strict=False):
         if not all(map(np.array_equal, _read_weights(before), _read_weights(after))):
             return f"layers before {backbone.base.operations[plan.position].name} were trained"
@@ -106,7 +107,7 @@ def _open(model: Path, source: ActivationSource, images: Path, extract: Extract)
     engine = make_engine(join_features(keras.Model(part.input, head(part.output))), extract)
     if engine.name != "openvino":
         return f"{engine.name} rounds otherwise than the packed network"
-    if found.train is not None and found.val is not None:
+    if found.plan.stored:
         read = _read_stored(found, engine.batch_size)
     else:
         read = _read_computed(make_engine(backbone.build_part(0, plan.position), extract), images, plan.dtype)
@@ -114,14 +115,11 @@ def _open(model: Path, source: ActivationSource, images: Path, extract: Extract)
 
 
 def _read_stored(features: Features, size: int) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-    plan, train, val = features.plan, features.train, features.val
-    assert train is not None and val is not None
-    # The first view of an image is the image as it is.
-    originals = len(plan.train) // plan.settings.augment.views
-    store_rows = np.concatenate([plan.train.images[:originals], plan.val.images])
-    places = np.concatenate([np.arange(originals), len(plan.train) + np.arange(len(plan.val))])
-    place_of = dict(zip(store_rows.tolist(), places.tolist(), strict=True))
-    stored = RowFiles((*train.stored.pieces, *val.stored.pieces), train.stored.row_shape, train.stored.dtype)
+    plan, stored = features.plan, features.stored
+    # The first view of an image is the image as it is; later ones are passed over.
+    place_of: dict[int, int] = {}
+    for place, row in enumerate([*plan.train.images.tolist(), *plan.val.images.tolist()]):
+        place_of.setdefault(row, place)
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
         missing = [row for row in rows.tolist() if row not in place_of]

@@ -72,7 +72,13 @@ def read_outputs(count: int, request: Any) -> tuple[np.ndarray, np.ndarray]:
         count: How many rows of its batch are images.
         request: An inference request of OpenVINO that has ended.
     """
-    probabilities = request.get_tensor(PROBABILITIES).data[:count].astype("float64")
+    probabilities = request.get_tensor(PROBABILITIES).data[:count]
     features = request.get_tensor(FEATURES).data[:count].copy()
-    # Float32 rounding leaves rows that add up to 1 only nearly.
-    return probabilities / probabilities.sum(axis=1, keepdims=True), features
+    return normalize(probabilities), features
+
+
+def normalize(probabilities: np.ndarray) -> np.ndarray:
+    """Return float64 rows that add up to 1: float32 rounding leaves them adding up to 1 only nearly."""
+    exact: np.ndarray = probabilities.astype("float64")
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact

@@ -1,6 +1,5 @@
 """Packs a trained model with all that its use needs; loads TensorFlow, which using a package does not."""
 
-import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -98,15 +97,20 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
     images = store.describe(source.images)
     with files.atomic(folder) as partial:
         partial.mkdir()
-        convert(source.model, partial / NETWORK)
+        keras_model = load(source.model)
+        convert(keras_model, partial / NETWORK)
         network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.whole_precision)
         train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
-        cached = open_cached(network, source, images, extract)
-        run_rows = functools.partial(run_cached, cached) if cached else functools.partial(run, network, source.images)
-        reference = run_rows(train, f"{source.backbone}: training images to compare with")
+        cached = open_cached(network, keras_model, source, images, extract)
+
+        def answer(rows: np.ndarray, what: str) -> Output:
+            what = f"{source.backbone}: {what}"
+            return join(cached.run(rows), rows, what) if cached else run(network, source.images, rows, what)
+
+        reference = answer(train, "training images to compare with")
         # The held-back images that neither the weights nor the thresholds below were fitted to.
         val = images.find_rows(source.folds, "val")
-        held_back = run_rows(val, f"{source.backbone}: held-back images")
+        held_back = answer(val, "held-back images")
         calibration = images.find_rows(source.folds, "calibration")
         scores = score_calibration(network, source, images, calibration)
         write_reference(partial / REFERENCE, source, images, reference, scores)
@@ -132,16 +136,17 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
     return model
 
 
-def convert(model: Path, target: Path) -> None:
-    """Convert a `.keras` file to OpenVINO's format, in float32, with the pooled features as a second output.
+def convert(model: Any, target: Path) -> None:
+    """Convert a Keras model to OpenVINO's format, in float32, with the pooled features as a second output.
 
     Args:
         model: From pixels to probabilities.
         target: model.xml; the weights go beside it.
     """
     from unfreeze.models import engine
+    from unfreeze.models.backbone import add_features
 
-    converted = engine.convert(load_with_features(model))
+    converted = engine.convert(add_features(model))
     for output, name in zip(converted.outputs, (PROBABILITIES, FEATURES), strict=True):
         output.get_tensor().set_names({name})
     save_network(converted, target)
@@ -163,17 +168,11 @@ def save_network(network: Any, target: Path) -> None:
     openvino.save_model(network, target, compress_to_fp16=False)
 
 
-def load_with_features(model: Path) -> Any:
-    """Return the Keras model of a `.keras` file, with two outputs: probabilities and pooled features.
-
-    Args:
-        model: From pixels to probabilities.
-    """
+def load(model: Path) -> Any:
+    """Return the Keras model of a `.keras` file, which is not compiled."""
     import keras
 
-    from unfreeze.models.backbone import add_features
-
-    return add_features(keras.models.load_model(model, compile=False))
+    return keras.models.load_model(model, compile=False)
 
 
 def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -181,20 +180,23 @@ def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def open_cached(network: Runs, source: Source, images: Images, extract: Extract) -> "CachedAnswers | None":
+def open_cached(
+    network: Runs, model: Any, source: Source, images: Images, extract: Extract
+) -> "CachedAnswers | None":
     """Return what answers from activations; None where the whole network has to run.
 
     Some validation images are run both ways: half precision can lose activations that are very small.
 
     Args:
         network: From pixels.
-        source: The model, the images and the activations.
+        model: The Keras model that it was converted from.
+        source: The images and the activations.
         images: What the image store says of itself.
         extract: Engine, precision and batch size.
     """
     from unfreeze.serving.cached_answers import open_answers
 
-    cached = open_answers(source.model, source.activations, source.images, extract) if source.activations else None
+    cached = open_answers(model, source.activations, source.images, extract) if source.activations else None
     val = images.find_rows(source.folds, "val")
     if cached is None or not len(val):
         return None
@@ -228,17 +230,6 @@ def run(network: Runs, images: Path, rows: np.ndarray, what: str) -> Output:
         what: What is run, for the progress shown and for errors.
     """
     return join(network.run(store.read_batches(images, rows, network.batch_size)), rows, what)
-
-
-def run_cached(answers: "CachedAnswers", rows: np.ndarray, what: str) -> Output:
-    """Return what `run` does, from activations.
-
-    Args:
-        answers: The layers behind the activations.
-        rows: As of `run`.
-        what: As of `run`.
-    """
-    return join(answers.run(rows), rows, what)
 
 
 def join(answers: Iterator[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, what: str) -> Output:

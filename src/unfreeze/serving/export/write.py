@@ -185,7 +185,9 @@ class _Exporter:
         """The Keras model with its outputs by name."""
         import keras
 
-        both = package.load_with_features(self.source.model)
+        from unfreeze.models.backbone import add_features
+
+        both = add_features(package.load(self.source.model))
         return keras.Model(both.input, dict(zip((PROBABILITIES, FEATURES), both.outputs, strict=True)))
 
     @functools.cached_property
