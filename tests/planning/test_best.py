@@ -57,7 +57,7 @@ def test_the_preset_has_values_that_follow_from_its_minutes(
     ample = compose(tmp_path / "ample.yaml", *shared, given)
     assert ample.best is not None and ample.best.minutes == 60
     assert ample.study.backbones == ("efficientnetv2b0",)
-    assert ample.preprocess.image_size == 288, "the largest up to 1.3 times the 224 that EfficientNetV2B0 was trained on"
+    assert ample.preprocess.image_size == 288, "up to 1.3 times the 224 that EfficientNetV2B0 was trained on"
     assert ample.train.finetune.get("efficientnetv2b0").epochs > 3
     assert "${" not in (tmp_path / "ample.yaml").read_text()
     capfd.readouterr()
