@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import compose, fill_with_images
+from unfreeze import files
 from unfreeze.errors import UnfreezeError
-from unfreeze.planning.best import KEPT_FREE, choose
+from unfreeze.paths import Paths
+from unfreeze.planning.best import KEPT_FREE, Fit, choose, fit
 
 SIZES = (224, 160, 96)
 
@@ -44,6 +46,16 @@ def test_minutes_that_leave_no_training_are_refused_with_those_that_do() -> None
 def test_many_images_need_fewer_epochs() -> None:
     assert choose(SIZES, 100_000, 20, of_area)[0] == 224
     assert choose(SIZES, 100_000, 10_000, of_area)[1] == 6
+
+
+def test_as_large_as_the_network_knows_where_the_number_of_images_is_unknown(tmp_path: Path) -> None:
+    archive = "data={kind: archive, name: later, source: 'https://127.0.0.1:9/later.zip', sha256: '" + "0" * 64 + "'}"
+    compose(tmp_path / "params.yaml", "study.backbones=[efficientnetv2b0]", archive)
+    settings = files.read_yaml(tmp_path / "params.yaml")
+    settings["preprocess"]["image_size"] = None
+    assert fit(Paths(tmp_path), settings, 60) == Fit(("efficientnetv2b0",), 224, 10, None)
+    settings["preprocess"]["image_size"] = 320
+    assert fit(Paths(tmp_path), settings, 60).image_size == 320, "one that is given stays"
 
 
 def test_the_preset_has_values_that_follow_from_its_minutes(
