@@ -205,29 +205,32 @@ def write_page(results: dict[str, Any]) -> None:
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
-    """Return what the page shows: all runs, and the mean over the seeds by backbone and protocol."""
+    """Return what the page shows: all runs, and the mean over the seeds by backbone, protocol and image size."""
     runs = sorted(results["runs"].values(), key=lambda one: (list(PROTOCOLS).index(one["protocol"]), one["seed"]))
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for one in runs:
         for row in one["rows"]:
-            found.setdefault((row["backbone"], one["protocol"]), []).append(row)
+            found.setdefault((row["backbone"], one["protocol"], one["image_size"]), []).append(row)
     means = {key: average(rows) for key, rows in found.items()}
     worth = {
-        name: {
-            "points": means[name, "published"]["accuracy"] - means[name, "clean"]["accuracy"],
+        f"{name} at {pixels} pixels": {
+            "points": means[name, "published", pixels]["accuracy"] - means[name, "clean", pixels]["accuracy"],
             "half_width": pages.half_width(
-                *(means[name, which]["accuracy"] for which in ("published", "clean")),
-                images=means[name, "clean"]["images"],
+                *(means[name, which, pixels]["accuracy"] for which in ("published", "clean")),
+                images=means[name, "clean", pixels]["images"],
             ),
         }
-        for name, protocol in means
-        if protocol == "published" and (name, "clean") in means
+        for name, protocol, pixels in means
+        if protocol == "published" and (name, "clean", pixels) in means
     }
     return {
         "protocols": PROTOCOLS,
         "reported": REPORTED,
         "runs": runs,
-        "means": [{"backbone": name, "protocol": which, **mean} for (name, which), mean in means.items()],
+        "means": [
+            {"backbone": name, "protocol": which, "pixels": pixels, **mean}
+            for (name, which, pixels), mean in means.items()
+        ],
         "worth": worth,
     }
 

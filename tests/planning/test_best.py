@@ -1,14 +1,17 @@
 """Image size and epochs that fit into some minutes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import compose, fill_with_images
+from tests.conftest import PROJECT, compose, fill_with_images
 from unfreeze import files
 from unfreeze.errors import UnfreezeError
+from unfreeze.models.table import Row, find_row
 from unfreeze.paths import Paths
-from unfreeze.planning.best import KEPT_FREE, Fit, choose, fit
+from unfreeze.planning import machine
+from unfreeze.planning.best import KEPT_FREE, Fit, choose, fit, list_sizes
 
 SIZES = (224, 160, 96)
 
@@ -43,6 +46,50 @@ def test_minutes_that_leave_no_training_are_refused_with_those_that_do() -> None
     assert choose(SIZES, 1600, 14, of_area) == (96, 6)
 
 
+@pytest.mark.parametrize(
+    ("names", "sizes"),
+    [
+        (["efficientnetv2b0"], [288, 256, 224, 192, 160, 128, 96]),
+        # Measured for one network alone.
+        (["mobilenetv2"], [224, 192, 160, 128, 96]),
+        (["xception"], [288, 256, 224, 192, 160, 128, 96]),
+        (["efficientnetv2b0", "mobilenetv2"], [224, 192, 160, 128, 96]),
+        # The baseline is no limit.
+        (["mobilenetv2", "from_scratch"], [224, 192, 160, 128, 96]),
+        (["from_scratch"], [160, 128, 96]),
+    ],
+)
+def test_sizes_are_those_that_all_networks_take(names: list[str], sizes: list[int]) -> None:
+    assert list_sizes([find_row(name) for name in names]) == sizes
+
+
+def test_sizes_of_a_network_of_ones_own_follow_from_its_sides_and_patches() -> None:
+    assert list_sizes([Row("small", "own:build", "tf", 16, 32)]) == [32]
+    assert list_sizes([Row("patches", "hub:x", "tf", 14, 224, patch=14)]) == [224, 182, 154, 126, 84]
+    both = [Row("one", "hub:x", "tf", 16, 384, patch=16), Row("other", "hub:y", "tf", 14, 518, patch=14)]
+    assert list_sizes(both) == [224, 112]
+    assert list_sizes([Row("fixed", "own.keras", "tf", 200, 200)]) == [200]
+
+
+def test_no_size_is_chosen_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill_with_images(tmp_path / "images", images=40)
+    compose(tmp_path / "params.yaml", "study.backbones=[efficientnetv2b0]", "data=folder", f"data.source={source}")
+    settings = files.read_yaml(tmp_path / "params.yaml")
+    settings["preprocess"]["image_size"] = None
+    settings["unfreeze"]["point"]["default"] = "all"
+    shutil.copy(PROJECT / "dvc.yaml", tmp_path)
+
+    def choose_with(gigabytes: float) -> int:
+        limit = tmp_path / "memory.max"
+        limit.write_text(str(round(gigabytes * 1e9)))
+        monkeypatch.setattr(machine, "MEMORY_LIMITS", (limit,))
+        return fit(Paths(tmp_path), settings, 1000).image_size
+
+    assert choose_with(16) == 288
+    assert choose_with(7.2) == 224
+    assert choose_with(0.5) == 96
+
+
 def test_many_images_need_fewer_epochs() -> None:
     assert choose(SIZES, 100_000, 20, of_area)[0] == 224
     assert choose(SIZES, 100_000, 10_000, of_area)[1] == 6
@@ -66,11 +113,12 @@ def test_the_preset_has_values_that_follow_from_its_minutes(
     source = fill_with_images(tmp_path / "images", images=40)
     shared = ("study=best", "data=folder", f"data.source={source}")
     given = "+weights.efficientnetv2b0={file: " + str(tmp_path / "own.weights.h5") + ", sha256: " + "0" * 64 + "}"
-    ample = compose(tmp_path / "ample.yaml", *shared, given)
-    assert ample.best is not None and ample.best.minutes == 60
+    ample = compose(tmp_path / "ample.yaml", *shared, given, "best.minutes=600")
+    assert ample.best is not None and ample.best.minutes == 600
     assert ample.study.backbones == ("efficientnetv2b0",)
     assert ample.preprocess.image_size == 288, "up to 1.3 times the 224 that EfficientNetV2B0 was trained on"
-    assert ample.train.finetune.get("efficientnetv2b0").epochs > 3
+    # Of 24 training images 667 epochs are enough, and no more than twice as many are trained.
+    assert 667 <= ample.train.finetune.get("efficientnetv2b0").epochs <= 2 * 667
     assert "${" not in (tmp_path / "ample.yaml").read_text()
     capfd.readouterr()
     scarce = compose(tmp_path / "scarce.yaml", *shared, "preprocess.image_size=96")

@@ -60,7 +60,7 @@ class Features:
 
     Args:
         plan: Its content.
-        stored: Where the rows of both folds are, those for training first; none if they are not stored.
+        stored: Where the rows of both folds are, those for training first; empty if they are not stored.
     """
 
     plan: Plan

@@ -12,7 +12,7 @@ import math
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from pydantic import TypeAdapter
 
 from unfreeze import dvc_repo, files
 from unfreeze.errors import UnfreezeError
-from unfreeze.models.table import find_row
+from unfreeze.models.table import Row, find_row
 from unfreeze.paths import Paths
 from unfreeze.planning import machine, measurements, networks
-from unfreeze.planning.forecast import Past, forecast, measure_speed
+from unfreeze.planning.forecast import Forecast, Past, forecast, measure_speed
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
-from unfreeze.planning.plan import Study, describe
+from unfreeze.planning.plan import SPARE_GB, Study, describe
 from unfreeze.planning.scale import find_extent
 from unfreeze.planning.survey import make_wish, recall_runs
 from unfreeze.runtime import console
@@ -42,9 +42,9 @@ KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 SECONDS_TO_ANSWER = 5.0
 # Sides that fill whole positions of backbones with a stride of 32.
 SIZES = (320, 288, 256, 224, 192, 160, 128, 96)
-# Sides up to so many times the one that a network was pretrained on: trained as a whole, it gains by them. 320 pixels
-# of EfficientNetV2B0 were not tried. See docs/recipes.md.
-LARGER = 1.3
+# Largest image side, as a multiple of the side in pretraining; 1 for all other networks. Measured at 288 of 224
+# pixels: docs/recipes.md.
+LARGER = {"efficientnetv2b0": 1.3}
 # A training learns from so many images at least before a larger size is worth more than a longer training, and goes
 # on to twice as many where there is time: ten epochs of 1,600 images.
 ENOUGH_IMAGES = 16_000
@@ -99,6 +99,30 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
     return size, min(fitting, 2 * enough)
 
 
+def list_sizes(rows: Sequence[Row]) -> list[int]:
+    """Return the image sides to choose from, the largest first: those that suit all networks.
+
+    A network without pretrained weights takes any size, and does not limit the others.
+
+    Args:
+        rows: The networks, at least one.
+
+    >>> list_sizes([find_row("efficientnetv2b0"), find_row("from_scratch")])
+    [288, 256, 224, 192, 160, 128, 96]
+    """
+    pretrained = [row for row in rows if row.origin != "scratch"] or rows
+    most = min(LARGER.get(row.name, 1) * row.native_size for row in pretrained)
+    least = max(row.smallest_size for row in rows)
+    patch = math.lcm(*(row.patch or 1 for row in rows))
+    sides = {side // patch * patch for side in SIZES}
+    return sorted((side for side in sides if least <= side <= most), reverse=True) or [_find_native_size(rows)]
+
+
+def _find_native_size(rows: Sequence[Row]) -> int:
+    """Return the smallest of the sides that the networks were pretrained on."""
+    return min(row.native_size for row in [row for row in rows if row.origin != "scratch"] or rows)
+
+
 def choose_backbone(weights: Mapping[str, Any]) -> str:
     """Return the first of `BACKBONES` whose weights can be had here.
 
@@ -138,15 +162,16 @@ def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
     """
     names = tuple(settings["study"]["backbones"] or [choose_backbone(settings["weights"])])
     settings = {**settings, "study": {**settings["study"], "backbones": names}}
-    native = min(find_row(name).native_size for name in names)
+    rows_of_table = [find_row(name) for name in names]
     given = settings["preprocess"]["image_size"]
-    sizes = [given] if given else [size for size in SIZES if size <= LARGER * native]
+    sizes = [given] if given else list_sizes(rows_of_table)
     known = [found for found in measurements.read(paths.measurements) if found.machine == machine.name_machine()]
     locked = dvc_repo.read_lock(paths)["stages"] if paths.dvc_lock.exists() else {}
     data = TypeAdapter(DataSource).validate_python(settings["data"])
     extent = find_extent(data, data.model_dump(mode="json"), locked.get("download"), known)
     if extent is None:
-        # An hour on two processors suffices for that with as many images as most people bring.
+        # Ten epochs at the side of pretraining fit into an hour on two cores for as many images as most people bring.
+        native = _find_native_size(rows_of_table)
         return Fit(names, next((size for size in sizes if size <= native), sizes[0]), 10, None)
     unfreeze = Unfreeze.model_validate(settings["unfreeze"])
     wishes = [make_wish(paths, name, size, unfreeze) for size in sizes for name in names]
@@ -159,13 +184,15 @@ def fit(paths: Paths, settings: Mapping[str, Any], minutes: float) -> Fit:
     stages = tuple(files.read_yaml(paths.pipeline)["stages"])
     estimate = _Estimate(settings, scale, found, pasts, measure_speed(pasts) or machine.probe_speed(), stages)
     rows = round(extent[0] * settings["split"]["train"]) * settings["augment"]["views"]
-    size, epochs = choose(sizes, max(rows, 1), minutes, estimate)
+    memory_gb = machine.measure_memory() - SPARE_GB
+    fitting = [size for size in sizes if estimate.measure_memory(size) <= memory_gb]
+    size, epochs = choose(fitting or sizes[-1:], max(rows, 1), minutes, estimate)
     return Fit(names, size, epochs, estimate(size, epochs) / 60)
 
 
 @dataclass(frozen=True)
 class _Estimate:
-    """Returns the seconds of all stages of a study."""
+    """Returns the seconds of all stages of a study, and the memory of the largest."""
 
     settings: Mapping[str, Any]
     scale: Scale
@@ -175,6 +202,13 @@ class _Estimate:
     stages: Sequence[str]
 
     def __call__(self, size: int, epochs: int) -> float:
+        return sum(expected.seconds for expected in self._forecast(size, epochs))
+
+    def measure_memory(self, size: int) -> float:
+        """Return what the largest stage takes at an image size, GB of 10^9 bytes."""
+        return max(expected.peak_mb for expected in self._forecast(size, 1)) * 2**20 / 1e9
+
+    def _forecast(self, size: int, epochs: int) -> Iterator[Forecast]:
         finetune = {
             name: {**phase, "epochs": epochs} if name == "default" else phase
             for name, phase in self.settings["train"]["finetune"].items()
@@ -187,13 +221,11 @@ class _Estimate:
         names = settings["study"]["backbones"]
         study = Study(settings, self.scale, {name: self.networks[size, name] for name in names})
         room = Room(math.inf, math.inf)
-        seconds = 0.0
         for stage in self.stages:
             for name in names if stage in OF_BACKBONE else [None]:
                 job = describe(stage, name, study, room)
                 assert job is not None
-                seconds += forecast(job, name, self.pasts, self.speed).seconds
-        return seconds
+                yield forecast(job, name, self.pasts, self.speed)
 
 
 def main(minutes: str) -> dict[str, Any]:

@@ -66,9 +66,15 @@ def measure_room(root: Path) -> Room:
     Args:
         root: The checkout.
     """
-    memory = psutil.virtual_memory().available
+    free = min(psutil.virtual_memory().available / 1e9, measure_memory())
+    return Room(shutil.disk_usage(root).free / 1e9, free)
+
+
+def measure_memory() -> float:
+    """Return the memory of this machine, or what a container may use of it, GB of 10^9 bytes."""
     limits = [int(text) for path in MEMORY_LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    return Room(shutil.disk_usage(root).free / 1e9, min([memory, *limits]) / 1e9)
+    total: int = psutil.virtual_memory().total
+    return min([total, *limits]) / 1e9
 
 
 def probe_speed() -> Speed:
