@@ -4,7 +4,7 @@
 
 Deitsch et al. 2019 (arXiv:1807.02894) draw a quarter of the 2,624 cells for the test, stratified by class and by type
 of module, whatever is a copy of what. Settings are those of `study=best` and of -S. A run that is there with the same
-settings is not run again.
+settings of the same preset is not run again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from benchmarks.inputs import Case
 from unfreeze import files
 from unfreeze.evaluation import intervals, leaks
 from unfreeze.paths import Paths
-from unfreeze.planning.best import BACKBONES
+from unfreeze.planning import best
 from unfreeze.records.predictions import Predictions
 from unfreeze.runtime import console
 from unfreeze.settings.params import load
@@ -34,6 +34,7 @@ from unfreeze.sources.wheels import fetch_wheel
 
 RESULTS = pages.FOLDER / "elpv.json"
 PAGE = pages.FOLDER / "elpv.md"
+PRESET = pages.FOLDER.parent / "conf/study/best.yaml"
 TEST_SHARE = 0.25
 # Of the other three quarters, to stop and to calibrate on: the paper trains on all of them.
 VAL_SHARE = 0.1
@@ -66,11 +67,21 @@ def main() -> None:
         for protocol in options.protocol:
             for seed in options.seeds:
                 title = f"{protocol}, seed {seed}"
-                if title not in runs or options.again or runs[title]["settings"] != options.overrides:
+                if options.again or not is_current(runs.get(title), options.overrides):
                     images = lay_out(protocol, seed, cells, source, scratch)
                     runs[title] = run(protocol, seed, images, options.overrides, options.inputs, scratch)
                     files.write_json(RESULTS, results)
                     write_page(results)
+
+
+def is_current(found: dict[str, Any] | None, overrides: Sequence[str]) -> bool:
+    """Tell whether a run that is there is of the same settings, and of the preset as it is now."""
+    return found is not None and (found["settings"], found.get("preset")) == (list(overrides), digest_preset())
+
+
+def digest_preset() -> str:
+    """Return a digest of what `study=best` sets and of what it may choose from."""
+    return files.digest([files.read_yaml(PRESET), best.SIZES, best.LARGER, best.ENOUGH_IMAGES, best.BACKBONES])
 
 
 def bring_cells(folder: Path) -> pd.DataFrame:
@@ -156,7 +167,7 @@ def run(
         *overrides,
     ]  # fmt: skip
     # Given from the beginning: the preset chooses among backbones whose weights can be had.
-    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in BACKBONES}
+    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in best.BACKBONES}
     cases = [Case(name, "", "auto", file, "float32", 0) for name, file in at_hand.items() if file.exists()]
     settings += [setting for case in cases for setting in pipeline.weights_settings(case)]
     paths = pipeline.clone(scratch / protocol, settings)
@@ -167,6 +178,7 @@ def run(
         "protocol": protocol,
         "seed": seed,
         "settings": list(overrides),
+        "preset": digest_preset(),
         # Scores hold anywhere but for last bits; which size and how many epochs fit depends on the processor.
         "machine": measure.machine(),
         "image_size": params.preprocess.image_size,

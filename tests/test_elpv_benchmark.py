@@ -71,3 +71,13 @@ def test_the_page_sets_like_beside_like(tmp_path: Path, monkeypatch: pytest.Monk
     assert "+3.0 points of accuracy ± 3.3" in text
     assert "| published | 0 | xception | 224 | 12 | 42 | P | 656 | 0.900 (0.880 to 0.920) | 120 |" in text
     assert "0.884" in text
+
+
+def test_a_run_of_another_preset_or_of_other_settings_is_run_again() -> None:
+    now = run("clean", 0, 0.88) | {"preset": elpv.digest_preset()}
+    assert elpv.is_current(now, ["best.minutes=30"])
+    assert not elpv.is_current(now, ["best.minutes=60"])
+    assert not elpv.is_current(now | {"preset": "0" * 64}, ["best.minutes=30"])
+    # Written before presets were told apart.
+    assert not elpv.is_current(run("clean", 0, 0.88), ["best.minutes=30"])
+    assert not elpv.is_current(None, [])
