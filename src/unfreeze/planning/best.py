@@ -110,8 +110,7 @@ def list_sizes(rows: Sequence[Row]) -> list[int]:
     >>> list_sizes([find_row("efficientnetv2b0"), find_row("from_scratch")])
     [288, 256, 224, 192, 160, 128, 96]
     """
-    pretrained = [row for row in rows if row.origin != "scratch"] or rows
-    most = min(LARGER.get(row.name, 1) * row.native_size for row in pretrained)
+    most = min(LARGER.get(row.name, 1) * row.native_size for row in _select_pretrained(rows))
     least = max(row.smallest_size for row in rows)
     patch = math.lcm(*(row.patch or 1 for row in rows))
     sides = {side // patch * patch for side in SIZES}
@@ -120,7 +119,12 @@ def list_sizes(rows: Sequence[Row]) -> list[int]:
 
 def _find_native_size(rows: Sequence[Row]) -> int:
     """Return the smallest of the sides that the networks were pretrained on."""
-    return min(row.native_size for row in [row for row in rows if row.origin != "scratch"] or rows)
+    return min(row.native_size for row in _select_pretrained(rows))
+
+
+def _select_pretrained(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the networks that were pretrained; all where none was."""
+    return [row for row in rows if row.origin != "scratch"] or rows
 
 
 def choose_backbone(weights: Mapping[str, Any]) -> str:
