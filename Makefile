@@ -29,7 +29,7 @@ LOCK_EXTRA = uv pip compile - --constraint requirements.lock --universal --pytho
   $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
   --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file
 
-.PHONY: help install cluster heic hub repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv lint ui serve docs lock readme clean
+.PHONY: help install cluster heic hub repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv bench-recipes lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,9 @@ bench-paper: install ## Run the course report's study again, with right and with
 
 bench-elpv: install ## Run `study=best` on solar cells by the published protocol and without copies, into benchmarks/elpv.md (hours; goes on)
 	python -m benchmarks.elpv --inputs $(BENCH_INPUTS)
+
+bench-recipes: install ## Measure what each setting of `study=best` is worth on validation folds, into benchmarks/recipes.md (two hours; goes on)
+	python -m benchmarks.recipes --inputs $(BENCH_INPUTS)
 
 # Another environment that has the peers: make bench-peers PEERS_PYTHON=/path/to/bin/python.
 bench-peers: install ## Measure against fastai and timm, installed into .bench (5 GB), into benchmarks/peers.md (hours; goes on)
