@@ -29,7 +29,7 @@ LOCK_EXTRA = uv pip compile - --constraint requirements.lock --universal --pytho
   $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
   --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file
 
-.PHONY: help install cluster heic hub repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv bench-recipes lint ui serve docs lock readme clean
+.PHONY: help install cluster heic hub repro tiny study verify retrain certify test quick coverage bench bench-quick bench-search bench-checks bench-ledger bench-serving bench-cluster bench-scale bench-paper bench-peers bench-elpv bench-recipes bench-best lint ui serve docs lock readme clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -103,6 +103,9 @@ bench-recipes: install ## Measure what each setting of `study=best` is worth on 
 # Another environment that has the peers: make bench-peers PEERS_PYTHON=/path/to/bin/python.
 bench-peers: install ## Measure against fastai and timm, installed into .bench (5 GB), into benchmarks/peers.md (hours; goes on)
 	python -m benchmarks.peers --inputs $(BENCH_INPUTS) $(if $(PEERS_PYTHON),--python "$(PEERS_PYTHON)")
+
+bench-best: install ## Run `study=best` and fastai in the same minutes, on two sets, into benchmarks/best.md (four hours; goes on)
+	python -m benchmarks.best --inputs $(BENCH_INPUTS) $(if $(PEERS_PYTHON),--python "$(PEERS_PYTHON)")
 
 bench-ledger: install ## Measure `unfreeze sync` with 1,000 runs, into benchmarks/ledger.md (minutes)
 	python -m benchmarks.ledger

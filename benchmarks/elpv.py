@@ -8,8 +8,6 @@ settings of the same preset is not run again.
 """
 
 import argparse
-import math
-import statistics
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -18,10 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from benchmarks import inputs, measure, pages, pipeline
-from benchmarks.inputs import Case
 from unfreeze import files
 from unfreeze.evaluation import intervals, leaks
 from unfreeze.paths import Paths
@@ -162,14 +158,10 @@ def run(
     """
     shares = {"train": (1 - TEST_SHARE) * (1 - VAL_SHARE), "val": (1 - TEST_SHARE) * VAL_SHARE, "test": TEST_SHARE}
     settings = [
-        "study=best", "data=folder", f"data.source={images}", f"seed={seed}", *OF_CELLS,
+        *pipeline.preset_settings(given), "data=folder", f"data.source={images}", f"seed={seed}", *OF_CELLS,
         *(f"split.{fold}={share}" for fold, share in shares.items() if protocol != "default"),
         *overrides,
     ]  # fmt: skip
-    # Given from the beginning: the preset chooses among backbones whose weights can be had.
-    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in best.BACKBONES}
-    cases = [Case(name, "", "auto", file, "float32", 0) for name, file in at_hand.items() if file.exists()]
-    settings += [setting for case in cases for setting in pipeline.weights_settings(case)]
     paths = pipeline.clone(scratch / protocol, settings)
     names = load(paths.params).study.backbones
     taken = measure.run(["dvc", "repro", *(f"evaluate@{name}" for name in names)], folder=paths.root)
@@ -249,16 +241,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 
 def average(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean accuracy over seeds, with half of its 95 % interval by Student's t; None for one seed."""
-    values = [row["accuracy"]["value"] for row in rows]
-    half = None
-    if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return {
-        "accuracy": statistics.mean(values),
-        "half_width": half,
-        "seeds": len(values),
-        "images": rows[0]["images"],
-    }
+    mean, half = pages.average([row["accuracy"]["value"] for row in rows])
+    return {"accuracy": mean, "half_width": half, "seeds": len(rows), "images": rows[0]["images"]}
 
 
 def _options() -> argparse.Namespace:

@@ -1,14 +1,16 @@
 """What the pages of results share: measurements that are kept, how pages are filled, the interval of an accuracy."""
 
 import math
+import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from scipy import stats
 
 from benchmarks import inputs, measure
 from benchmarks.inputs import Inputs
@@ -115,6 +117,14 @@ def write(template: str, target: Path, values: dict[str, Any]) -> None:
         loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     files.write_text(target, environment.get_template(template).render(values))
+
+
+def average(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean, with half of its 95 % interval by Student's t; None for one value."""
+    if len(values) == 1:
+        return values[0], None
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), float(half)
 
 
 def half_width(*accuracies: float, images: int) -> float:

@@ -16,7 +16,7 @@ from benchmarks.inputs import ROOT, Case, weights_setting
 from unfreeze import files, git
 from unfreeze.dvc_repo import load_resolvers
 from unfreeze.paths import Paths
-from unfreeze.planning import measurements
+from unfreeze.planning import best, measurements
 from unfreeze.settings.params import load
 
 # The guide's own settings, as far as the two can be alike.
@@ -113,6 +113,17 @@ def settings_of(case: Case, images: Path | None) -> list[str]:
         f"extract.precision={case.precision}",
         f"train.precision={case.precision}",
     ]
+
+
+def preset_settings(given: Path) -> list[str]:
+    """Return the settings of `study=best`, with the weights that are at hand: it chooses among what can be had.
+
+    Args:
+        given: Holds `weights/BACKBONE_no_top.weights.h5` where weights are at hand; others are downloaded.
+    """
+    at_hand = {name: given / f"weights/{name}_no_top.weights.h5" for name in best.BACKBONES}
+    cases = [Case(name, "", "auto", file, "float32", 0) for name, file in at_hand.items() if file.exists()]
+    return ["study=best", *(setting for case in cases for setting in weights_settings(case))]
 
 
 def weights_settings(case: Case) -> list[str]:

@@ -1,6 +1,7 @@
 """The peers' side: weights ported from Keras, and runs, each a process of the peers' Python."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,15 @@ def port(python: Path, case: Case, folder: Path) -> float:
 
 
 def run(
-    python: Path, peer: str, case: Case, *, images: Path, split: Split, ported: Path, epochs: int
+    python: Path,
+    peer: str,
+    case: Case,
+    *,
+    images: Path,
+    split: Split,
+    ported: Path,
+    epochs: int,
+    others: Sequence[str] = (),
 ) -> tuple[measure.Run, dict[str, Any]]:
     """Run a peer once.
 
@@ -46,6 +55,7 @@ def run(
         split: Their folds.
         ported: Folder that `port` wrote to.
         epochs: Epochs of the head, and of fine-tuning.
+        others: Further options of `benchmarks.peers.pytorch.run`; one that is there already is replaced.
 
     Returns:
         What the process took, and what it says of itself.
@@ -55,6 +65,7 @@ def run(
         *("--split", str(split.path), "--ported", str(ported / case.name), "--point", case.point),
         *("--precision", case.precision, "--size", str(pipeline.SIZE)),
         *("--head-epochs", str(epochs), "--epochs", str(epochs)),
+        *others,
     ]
     taken = measure.run(command, folder=inputs.ROOT)
     return taken, measure.read_result(taken)

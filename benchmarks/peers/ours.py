@@ -48,10 +48,20 @@ def split(case: Case, images: Path, scratch: Path) -> Split:
     """
     paths = pipeline.clone(scratch / "split", [*pipeline.SETTINGS, *pipeline.settings_of(case, images)])
     measure.run(["dvc", "repro", "split"], folder=paths.root)
+    return write_split(paths, scratch / "split.csv")
+
+
+def write_split(paths: Paths, target: Path) -> Split:
+    """Write the folds of a clone that has run as peers read them.
+
+    Args:
+        paths: The clone.
+        target: The CSV.
+    """
     rows = manifest.select_usable(pd.read_parquet(paths.manifest))[["path", "label"]]
     table = rows.merge(files.read_csv(paths.split), left_on="path", right_on="id")[["path", "label", "fold"]]
-    files.write_csv(scratch / "split.csv", table)
-    return Split(scratch / "split.csv", table)
+    files.write_csv(target, table)
+    return Split(target, table)
 
 
 def run(case: Case, images: Path, scratch: Path, epochs: int) -> tuple[pipeline.Outcome, dict[str, bool]]:

@@ -33,9 +33,11 @@ def train(task: Task) -> list[str]:
     rows = pd.read_csv(task.split, dtype=str)
     test = rows[rows["fold"] == "test"]
     known = rows[rows["fold"] != "test"].assign(is_valid=lambda rows: rows["fold"] == "val")
+    changes = None if task.changes is None else aug_transforms(**task.changes)  # measured
     loaders = ImageDataLoaders.from_df(
-        known, path=task.images, valid_col="is_valid", item_tfms=Resize(task.size), bs=task.batch_size
-    )
+        known, path=task.images, valid_col="is_valid", item_tfms=Resize(task.size), bs=task.batch_size,
+        batch_tfms=changes,  # measured
+    )  # fmt: skip
     learner = vision_learner(
         loaders, task.network, pretrained_cfg_overlay=task.checkpoint, splitter=split_at(task.trained)
     )

@@ -38,6 +38,7 @@ def main() -> None:
         head_epochs=options.head_epochs,
         epochs=options.epochs,
         seed=options.seed,
+        changes=options.changes,
     )
     predicted = importlib.import_module(f"benchmarks.peers.pytorch.{options.peer}_recipe").train(task)
     tuning = task.laps[task.head_epochs :][: task.epochs]
@@ -66,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--head-epochs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--changes", type=json.loads, help="arguments of fastai's aug_transforms, as JSON")
     return parser.parse_args()
 
 

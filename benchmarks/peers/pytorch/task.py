@@ -23,6 +23,7 @@ class Task:
         head_epochs: Epochs of the head alone.
         epochs: Epochs of fine-tuning.
         seed: Seed of the head and of the order of images.
+        changes: Random changes of images, arguments of fastai's `aug_transforms`; None for the peers' default.
         laps: Seconds of each epoch, with its validation; grows while the recipe runs.
     """
 
@@ -37,6 +38,7 @@ class Task:
     head_epochs: int
     epochs: int
     seed: int
+    changes: dict[str, Any] | None = None
     laps: list[float] = field(default_factory=list)
     _last: list[float] = field(default_factory=lambda: [time.perf_counter()])
 
