@@ -310,6 +310,8 @@ def test_a_missing_source_ends_the_run_before_anything(checkout: Checkout) -> No
             "image_size 64 is under xception's smallest, 71",
         ),
         (["+weights.vgg61=random"], "unknown backbone 'vgg61'"),
+        (["+train.finetune.vgg61={epochs: 3}"], "unknown backbone 'vgg61'"),
+        (["+search.enabled.vgg61=false"], "unknown backbone 'vgg61'"),
     ],
 )
 def test_params_are_checked_before_anything_runs(checkout: Checkout, overrides: list[str], message: str) -> None:

@@ -72,7 +72,7 @@ def test_a_training_that_was_best_at_its_end_is_blamed_for_a_poor_result() -> No
     rising = epochs("fine-tuning", (1.4, 0.3, 0.3), (1.3, 0.35, 0.34), (1.2, 0.4, 0.41))
     (finding,) = found(history=rising, evaluation=POOR)
     assert finding.cause.startswith("it was best after the last of 3 epochs (fine-tuning)")
-    assert finding.remedy == "raise train.finetune.epochs"
+    assert finding.remedy == "raise train.finetune.epochs, or study.minutes where that ended them"
 
 
 def test_even_recalls_explain_an_accuracy_below_the_largest_class() -> None:

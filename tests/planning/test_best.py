@@ -46,6 +46,16 @@ def test_minutes_that_leave_no_training_are_refused_with_those_that_do() -> None
     assert choose(SIZES, 1600, 14, of_area) == (96, 6)
 
 
+def test_only_the_size_is_chosen_where_the_networks_have_epochs_of_their_own() -> None:
+    def measure(size: int, epochs: int) -> float:
+        return of_area(size, 28)
+
+    assert choose(SIZES, 1600, 60, measure)[0] == 224
+    assert choose(SIZES, 1600, 35, measure)[0] == 160
+    with pytest.raises(UnfreezeError, match=r"too little for the epochs that train.finetune gives .* at 96 .*=19 or"):
+        choose(SIZES, 1600, 10, measure)
+
+
 @pytest.mark.parametrize(
     ("names", "sizes"),
     [

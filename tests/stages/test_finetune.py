@@ -1,13 +1,17 @@
 """Further seeds as a user trains them: in processes, on nodes, and killed midway."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.conftest import Checkout, wait_until_ended
+from tests.conftest import PROJECT, Checkout, wait_until_ended
 from tests.stages.losses import lose_worker, lose_worker_and_node, start_stage, wait_for
 from unfreeze import files
+from unfreeze.settings.params import load
+from unfreeze.settings.stage_settings import select
+from unfreeze.stages import finetune
 
 SEEDS = [1, 2, 3]
 COMMAND = ("unfreeze", "finetune", "from_scratch")
@@ -34,6 +38,19 @@ def finish(made: Checkout, models: dict[str, str]) -> None:
     assert not made.paths.finished_repeats("from_scratch").exists()
     # What the killed processes derived is gone, too.
     assert not list(made.paths.features("x").parent.glob(".derived*"))
+
+
+def test_a_training_that_shares_its_minutes_with_more_seeds_is_another_one() -> None:
+    params = load(PROJECT / "params.yaml")
+    choice = finetune.Choice("all", params.train.finetune.get("xception"), "params")
+
+    def describe(minutes: float | None, *seeds: int) -> Any:
+        settings = replace(select(params, finetune.Settings), minutes=minutes, seeds=seeds)
+        return finetune.describe_training(settings, choice)
+
+    assert describe(5, 1) != describe(5, 1, 2)
+    assert describe(5, 1) == describe(5, 2)
+    assert describe(None, 1) == describe(None, 1, 2)
 
 
 @pytest.fixture(scope="module")

@@ -172,6 +172,12 @@ def test_too_few_images_are_named() -> None:
         split.assign_folds(given_folds, EXACT, 0)
 
 
+def test_a_fold_that_is_too_small_for_a_class_may_be_raised() -> None:
+    settings = EXACT.model_copy(update={"train": 0.78, "val": 0.02})
+    with pytest.raises(UnfreezeError, match=r"20 different images and none of them in fold val: .*raise split.val"):
+        split.assign_folds(images({"a": 20, "b": 20}), settings, 0)
+
+
 def test_a_class_of_two_takes_is_refused_with_what_to_do() -> None:
     rows = images({"a": 30, "b": 30}).assign(cluster=[number % 2 for number in range(30)] + list(range(2, 32)))
     with pytest.raises(

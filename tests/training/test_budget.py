@@ -41,6 +41,11 @@ def test_without_minutes_all_epochs_are_there() -> None:
     assert BUDGET.limit_epochs(NETWORK, [("all", 5)], "all", 30, trainings=3) == 30
 
 
+def test_no_epochs_stay_none_where_trials_took_more_than_there_is() -> None:
+    spent = Budget(0.001, 2000, 500, 32)
+    assert spent.limit_epochs(NETWORK, [("all", 100)], "all", 0, trainings=1) == 0
+
+
 def test_trials_and_seeds_take_from_the_epochs() -> None:
     one = BUDGET.estimate(NETWORK, "all")
     # Training may take half of it.

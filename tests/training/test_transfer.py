@@ -445,6 +445,16 @@ def test_dropout_can_be_changed_where_the_head_has_it(transfer: MakeTransfer) ->
         made.train_head(PHASE.model_copy(update={"dropout": 0.3}))
 
 
+def test_a_budget_counts_the_views_that_are_trained_on(transfer: MakeTransfer) -> None:
+    made = transfer("none")
+    plan = made.features.plan
+    stored = plan.settings.model_copy(update={"augment": plan.settings.augment.model_copy(update={"views": 4})})
+    made.features = replace(made.features, plan=replace(plan, settings=stored))
+    # Eight images in four views.
+    assert made.make_budget(None, PHASE).train == 32
+    assert made.make_budget(None, PHASE.model_copy(update={"views": 1})).train == 8
+
+
 def test_only_stored_views_can_be_trained_on(transfer: MakeTransfer) -> None:
     with pytest.raises(UnfreezeError, match=r"training on 4 views, 1 are stored: set augment\.views=4"):
         transfer("none").fine_tune("none", PHASE.model_copy(update={"views": 4}))

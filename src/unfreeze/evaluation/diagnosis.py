@@ -27,7 +27,7 @@ MOST_LOSS = 0.02
 # Part of the way from chance to certainty that the recalls' mean has gone where a model tells classes apart.
 LEAST_SKILL = 0.25
 # What sets the length of each phase of the history.
-EPOCHS = {"head": "train.head.epochs", "fine-tuning": "train.finetune.epochs"}
+EPOCHS = {"head": "train.head.epochs", "fine-tuning": "train.finetune.epochs, or study.minutes where that ended them"}
 # What sets the rate of each phase of the history.
 RATES = {
     "head": "train.head.learning_rate",

@@ -87,14 +87,23 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
     for size in sizes:
         first = measure(size, 1)
         of_epoch = measure(size, 2) - first
-        fitting = math.floor((allowed - first) / of_epoch) + 1
+        if of_epoch > 0:
+            fitting = math.floor((allowed - first) / of_epoch) + 1
+        else:
+            # All networks have epochs of their own in train.finetune, so that only the size is chosen.
+            fitting = 2 * enough if first <= allowed else 0
         if fitting >= enough:
             break
     if fitting < FEWEST_EPOCHS:
         least = math.ceil(measure(size, FEWEST_EPOCHS) / 60 / (1 - KEPT_FREE))
+        too_much = (
+            f"{FEWEST_EPOCHS} epochs at {size} pixels, the fewest that teach anything"
+            if of_epoch > 0
+            else f"the epochs that train.finetune gives the networks, at {size} pixels"
+        )
         raise UnfreezeError(
-            f"best.minutes={minutes:g} is too little for {FEWEST_EPOCHS} epochs at {size} pixels, the fewest that "
-            f"teach anything: set best.minutes={least} or more, or -S study=quick"
+            f"best.minutes={minutes:g} is too little for {too_much}: set best.minutes={least} or more, or "
+            "-S study=quick"
         )
     return size, min(fitting, 2 * enough)
 

@@ -115,8 +115,8 @@ def train(
         val_loss = next((result.val_loss for result in reversed(results) if result.val_loss is not None), None)
         if val_loss is None or not math.isfinite(val_loss):
             raise UnfreezeError(
-                f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate, "
-                "or give train.head or train.finetune an epoch"
+                f"{backbone}: training ended with validation loss {val_loss}: lower train.finetune.learning_rate and "
+                "search.learning_rate, or give train.head or train.finetune an epoch"
             )
         probabilities = transfer.predict_validation().astype("float64")
         temperature = calibration.fit_temperature(transfer.features.plan.val.labels, probabilities)
@@ -141,7 +141,7 @@ def train(
 def _fit_budget(settings: Settings, backbone: str, choice: Choice, transfer: "Transfer") -> Phase:
     """Return the phase with the epochs that study.minutes leaves."""
     phase = choice.phase
-    budget = transfer.make_budget(settings.minutes, phase.batch_size)
+    budget = transfer.make_budget(settings.minutes, phase)
     epochs = budget.limit_epochs(
         transfer.backbone, choice.tried, choice.point, phase.epochs, trainings=1 + len(settings.seeds)
     )
@@ -179,8 +179,7 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
     tasks = []
     if settings.seeds:
         determined_by = {
-            "settings": {**values, "seed": None, "seeds": None},
-            "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
+            **describe_training(settings, choice),
             "features": cache.read(paths.features(backbone), {}).plan.determined_by,
             "threads": cluster.threads,
             "code": find_code_digest(paths, "finetune"),
@@ -202,6 +201,16 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
         # DVC warns of an empty folder.
         files.write_json(folder / "seeds.json", list(settings.seeds))
     files.remove(kept)
+
+
+def describe_training(settings: Settings, choice: Choice) -> dict[str, Any]:
+    """Return what of the settings a training with a further seed depends on, but for its own seed."""
+    # study.minutes is shared among the seeds: their number tells how many epochs each has.
+    alike = {"seed": None, "seeds": None if settings.minutes is None else len(settings.seeds)}
+    return {
+        "settings": {**TypeAdapter(Settings).dump_python(settings, mode="json"), **alike},
+        "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
+    }
 
 
 def describe_repeat(task: Repeat) -> str:

@@ -95,7 +95,7 @@ def _search(
         if search.dropout is not None:
             require_dropout(transfer.head, search.dropout.max)
         phase = settings.train.finetune.get(backbone)
-        budget = transfer.make_budget(settings.minutes, phase.batch_size)
+        budget = transfer.make_budget(settings.minutes, phase)
         # Before the trials: fine-tuning would refuse such minutes after them.
         budget.require_epoch(
             transfer.backbone, [*candidates.values(), configured_point], phase.epochs,

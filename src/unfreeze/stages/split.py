@@ -110,6 +110,8 @@ def require_all_folds(rows: pd.DataFrame, folds: "pd.Series[str]", settings: Spl
         )
     elif settings.method == "stable":
         remedy += ", or set split.method=exact"
+    elif clusters >= len(names):
+        remedy += f", or raise split.{fold}"
     raise UnfreezeError(f"class {label!r} has {clusters} different images and none of them in fold {fold}: {remedy}")
 
 

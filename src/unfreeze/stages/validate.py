@@ -1,11 +1,17 @@
 """Check params.yaml as a whole before anything runs, so that a mistyped key does not go unnoticed."""
 
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
 from unfreeze import files
 from unfreeze.checks import image_check
 from unfreeze.models import quantized
 from unfreeze.models.table import Row, check_size, check_weights, find_row
 from unfreeze.paths import Paths
 from unfreeze.runtime import console
+from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.params import Params
 from unfreeze.sources import collect, watched
 
@@ -19,8 +25,8 @@ def run(settings: Params, paths: Paths) -> None:
     for row in rows:
         check_size(row, settings.preprocess.image_size)
         check_weights(row, settings.weights.get(row.name))
-    for values in (settings.weights, settings.unfreeze.point, settings.unfreeze.candidates, settings.head.layers):
-        for name in set(values.root) - {"default"}:
+    for values in _iterate_by_backbone(settings):
+        for name in sorted(set(values.root) - {"default"}):
             find_row(name)
     if settings.extract.precision == "int8":
         quantized.require_nncf()
@@ -34,6 +40,15 @@ def run(settings: Params, paths: Paths) -> None:
     # the same, so that a change of one parameter reruns only the stages that depend on it.
     image_check.write_settings(paths.image_checks, settings.checks.select(image_check.load_image_checks()))
     files.write_text(paths.params_valid, "params.yaml was checked\n")
+
+
+def _iterate_by_backbone(section: BaseModel) -> Iterator[ByBackbone[Any]]:
+    """Yield all settings that backbones may have values of their own for."""
+    for _, value in section:
+        if isinstance(value, ByBackbone):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from _iterate_by_backbone(value)
 
 
 def _build(row: Row, settings: Settings) -> None:

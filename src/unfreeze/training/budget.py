@@ -142,8 +142,10 @@ class Budget:
         Raises:
             UnfreezeError: Not one epoch is within the budget.
         """
+        if not wanted:
+            return 0
         left, one = self.measure_left(network, tried), trainings * self.estimate(network, point)
-        if wanted and left < one:
+        if left < one:
             raise UnfreezeError(
                 f"study.minutes={self.minutes:g} leaves {max(left, 0):.0f} s of the reference machine for "
                 f"fine-tuning, and one epoch takes {one:.0f} s: raise study.minutes, or lower search.max_trials or "

@@ -170,15 +170,17 @@ class Transfer:
                     makes_room=bool(worker),
                 )
 
-    def make_budget(self, minutes: float | None, batch_size: int) -> Budget:
+    def make_budget(self, minutes: float | None, phase: Phase) -> Budget:
         """Return the seconds that search and fine-tuning of this backbone may take.
 
         Args:
             minutes: Those of the backbone; None for no limit.
-            batch_size: Images a step.
+            phase: How fine-tuning trains.
         """
         plan = self.features.plan
-        return Budget(minutes, len(plan.train), len(plan.val), batch_size)
+        stored = plan.settings.augment.views
+        rows = len(plan.train) // stored * (phase.views or stored)
+        return Budget(minutes, rows, len(plan.val), phase.batch_size)
 
     def expect_head(self, phase: Phase) -> None:
         """Give the head the layers that `train_head` gives it; its weights come from another process."""
