@@ -86,6 +86,16 @@ def test_one_retraining_at_a_time_and_none_is_cancelled() -> None:
     assert read(FOLDER / "retrain.yml")["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
 
 
+def test_whatever_makes_the_lock_stale_starts_a_retraining() -> None:
+    watched = set(read(FOLDER / "retrain.yml")["on"]["push"]["paths"])
+    assert watched >= {f"{folder}/**" for folder in ("conf", "plugins", "src", "data", "checks")}
+
+
+def test_the_tiny_study_has_a_name_for_its_commits() -> None:
+    (step,) = (step for step in read(FOLDER / "ci.yml")["jobs"]["tiny"]["steps"] if step.get("run") == "make tiny")
+    assert {f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")} == set(step["env"])
+
+
 def test_the_button_offers_the_presets_there_are() -> None:
     offered = read(FOLDER / "retrain.yml")["on"]["workflow_dispatch"]["inputs"]["preset"]["options"]
     assert set(offered) == {"none", *(path.stem for path in (PROJECT / "conf/study").glob("*.yaml"))}

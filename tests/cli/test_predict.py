@@ -205,6 +205,17 @@ def test_grad_cam_needs_the_network_that_was_packed(
     assert not (tmp_path / "heat").exists()
 
 
+def test_grad_cam_of_a_registered_version_takes_the_network_of_the_checkout(
+    packed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(packed, tmp_path / "registered/unfreeze/3")
+    (tmp_path / "models").mkdir()
+    shutil.copy(packed.parents[1] / "from_scratch.keras", tmp_path / "models")
+    main(["predict", str(photos / "000.png"), "--model", str(folder), "--explain", str(tmp_path / "heat")])
+    assert (tmp_path / "heat/000001_000.png").exists()
+
+
 def test_sets_are_those_of_the_calibration_fold(calibrated: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     main(["predict", str(photos / "000.png"), "--model", str(calibrated), "--sets", "0.5", "--out", str(out)])

@@ -131,6 +131,21 @@ def test_a_table_without_paths_is_refused_with_its_columns(tmp_path: Path) -> No
         count_inputs([str(table)])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        # A quote that is not closed takes in all rows after it.
+        b'path,label\n"a.png,x\n' + b"b.png,y\n" * 20_000,
+        "path,label\na.png,x\n".encode("utf-16")[:-1],
+    ],
+)
+def test_a_damaged_table_is_one_line(tmp_path: Path, content: bytes) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_bytes(content)
+    with pytest.raises(UnfreezeError, match=r"scores.csv cannot be read as a table \(.*\): look for a quote"):
+        count_inputs([str(table)])
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\0"])
 def test_standard_input_names_paths_of_any_bytes(photos: Path, tmp_path: Path, end: bytes) -> None:
     odd = photos / b"caf\xe9.png".decode(errors="surrogateescape")

@@ -31,6 +31,16 @@ def test_an_exception_needs_only_what_differs(tmp_path: Path) -> None:
     assert params.train.finetune.get("vgg16").epochs == params.train.finetune.get("resnet50").epochs
 
 
+def test_a_check_may_be_off_without_quotes(tmp_path: Path) -> None:
+    # YAML reads both as false.
+    for spelling in ("off", "false"):
+        text = (PROJECT / "params.yaml").read_text()
+        (tmp_path / "params.yaml").write_text(
+            text.replace("blurry:\n    level: warning", f"blurry:\n    level: {spelling}")
+        )
+        assert load(tmp_path / "params.yaml").checks.blurry.level == "off"
+
+
 def test_paper_has_the_reports_recipe(tmp_path: Path) -> None:
     params = compose(tmp_path / "params.yaml", "study=paper")
     points = {name: params.unfreeze.point.get(name) for name in params.study.backbones}

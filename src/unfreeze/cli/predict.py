@@ -50,13 +50,14 @@ def add(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from unfreeze.serving import run
+    from unfreeze.serving.classifier import read_model
 
     paths = Paths.here()
     located = locate_model(paths, options.model)
     asked = run.Options(options.sources, options.out, options.top, options.explain, options.sheet, options.sets)
     show = _Screen() if sys.stdout.isatty() else _write_json
     try:
-        further = [paths.model(located.folder.name)]
+        further = [paths.model(read_model(located.folder).backbone)]
         done = run.predict(located, asked, further=further, show=show, machines=_find_machines(paths))
         sys.stdout.flush()
     except BrokenPipeError:

@@ -36,9 +36,9 @@ def find_network(package: Path, model: PackedModel, *further: Path) -> Path:
     if network := locate.search_network(package, model, *further):
         return network
     # A package is models/packed/BACKBONE, the file models/BACKBONE.keras.
-    place = package.absolute().parents[1] / f"{model.backbone}.keras"
-    there = [*filter(Path.is_file, further), *filter(Path.is_file, [place])]
-    found = f"{there[0]} has another digest" if there else f"there is no {place}"
+    places = [*further, package.absolute().parents[1] / f"{model.backbone}.keras"]
+    there = [*filter(Path.is_file, places)]
+    found = f"{there[0]} has another digest" if there else f"there is no {places[0]}"
     raise UnfreezeError(
         f"--explain needs the network that {package} was packed from, and {found}: put the file with sha256 "
         f"{model.model_sha256:.12} there (`dvc checkout`, `dvc pull` or `dvc repro` bring it)"

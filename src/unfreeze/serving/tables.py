@@ -4,6 +4,7 @@ import codecs
 import csv
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -43,7 +44,7 @@ def read_paths(table: Path) -> Iterator[str]:
     if encoding != "utf-16" and b"\0" in start:
         raise UnfreezeError(f"{table} is no text: expected a table or a list of paths")
     # Names of files may be any bytes.
-    with table.open(encoding=encoding, errors="surrogateescape", newline="") as text:
+    with _explain_damage(table), table.open(encoding=encoding, errors="surrogateescape", newline="") as text:
         head = text.readline()
         text.seek(0)
         delimiter = max(DELIMITERS, key=head.count)
@@ -55,6 +56,18 @@ def read_paths(table: Path) -> Iterator[str]:
         column, has_header = _find_column(table, sample)
         for row in chain(sample[has_header:], filled):
             yield row[column] if column < len(row) else ""
+
+
+@contextmanager
+def _explain_damage(table: Path) -> Iterator[None]:
+    """Turn what the libraries say of a damaged table into one line."""
+    try:
+        yield
+    except (csv.Error, UnicodeError) as error:
+        raise UnfreezeError(
+            f"{table} cannot be read as a table ({error}): look for a quote that is not closed, or a file that was "
+            "cut short"
+        ) from error
 
 
 def resolve(entry: str, folder: Path) -> str:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, create_model, model_validator
 
 from unfreeze.errors import UnfreezeError
 from unfreeze.settings.base import Section
 
-Level = Literal["error", "warning", "off"]
+# YAML 1.1 reads `off` without quotes as false.
+Level = Annotated[
+    Literal["error", "warning", "off"], BeforeValidator(lambda given: "off" if given is False else given)
+]
 
 
 class Check(Section):

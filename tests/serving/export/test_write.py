@@ -162,6 +162,20 @@ def test_a_folder_that_is_no_export_is_left_alone(packed: Path, tmp_path: Path) 
     with pytest.raises(UnfreezeError, match="onnx is there already and is no export"):
         write.export(make_source(packed), find_formats("onnx"), tmp_path)
     assert (tmp_path / "onnx/mine.txt").exists()
+    # Models of other programs have such a file, too.
+    (tmp_path / "onnx/model.json").write_text("{}")
+    with pytest.raises(UnfreezeError, match="onnx is there already and is no export"):
+        write.export(make_source(packed), find_formats("onnx"), tmp_path)
+
+
+def test_another_backbones_export_is_left_alone(exported, packed: Path, tmp_path: Path) -> None:
+    out, _ = exported
+    shutil.copytree(out / "onnx", tmp_path / "onnx")
+    described = files.read_json(tmp_path / "onnx/model.json")
+    files.write_json(tmp_path / "onnx/model.json", {**described, "backbone": "vgg16"})
+    with pytest.raises(UnfreezeError, match="onnx is there already and is an export of vgg16 as onnx: move it"):
+        write.export(make_source(packed), find_formats("onnx"), tmp_path)
+    assert files.read_json(tmp_path / "onnx/model.json")["backbone"] == "vgg16"
 
 
 def test_files_that_do_not_belong_together_are_refused(packed: Path, tmp_path: Path) -> None:

@@ -102,11 +102,8 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Raises:
         UnfreezeError: Files are missing or do not belong together, or a format cannot be written or fails a gate.
     """
-    for target in (out / entry.name for entry in chosen):
-        if target.exists() and not (target / MODEL).exists():
-            raise UnfreezeError(
-                f"{target} is there already and is no export: move it, or name another folder with --out"
-            )
+    for entry in chosen:
+        _require_replaceable(out / entry.name, read_model(source.package).backbone, entry)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
         exporter = _Exporter(source, Path(scratch))
         files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
@@ -117,6 +114,19 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
                 partial.mkdir()
                 written.append(exporter.write(entry, partial))
         return exporter.tabulate(chosen, written, out)
+
+
+def _require_replaceable(target: Path, backbone: str, entry: Format) -> None:
+    """Raise an error where a folder holds anything but an earlier export of the same backbone in the same format."""
+    if not target.exists():
+        return
+    what = "no export"
+    with contextlib.suppress(UnfreezeError, OSError):
+        there = ExportedModel.read(target / MODEL)
+        if (there.backbone, there.format) == (backbone, entry.name):
+            return
+        what = f"an export of {there.backbone} as {there.format}"
+    raise UnfreezeError(f"{target} is there already and is {what}: move it, or name another folder with --out")
 
 
 class _Exporter:
