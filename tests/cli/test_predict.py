@@ -239,6 +239,9 @@ def test_bad_input_is_one_line_before_any_work(
     assert "empty holds no images" in refuse("empty", *model)
     assert "suffix '.xlsx'" in refuse(image, *model, "--out", "rows.xlsx")
     assert "suffix '.jpg', expected .png" in refuse(image, *model, "--sheet", "sheet.jpg")
+    for option in (("--out", image / "rows.csv"), ("--sheet", image / "sheet.png"), ("--explain", image / "heat")):
+        said = refuse(image, *model, *option)
+        assert f"{option[0]}: nothing can be written into {image} (Not a directory): name another place" in said
     assert "split.calibration" in refuse(image, *model, "--sets", "0.95")
     assert "--sets is 95" in refuse(image, "--model", calibrated, "--sets", "95")
     assert "--top is 0" in refuse(image, *model, "--top", "0")

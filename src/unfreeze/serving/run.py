@@ -143,6 +143,23 @@ def _check_options(options: Options) -> None:
         raise UnfreezeError(f"--top is {options.top}, expected 1 or more")
     if options.coverage is not None and not 0 < options.coverage < 1:
         raise UnfreezeError(f"--sets is {options.coverage:g}, expected a coverage above 0 and below 1, such as 0.95")
+    if options.explain:
+        _require_writable("--explain", options.explain)
+    for option, path in (("--out", options.out), ("--sheet", options.sheet)):
+        if path:
+            _require_writable(option, path.parent)
+
+
+def _require_writable(option: str, folder: Path) -> None:
+    """Raise an error where nothing can be written into a folder, or where it cannot be made; nothing is left."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UnfreezeError(
+            f"{option}: nothing can be written into {there} ({error.strerror}): name another place"
+        ) from error
 
 
 def _can_divide(options: Options) -> bool:
