@@ -97,14 +97,14 @@ bench-paper: install ## Run the course report's study again, with right and with
 bench-elpv: install ## Run `study=best` on solar cells by the published protocol and without copies, into benchmarks/elpv.md (hours; goes on)
 	python -m benchmarks.elpv --inputs $(BENCH_INPUTS)
 
-bench-recipes: install ## Measure what each setting of `study=best` is worth on validation folds, into benchmarks/recipes.md (two hours; goes on)
+bench-recipes: install ## Measure what each setting of `study=best` is worth on validation folds, into benchmarks/recipes.md (three hours; goes on)
 	python -m benchmarks.recipes --inputs $(BENCH_INPUTS)
 
 # Another environment that has the peers: make bench-peers PEERS_PYTHON=/path/to/bin/python.
 bench-peers: install ## Measure against fastai and timm, installed into .bench (5 GB), into benchmarks/peers.md (hours; goes on)
 	python -m benchmarks.peers --inputs $(BENCH_INPUTS) $(if $(PEERS_PYTHON),--python "$(PEERS_PYTHON)")
 
-bench-best: install ## Run `study=best` and fastai in the same minutes, on two sets, into benchmarks/best.md (four hours; goes on)
+bench-best: install ## Run `study=best` and fastai in the same minutes, on two sets, into benchmarks/best.md (eight hours; goes on)
 	python -m benchmarks.best --inputs $(BENCH_INPUTS) $(if $(PEERS_PYTHON),--python "$(PEERS_PYTHON)")
 
 bench-ledger: install ## Measure `unfreeze sync` with 1,000 runs, into benchmarks/ledger.md (minutes)

@@ -7,6 +7,8 @@ import pytest
 from benchmarks import recipes
 from benchmarks.recipes import CHANGES, Trained
 
+from unfreeze import files
+
 LABELS = np.array([0, 1] * 50)
 
 
@@ -52,3 +54,13 @@ def test_the_page_shows_each_change_on_each_set(tmp_path: Path, monkeypatch: pyt
 
 def test_a_change_of_the_preset_is_measured_anew() -> None:
     assert len({recipes.digest_recipe(title) for title in CHANGES}) == len(CHANGES)
+
+
+def test_the_committed_page_is_that_of_the_committed_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = recipes.PAGE.read_text()
+    monkeypatch.setattr(recipes, "PAGE", tmp_path / "recipes.md")
+    of_kinds = files.read_json(recipes.RESULTS)
+    recipes.write_page([of_kinds[kind] for kind in sorted(of_kinds)])
+    assert recipes.PAGE.read_text() == committed
