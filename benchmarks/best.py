@@ -9,7 +9,7 @@ same settings of the same preset is not run again.
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -170,13 +170,18 @@ def main() -> None:
 
 def write_page(kinds: list[dict[str, Any]]) -> None:
     """Write the page from what was run so far, on all kinds of processors."""
-    pages.write("best.md.j2", PAGE, {"kinds": [kind | {"means": list_means(kind["runs"])} for kind in kinds]})
+    shown = []
+    for kind in kinds:
+        # JSON has them by name.
+        runs = sorted(kind["runs"].values(), key=lambda run: (list(SETTINGS_OF).index(run["set"]), run["seed"]))
+        shown.append(kind | {"runs": runs, "means": list_means(runs)})
+    pages.write("best.md.j2", PAGE, {"kinds": shown})
 
 
-def list_means(runs: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def list_means(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return for each set the means over seeds, with half of their 95 % intervals where there are two and more."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for run in runs.values():
+    for run in runs:
         found.setdefault(run["set"], []).append(run)
     return [
         {
