@@ -72,7 +72,7 @@ class Bench:
         case = self.cases[backbone]
         taken = measure.run(["dvc", "repro", f"evaluate@{backbone}"], folder=paths.root)
         split = ours.write_split(paths, self.scratch / f"{paths.root.name}.csv")
-        right = sort_correct(ours.read_correct(paths, case), split)
+        right = np.array(split.sort_correct(ours.read_correct(paths, case)))
         mine = describe_run(paths, backbone, taken) | score(right, split, seed)
         console.log.info("%s, seed %d: %s", name, seed, mine)
         theirs, their_right = self._run_fastai(name, seed, case, images, split, mine)
@@ -100,7 +100,7 @@ class Bench:
         short, said = run(epochs=1, others=others)
         epochs = count_epochs(60 * mine["minutes"], short.seconds, said["epoch_seconds"])
         taken, said = run(epochs=epochs, others=others)
-        return {"epochs": epochs, "minutes": taken.seconds / 60}, sort_correct(said["correct"], split)
+        return {"epochs": epochs, "minutes": taken.seconds / 60}, np.array(split.sort_correct(said["correct"]))
 
 
 def describe_run(paths: Paths, backbone: str, taken: measure.Run) -> dict[str, Any]:
@@ -130,13 +130,6 @@ def count_epochs(seconds: float, short_seconds: float, epoch_seconds: float) -> 
     return max(1, 1 + math.floor((seconds - short_seconds) / epoch_seconds))
 
 
-def sort_correct(correct: Mapping[str, bool], split: Split) -> np.ndarray:
-    """Return whether each test image is right, in the order of `Split.test`."""
-    if sorted(correct) != split.test:
-        raise RuntimeError(f"{len(correct)} test images were classified, not the {len(split.test)} of the split")
-    return np.array([correct[path] for path in split.test])
-
-
 def score(right: np.ndarray, split: Split, seed: int) -> dict[str, Any]:
     """Return the accuracy on the test images."""
     return {"accuracy": intervals.estimate_accuracy(right, np.array(split.labels), seed=seed).to_json()}
@@ -162,8 +155,8 @@ def main() -> None:
         for name in options.set:
             for seed in options.seeds:
                 title = f"{name}, seed {seed}"
-                what = {"settings": options.overrides, "preset": elpv.digest_preset()}
-                if {key: runs.get(title, {}).get(key) for key in what} != what:
+                if not elpv.is_current(runs.get(title), options.overrides):
+                    what = {"settings": options.overrides, "preset": elpv.digest_preset()}
                     runs[title] = bench.run(name, seed, sets[name], options.overrides) | what
                     write_page(pages.keep_of_kind(RESULTS, results))
 
@@ -197,13 +190,9 @@ def list_means(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.best", description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with images and weights")
+    parser = elpv.make_parser("python -m benchmarks.best", __doc__)
     parser.add_argument("--python", type=Path, help="of an environment that has the peers; made by default, 5 GB")
-    parser.add_argument("--scratch", type=Path, help="folder for clones")
     parser.add_argument("--set", nargs="+", choices=SETTINGS_OF, default=list(SETTINGS_OF))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--again", action="store_true", help="forget the results of this kind of processor")
     return parser.parse_args()
 

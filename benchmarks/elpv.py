@@ -245,13 +245,19 @@ def average(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"accuracy": mean, "half_width": half, "seeds": len(rows), "images": rows[0]["images"]}
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.elpv", description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with weights that are at hand")
+def make_parser(program: str, documentation: str) -> argparse.ArgumentParser:
+    """Return the options that all runs of the preset with several seeds have."""
+    parser = argparse.ArgumentParser(prog=program, description=documentation.splitlines()[0])
+    parser.add_argument("--inputs", type=Path, default=Path("inputs"), help="folder with images and weights at hand")
     parser.add_argument("--scratch", type=Path, help="folder for clones")
-    parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("-S", "--set-param", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    return parser
+
+
+def _options() -> argparse.Namespace:
+    parser = make_parser("python -m benchmarks.elpv", __doc__)
+    parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--again", action="store_true", help="run again what is there")
     return parser.parse_args()
 

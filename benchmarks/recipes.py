@@ -31,7 +31,6 @@ OTHER = "xception"
 SIZE = 128
 # Of each set; the images that are learnt from are about as many.
 EPOCHS = {"solar cells": 8, "cats and dogs": 5}
-SETTINGS_OF = {"solar cells": elpv.OF_CELLS, "cats and dogs": ()}
 PHASE = "train.finetune.default"
 
 
@@ -162,10 +161,11 @@ class Bench:
 
     def _run(self, change: Change) -> Trained:
         settings = self._list_settings(change)
-        paths = self.clones.get(change.backbone)
-        if paths is None:
-            paths = self.clones[change.backbone] = pipeline.clone(self.scratch / change.backbone, settings)
-        pipeline.compose(paths, settings)
+        if change.backbone in self.clones:
+            pipeline.compose(self.clones[change.backbone], settings)
+        else:
+            self.clones[change.backbone] = pipeline.clone(self.scratch / change.backbone, settings)
+        paths = self.clones[change.backbone]
         measure.run(["dvc", "repro", f"extract@{change.backbone}"], folder=paths.root)
         command = [sys.executable, "-m", "benchmarks.recipe_training", str(paths.root), change.backbone]
         found = measure.read_result(measure.run([*command, *map(str, self.seeds)], folder=inputs.ROOT))
@@ -181,7 +181,6 @@ class Bench:
         return [
             "study=best",
             *source,
-            *SETTINGS_OF[self.name],
             *pipeline.weights_settings(self.cases[change.backbone]),
             f"study.backbones=[{change.backbone}]",
             f"preprocess.image_size={SIZE}",

@@ -1,5 +1,6 @@
 """This pipeline's side: the split that all share, and runs with the correctness of each test image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,12 @@ class Split:
         of_path = self.table.set_index("path")["label"]
         classes = sorted(of_path.unique())
         return [classes.index(of_path[path]) for path in self.test]
+
+    def sort_correct(self, correct: Mapping[str, bool]) -> list[bool]:
+        """Return whether each test image is right, in the order of `test`; other images are an error."""
+        if sorted(correct) != self.test:
+            raise RuntimeError(f"{len(correct)} test images were classified, not the {len(self.test)} of the split")
+        return [correct[path] for path in self.test]
 
 
 def split(case: Case, images: Path, scratch: Path) -> Split:
