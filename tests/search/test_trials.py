@@ -12,6 +12,7 @@ from unfreeze.records.trial import Trial
 from unfreeze.search.outcome import smooth_score
 from unfreeze.search.planned import Planned
 from unfreeze.search.trials import DEATHS, Trials
+from unfreeze.settings.training import Phase
 from unfreeze.training.transfer import FineTuned, Transfer
 
 
@@ -29,17 +30,26 @@ def prepare(folder: Path, max_gb: float) -> Transfer:
     return transfer
 
 
-def make_trials(folder: Path, reported: list[Trial], *, keep_states: bool = False, max_gb: float = 1.0) -> Trials:
+def make_trials(
+    folder: Path,
+    reported: list[Trial],
+    *,
+    keep_states: bool = False,
+    max_gb: float = 1.0,
+    phase: Phase = PHASE,
+    patience: int | None = None,
+) -> Trials:
     transfer = copy.copy(prepare(folder.parent, max_gb))
     points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
     return Trials(
         transfer,
         transfer.head,
-        PHASE,
+        phase,
         points,
         folder / "search",
         report=reported.append,
         keep_states=keep_states,
+        patience=patience,
     )
 
 
@@ -56,6 +66,18 @@ def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
     labels = trials.transfer.features.plan.val.labels
     assert (kept.argmax(axis=1) == labels).mean() == trial.val_accuracy
     assert trials.run(Planned(1, "block_16_expand", {"learning_rate": 1e-4})) == trial, "it is not run again"
+
+
+def test_with_patience_a_trial_stops_early_and_keeps_the_weights_that_its_score_is_of(tmp_path: Path) -> None:
+    phase = PHASE.model_copy(update={"epochs": 12, "patience": None})
+    trial = make_trials(tmp_path, [], phase=phase, patience=1).run(Planned(1, "none", {"learning_rate": 0.03}))
+    losses = [epoch.val_loss for epoch in trial.epochs]
+    assert len(losses) < 12
+    assert losses[-1] > min(losses), "it ended one epoch after the best"
+    trials = make_trials(tmp_path, [], phase=phase, patience=1)
+    kept = trials.load_probabilities(1)
+    of_label = kept[range(len(kept)), trials.transfer.features.plan.val.labels]
+    assert -np.log(np.clip(of_label, 1e-7, 1)).mean() == pytest.approx(losses[-1], rel=1e-3)
 
 
 def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:

@@ -64,13 +64,15 @@ def settings(tmp_path: Path, **changes: Any) -> Search:
     return Search.model_validate({**search.model_dump(), "max_trials": 9, "epochs": 3, **changes})
 
 
-def run(folder: Path, search: Search, trials: Formula) -> list[Trial]:
+def run(folder: Path, search: Search, trials: Formula, *, most: int = 10**9) -> list[Trial]:
+    """Search, with no further round after so many trials."""
     journal = Journal(folder / "journal.jsonl")
     journal.begin({})
     try:
         return tuner.search(
-            trials.run_round, trials.trials.__getitem__, POINTS, "xception", search, seed=0, journal=journal
-        )
+            trials.run_round, trials.trials.__getitem__, POINTS, "xception", search, seed=0, journal=journal,
+            allows_round=lambda ended: len(ended) < most,
+        )  # fmt: skip
     finally:
         journal.close()
 
@@ -220,3 +222,16 @@ def test_a_round_is_completed_whatever_part_of_it_was_written_down(
 def test_what_a_grid_tries_does_not_depend_on_how_many_run_at_once(tmp_path: Path) -> None:
     one, four = (run(tmp_path / str(n), settings(tmp_path, oracle="grid", at_once=n), Formula()) for n in (1, 4))
     assert one == four
+
+
+@pytest.mark.parametrize("oracle", ["random", "hyperband"])
+def test_a_budget_ends_it_between_two_rounds_and_a_stop_changes_nothing(tmp_path: Path, oracle: str) -> None:
+    search = settings(tmp_path, oracle=oracle, at_once=2)
+    whole = run(tmp_path / "whole", search, Formula(), most=4)
+    assert whole == run(tmp_path / "all", search, Formula())[:4]
+    stopped = Formula(last=3)
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", search, stopped, most=4)
+    stopped.last = 10**9
+    assert run(tmp_path / "stopped", search, stopped, most=4) == whole
+    assert run(tmp_path / "none", search, Formula(), most=0) == [], "the configured trial is there without it"

@@ -81,6 +81,30 @@ def test_it_goes_on_from_deeper_points_and_again_after_a_stop(searchable: Checko
     assert deeper["score"] == deeper["val_loss"]
 
 
+def test_minutes_for_two_trials_end_it_after_two_and_leave_an_epoch(searchable: Checkout) -> None:
+    before = result(searchable)["trials"]
+    # By arithmetic 0.9 s of training; a trial takes 0.3 s, and an epoch of fine-tuning half as long.
+    with searchable.changed_params(study={"minutes": 0.03}, search={"deeper": 1}):
+        said = searchable.run("unfreeze", "search", "small")
+        found = result(searchable)["trials"]
+        searchable.run("unfreeze", "finetune", "small")
+    searchable.run("unfreeze", "search", "small")
+    searchable.run("unfreeze", "finetune", "small")
+    assert "study.minutes leaves no time for further trials" in said
+    assert found == before[:2]
+
+
+def test_without_epochs_of_fine_tuning_there_is_nothing_to_search(searchable: Checkout) -> None:
+    before = searchable.paths.search("small").read_bytes()
+    finetune = yaml.safe_load(searchable.paths.params.read_text())["train"]["finetune"]
+    with searchable.changed_params(train={"finetune": {"default": {**finetune["default"], "epochs": 0}}}):
+        said = searchable.run("unfreeze", "search", "small")
+        assert result(searchable) == {"best": None, "gain_over_configured": None, "trials": []}
+    assert "train.finetune.epochs is 0" in said
+    searchable.run("unfreeze", "search", "small")
+    assert searchable.paths.search("small").read_bytes() == before
+
+
 # The stage, ended as `kill -9` does after so many epochs of trials.
 KILLED = """
 import os, signal, sys

@@ -62,3 +62,22 @@ def test_a_budget_without_an_epoch_is_refused_with_the_setting() -> None:
     with pytest.raises(UnfreezeError, match=r"study.minutes=[\d.]+ leaves 0 s .* raise study.minutes") as refused:
         budget.limit_epochs(NETWORK, [("all", 2)], "all", 30, trainings=1)
     assert f"one epoch takes {math.floor(one + 0.5)} s" in str(refused.value)
+
+
+def test_where_seeds_take_the_minutes_they_are_named() -> None:
+    budget = Budget(4 * BUDGET.estimate(NETWORK, "all") / 60, 2000, 500, 32)
+    with pytest.raises(UnfreezeError, match="one epoch of each of 3 seeds takes .* take fewer study.seeds"):
+        budget.limit_epochs(NETWORK, [], "all", 30, trainings=3)
+
+
+def test_trials_end_where_the_next_ones_could_leave_no_epoch() -> None:
+    one = BUDGET.estimate(NETWORK, "all")
+    # Training may take half of it: ten epochs.
+    budget = Budget(20 * one * 1.0001 / 60, 2000, 500, 32)
+    points = ("none", "all")
+    assert budget.allows_round(NETWORK, [("all", 3)], points, epochs=3, trials=2), (
+        "six of trials and one of fine-tuning"
+    )
+    assert not budget.allows_round(NETWORK, [("all", 4)], points, epochs=3, trials=2)
+    assert budget.allows_round(NETWORK, [("all", 4)], ("none",), epochs=3, trials=2)
+    assert BUDGET.allows_round(NETWORK, [("all", 99)], points, epochs=99, trials=9), "no minutes, no limit"

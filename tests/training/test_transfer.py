@@ -439,6 +439,25 @@ def test_out_of_memory_it_goes_on_with_half_the_batch(
     np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=0.02)
 
 
+def test_out_of_memory_a_batch_of_more_images_than_there_are_is_divided_by_those_there_are(
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hungry(keras.callbacks.Callback):
+        """Fails as TensorFlow does where memory suffices for sixteen images."""
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if (self.model.optimizer.gradient_accumulation_steps or 1) < 2:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    phase = GENTLE.model_copy(update={"batch_size": 64})
+    whole, halves = transfer("block_16_expand"), transfer("block_16_expand")
+    expected = whole.fine_tune("block_16_expand", phase)
+    with caplog.at_level("WARNING", "unfreeze"):
+        result = halves.fine_tune("block_16_expand", phase, callbacks=[Hungry()])
+    assert "out of memory, on with 2 steps of 16 images for each of 32" in caplog.text
+    np.testing.assert_allclose(result.history["val_loss"], expected.history["val_loss"], rtol=0.02)
+
+
 def test_dropout_can_be_changed_where_the_head_has_it(transfer: MakeTransfer) -> None:
     made = transfer("none")
     with pytest.raises(UnfreezeError, match="add {dropout: 0.3} to head.layers"):

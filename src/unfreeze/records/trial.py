@@ -1,5 +1,6 @@
 """The trials of a backbone's search, as in metrics/search/."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -66,6 +67,18 @@ class Trial(Record):
     def drop_measured(self) -> "Trial":
         """Return it without what differs from run to run."""
         return self.model_copy(update=dict.fromkeys(MEASURED))
+
+
+def list_trained(trials: Sequence[Trial]) -> list[tuple[int | str, int]]:
+    """Return the unfreeze point of each trial and how many epochs it trained; inherited ones are the earlier trial's.
+
+    Args:
+        trials: Those of a search, with all that others go on from.
+    """
+    before: dict[int | None, int] = {trial.trial: len(trial.epochs) for trial in trials}
+    return [
+        (trial.unfreeze_point, max(len(trial.epochs) - before.get(trial.continues, 0), 0)) for trial in trials
+    ]
 
 
 class Gain(Record):

@@ -1,7 +1,7 @@
 """The search of one backbone: the order of its trials, and its outcome."""
 
 from unfreeze.errors import UnfreezeError
-from unfreeze.records.trial import SearchResult, Trial
+from unfreeze.records.trial import SearchResult, Trial, list_trained
 from unfreeze.runtime import console
 from unfreeze.search import tuner
 from unfreeze.search.deeper import go_deeper
@@ -45,9 +45,22 @@ def run_trials(
     """
     first = run_round([Planned(0, configured, {"learning_rate": trials.phase.learning_rate})])
     name = trials.transfer.backbone.row.name
-    others = tuner.search(run_round, trials.get, points, name, search, seed=seed, journal=journal)
+    network = trials.transfer.backbone
+    starts = [trials.points[point] for point in (*points, configured)]
+
+    def allows_round(ended: list[Trial]) -> bool:
+        allowed = budget.allows_round(
+            network, list_trained([*first, *ended]), starts, epochs=search.epochs, trials=search.at_once
+        )
+        if not allowed:
+            console.log.info("%s: study.minutes leaves no time for further trials", name)
+        return allowed
+
+    others = tuner.search(
+        run_round, trials.get, points, name, search, seed=seed, journal=journal, allows_round=allows_round
+    )
     ended = [*first, *others]
-    deeper = go_deeper(trials.transfer.backbone, run_round, ended, search, journal, budget)
+    deeper = go_deeper(network, run_round, ended, search, journal, budget)
     return _conclude(trials, [*ended, *deeper], seed)
 
 

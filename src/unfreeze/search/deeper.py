@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from unfreeze.models.backbone import Backbone
-from unfreeze.records.trial import Trial
+from unfreeze.records.trial import Trial, list_trained
 from unfreeze.runtime import console
 from unfreeze.search.journal import Journal
 from unfreeze.search.outcome import choose_best
@@ -63,8 +63,7 @@ def go_deeper(
         if point is None or not (is_poor or best.unfreeze_from == deepest.unfreeze_from):
             break
         name, point = network.resolve_point(point)
-        tried = [(trial.unfreeze_point, len(trial.epochs)) for trial in every]
-        if not budget.allows_deeper(network, tried, point, FIRST_CYCLE if is_poor else search.epochs):
+        if not budget.allows_deeper(network, list_trained(every), point, FIRST_CYCLE if is_poor else search.epochs):
             console.log.info("%s: study.minutes leaves no time to train from %s", network.row.name, name)
             break
         rate = choose_best(shallow).settings["learning_rate"]

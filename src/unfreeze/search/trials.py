@@ -49,6 +49,7 @@ class Trials:
         folder: Where results are kept until the search ends.
         report: Called with a trial when it begins, after each epoch and at its end.
         keep_states: Whether later trials may go on from earlier ones.
+        patience: Epochs without a better validation loss before a trial stops; None for none.
         counts_deaths: Whether trials in which this process died are counted; those of a worker are by who runs it.
     """
 
@@ -62,6 +63,7 @@ class Trials:
         *,
         report: Callable[[Trial], None],
         keep_states: bool,
+        patience: int | None = None,
         counts_deaths: bool = True,
     ) -> None:
         self.transfer = transfer
@@ -71,6 +73,7 @@ class Trials:
         self.folder = folder
         self.report = report
         self.keep_states = keep_states
+        self.patience = patience
         self._counts_deaths = counts_deaths
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -230,8 +233,14 @@ class Trials:
             label=f"trial {trial.trial}",
             until=planned.until,
             state=state,
-            callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch)],
+            callbacks=[keras.callbacks.LambdaCallback(on_train_begin=begin, on_epoch_end=after_epoch), *self._stop()],
         )
+
+    def _stop(self) -> list[keras.callbacks.Callback]:
+        """Return what ends a trial early. Its last weights stay: scores are of all epochs, not of the luckiest."""
+        if self.patience is None:
+            return []
+        return [keras.callbacks.EarlyStopping("val_loss", patience=self.patience)]
 
     def _keep_state(self, number: int) -> None:
         """Keep a trial's weights, so that a later one can go on from them."""

@@ -31,6 +31,7 @@ def search(
     *,
     seed: int,
     journal: Journal,
+    allows_round: Callable[[list[Trial]], bool],
 ) -> list[Trial]:
     """Run trials until the oracle has no more of them or the budget is spent.
 
@@ -46,9 +47,10 @@ def search(
         settings: Space, oracle and budget.
         seed: Seed of the oracle.
         journal: What happened so far.
+        allows_round: Tells whether one more round may run after the trials so far.
 
     Returns:
-        All trials by number.
+        All trials by number; none where not even one round may run.
 
     Raises:
         UnfreezeError: The time was over before the first trial.
@@ -56,16 +58,22 @@ def search(
     oracle = _make_oracle(settings, seed, journal)
     oracle.update_space(_declare_space(points, settings, backbone))
     oracle.replay()
-    while chosen := oracle.begin_round(settings.at_once):
+
+    def list_ended() -> list[Trial]:
+        return [find(number) for number in sorted(map(_number, oracle.end_order))]
+
+    ended = list_ended()
+    while (allowed := allows_round(ended)) and (chosen := oracle.begin_round(settings.at_once)):
         for one, trial in zip(chosen, run_round([_plan(one) for one in chosen]), strict=True):
             scores = None if trial.failed else {name: float(getattr(trial, name)) for name in WITH_A_SCORE}
             oracle.end(one.trial_id, scores)
-    if not oracle.end_order:
+        ended = list_ended()
+    if allowed and not ended:
         raise UnfreezeError(
             f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "
             "search.enabled.default=false"
         )
-    return [find(number) for number in sorted(map(_number, oracle.end_order))]
+    return ended
 
 
 def _declare_space(points: list[str], search: Search, backbone: str) -> Any:

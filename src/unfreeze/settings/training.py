@@ -184,7 +184,8 @@ class Search(Section):
             They run while the deepest point is the best, or where the best trial is wrong on more than one validation
             image in ten.
         at_once: Trials that run at the same time, all chosen before the oracle learns the score of any.
-        max_minutes: Minutes after which no further trial begins; null for no limit.
+        max_minutes: Minutes of trials after the configured one, after which no further trial begins; null for no
+            limit.
         max_gb: Most room that activations and weights of one search may take on disk, GB.
         epochs: Most epochs a trial.
         patience: Epochs without a better validation loss before a trial stops; null for none.

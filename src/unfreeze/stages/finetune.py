@@ -23,7 +23,7 @@ from unfreeze.evaluation import calibration
 from unfreeze.features import cache, derived
 from unfreeze.paths import Paths
 from unfreeze.records.training import ChosenBy, Training
-from unfreeze.records.trial import SearchResult
+from unfreeze.records.trial import SearchResult, list_trained
 from unfreeze.runtime import console
 from unfreeze.runtime.processors import count_processors
 from unfreeze.settings.base import ByBackbone, PixelScaling
@@ -78,8 +78,8 @@ def choose_settings(settings: Settings, backbone: str, found: SearchResult) -> C
     phase = settings.train.finetune.get(backbone)
     if best is None:
         return Choice(settings.point.get(backbone), phase, "params")
-    tried = tuple((trial.unfreeze_point, len(trial.epochs)) for trial in found.trials)
-    return Choice(best.unfreeze_point, phase.model_copy(update=best.settings), "search", tried)
+    phase = phase.model_copy(update=best.settings)
+    return Choice(best.unfreeze_point, phase, "search", tuple(list_trained(found.trials)))
 
 
 def train(

@@ -52,9 +52,11 @@ FREE = ("search.enabled", "search.max_", "search.deeper", "unfreeze.", "minutes"
 
 def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, cluster: Cluster) -> None:
     """Try points and settings, and write the trials, the best of them, and what it is worth."""
-    if not settings.search.enabled.get(backbone):
+    is_enabled = settings.search.enabled.get(backbone)
+    if not (is_enabled and settings.train.finetune.get(backbone).epochs):
         _write(paths, backbone, SearchResult(best=None, gain_over_configured=None, trials=()))
-        console.log.info("%s: the search is off", backbone)
+        why = "train.finetune.epochs is 0, so there is nothing to search" if is_enabled else "the search is off"
+        console.log.info("%s: %s", backbone, why)
         return
     tracker.prepare()
     # Opened first: a search that runs already must not lose its activations to this one.
@@ -96,11 +98,10 @@ def _search(
             require_dropout(transfer.head, search.dropout.max)
         phase = settings.train.finetune.get(backbone)
         budget = transfer.make_budget(settings.minutes, phase)
-        # Before the trials: fine-tuning would refuse such minutes after them.
-        budget.require_epoch(
-            transfer.backbone, [*candidates.values(), configured_point], phase.epochs,
-            trials=search.max_trials, trial_epochs=search.epochs, trainings=1,
-        )  # fmt: skip
+        # Before the first trial: fine-tuning would refuse such minutes after it.
+        budget.limit_epochs(
+            transfer.backbone, [(configured_point, search.epochs)], configured_point, phase.epochs, trainings=1
+        )
         features = transfer.features.plan.determined_by
         journal.begin(
             {
@@ -145,11 +146,12 @@ def _make_trials(
     return Trials(
         transfer,
         transfer.head,
-        phase.model_copy(update={"epochs": search.epochs, "patience": search.patience, "schedule": schedule}),
+        phase.model_copy(update={"epochs": search.epochs, "patience": None, "schedule": schedule}),
         {**deeper, **candidates, configured: configured_point},
         paths.search_folder(name) / "trials",
         report=report,
         keep_states=find_oracle(search.oracle).resumes_trials,
+        patience=search.patience,
         counts_deaths=not is_worker,
     )
 

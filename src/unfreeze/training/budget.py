@@ -95,6 +95,26 @@ class Budget:
         """
         return (epochs + LEAST_EPOCHS) * self.estimate(network, point) <= self.measure_left(network, tried)
 
+    def allows_round(
+        self,
+        network: Network,
+        tried: Iterable[tuple[UnfreezePoint, int]],
+        points: Iterable[UnfreezePoint],
+        epochs: int,
+        trials: int,
+    ) -> bool:
+        """Tell whether further trials leave an epoch of fine-tuning, wherever they begin.
+
+        Args:
+            network: The backbone.
+            tried: Unfreeze point and number of epochs of each trial so far.
+            points: Where trials may begin.
+            epochs: Epochs of each.
+            trials: How many there are.
+        """
+        longest = max(self.estimate(network, point) for point in points)
+        return (epochs * trials + 1) * longest <= self.measure_left(network, tried)
+
     def require_epoch(
         self,
         network: Network,
@@ -146,9 +166,11 @@ class Budget:
             return 0
         left, one = self.measure_left(network, tried), trainings * self.estimate(network, point)
         if left < one:
+            epoch = "one epoch" if trainings == 1 else f"one epoch of each of {trainings} seeds"
+            seeds = "" if trainings == 1 else "take fewer study.seeds, "
             raise UnfreezeError(
                 f"study.minutes={self.minutes:g} leaves {max(left, 0):.0f} s of the reference machine for "
-                f"fine-tuning, and one epoch takes {one:.0f} s: raise study.minutes, or lower search.max_trials or "
-                "preprocess.image_size"
+                f"fine-tuning, and {epoch} takes {one:.0f} s: raise study.minutes, {seeds}or lower "
+                "search.max_trials or preprocess.image_size"
             )
         return wanted if left >= wanted * one else int(left // one)

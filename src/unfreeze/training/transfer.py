@@ -241,7 +241,7 @@ class Transfer:
                 self._undo()
                 if state is not None:
                     raise
-                parts = self._divide_further(parts, phase.batch_size, error)
+                parts = self._divide_further(parts, self._count_rows_a_batch(folds, phase), error)
 
     def predict_validation(self) -> np.ndarray:
         """Return the last training's probabilities of the validation images, float32 of shape (images, classes)."""
@@ -280,6 +280,15 @@ class Transfer:
     def _undo(self) -> None:
         if self._fitting is not None:
             self._fitting.undo()
+
+    def _count_rows_a_batch(self, folds: Folds, phase: Phase) -> int:
+        """Return how many rows a batch has: no more than there are, so that its parts are all of one epoch.
+
+        Several GPUs have batches that are filled up with rows without weight.
+        """
+        if devices.count() > 1:
+            return phase.batch_size
+        return min(phase.batch_size, len(self._find_training_rows(folds, phase.views)))
 
     def _divide_further(self, parts: int, batch_size: int, error: BaseException) -> int:
         """Return into how many steps to divide a batch after one of `parts` steps did not fit into memory."""
@@ -326,7 +335,8 @@ class Transfer:
         slow = convolutions.list_slow_in_bfloat16(model.suffix) if isinstance(model, FineTuned) else ()
         use_precision(self._precision, but=slow)
         divided = devices.count() > 1
-        step = phase.batch_size if divided else ceil(phase.batch_size / parts)
+        batch_size = self._count_rows_a_batch(folds, phase)
+        step = batch_size if divided else ceil(batch_size / parts)
         train = feed.read_shuffled(
             self._find_training_rows(folds, phase.views),
             step,
