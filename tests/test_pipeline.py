@@ -306,6 +306,10 @@ def test_a_missing_source_ends_the_run_before_anything(checkout: Checkout) -> No
     [
         (["study.backbones=[xceptoin]"], "unknown backbone 'xceptoin'"),
         (
+            ["+promote.floors={acuracy: 0.9}"],
+            "promote.floors names acuracy, which is no metric: take some of accuracy",
+        ),
+        (
             ["study.backbones=[xception]", "preprocess.image_size=64"],
             "image_size 64 is under xception's smallest, 71",
         ),

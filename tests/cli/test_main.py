@@ -25,6 +25,15 @@ def ending_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> str:
         (UnfreezeError("x is wrong: do y"), "error: x is wrong: do y"),
         (OSError(errno.ENOSPC, "No space left on device", "a.h5"), "error: no space left to write a.h5"),
         (OSError("Can't write data (file write failed: errno = 28, ...)"), "error: no space left to write"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a.h5"),
+            "error: not permitted to read or write a.h5 ([Errno 13] Permission denied: 'a.h5'): change",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "a.h5"), "error: not permitted to read or write a.h5"),
+        (
+            OSError("Unable to open file (unable to open file: name = 'a.h5', errno = 13, ...)"),
+            "error: not permitted",
+        ),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(error: BaseException, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,10 +42,10 @@ def test_what_a_user_can_mend_is_one_line(error: BaseException, line: str, monke
 
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "a.h5")
+        raise OSError(errno.EIO, "Input/output error", "a.h5")
 
     monkeypatch.setattr(registry, "_sync", fail)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="a.h5"):
         main.main(["sync"])
 
 

@@ -2,6 +2,7 @@
 
 # Little is imported here, and all else inside `main`: an interrupt while libraries load ends in one line too.
 import os
+import re
 import signal
 import sys
 import threading
@@ -89,11 +90,9 @@ def _run(arguments: list[str] | None) -> None:
     except UnfreezeError as error:
         sys.exit(f"error: {spell_out_commands(redact(str(error)))}")
     except OSError as error:
-        if not _is_disk_full(error):
+        if (what := _explain(error)) is None:
             raise
-        name = f" {error.filename}" if error.filename else ""
-        again = spell_out_commands("`dvc repro`")
-        sys.exit(f"error: no space left to write{name} ({error}): free some and run {again} again")
+        sys.exit(f"error: {what} and run {spell_out_commands('`dvc repro`')} again")
 
 
 def _build_parser() -> "argparse.ArgumentParser":
@@ -126,9 +125,16 @@ def _build_parser() -> "argparse.ArgumentParser":
     return parser
 
 
-def _is_disk_full(error: OSError) -> bool:
+def _explain(error: OSError) -> str | None:
+    """Return what the user can do about it; None where it is a fault of the program."""
     import errno
 
-    # What a full or limited disk answers; HDF5 keeps the number in its message only.
-    numbers = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return error.errno in numbers or any(f"errno = {number}" in str(error) for number in numbers)
+    # HDF5 keeps the number in its message only.
+    found = re.search(r"errno = (\d+)", str(error))
+    number = int(found[1]) if found else error.errno
+    name = f" {error.filename}" if error.filename else ""
+    if number in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"no space left to write{name} ({error}): free some"
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"not permitted to read or write{name} ({error}): change its permissions or its owner"
+    return None

@@ -1,6 +1,6 @@
 """The registry of metrics: what the verdict, the report's tables, Markdown and MLflow show of a backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,3 +63,20 @@ def list_metrics() -> list[Metric]:
 def score_metrics(fold: Fold) -> dict[str, Interval | None]:
     """Return each metric of a fold with its interval, by name."""
     return {metric.name: metric.interval(fold) for metric in list_metrics()}
+
+
+def require_metrics(names: Iterable[str], setting: str) -> None:
+    """Refuse names that no metric has.
+
+    Args:
+        names: Those given.
+        setting: Where they were given, for the message.
+
+    Raises:
+        UnfreezeError: There is no such metric.
+    """
+    known = [metric.name for metric in list_metrics()]
+    if unknown := sorted(set(names) - set(known)):
+        raise UnfreezeError(
+            f"{setting} names {', '.join(unknown)}, which is no metric: take some of {', '.join(known)}"
+        )

@@ -76,9 +76,7 @@ def list_trained(trials: Sequence[Trial]) -> list[tuple[int | str, int]]:
         trials: Those of a search, with all that others go on from.
     """
     before: dict[int | None, int] = {trial.trial: len(trial.epochs) for trial in trials}
-    return [
-        (trial.unfreeze_point, max(len(trial.epochs) - before.get(trial.continues, 0), 0)) for trial in trials
-    ]
+    return [(trial.unfreeze_point, max(len(trial.epochs) - before.get(trial.continues, 0), 0)) for trial in trials]
 
 
 class Gain(Record):

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation import intervals, pairs
-from unfreeze.evaluation.metric_registry import list_metrics
+from unfreeze.evaluation.metric_registry import list_metrics, require_metrics
 from unfreeze.records.interval import Interval
 from unfreeze.records.judgement_record import ClassRecalls, Comparison, Flip, Outcome
 from unfreeze.settings.study import Promote
@@ -184,11 +183,9 @@ def find_missed_floors(floors: Mapping[str, float], scores: Mapping[str, float |
     Raises:
         UnfreezeError: There is no such metric.
     """
+    # Again after `validate`: a plugin that brought a metric may be gone since.
+    require_metrics(floors, "promote.floors")
     metrics = {metric.name: metric for metric in list_metrics()}
-    if unknown := sorted(floors.keys() - metrics):
-        raise UnfreezeError(
-            f"promote.floors names {', '.join(unknown)}, which is no metric: take some of {', '.join(metrics)}"
-        )
     missed = []
     for name, floor in floors.items():
         score, metric = scores.get(name), metrics[name]
