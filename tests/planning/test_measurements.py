@@ -52,6 +52,9 @@ def test_nothing_is_kept_of_a_stage_that_failed_or_goes_on_from_a_killed_one(tmp
     paths.search_folder("xception").mkdir(parents=True)
     with measure_stage(paths, "search", "xception", params):
         paths.search_folder("xception").rmdir()
+    paths.finished_repeats("xception").mkdir(parents=True)
+    with measure_stage(paths, "finetune", "xception", params):
+        paths.finished_repeats("xception").rmdir()
     assert not paths.measurements.exists()
 
 

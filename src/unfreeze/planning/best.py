@@ -28,7 +28,7 @@ from unfreeze.planning.forecast import Forecast, Past, forecast, measure_speed
 from unfreeze.planning.jobs import OF_BACKBONE, Scale
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
-from unfreeze.planning.plan import SPARE_GB, Study, describe
+from unfreeze.planning.plan import SPARE_GB, Study, convert_to_gb, describe
 from unfreeze.planning.scale import find_extent
 from unfreeze.planning.survey import make_wish, recall_runs
 from unfreeze.runtime import console
@@ -219,7 +219,7 @@ class _Estimate:
 
     def measure_memory(self, size: int) -> float:
         """Return what the largest stage takes at an image size, GB of 10^9 bytes."""
-        return max(expected.peak_mb for expected in self._forecast(size, 1)) * 2**20 / 1e9
+        return convert_to_gb(max(expected.peak_mb for expected in self._forecast(size, 1)))
 
     def _forecast(self, size: int, epochs: int) -> Iterator[Forecast]:
         finetune = {

@@ -9,7 +9,8 @@ from unfreeze.features import choice
 from unfreeze.planning.networks import Cut, Network
 from unfreeze.settings.images import Augment, Preprocess, Split
 from unfreeze.settings.study import Evaluate, Serve
-from unfreeze.settings.training import Extract, Phase
+from unfreeze.settings.training import Extract, Phase, UnfreezePoint
+from unfreeze.training.budget import Budget
 
 # Of a training whose end is not known in advance: two cycles.
 EXPECTED_EPOCHS = 12
@@ -42,8 +43,10 @@ class Training:
         trials: Trials of the search; 0 if it is off.
         trial_epochs: Epochs of a trial.
         head_epochs: Epochs of the head.
-        epochs: Epochs of fine-tuning, as far as they can be foreseen.
+        epochs: Epochs of fine-tuning, as far as they can be foreseen: those that `study.minutes` leaves where all
+            trials begin at the configured point.
         batch_size: Images a step of fine-tuning.
+        point: Position of the cut of the configured point.
         deepest: The cut before the deepest point.
         wanted: Where activations are to be stored: before the deepest point, or at the pixels where they do not pay.
         cached: Where they are stored, if there is room.
@@ -58,6 +61,7 @@ class Training:
     head_epochs: int
     epochs: int
     batch_size: int
+    point: int
     deepest: Cut
     wanted: Cut
     cached: Cut
@@ -65,6 +69,16 @@ class Training:
     room_mb: float
     cuts: tuple[Cut, ...]
     end: Cut
+
+    def find_cut(self, point: UnfreezePoint) -> int:
+        """Return a position, which stands for the unfreeze point behind it."""
+        assert isinstance(point, int)
+        return point
+
+    def count_work(self, position: int) -> tuple[int, int]:
+        """Return the multiply-adds of one image behind a cut, and the numbers that training moves there."""
+        cut = next(cut for cut in self.cuts if cut.position == position)
+        return self.end.macs - cut.macs, self.end.trained_values - cut.trained_values
 
 
 @dataclass(frozen=True)
@@ -200,12 +214,13 @@ def _describe_training(
     # As `choose_plan` in features/extraction.py: the last cut that fits; if none does, the wanted one unstored.
     before = [cut for cut in network.cuts if 0 < cut.position <= wanted.position or cut is wanted]
     fitting = [cut for cut in before if measure_rows(job, cut) <= min(most_mb, free_mb)]
-    return Training(
+    training = Training(
         trials=search["max_trials"] if enabled else 0,
         trial_epochs=search["epochs"],
         head_epochs=head.epochs,
         epochs=_expect_epochs(tuned),
         batch_size=tuned.batch_size,
+        point=network.point,
         deepest=deepest,
         wanted=wanted,
         cached=fitting[-1] if fitting else wanted,
@@ -215,6 +230,11 @@ def _describe_training(
         cuts=tuple(network.at(position) for position in sorted(positions)),
         end=network.end,
     )
+    budget = Budget(settings.get("study", {}).get("minutes"), job.train, job.val, tuned.batch_size)
+    trials = [(network.point, training.trial_epochs)] * training.trials
+    epochs = budget.count_epochs(training, trials, network.point, training.epochs, trainings=1 + job.scale.seeds)
+    # The search ends before its trials leave no epoch.
+    return replace(training, epochs=max(epochs, min(training.epochs, 1)))
 
 
 def _expect_epochs(phase: Phase) -> int:

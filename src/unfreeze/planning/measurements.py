@@ -22,6 +22,7 @@ MOST_KEPT = 500
 # Sections of params.yaml that decide how much a stage has to do.
 SECTIONS = (
     "data", "preprocess", "split", "augment", "extract", "unfreeze", "head", "train", "search", "serve", "evaluate",
+    "study",
 )  # fmt: skip
 # Stages that read the images as they came: how many bytes these have decides how long they take.
 READS_RAW = ("download", "check", "preprocess")
@@ -152,7 +153,11 @@ def _is_begun(paths: Paths, stage: str, backbone: str | None) -> bool:
     """Tell whether a killed run has left a part of the stage's work."""
     if backbone is None:
         return False
-    left = {"extract": files.name_partial(paths.features(backbone)), "search": paths.search_folder(backbone)}
+    left = {
+        "extract": files.name_partial(paths.features(backbone)),
+        "search": paths.search_folder(backbone),
+        "finetune": paths.finished_repeats(backbone),
+    }
     return stage in left and left[stage].exists()
 
 

@@ -148,7 +148,7 @@ def make_plan(
         seconds=None if unknown else sum(stage.seconds or 0.0 for stage in running),
         disk_gb=None if unknown else _most_disk(running) * MB / 1e9,
         free_disk_gb=room.disk_gb,
-        memory_gb=None if unknown else max((stage.peak_mb or 0.0 for stage in running), default=0.0) * 2**20 / 1e9,
+        memory_gb=None if unknown else max((convert_to_gb(stage.peak_mb or 0.0) for stage in running), default=0.0),
         free_memory_gb=room.memory_gb,
         does_not_fit=(*moved, *_find_what_does_not_fit(running, room)),
         repeats=any(outlook.repeats for outlook in outlooks),
@@ -181,6 +181,11 @@ def split_name(name: str) -> tuple[str, str | None]:
     """
     stage, _, backbone = name.partition("@")
     return stage, backbone or None
+
+
+def convert_to_gb(memory_mb: float) -> float:
+    """Return memory in GB of 10^9 bytes, as makers count; Linux counts in MB of 2^20."""
+    return memory_mb * 2**20 / 1e9
 
 
 def _add_forecast(planned: PlannedStage, expected: Forecast | None) -> PlannedStage:
@@ -230,7 +235,7 @@ def _find_what_does_not_fit(running: Sequence[PlannedStage], room: Room) -> list
             )
             break
     for stage in running:
-        needed = (stage.peak_mb or 0.0) * 2**20 / 1e9
+        needed = convert_to_gb(stage.peak_mb or 0.0)
         if needed > room.memory_gb - SPARE_GB:
             found.append(
                 f"{stage.name} needs {needed:.1f} GB of memory, {room.memory_gb:.1f} GB are free: end other "

@@ -182,15 +182,23 @@ def recall_runs(paths: Paths, known: list[Measurement]) -> list[Past]:
                 continue
             wishes[number] = make_wish(paths, found.backbone, size, unfreeze)
     distinct = {files.digest(wish.to_json()): wish for wish in wishes.values()}
-    try:
-        built = dict(zip(distinct, networks.describe_networks(paths, list(distinct.values())), strict=True))
-    except UnfreezeError:
-        built = {}
+    built = dict(zip(distinct, _describe_those_left(paths, list(distinct.values())), strict=True))
     described = [
         built.get(files.digest(wishes[number].to_json())) if number in wishes else None
         for number in range(len(known))
     ]
     return recall(known, described)
+
+
+def _describe_those_left(paths: Paths, wishes: list[Wish]) -> list[Network | None]:
+    """Return what each network costs; None for those of a backbone that can no longer be built."""
+    try:
+        # All in one process, which takes seconds to start.
+        return list(networks.describe_networks(paths, wishes))
+    except UnfreezeError:
+        if len(wishes) == 1:
+            return [None]
+    return [network for wish in wishes for network in _describe_those_left(paths, [wish])]
 
 
 def make_wish(paths: Paths, backbone: str, size: int, unfreeze: Unfreeze) -> Wish:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from unfreeze.errors import UnfreezeError
@@ -115,31 +114,26 @@ class Budget:
         longest = max(self.estimate(network, point) for point in points)
         return (epochs * trials + 1) * longest <= self.measure_left(network, tried)
 
-    def require_epoch(
+    def count_epochs(
         self,
         network: Network,
-        points: Iterable[UnfreezePoint],
+        tried: Iterable[tuple[UnfreezePoint, int]],
+        point: UnfreezePoint,
         wanted: int,
         *,
-        trials: int,
-        trial_epochs: int,
         trainings: int,
-    ) -> None:
-        """Refuse minutes that leave no epoch of fine-tuning, even if all trials begin where an epoch is shortest.
+    ) -> int:
+        """Return how many epochs fine-tuning may have, at most those that are wanted; perhaps none.
 
         Args:
             network: The backbone.
-            points: Where training may begin.
-            wanted: Epochs of fine-tuning without a budget.
-            trials: How many there are.
-            trial_epochs: Epochs of each.
+            tried: Unfreeze point and number of epochs of each trial.
+            point: Where fine-tuning begins.
+            wanted: Its epochs without a budget.
             trainings: How many trainings share what is left: one for each seed.
-
-        Raises:
-            UnfreezeError: They leave none.
         """
-        shortest = min(points, key=partial(self.estimate, network))
-        self.limit_epochs(network, [(shortest, trial_epochs)] * trials, shortest, wanted, trainings=trainings)
+        left, one = self.measure_left(network, tried), trainings * self.estimate(network, point)
+        return wanted if left >= wanted * one else int(max(left, 0) // one)
 
     def limit_epochs(
         self,
@@ -150,7 +144,7 @@ class Budget:
         *,
         trainings: int,
     ) -> int:
-        """Return how many epochs fine-tuning may have, at most those that are wanted.
+        """Return what `count_epochs` does, and refuse a budget that leaves none of those that are wanted.
 
         Args:
             network: The backbone.
@@ -162,10 +156,10 @@ class Budget:
         Raises:
             UnfreezeError: Not one epoch is within the budget.
         """
-        if not wanted:
-            return 0
-        left, one = self.measure_left(network, tried), trainings * self.estimate(network, point)
-        if left < one:
+        tried = list(tried)
+        epochs = self.count_epochs(network, tried, point, wanted, trainings=trainings)
+        if wanted and not epochs:
+            left, one = self.measure_left(network, tried), trainings * self.estimate(network, point)
             epoch = "one epoch" if trainings == 1 else f"one epoch of each of {trainings} seeds"
             seeds = "" if trainings == 1 else "take fewer study.seeds, "
             raise UnfreezeError(
@@ -173,4 +167,4 @@ class Budget:
                 f"fine-tuning, and {epoch} takes {one:.0f} s: raise study.minutes, {seeds}or lower "
                 "search.max_trials or preprocess.image_size"
             )
-        return wanted if left >= wanted * one else int(left // one)
+        return epochs
