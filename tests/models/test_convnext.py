@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from tests.models.test_own_backbones import describe, write_builder
-from unfreeze.models import explanations, graph, pixel_check
+from unfreeze.models import explanations, graph, keras_file, pixel_check
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import Engine
 from unfreeze.models.table import find_row
-from unfreeze.training import keras_file
 from unfreeze.training.convolutions import replace_convolutions
 from unfreeze.training.heads import build_head
 from unfreeze.training.transfer import FineTuned

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from keras import layers
 
-from unfreeze.models import explanations
+from unfreeze.models import explanations, keras_file
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.table import find_row
 from unfreeze.settings.training import DenseSpec, DropoutSpec, HeadLayer
-from unfreeze.training import keras_file
 from unfreeze.training.heads import build_head
 
 HEADS: dict[str, Sequence[HeadLayer]] = {

@@ -10,13 +10,12 @@ import pytest
 
 from tests.models.test_own_backbones import describe, write_builder
 from unfreeze.errors import UnfreezeError
-from unfreeze.models import explanations, graph, pixel_check
+from unfreeze.models import explanations, graph, keras_file, pixel_check
 from unfreeze.models.backbone import Backbone, build
 from unfreeze.models.engine import Engine
 from unfreeze.models.table import Row, check_size, find_row
 from unfreeze.planning import networks
 from unfreeze.settings.backbones import Transformer
-from unfreeze.training import keras_file
 from unfreeze.training.convolutions import replace_convolutions
 from unfreeze.training.heads import build_head
 from unfreeze.training.transfer import FineTuned

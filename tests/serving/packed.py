@@ -86,8 +86,8 @@ def pack_small(
         The package, `folder/packed/BACKBONE`; the images are in `folder/raw`, their store is `folder/images.h5`, the
         network `folder/BACKBONE.keras`, the split `folder/split.csv`.
     """
+    from unfreeze.models import keras_file
     from unfreeze.serving import package
-    from unfreeze.training import keras_file
 
     names = write_images(folder / "raw", 12)
     labels = [name.partition("/")[0] for name in names]

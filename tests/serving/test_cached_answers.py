@@ -16,6 +16,7 @@ from unfreeze import files
 from unfreeze.features import cache
 from unfreeze.features.plan import OF_FOLD, Fold, Plan
 from unfreeze.images import store
+from unfreeze.models import keras_file
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import make_engine
 from unfreeze.models.table import find_row
@@ -23,7 +24,6 @@ from unfreeze.serving import package
 from unfreeze.serving.cached_answers import ActivationSource, open_answers
 from unfreeze.serving.classifier import Classifier
 from unfreeze.serving.package import Source
-from unfreeze.training import keras_file
 from unfreeze.training.heads import build_head
 
 pytestmark = pytest.mark.slow

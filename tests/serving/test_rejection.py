@@ -88,8 +88,8 @@ def test_images_farther_than_all_like_ones_are_told_apart() -> None:
 def test_imagenet_features_tell_solar_cells_from_all_that_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from unfreeze.models import keras_file
     from unfreeze.models.weights import load_file
-    from unfreeze.training import keras_file
 
     monkeypatch.setattr(rejection, "DRAWN", 20)
     folder, index = fetch_photographs()

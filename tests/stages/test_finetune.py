@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from tests.conftest import PROJECT, Checkout, wait_until_ended
 from tests.stages.losses import lose_worker, lose_worker_and_node, start_stage, wait_for
@@ -46,7 +47,8 @@ def test_a_training_that_shares_its_minutes_with_more_seeds_is_another_one() -> 
 
     def describe(minutes: float | None, *seeds: int) -> Any:
         settings = replace(select(params, finetune.Settings), minutes=minutes, seeds=seeds)
-        return finetune.describe_training(settings, choice)
+        values = TypeAdapter(finetune.Settings).dump_python(settings, mode="json")
+        return finetune.describe_training(values, choice)
 
     assert describe(5, 1) != describe(5, 1, 2)
     assert describe(5, 1) == describe(5, 2)

@@ -25,7 +25,8 @@ processor, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 from tests.training.test_transfer import PHASE, make_transfer
-from unfreeze.training import devices, keras_file
+from unfreeze.models import keras_file
+from unfreeze.training import devices
 
 PHASE = PHASE.model_copy(update={
     "epochs": 2, "learning_rate": 1e-4, "batch_size": 31, "schedule": "cosine", "weight_decay": 0.01,

@@ -17,12 +17,13 @@ from tests.models.calibrated import calibrate
 from unfreeze.errors import UnfreezeError
 from unfreeze.features import cache
 from unfreeze.features.plan import Fold, Plan
+from unfreeze.models import keras_file
 from unfreeze.models.backbone import Backbone
 from unfreeze.models.engine import make_engine, use_precision
 from unfreeze.models.table import find_row
 from unfreeze.settings.base import ByBackbone
 from unfreeze.settings.training import Phase, Train
-from unfreeze.training import feed, keras_file
+from unfreeze.training import feed
 from unfreeze.training.activations import Activations
 from unfreeze.training.heads import build_head
 from unfreeze.training.transfer import Transfer, _compute_class_weights, make_deterministic

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import store
+from unfreeze.models import keras_file
 from unfreeze.models.backbone import join_features
 from unfreeze.models.engine import make_engine
 from unfreeze.runtime import console
@@ -24,7 +24,7 @@ class Scorer:
     """
 
     def __init__(self, path: Path, images: Path, settings: Extract, *, features: bool = False) -> None:
-        self.model = keras.models.load_model(path, compile=False)
+        self.model = keras_file.load(path)
         self.images = images
         self.engine = make_engine(join_features(self.model) if features else self.model, settings)
 

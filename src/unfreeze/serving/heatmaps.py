@@ -85,9 +85,8 @@ class Heatmaps:
     def _load(self) -> "Explainer":
         if self._explainer is None:
             console.import_tensorflow()
-            import keras
-
+            from unfreeze.models import keras_file
             from unfreeze.models.explanations import Explainer
 
-            self._explainer = Explainer(keras.models.load_model(self._network, compile=False))
+            self._explainer = Explainer(keras_file.load(self._network))
         return self._explainer

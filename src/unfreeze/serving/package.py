@@ -11,7 +11,6 @@ import pandas as pd
 from PIL import Image
 
 from unfreeze import files
-from unfreeze.errors import UnfreezeError
 from unfreeze.evaluation.scores import require_probabilities
 from unfreeze.images import jpeg, store
 from unfreeze.images.store import Images
@@ -94,22 +93,24 @@ def pack(source: Source, folder: Path, settings: Serve, extract: Extract) -> Pac
     Raises:
         UnfreezeError: OpenVINO cannot convert the model, or it gives no probabilities.
     """
+    from unfreeze.models import keras_file
+
     images = store.describe(source.images)
     with files.atomic(folder) as partial:
         partial.mkdir()
-        keras_model = load(source.model)
+        keras_model = keras_file.load(source.model)
         convert(keras_model, partial / NETWORK)
         network = Network(partial / NETWORK, batch_size=extract.batch_size, precision=extract.whole_precision)
         train = choose_reference(images.find_rows(source.folds, "train"), settings.reference_images, source.seed)
-        cached = open_cached(network, keras_model, source, images, extract)
+        # The held-back images that neither the weights nor the thresholds below were fitted to.
+        val = images.find_rows(source.folds, "val")
+        cached = open_cached(network, keras_model, source, val, extract)
 
         def answer(rows: np.ndarray, what: str) -> Output:
             what = f"{source.backbone}: {what}"
             return join(cached.run(rows), rows, what) if cached else run(network, source.images, rows, what)
 
         reference = answer(train, "training images to compare with")
-        # The held-back images that neither the weights nor the thresholds below were fitted to.
-        val = images.find_rows(source.folds, "val")
         held_back = answer(val, "held-back images")
         calibration = images.find_rows(source.folds, "calibration")
         scores = score_calibration(network, source, images, calibration)
@@ -168,20 +169,13 @@ def save_network(network: Any, target: Path) -> None:
     openvino.save_model(network, target, compress_to_fp16=False)
 
 
-def load(model: Path) -> Any:
-    """Return the Keras model of a `.keras` file, which is not compiled."""
-    import keras
-
-    return keras.models.load_model(model, compile=False)
-
-
 def choose_reference(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """Return the training images to compare with, ascending: all of them, or so many of a random order."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
 def open_cached(
-    network: Runs, model: Any, source: Source, images: Images, extract: Extract
+    network: Runs, model: Any, source: Source, val: np.ndarray, extract: Extract
 ) -> "CachedAnswers | None":
     """Return what answers from activations; None where the whole network has to run.
 
@@ -191,14 +185,13 @@ def open_cached(
         network: From pixels.
         model: The Keras model that it was converted from.
         source: The images and the activations.
-        images: What the image store says of itself.
+        val: Rows of the validation fold, ascending, at least one.
         extract: Engine, precision and batch size.
     """
     from unfreeze.serving.cached_answers import open_answers
 
     cached = open_answers(model, source.activations, source.images, extract) if source.activations else None
-    val = images.find_rows(source.folds, "val")
-    if cached is None or not len(val):
+    if cached is None:
         return None
     some = val[np.linspace(0, len(val) - 1, min(len(val), network.batch_size)).astype(int)]
     exact, found = (
@@ -302,8 +295,6 @@ def write_reference(path: Path, source: Source, images: Images, reference: Outpu
 
 def write_example(path: Path, images: Path, network: Runs, held_back: np.ndarray) -> Example:
     """Write the first held-back image, and return it with the network's probabilities."""
-    if not len(held_back):
-        raise UnfreezeError("there is no held-back image to pack a model with: give split.val a share")
     pixels = store.read_pixels(images, held_back[:1])
     with files.atomic(path) as partial:
         Image.fromarray(pixels[0]).save(partial)

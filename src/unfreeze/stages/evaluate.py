@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ from unfreeze.settings.stage_settings import declare_param
 from unfreeze.settings.study import Evaluate
 from unfreeze.settings.training import Extract
 from unfreeze.stages.tracker import Tracker
+
+if TYPE_CHECKING:
+    from unfreeze.models.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,25 @@ def list_scorings(settings: Settings, paths: Paths, backbone: str, engine: str) 
     ]
 
 
+def open_scorings(settings: Settings, paths: Paths, backbone: str) -> tuple["Scorer", list[FoldScoring]]:
+    """Load the model, and return it with what is computed with it and with those of further seeds.
+
+    Args:
+        settings: The stage's.
+        paths: The checkout.
+        backbone: Whose models they are.
+    """
+    from unfreeze.models.scorer import Scorer
+
+    scorer = Scorer(paths.model(backbone), paths.images, settings.extract, features=True)
+    return scorer, list_scorings(settings, paths, backbone, scorer.engine.name)
+
+
 def list_works(settings: Settings, paths: Paths, backbone: str) -> list[Work]:
     """Return what the stage computes, as work that can be divided."""
     console.import_tensorflow()
-    from unfreeze.models.scorer import Scorer
-
     open_fold(settings, paths, backbone)
-    scorer = Scorer(paths.model(backbone), paths.images, settings.extract, features=True)
-    first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
+    scorer, (first, *further) = open_scorings(settings, paths, backbone)
     return [first.describe_work(scorer), *(scoring.describe_work() for scoring in further)]
 
 
@@ -137,15 +151,12 @@ def run(settings: Settings, paths: Paths, backbone: str, tracker: Tracker, clust
     tracker.log_model(backbone)
     with start_helper(gate.load_library) as process:
         console.import_tensorflow()
-        from unfreeze.models.scorer import Scorer
-
         # Read while nothing else needs that process.
         of_images = process.submit(pooled.read, paths, backbone, pixels=settings.pixels)
         fold = open_fold(settings, paths, backbone)
         images, rows = fold.images, fold.rows
         ids, labels = [images.ids[row] for row in rows], images.labels[rows]
-        scorer = Scorer(paths.model(backbone), paths.images, settings.extract, features=True)
-        first, *further = list_scorings(settings, paths, backbone, scorer.engine.name)
+        scorer, (first, *further) = open_scorings(settings, paths, backbone)
         classifier = Classifier(paths.packed(backbone), batch_size=settings.extract.batch_size)
         unlikeness = rejection.Unlikeness(classifier)
         said = score(first, cluster, scorer, unlikeness.add)

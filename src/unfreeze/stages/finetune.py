@@ -101,7 +101,8 @@ def train(
     Raises:
         UnfreezeError: Training diverged, or had no epoch.
     """
-    from unfreeze.training import heads, keras_file
+    from unfreeze.models import keras_file
+    from unfreeze.training import heads
     from unfreeze.training.transfer import Transfer
 
     begun = time.monotonic()
@@ -179,7 +180,7 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
     tasks = []
     if settings.seeds:
         determined_by = {
-            **describe_training(settings, choice),
+            **describe_training(values, choice),
             "features": cache.read(paths.features(backbone), {}).plan.determined_by,
             "threads": cluster.threads,
             "code": find_code_digest(paths, "finetune"),
@@ -203,12 +204,15 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
     files.remove(kept)
 
 
-def describe_training(settings: Settings, choice: Choice) -> dict[str, Any]:
-    """Return what of the settings a training with a further seed depends on, but for its own seed."""
+def describe_training(values: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    """Return what of the stage's settings, as JSON holds them, a training with a further seed depends on.
+
+    Not its own seed.
+    """
     # study.minutes is shared among the seeds: their number tells how many epochs each has.
-    alike = {"seed": None, "seeds": None if settings.minutes is None else len(settings.seeds)}
+    alike = {"seed": None, "seeds": None if values["minutes"] is None else len(values["seeds"])}
     return {
-        "settings": {**TypeAdapter(Settings).dump_python(settings, mode="json"), **alike},
+        "settings": {**values, **alike},
         "choice": TypeAdapter(Choice).dump_python(choice, mode="json"),
     }
 

@@ -102,14 +102,15 @@ def export(source: Source, chosen: Sequence[Format], out: Path) -> Exports:
     Raises:
         UnfreezeError: Files are missing or do not belong together, or a format cannot be written or fails a gate.
     """
+    packed = read_model(source.package)
     for entry in chosen:
-        _require_replaceable(out / entry.name, read_model(source.package).backbone, entry)
+        _require_replaceable(out / entry.name, packed.backbone, entry)
     with tempfile.TemporaryDirectory(prefix="unfreeze-") as scratch:
-        exporter = _Exporter(source, Path(scratch))
+        exporter = _Exporter(source, packed, Path(scratch))
         files.require_space(out, len(chosen) * SPACE * source.model.stat().st_size)
         written = []
         for entry in chosen:
-            console.log.info("%s: %s", exporter.packed.backbone, entry.name)
+            console.log.info("%s: %s", packed.backbone, entry.name)
             with files.atomic(out / entry.name) as partial:
                 partial.mkdir()
                 written.append(exporter.write(entry, partial))
@@ -134,13 +135,14 @@ class _Exporter:
 
     Args:
         source: The model and the images.
+        packed: What its package says of itself.
         scratch: Folder for copies of images that stay at an address.
     """
 
-    def __init__(self, source: Source, scratch: Path) -> None:
+    def __init__(self, source: Source, packed: PackedModel, scratch: Path) -> None:
         self.source = source
         self._scratch = scratch
-        self.packed = read_model(source.package)
+        self.packed = packed
         self.images = _require_consistent(source, self.packed)
         self.val = self.images.find_rows(source.folds, "val")
         self.train = self.images.find_rows(source.folds, "train")
@@ -195,9 +197,10 @@ class _Exporter:
         """The Keras model with its outputs by name."""
         import keras
 
+        from unfreeze.models import keras_file
         from unfreeze.models.backbone import add_features
 
-        both = add_features(package.load(self.source.model))
+        both = add_features(keras_file.load(self.source.model))
         return keras.Model(both.input, dict(zip((PROBABILITIES, FEATURES), both.outputs, strict=True)))
 
     @functools.cached_property

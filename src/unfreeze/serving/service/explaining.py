@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from unfreeze.errors import shorten
 from unfreeze.runtime import console
 from unfreeze.runtime.background import end_with_parent, without_interrupts
 from unfreeze.serving.service.limits import Refusal
@@ -100,16 +101,15 @@ def _work(connection: Connection) -> None:
             connection.send(_explain(explainer, pixels, number))
         # Models differ in what Grad-CAM can look into; the caller learns the reason.
         except Exception as error:
-            connection.send(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            connection.send(shorten(error, named=True))
 
 
 def _load(path: Path) -> Any:
     """Return what explains a model; its function is traced once and not with each image."""
-    import keras
-
+    from unfreeze.models import keras_file
     from unfreeze.models.explanations import Explainer
 
-    return Explainer(keras.models.load_model(path, compile=False))
+    return Explainer(keras_file.load(path))
 
 
 def _explain(explainer: Any, pixels: np.ndarray, number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Saving `.keras` files so that the same model gives the same bytes."""
+"""Saving `.keras` files so that the same model gives the same bytes, and loading them."""
 
 import inspect
 import json
@@ -43,6 +43,12 @@ def save(model: keras.Model, path: Path) -> None:
                 elif name == "config.json":
                     content = _dump(_drop_unneeded(json.loads(content)))
                 target.writestr(zipfile.ZipInfo(name, EPOCH), content)
+
+
+def load(path: Path) -> keras.Model:
+    """Return the model of a `.keras` file, to be run and not trained on: it is not compiled."""
+    model: keras.Model = keras.models.load_model(path, compile=False)
+    return model
 
 
 def _dump(value: Any) -> bytes:

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from unfreeze.models import keras_file
 from unfreeze.models.backbone import build
 from unfreeze.models.pixels import scale_pixels
 from unfreeze.models.table import find_row
 from unfreeze.settings.training import DenseSpec, DropoutSpec
-from unfreeze.training import heads, keras_file
+from unfreeze.training import heads
 
 
 def test_the_same_model_gives_the_same_bytes_and_still_loads(tmp_path: Path) -> None:
