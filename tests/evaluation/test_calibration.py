@@ -105,3 +105,13 @@ def test_a_temperature_keeps_the_predicted_class_and_the_sum(counts: np.ndarray,
 def test_a_temperature_of_one_changes_nothing(counts: np.ndarray) -> None:
     probabilities = probabilities_of(counts)
     np.testing.assert_allclose(calibration.apply_temperature(probabilities, 1.0), probabilities, atol=1e-12)
+
+
+@given(COUNTS, st.floats(0.1, 10))
+def test_no_temperature_has_a_lower_loss_than_the_calibrated_one(counts: np.ndarray, temperature: float) -> None:
+    probabilities = probabilities_of(counts)
+    labels = np.arange(len(counts)) % counts.shape[1]
+    weights = np.arange(1.0, len(labels) + 1)
+    loss = calibration.measure_calibrated_loss(labels, probabilities, weights)
+    at = calibration.apply_temperature(probabilities, temperature)[np.arange(len(labels)), labels]
+    assert loss <= np.average(-np.log(np.clip(at, 1e-300, 1)), weights=weights) + 1e-3

@@ -84,17 +84,38 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     if (probabilities.argmax(axis=1) == labels).all():
         return 1.0
-    logits = _compute_logits(probabilities)
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
-
-    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded")
+    even = np.ones(len(labels))
+    temperature, loss = _find_lowest_loss(labels, probabilities, even)
     # Twice the gain in log likelihood is distributed as chi-squared where 1 is right (Wilks 1938).
-    gain = 2 * len(labels) * (loss(0.0) - found.fun)
-    return float(np.exp(found.x)) if gain > chdtri(1, ALPHA) else 1.0
+    gain = 2 * len(labels) * (_compute_loss(_compute_logits(probabilities), labels, even) - loss)
+    return temperature if gain > chdtri(1, ALPHA) else 1.0
+
+
+def measure_calibrated_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+    """Return the log loss at the temperature that makes it lowest: what is left when a model knows how sure to be.
+
+    Args:
+        labels: Class numbers, shape (images,).
+        probabilities: Shape (images, classes); rows add up to 1.
+        weights: What each image counts, shape (images,).
+    """
+    return _find_lowest_loss(labels, probabilities, weights)[1]
+
+
+def _find_lowest_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the temperature at which the log loss is lowest, and that loss."""
+    logits = _compute_logits(probabilities)
+    found = minimize_scalar(
+        lambda log_temperature: _compute_loss(logits / np.exp(log_temperature), labels, weights),
+        bounds=(np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE)),
+        method="bounded",
+    )
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _compute_loss(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    losses = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    return float(np.average(losses, weights=weights))
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from unfreeze.evaluation import calibration
 from unfreeze.models import graph
 from unfreeze.runtime import console
 from unfreeze.settings.training import Phase
@@ -29,8 +30,9 @@ class Result:
     Args:
         history: One row an epoch: phase, epoch, loss, accuracy, val_loss, val_accuracy.
         trainable_parameters: Number of parameters that the phase could change.
-        improved: Whether any epoch had a lower validation loss than the weights from before; if none had, and early
-            stopping is on, those weights are back.
+        improved: Whether any epoch had a lower validation loss than the weights from before, or, with early stopping,
+            the best one had a lower loss after its temperature; if not, and early stopping is on, those weights are
+            back.
         val_loss: Validation loss of the final weights; None if there was no epoch.
     """
 
@@ -64,6 +66,8 @@ class Fitting:
         optimizer: Made for this training.
         train: Batches of rows, labels as probabilities and sample weights, in a new order each epoch.
         val: The same of the validation fold, in order.
+        labels: Class numbers of the validation fold, in the same order.
+        weights: One weight a class.
         parts: Steps that each batch is divided into; the optimizer accumulates their gradients.
         average: Epochs over which a moving average of the weights forgets; 0 for none.
     """
@@ -75,6 +79,8 @@ class Fitting:
         train: tf.data.Dataset,
         val: tf.data.Dataset,
         *,
+        labels: np.ndarray,
+        weights: Sequence[float],
         parts: int,
         average: float = 0.0,
     ) -> None:
@@ -90,6 +96,7 @@ class Fitting:
         self._model: keras.Model | None = model
         self._train: tf.data.Dataset | None = train
         self._val: tf.data.Dataset | None = val
+        self._labels, self._weights = labels, np.asarray(weights)[labels]
         self._parts = parts
         self._epochs = 0
         self._before = [(weight, weight.numpy()) for weight in model.weights]
@@ -160,14 +167,32 @@ class Fitting:
         self._model = self._train = self._val = self._average = None
 
     def _keep_better(self, losses: pd.Series, began_at: float, phase: Phase, name: str) -> tuple[bool, float]:
-        """Return whether an epoch improved on the weights of before, and the validation loss of those kept."""
+        """Return whether an epoch improved on the weights of before, and the validation loss of those kept.
+
+        What has a higher loss may still be the better one after the temperature that all models get: label smoothing
+        and MixUp make a model less sure of itself.
+        """
         improved = bool(losses.min() < began_at)
-        kept = losses.min() if phase.patience is not None else losses.iloc[-1]
-        if not improved and phase.patience is not None:
-            console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
+        if phase.patience is None:
+            return improved, float(losses.iloc[-1])
+        if not improved:
+            trained, loss = [weight.numpy() for weight, _ in self._before], self._measure_calibrated_loss()
             self.undo()
-            kept = began_at
-        return improved, float(kept)
+            before = self._measure_calibrated_loss()
+            improved = loss < before
+            if improved:
+                for (weight, _), value in zip(self._before, trained, strict=True):
+                    weight.assign(value)
+                console.log.info("%s: loss %.4f after a temperature, %.4f before training", name, loss, before)
+        if improved:
+            return True, float(losses.min())
+        console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
+        return False, began_at
+
+    def _measure_calibrated_loss(self) -> float:
+        """Return the validation loss at the temperature that suits the validation fold best."""
+        probabilities = self.predict_validation()[: len(self._labels)].astype("float64")
+        return calibration.measure_calibrated_loss(self._labels, probabilities, self._weights)
 
     def _load(self, state: State) -> None:
         self.model.optimizer.build(self.model.trainable_variables)

@@ -353,7 +353,10 @@ class Transfer:
         if divided:
             model = devices.Divided(model, parts)
             train, val = devices.fill_batches(train, step), devices.fill_batches(val, val_step)
-        self._fitting = Fitting(model, optimizer, train, val, parts=parts, average=phase.average)
+        self._fitting = Fitting(
+            model, optimizer, train, val, labels=self.features.plan.val.labels, weights=self._class_weights,
+            parts=parts, average=phase.average,
+        )  # fmt: skip
         name = f"{self.backbone.row.name} {label}"
         return self._fitting.run(phase, name, label, until=until, state=state, callbacks=callbacks)
 
