@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.test_transfer import PHASE, make_transfer, resident_mb
+from unfreeze.evaluation.calibration import measure_calibrated_loss
 from unfreeze.records.trial import Trial
 from unfreeze.search.outcome import smooth_score
 from unfreeze.search.planned import Planned
@@ -38,6 +39,7 @@ def make_trials(
     max_gb: float = 1.0,
     phase: Phase = PHASE,
     patience: int | None = None,
+    is_calibrated: bool = False,
 ) -> Trials:
     transfer = copy.copy(prepare(folder.parent, max_gb))
     points = {name: name for name in ("none", "block_16_expand", "block_15_expand")}
@@ -50,6 +52,7 @@ def make_trials(
         report=reported.append,
         keep_states=keep_states,
         patience=patience,
+        is_calibrated=is_calibrated,
     )
 
 
@@ -70,14 +73,23 @@ def test_a_trial_is_told_as_it_goes_and_kept(tmp_path: Path) -> None:
 
 def test_with_patience_a_trial_stops_early_and_keeps_the_weights_that_its_score_is_of(tmp_path: Path) -> None:
     phase = PHASE.model_copy(update={"epochs": 12, "patience": None})
-    trial = make_trials(tmp_path, [], phase=phase, patience=1).run(Planned(1, "none", {"learning_rate": 0.03}))
+    trial = make_trials(tmp_path, [], phase=phase, patience=1).run(Planned(1, "none", {"learning_rate": 0.01}))
     losses = [epoch.val_loss for epoch in trial.epochs]
     assert len(losses) < 12
     assert losses[-1] > min(losses), "it ended one epoch after the best"
     trials = make_trials(tmp_path, [], phase=phase, patience=1)
     kept = trials.load_probabilities(1)
     of_label = kept[range(len(kept)), trials.transfer.features.plan.val.labels]
-    assert -np.log(np.clip(of_label, 1e-7, 1)).mean() == pytest.approx(losses[-1], rel=1e-3)
+    assert -np.log(np.clip(of_label, 1e-45, 1)).mean() == pytest.approx(losses[-1], rel=1e-3)
+
+
+def test_where_label_smoothing_is_searched_scores_are_losses_after_a_temperature(tmp_path: Path) -> None:
+    trials = make_trials(tmp_path, [], is_calibrated=True)
+    trial = trials.run(Planned(1, "none", {"learning_rate": 1e-3, "label_smoothing": 0.6}))
+    labels = trials.transfer.features.plan.val.labels
+    expected = measure_calibrated_loss(labels, trials.load_probabilities(1).astype(float), np.ones(len(labels)))
+    assert trial.score == pytest.approx(expected, rel=1e-6)
+    assert trial.score < trial.val_loss
 
 
 def test_every_trial_starts_from_the_same_weights(trials: Trials) -> None:

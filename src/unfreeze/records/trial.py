@@ -36,7 +36,8 @@ class Trial(Record):
         trainable_parameters: Number of parameters that were trained; None, as the next three, without a score.
         val_loss: Validation loss of the last epoch.
         val_accuracy: Validation accuracy of the last epoch.
-        score: Smoothed validation loss, which the search minimises.
+        score: Smoothed validation loss, which the search minimises; where it searches label smoothing the validation
+            loss of the last epoch after a temperature.
         seconds: How long it took; None until it has ended, and where it was read from metrics/search/.
         peak_mb: Peak of resident memory, MB of 2^20 bytes; None as `seconds`.
     """

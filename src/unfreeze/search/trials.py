@@ -50,6 +50,8 @@ class Trials:
         report: Called with a trial when it begins, after each epoch and at its end.
         keep_states: Whether later trials may go on from earlier ones.
         patience: Epochs without a better validation loss before a trial stops; None for none.
+        is_calibrated: Whether scores are validation losses after a temperature: those of trials that differ in label
+            smoothing, which makes a model less sure of itself, do not compare without.
         counts_deaths: Whether trials in which this process died are counted; those of a worker are by who runs it.
     """
 
@@ -64,6 +66,7 @@ class Trials:
         report: Callable[[Trial], None],
         keep_states: bool,
         patience: int | None = None,
+        is_calibrated: bool = False,
         counts_deaths: bool = True,
     ) -> None:
         self.transfer = transfer
@@ -74,6 +77,7 @@ class Trials:
         self.report = report
         self.keep_states = keep_states
         self.patience = patience
+        self.is_calibrated = is_calibrated
         self._counts_deaths = counts_deaths
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -198,7 +202,6 @@ class Trials:
         except Exception as error:
             # One combination that TensorFlow cannot run must not end the search.
             raise TrialError(shorten(error, named=True)) from error
-        losses = [epoch.val_loss for epoch in epochs]
         with files.atomic(self._build_path(trial.trial, "npy")) as partial:
             np.save(partial, self.transfer.predict_validation())
         if self.keep_states:
@@ -209,9 +212,15 @@ class Trials:
                 "trainable_parameters": result.trainable_parameters,
                 "val_loss": epochs[-1].val_loss,
                 "val_accuracy": epochs[-1].val_accuracy,
-                "score": losses[-1] if planned.epochs else smooth_score(losses),
+                "score": self._score([epoch.val_loss for epoch in epochs], planned),
             }
         )
+
+    def _score(self, losses: list[float], planned: Planned) -> float:
+        """Return the score of the trial that has just been trained, from its validation losses."""
+        if self.is_calibrated:
+            return self.transfer.measure_calibrated_loss()
+        return losses[-1] if planned.epochs else smooth_score(losses)
 
     def _fine_tune(self, trial: Trial, epochs: list[Epoch], planned: Planned, state: State | None) -> Result:
         inherited = len(epochs)

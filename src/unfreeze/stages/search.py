@@ -152,6 +152,7 @@ def _make_trials(
         report=report,
         keep_states=find_oracle(search.oracle).resumes_trials,
         patience=search.patience,
+        is_calibrated=search.label_smoothing is not None,
         counts_deaths=not is_worker,
     )
 

@@ -176,9 +176,9 @@ class Fitting:
         if phase.patience is None:
             return improved, float(losses.iloc[-1])
         if not improved:
-            trained, loss = [weight.numpy() for weight, _ in self._before], self._measure_calibrated_loss()
+            trained, loss = [weight.numpy() for weight, _ in self._before], self.measure_calibrated_loss()
             self.undo()
-            before = self._measure_calibrated_loss()
+            before = self.measure_calibrated_loss()
             improved = loss < before
             if improved:
                 for (weight, _), value in zip(self._before, trained, strict=True):
@@ -189,7 +189,7 @@ class Fitting:
         console.log.info("%s did not improve on %.4f: the weights from before it are kept", name, began_at)
         return False, began_at
 
-    def _measure_calibrated_loss(self) -> float:
+    def measure_calibrated_loss(self) -> float:
         """Return the validation loss at the temperature that suits the validation fold best."""
         probabilities = self.predict_validation()[: len(self._labels)].astype("float64")
         return calibration.measure_calibrated_loss(self._labels, probabilities, self._weights)

@@ -248,6 +248,11 @@ class Transfer:
         assert self._fitting is not None
         return self._fitting.predict_validation()[: len(self.features.plan.val)]
 
+    def measure_calibrated_loss(self) -> float:
+        """Return the last training's validation loss at the temperature that suits the validation fold best."""
+        assert self._fitting is not None
+        return self._fitting.measure_calibrated_loss()
+
     def read_state(self) -> State:
         """Return where the last training stopped."""
         assert self._fitting is not None
