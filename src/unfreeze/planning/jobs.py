@@ -43,8 +43,8 @@ class Training:
         trials: Trials of the search; 0 if it is off.
         trial_epochs: Epochs of a trial.
         head_epochs: Epochs of the head.
-        epochs: Epochs of fine-tuning, as far as they can be foreseen: those that `study.minutes` leaves where all
-            trials begin at the configured point.
+        epochs: Epochs of fine-tuning, as far as they can be foreseen: at most those that `study.minutes` leaves
+            from the deepest point after trials from the configured one.
         batch_size: Images a step of fine-tuning.
         point: Position of the cut of the configured point.
         deepest: The cut before the deepest point.
@@ -232,7 +232,8 @@ def _describe_training(
     )
     budget = Budget(settings.get("study", {}).get("minutes"), job.train, job.val, tuned.batch_size)
     trials = [(network.point, training.trial_epochs)] * training.trials
-    epochs = budget.count_epochs(training, trials, network.point, training.epochs, trainings=1 + job.scale.seeds)
+    # The forecast of fine-tuning is that of the point from which it takes longest.
+    epochs = budget.count_epochs(training, trials, deepest.position, training.epochs, trainings=1 + job.scale.seeds)
     # The search ends before its trials leave no epoch.
     return replace(training, epochs=max(epochs, min(training.epochs, 1)))
 
