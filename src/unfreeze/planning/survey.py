@@ -198,7 +198,8 @@ def _describe_those_left(paths: Paths, wishes: list[Wish]) -> list[Network | Non
     except UnfreezeError:
         if len(wishes) == 1:
             return [None]
-    return [network for wish in wishes for network in _describe_those_left(paths, [wish])]
+    half = len(wishes) // 2
+    return [*_describe_those_left(paths, wishes[:half]), *_describe_those_left(paths, wishes[half:])]
 
 
 def make_wish(paths: Paths, backbone: str, size: int, unfreeze: Unfreeze) -> Wish:

@@ -52,7 +52,7 @@ def run_trials(
         allowed = budget.allows_round(
             network, list_trained([*first, *ended]), starts, epochs=search.epochs, trials=search.at_once
         )
-        if not allowed:
+        if not allowed and len(first) + len(ended) < search.max_trials:
             console.log.info("%s: study.minutes leaves no time for further trials", name)
         return allowed
 
