@@ -17,6 +17,7 @@ from unfreeze.cluster.ray_cluster import RayCluster
 from unfreeze.cluster.storage import Storage
 from unfreeze.errors import UnfreezeError
 from unfreeze.images import corruptions, store
+from unfreeze.models import keras_file
 from unfreeze.models.fold_scoring import FoldScoring, ScoredFold, score
 from unfreeze.serving import package
 from unfreeze.serving.network import Network
@@ -96,7 +97,7 @@ def test_features_are_those_of_the_test_fold_alone_and_of_the_packed_network(
     nodes: Any, scoring: FoldScoring, here: ScoredFold, tmp_path: Path
 ) -> None:
     nodes.resize(2)
-    package.convert(package.load(scoring.model), tmp_path / "model.xml")
+    package.convert(keras_file.load(scoring.model), tmp_path / "model.xml")
     network = Network(tmp_path / "model.xml", batch_size=EXTRACT.batch_size)
     packed = list(network.run(store.read_batches(scoring.images, np.arange(1, 12), EXTRACT.batch_size)))
     settings = SETTINGS.model_copy(update={"engine": "ray", "rows_per_shard": 3})

@@ -109,7 +109,7 @@ def pack(source: Source, folder: Path) -> Classifier:
 
 def is_used(source: Source) -> bool:
     assert source.activations is not None
-    return open_answers(package.load(source.model), source.activations, source.images, EXTRACT) is not None
+    return open_answers(keras_file.load(source.model), source.activations, source.images, EXTRACT) is not None
 
 
 def assert_alike(one: Classifier, other: Classifier) -> None:
