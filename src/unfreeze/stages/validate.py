@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from unfreeze import files
 from unfreeze.checks import image_check
-from unfreeze.evaluation.metric_registry import require_metrics
 from unfreeze.models import quantized
 from unfreeze.models.table import Row, check_size, check_weights, find_row
 from unfreeze.paths import Paths
@@ -29,7 +28,11 @@ def run(settings: Params, paths: Paths) -> None:
     for values in _iterate_by_backbone(settings):
         for name in sorted(set(values.root) - {"default"}):
             find_row(name)
-    require_metrics(settings.promote.floors, "promote.floors")
+    if settings.promote.floors:
+        # Metrics load libraries that take longer than the stage.
+        from unfreeze.evaluation.metric_registry import require_metrics
+
+        require_metrics(settings.promote.floors, "promote.floors")
     if settings.extract.precision == "int8":
         quantized.require_nncf()
     collect.check_reachable(settings.data)
