@@ -422,41 +422,30 @@ def test_going_on_from_a_state_ends_where_one_training_would(transfer: MakeTrans
     )
 
 
+class Hungry(keras.callbacks.Callback):
+    """Fails as TensorFlow does where memory does not suffice for a whole batch."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.model.optimizer.gradient_accumulation_steps is None:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "told"),
+    [(8, "2 steps of 4 images for each of 8"), (64, "2 steps of 16 images for each of 32")],
+    ids=["a batch", "a batch of more images than there are"],
+)
 def test_out_of_memory_it_goes_on_with_half_the_batch(
-    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
+    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture, batch_size: int, told: str
 ) -> None:
-    class Hungry(keras.callbacks.Callback):
-        """Fails as TensorFlow does where memory does not suffice for a whole batch."""
-
-        def on_train_begin(self, logs: Any = None) -> None:
-            if self.model.optimizer.gradient_accumulation_steps is None:
-                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
-    whole, halves = transfer("block_16_expand"), transfer("block_16_expand")
-    expected = whole.fine_tune("block_16_expand", GENTLE)
-    with caplog.at_level("WARNING", "unfreeze"):
-        result = halves.fine_tune("block_16_expand", GENTLE, callbacks=[Hungry()])
-    assert "out of memory, on with 2 steps of 4 images for each of 8" in caplog.text
-    np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=0.02)
-
-
-def test_out_of_memory_a_batch_of_more_images_than_there_are_is_divided_by_those_there_are(
-    transfer: MakeTransfer, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Hungry(keras.callbacks.Callback):
-        """Fails as TensorFlow does where memory suffices for sixteen images."""
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            if (self.model.optimizer.gradient_accumulation_steps or 1) < 2:
-                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
-    phase = GENTLE.model_copy(update={"batch_size": 64})
+    phase = GENTLE.model_copy(update={"batch_size": batch_size})
     whole, halves = transfer("block_16_expand"), transfer("block_16_expand")
     expected = whole.fine_tune("block_16_expand", phase)
     with caplog.at_level("WARNING", "unfreeze"):
         result = halves.fine_tune("block_16_expand", phase, callbacks=[Hungry()])
-    assert "out of memory, on with 2 steps of 16 images for each of 32" in caplog.text
-    np.testing.assert_allclose(result.history["val_loss"], expected.history["val_loss"], rtol=0.02)
+    assert f"out of memory, on with {told}" in caplog.text
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(result.history[name], expected.history[name], rtol=0.02)
 
 
 def test_dropout_can_be_changed_where_the_head_has_it(transfer: MakeTransfer) -> None:
