@@ -75,9 +75,7 @@ def test_trials_end_where_the_next_ones_could_leave_no_epoch() -> None:
     # Training may take half of it: ten epochs.
     budget = Budget(20 * one * 1.0001 / 60, 2000, 500, 32)
     points = ("none", "all")
-    assert budget.allows_round(NETWORK, [("all", 3)], points, epochs=3, trials=2), (
-        "six of trials and one of fine-tuning"
-    )
-    assert not budget.allows_round(NETWORK, [("all", 4)], points, epochs=3, trials=2)
-    assert budget.allows_round(NETWORK, [("all", 4)], ("none",), epochs=3, trials=2)
-    assert BUDGET.allows_round(NETWORK, [("all", 99)], points, epochs=99, trials=9), "no minutes, no limit"
+    assert budget.allows(NETWORK, [("all", 3)], points, 7)
+    assert not budget.allows(NETWORK, [("all", 4)], points, 7)
+    assert budget.allows(NETWORK, [("all", 4)], ("none",), 7)
+    assert BUDGET.allows(NETWORK, [("all", 99)], points, 999), "no minutes, no limit"

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from unfreeze.cluster.answerer import Answerer
-from unfreeze.cluster.tasks import LostError, Worker, shorten
-from unfreeze.errors import UnfreezeError
+from unfreeze.cluster.tasks import LostError, Worker
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime import console
 from unfreeze.runtime.background import end_with_parent, without_interrupts
 from unfreeze.runtime.processors import count_processors
@@ -89,7 +89,8 @@ def _serve(connection: Connection, cpus: int) -> None:
                 answer = (False, getattr(answerer, question)(*arguments))
             except Exception as error:
                 # Not every exception can be sent.
-                answer = (True, error if isinstance(error, UnfreezeError) else RuntimeError(shorten(error)))
+                own = isinstance(error, UnfreezeError)
+                answer = (True, error if own else RuntimeError(shorten(error, named=True)))
             connection.send(answer)
 
 

@@ -18,8 +18,8 @@ from unfreeze.cluster.node import Node, describe_node
 from unfreeze.cluster.running import Run, open_run
 from unfreeze.cluster.shards import Compute, Shard, Work, plan_shards
 from unfreeze.cluster.storage import Storage
-from unfreeze.cluster.tasks import Job, LostError, RunTasks, Worker, shorten
-from unfreeze.errors import UnfreezeError
+from unfreeze.cluster.tasks import Job, LostError, RunTasks, Worker
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.settings import cluster
 
 ADDRESS = "RAY_ADDRESS"
@@ -108,8 +108,8 @@ def connect() -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise UnfreezeError(
-            f"no Ray {ray.__version__} answers at {ADDRESS}={address} ({shorten(error)}): start it there by "
-            "`.venv/bin/ray start --head`, with the same versions of Ray and Python"
+            f"no Ray {ray.__version__} answers at {ADDRESS}={address} ({shorten(error, named=True)}): start it there "
+            "by `.venv/bin/ray start --head`, with the same versions of Ray and Python"
         ) from error
 
 
@@ -183,7 +183,7 @@ class Actor:
             raise error.cause from error
         except ray.exceptions.RayError as error:
             # The process or its machine is gone.
-            raise LostError(shorten(error)) from error
+            raise LostError(shorten(error, named=True)) from error
 
     def kill(self) -> None:
         """End the process."""

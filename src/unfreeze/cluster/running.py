@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from unfreeze.cluster.node import Node, find_differences
-from unfreeze.cluster.tasks import Job, LostError, Pool, RunTasks, Task, Worker, shorten
-from unfreeze.errors import UnfreezeError
+from unfreeze.cluster.tasks import Job, LostError, Pool, RunTasks, Task, Worker
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime import console
 
 # Seconds without news until the user is told what is waited for.
@@ -96,7 +96,7 @@ class Run:
             self._idle.append(worker)
             if isinstance(error, UnfreezeError) or task is None:
                 raise UnfreezeError(str(error)) from error
-            self._count_try(task, shorten(error))
+            self._count_try(task, shorten(error, named=True))
             return
         self._idle.append(worker)
         if task is None:

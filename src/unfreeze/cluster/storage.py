@@ -17,8 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from unfreeze import files
 from unfreeze.cluster.shards import Shard
-from unfreeze.cluster.tasks import shorten
-from unfreeze.errors import UnfreezeError
+from unfreeze.errors import UnfreezeError, shorten
 from unfreeze.runtime.console import log
 from unfreeze.runtime.redaction import redact
 
@@ -145,7 +144,7 @@ class Storage:
             "write": "free space there, or give a folder that all machines may write",
         }[verb]
         where = f"cluster.storage={redact(self.address)}"
-        return UnfreezeError(f"{socket.gethostname()} cannot {verb} {where} ({shorten(error)}): {remedy}")
+        return UnfreezeError(f"{socket.gethostname()} cannot {verb} {where} ({shorten(error, named=True)}): {remedy}")
 
     def _name(self, shard: Shard, suffix: str) -> str:
         return f"{self._root}/{shard.id}.{suffix}"
@@ -159,7 +158,7 @@ def _expect_os_errors() -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        raise OSError(shorten(error)) from error
+        raise OSError(shorten(error, named=True)) from error
 
 
 def _join_texts(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -77,9 +77,3 @@ class Pool(Protocol):
 
 class LostError(Exception):
     """A worker has ended before it answered; the text says how."""
-
-
-def shorten(error: BaseException) -> str:
-    """Return an error in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

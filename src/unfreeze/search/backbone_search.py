@@ -49,9 +49,9 @@ def run_trials(
     starts = [trials.points[point] for point in (*points, configured)]
 
     def allows_round(ended: list[Trial]) -> bool:
-        allowed = budget.allows_round(
-            network, list_trained([*first, *ended]), starts, epochs=search.epochs, trials=search.at_once
-        )
+        # One epoch is left for fine-tuning.
+        epochs = search.epochs * search.at_once + 1
+        allowed = budget.allows(network, list_trained([*first, *ended]), starts, epochs)
         if not allowed and len(first) + len(ended) < search.max_trials:
             console.log.info("%s: study.minutes leaves no time for further trials", name)
         return allowed

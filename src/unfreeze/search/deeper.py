@@ -19,6 +19,8 @@ GOOD = 0.9
 # Each point's learning rate is this part of the last one's: in lower layers steps add up. At 1e-4 the whole of
 # MobileNetV2 lost in an epoch what it knew, and at a fifth of that it gained, on grey slices of bodies.
 RATE_FACTOR = 0.5
+# A deeper point is tried only if so many epochs from it are left for fine-tuning.
+LEAST_EPOCHS = 8
 
 
 def go_deeper(
@@ -63,7 +65,8 @@ def go_deeper(
         if point is None or not (is_poor or best.unfreeze_from == deepest.unfreeze_from):
             break
         name, point = network.resolve_point(point)
-        if not budget.allows_deeper(network, list_trained(every), point, FIRST_CYCLE if is_poor else search.epochs):
+        epochs = FIRST_CYCLE if is_poor else search.epochs
+        if not budget.allows(network, list_trained(every), [point], epochs + LEAST_EPOCHS):
             console.log.info("%s: study.minutes leaves no time to train from %s", network.row.name, name)
             break
         rate = choose_best(shallow).settings["learning_rate"]

@@ -58,16 +58,12 @@ def search(
     oracle = _make_oracle(settings, seed, journal)
     oracle.update_space(_declare_space(points, settings, backbone))
     oracle.replay()
-
-    def list_ended() -> list[Trial]:
-        return [find(number) for number in sorted(map(_number, oracle.end_order))]
-
-    ended = list_ended()
+    ended = [find(number) for number in sorted(map(_number, oracle.end_order))]
     while (allowed := allows_round(ended)) and (chosen := oracle.begin_round(settings.at_once)):
         for one, trial in zip(chosen, run_round([_plan(one) for one in chosen]), strict=True):
             scores = None if trial.failed else {name: float(getattr(trial, name)) for name in WITH_A_SCORE}
             oracle.end(one.trial_id, scores)
-        ended = list_ended()
+            ended.append(trial)
     if allowed and not ended:
         raise UnfreezeError(
             f"search.max_minutes {settings.max_minutes:g} was over before the first trial: allow more, or set "

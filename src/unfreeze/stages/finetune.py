@@ -205,9 +205,11 @@ def train_repeats(settings: Settings, paths: Paths, backbone: str, choice: Choic
 
 
 def describe_training(values: dict[str, Any], choice: Choice) -> dict[str, Any]:
-    """Return what of the stage's settings, as JSON holds them, a training with a further seed depends on.
+    """Return what a training with a further seed depends on, but for that seed.
 
-    Not its own seed.
+    Args:
+        values: The stage's settings as JSON holds them.
+        choice: How the backbone is fine-tuned.
     """
     # study.minutes is shared among the seeds: their number tells how many epochs each has.
     alike = {"seed": None, "seeds": None if values["minutes"] is None else len(values["seeds"])}

@@ -20,8 +20,6 @@ SECONDS_AN_EPOCH = 0.15
 # Part of study.minutes that search and fine-tuning may take; the rest is for images, frozen layers and evaluation,
 # which grow with the images as well.
 TRAINED_SHARE = 0.5
-# A deeper point is tried only if so many epochs from it are left for fine-tuning.
-LEAST_EPOCHS = 8
 
 
 class Network(Protocol):
@@ -81,38 +79,22 @@ class Budget:
         share = 60 * self.minutes * TRAINED_SHARE
         return share - sum(epochs * self.estimate(network, point) for point, epochs in tried)
 
-    def allows_deeper(
-        self, network: Network, tried: Iterable[tuple[UnfreezePoint, int]], point: UnfreezePoint, epochs: int
-    ) -> bool:
-        """Tell whether a trial from a deeper point, and fine-tuning from there, are within it.
-
-        Args:
-            network: The backbone.
-            tried: Unfreeze point and number of epochs of each trial so far.
-            point: The deeper point.
-            epochs: Epochs of its trial.
-        """
-        return (epochs + LEAST_EPOCHS) * self.estimate(network, point) <= self.measure_left(network, tried)
-
-    def allows_round(
+    def allows(
         self,
         network: Network,
         tried: Iterable[tuple[UnfreezePoint, int]],
         points: Iterable[UnfreezePoint],
         epochs: int,
-        trials: int,
     ) -> bool:
-        """Tell whether further trials leave an epoch of fine-tuning, wherever they begin.
+        """Tell whether trials leave so many epochs, from whichever of some points.
 
         Args:
             network: The backbone.
             tried: Unfreeze point and number of epochs of each trial so far.
-            points: Where trials may begin.
-            epochs: Epochs of each.
-            trials: How many there are.
+            points: Where the epochs may begin, at least one.
+            epochs: Those of further trials and of fine-tuning after them.
         """
-        longest = max(self.estimate(network, point) for point in points)
-        return (epochs * trials + 1) * longest <= self.measure_left(network, tried)
+        return epochs * max(self.estimate(network, point) for point in points) <= self.measure_left(network, tried)
 
     def count_epochs(
         self,
