@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
     "unfreeze": {"point": {"default": "auto"}, "candidates": {"default": [{"blocks": 1}, {"blocks": 2}]}},
     "head": {"layers": {"default": "auto"}, "output": "softmax"},
     "train": {"head": {"default": {**PHASE, "epochs": 40}}, "finetune": {"default": PHASE}},
-    "search": {"enabled": {"default": True, "off": False}, "max_trials": 4, "epochs": 1, "max_gb": 20},
+    "search": {"enabled": {"default": True, "off": False}, "max_trials": 4, "deeper": 3, "epochs": 1, "max_gb": 20},
     "serve": {"error_rate": 0.05, "false_alarms": 0.01, "reference_images": 1000},
     "evaluate": {"pictures": 12, "corruption_images": 0},
 }  # fmt: skip

@@ -25,6 +25,7 @@ def plan(
     pasts: tuple[Past, ...] = (),
     slowness: tuple[str, ...] = (),
     network: Network = NETWORK,
+    names: tuple[str, ...] = NAMES,
 ) -> Plan:
     outlooks = [
         Outlook(
@@ -32,7 +33,7 @@ def plan(
             "keep" if name in kept else "run",
             (Reason("parameter", "seed: 0 -> 1"), Reason("upstream", "evaluate@a"), Reason("upstream", "evaluate@b")),
         )
-        for name in NAMES
+        for name in names
     ]
     return make_plan(outlooks, Study(settings, scale, {"a": network}), pasts, Speed(), room, slowness=slowness)
 
@@ -118,6 +119,21 @@ def test_the_plan_says_whether_activations_are_stored_and_why() -> None:
     # Pixels are stored in place of them, with DVC's copy, and nothing is moved for want of room.
     assert low.stages[1].disk_mb == 2 * 1600 * 76_800 / 1e6
     assert low.does_not_fit == ()
+
+
+def test_the_plan_names_trials_that_may_follow_and_what_bounds_them() -> None:
+    names = ("extract@a", "search@a")
+    (_, without) = plan(names=names).choices
+    assert without == (
+        "a: not among these minutes are up to 3 trials from deeper layers and fine-tuning from there, which follow "
+        "where the deepest point of the others is the best or their result is poor, without a limit of time: "
+        "study.minutes sets one"
+    )
+    (_, within) = plan(names=names, settings={**SETTINGS, "study": {"minutes": 5}}).choices
+    assert within.endswith("or their result is poor, within study.minutes=5")
+    assert len(plan(names=names, settings=changed(search={"deeper": 0})).choices) == 1
+    whole = NETWORK.model_copy(update={"candidates": (9, 0)})
+    assert len(plan(names=names, network=whole).choices) == 0, "from the pixels on there is nothing deeper"
 
 
 def test_before_the_images_are_known_so_is_no_time() -> None:

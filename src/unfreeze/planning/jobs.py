@@ -188,6 +188,27 @@ def describe_choice(backbone: str, job: Job) -> str | None:
     return choice.explain(backbone, cut.name, cut.macs, _measure_row(job, cut), job.train + job.val, stored=stored)
 
 
+def describe_deeper(backbone: str, job: Job, settings: Mapping[str, Any]) -> str | None:
+    """Return a sentence on trials that follow only if the first ones show that they may pay; None if none may.
+
+    Args:
+        backbone: The backbone.
+        job: Its search.
+        settings: Sections of params.yaml as JSON values.
+    """
+    training, most = job.training, settings["search"]["deeper"]
+    assert training is not None
+    # From the pixels on there is nothing deeper.
+    if not (training.trials and most and training.deepest.position):
+        return None
+    minutes = settings.get("study", {}).get("minutes")
+    bound = f"within study.minutes={minutes:g}" if minutes else "without a limit of time: study.minutes sets one"
+    return (
+        f"{backbone}: not among these minutes are up to {most} trials from deeper layers and fine-tuning from there, "
+        f"which follow where the deepest point of the others is the best or their result is poor, {bound}"
+    )
+
+
 def measure_rows(job: Job, cut: Cut) -> float:
     """Return the size of the activations of both folds at a cut, MB of 10^6 bytes."""
     return (job.train + job.val) * _measure_row(job, cut) / 1e6

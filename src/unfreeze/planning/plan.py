@@ -7,7 +7,7 @@ from typing import Any
 from unfreeze.planning import limits
 from unfreeze.planning.changes import Outlook
 from unfreeze.planning.forecast import Forecast, Past, compare, forecast
-from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_choice, describe_job
+from unfreeze.planning.jobs import OF_BACKBONE, Job, Scale, describe_choice, describe_deeper, describe_job
 from unfreeze.planning.machine import Room, Speed
 from unfreeze.planning.networks import Network
 from unfreeze.records.record import Record
@@ -68,7 +68,8 @@ class Plan(Record):
         does_not_fit: What there is no room for, one sentence each.
         repeats: Whether stages run only to make again what dvc.lock knows.
         slowness: What makes this machine slow, one sentence each, if anything runs.
-        choices: Whether activations are stored, and why, one sentence a backbone that is extracted.
+        choices: What is decided on the way, one sentence each: whether activations of a backbone are stored, and why;
+            which trials may follow.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -138,6 +139,8 @@ def make_plan(
                 choices.append(describe_choice(str(backbone), job))
                 if limits.passes_limit(job.training):
                     moved.append(_tell_limit(str(backbone), study, job, pasts, speed, room))
+            if stage == "search" and job is not None and job.training is not None:
+                choices.append(describe_deeper(str(backbone), job, study.settings))
             planned = _add_forecast(planned, forecast(job, backbone, pasts, speed) if job else None)
         stages.append(planned)
     running = [stage for stage in stages if stage.action == "run"]
