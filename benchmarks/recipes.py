@@ -67,6 +67,8 @@ CHANGES = {
     "rates that fall by 0.8 a block": Change((f"{PHASE}.layer_decay=0.8",)),
     "twice as many epochs": Change(epochs=2),
     "160 pixels": Change(("preprocess.image_size=160",)),
+    # As long as the one before.
+    "224 pixels and half as many epochs": Change(("preprocess.image_size=224",), epochs=0.5),
     "Xception": Change(backbone=OTHER),
     "mean of both backbones": Change(backbone=OTHER, joined=True),
 }
