@@ -77,7 +77,8 @@ def is_current(found: dict[str, Any] | None, overrides: Sequence[str]) -> bool:
 
 def digest_preset() -> str:
     """Return a digest of what `study=best` sets and of what it may choose from."""
-    return files.digest([files.read_yaml(PRESET), best.SIZES, best.LARGER, best.ENOUGH_IMAGES, best.BACKBONES])
+    chosen_from = [best.SIZES, best.LARGER, best.ENOUGH_IMAGES, best.ENOUGH_EPOCHS, best.BACKBONES]
+    return files.digest([files.read_yaml(PRESET), *chosen_from])
 
 
 def bring_cells(folder: Path) -> pd.DataFrame:

@@ -45,10 +45,11 @@ SIZES = (320, 288, 256, 224, 192, 160, 128, 96)
 # Largest image side, as a multiple of the side in pretraining; 1 for all other networks. Measured at 288 of 224
 # pixels: docs/recipes.md.
 LARGER = {"efficientnetv2b0": 1.3}
-# A training learns from so many images at least before a larger size is worth more than a longer training, and goes
-# on to twice as many where there is time: ten epochs of 1,600 images.
+# A training learns from so many images before a larger size is worth more than a longer training: ten epochs of 1,600
+# images. Beyond that it goes on only to ten epochs: twice as many gained on none of three sets (docs/recipes.md).
 ENOUGH_IMAGES = 16_000
 FEWEST_EPOCHS = 3
+ENOUGH_EPOCHS = 10
 # Forecasts of a machine that has not run a stage yet are off by a fifth or more.
 KEPT_FREE = 0.2
 
@@ -71,7 +72,7 @@ class Fit:
 
 
 def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[int, int], float]) -> tuple[int, int]:
-    """Return the largest size at which a training of enough epochs fits, and as many epochs as fit.
+    """Return the largest size at which a training of enough epochs fits, and as many epochs as fit and may gain.
 
     Args:
         sizes: Sides to choose from, the largest first.
@@ -83,15 +84,15 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
         UnfreezeError: Not even the fewest epochs fit at the smallest size.
     """
     enough = max(FEWEST_EPOCHS, math.ceil(ENOUGH_IMAGES / rows))
+    most = max(enough, ENOUGH_EPOCHS)
     allowed = minutes * 60 * (1 - KEPT_FREE)
     for size in sizes:
         first = measure(size, 1)
         of_epoch = measure(size, 2) - first
+        # Where all networks have epochs of their own in train.finetune, only the size is chosen.
+        fitting = most if first <= allowed else 0
         if of_epoch > 0:
-            fitting = math.floor((allowed - first) / of_epoch) + 1
-        else:
-            # All networks have epochs of their own in train.finetune, so that only the size is chosen.
-            fitting = 2 * enough if first <= allowed else 0
+            fitting = min(most, math.floor((allowed - first) / of_epoch) + 1)
         if fitting >= enough:
             break
     if fitting < FEWEST_EPOCHS:
@@ -105,7 +106,7 @@ def choose(sizes: Sequence[int], rows: int, minutes: float, measure: Callable[[i
             f"best.minutes={minutes:g} is too little for {too_much}: set best.minutes={least} or more, or "
             "-S study=quick"
         )
-    return size, min(fitting, 2 * enough)
+    return size, fitting
 
 
 def list_sizes(rows: Sequence[Row]) -> list[int]:
